@@ -1,0 +1,67 @@
+//! How nodes tell each other what just happened.
+//!
+//! The bus is a hint and never the truth: all it carries can be lost without a message being lost, since every node can
+//! read what it missed from the log. A receiver is told where something may have been lost ([`Arrival::Lost`]) and sweeps.
+//! `redis` stays in here.
+
+use crate::cluster::NodeId;
+use crate::protocol::conversation::{Conversation, UserId};
+use crate::protocol::message::ChatMessage;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+/// One thing a node tells another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Item {
+    /// A committed message for sessions of the receiving node. `version` is the conversation's `members_version`.
+    Deliver { message: ChatMessage, version: u64, recipients: Recipients },
+    /// A message with `qos` 0: to who is online, not stored.
+    Relay { message: ChatMessage, recipients: Recipients },
+    /// These users are not on the sending node: forget the route.
+    NotHere { users: Vec<UserId> },
+    /// These users have just logged in on the sending node.
+    Online { users: Vec<UserId> },
+    /// Give up the session won with `epoch`: its user logs in on the sending node.
+    Yield { user: UserId, epoch: u64 },
+    /// The session asked for with [`Item::Yield`] is free now.
+    Yielded { user: UserId },
+    /// The conversation has other members, or is open or closed, since `version`.
+    Changed { conv: Conversation, version: u64 },
+    /// An EVENT (its JSON object) for those of the users that want events.
+    News { event: String, users: Vec<UserId> },
+}
+
+/// Who on the receiving node gets a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Recipients {
+    Users(Vec<UserId>),
+    /// Every member of the conversation but the sender that has a session on the receiving node.
+    Members,
+}
+
+/// What a node's subscription yields.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// In the order the sender queued them.
+    Items { from: NodeId, items: Vec<Item> },
+    /// Something from `from` was lost: look into the log at once.
+    Lost { from: NodeId },
+    /// The subscription was broken and is back; anything may have been lost meanwhile.
+    Resubscribed,
+}
+
+/// One node's end of the bus.
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    /// For the log: kind and address (no password).
+    fn describe(&self) -> String;
+    /// Queues an item for a node and returns at once. Past the queue's limit the item is dropped in such a way that the
+    /// receiver gets [`Arrival::Lost`].
+    fn send(&self, to: &NodeId, item: Item);
+    /// The nodes that are alive now, told by each renewal of the lease; heartbeats go to these.
+    fn set_peers(&self, peers: &[NodeId]);
+    /// Whether the subscription is up: part of readiness.
+    fn is_connected(&self) -> bool;
+    /// Sends what is queued, within a bounded time, and ends the bus's tasks.
+    async fn close(&self);
+}

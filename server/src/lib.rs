@@ -1,0 +1,8 @@
+//! A cluster chat server.
+
+pub mod bus;
+pub mod cluster;
+pub mod config;
+pub mod limits;
+pub mod protocol;
+pub mod storage;

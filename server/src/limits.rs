@@ -1,0 +1,91 @@
+//! Every bound the node keeps, by name: settable ones in [`Limits`], fixed ones as constants.
+//!
+//! Each says what happens beyond it.
+
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Settable bounds, the `[limits]` table of the configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The longest frame a client may send; beyond it NOTICE 9.
+    pub max_frame_bytes: usize,
+    /// Open connections; beyond it a new one is closed at once.
+    pub connections: usize,
+    /// Open connections from one address; 0: no bound. Beyond it a new one is closed at once.
+    pub connections_per_ip: usize,
+    /// Connections before login; beyond it the oldest silent one is closed.
+    pub prelogin_connections: usize,
+    /// Silence allowed before login, in seconds; then NOTICE 16.
+    pub prelogin_timeout_s: u64,
+    /// A frame once begun must be complete within this, in seconds; then NOTICE 16.
+    pub frame_timeout_s: u64,
+    /// Seconds without a byte received until PING; after two unanswered NOTICE 16.
+    pub heartbeat_s: u64,
+    /// Seconds in which a client with waiting bytes must take at least one; then NOTICE 15.
+    pub write_timeout_s: u64,
+    /// Milliseconds that a closing connection waits for the client's end of file.
+    pub close_linger_ms: u64,
+    /// Outbound bytes per connection; beyond it live copies are dropped and the log is read on as the queue drains.
+    pub queue_bytes: usize,
+    /// Sustained chat messages per second and user; 0: no bound. Beyond it the node reads more slowly.
+    pub messages_per_second: u32,
+    /// Messages a user may send at once before `messages_per_second` counts.
+    pub message_burst: u32,
+    /// Failed logins per minute for one (address, user); beyond it errno 10.
+    pub failed_logins_per_minute: u32,
+    /// Members of one group; beyond it joining gets errno 9.
+    pub group_members: u32,
+    /// Seconds between two looks into the log for what the bus lost.
+    pub repair_interval_s: u64,
+    /// Seconds that a draining node gives its clients to move.
+    pub drain_s: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_frame_bytes: 65_536,
+            connections: 100_000,
+            connections_per_ip: 0,
+            prelogin_connections: 10_000,
+            prelogin_timeout_s: 120,
+            frame_timeout_s: 10,
+            heartbeat_s: 30,
+            write_timeout_s: 10,
+            close_linger_ms: 1_000,
+            queue_bytes: 256 * 1024,
+            messages_per_second: 1_000,
+            message_burst: 2_000,
+            failed_logins_per_minute: 20,
+            group_members: 10_000,
+            repair_interval_s: 10,
+            drain_s: 10,
+        }
+    }
+}
+
+/// The longest frame a node sends; pages stop early at it.
+pub const MAX_NODE_FRAME_BYTES: usize = 1024 * 1024;
+/// `max_frame_bytes` can be set up to here, so that a frame's first byte is always 0.
+pub const MAX_FRAME_BYTES_CEILING: usize = 16 * 1024 * 1024 - 1;
+/// JSON nesting; beyond it NOTICE 4.
+pub const MAX_NESTING: usize = 32;
+
+/// How long a node's lease runs from each renewal.
+pub const LEASE: Duration = Duration::from_secs(8);
+/// Time between two renewals.
+pub const LEASE_RENEWAL: Duration = Duration::from_secs(2);
+
+/// Messages in one commit; what is queued beyond it goes into the next.
+pub const BATCH_MESSAGES: usize = 256;
+/// Bytes of text in one commit (past the first message).
+pub const BATCH_BYTES: usize = 1024 * 1024;
+
+/// Members up to which an envelope lists its recipients; beyond it each node filters by its own members.
+pub const LISTED_RECIPIENTS: usize = 64;
+/// Items waiting for one node on the bus; beyond it they are dropped and the receiver sweeps.
+pub const BUS_QUEUE_ITEMS: usize = 65_536;
+/// Arrivals from the bus that wait to be handled; beyond it they are dropped and count as lost.
+pub const BUS_ARRIVALS: usize = 4_096;
