@@ -1,0 +1,197 @@
+//! What the parts of one node share.
+//!
+//! Everything here is usable from any task. The parts themselves are in the files they are named after.
+
+use crate::audiences::Audiences;
+use crate::bus::{Bus, Item};
+use crate::catch_up::CatchUp;
+use crate::cluster::{NodeId, NodeKey};
+use crate::config::Config;
+use crate::lease::Lease;
+use crate::login_limit::LoginLimit;
+use crate::marks::Marks;
+use crate::metrics::Metrics;
+use crate::password::PasswordHasher;
+use crate::protocol::conversation::Conversation;
+use crate::protocol::errno::Failure;
+use crate::registry::Registry;
+use crate::routes::Routes;
+use crate::seats::Seats;
+use crate::session::Session;
+use crate::shutdown::Shutdown;
+use crate::storage::Storage;
+use crate::token::TokenKey;
+use crate::writer::Writers;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{Notify, Semaphore};
+
+pub struct Core {
+    pub key: NodeKey,
+    pub config: Config,
+    pub storage: Arc<dyn Storage>,
+    pub bus: Arc<dyn Bus>,
+    pub registry: Registry,
+    pub audiences: Arc<Audiences>,
+    pub routes: Routes,
+    pub writers: Writers,
+    pub catch_up: CatchUp,
+    pub marks: Marks,
+    pub seats: Seats,
+    pub lease: Arc<Lease>,
+    pub passwords: PasswordHasher,
+    pub token_key: TokenKey,
+    pub login_limit: LoginLimit,
+    pub metrics: Arc<Metrics>,
+    pub shutdown: Shutdown,
+    /// Told when another node has given up a session that a login here waits for.
+    pub yielded: Notify,
+    /// Asks for a look into the log at once.
+    pub sweep_now: Notify,
+    /// Asks for a look at every session's conversations.
+    pub sweep_all: AtomicBool,
+    /// Bounds background work that is only best effort: EVENTs and slow relays.
+    pub errands: Arc<Semaphore>,
+    /// The same for telling friends of logins and logouts, which must not get in the way of these.
+    pub presence_errands: Arc<Semaphore>,
+    peers: Mutex<Arc<[NodeId]>>,
+    suspended: AtomicBool,
+}
+
+/// Background tasks at once; beyond it a relay is refused, an EVENT not told.
+const ERRANDS: usize = 256;
+const PRESENCE_ERRANDS: usize = 4;
+
+/// What [`Core::new`] cannot make itself.
+pub struct Parts {
+    pub key: NodeKey,
+    pub config: Config,
+    pub storage: Arc<dyn Storage>,
+    pub bus: Arc<dyn Bus>,
+    pub audiences: Arc<Audiences>,
+    pub writers: Writers,
+    pub catch_up: CatchUp,
+    pub lease: Arc<Lease>,
+    pub token_key: TokenKey,
+    pub metrics: Arc<Metrics>,
+    pub shutdown: Shutdown,
+}
+
+impl Core {
+    pub fn new(parts: Parts) -> Self {
+        let Parts { key, config, storage, bus, audiences, writers, catch_up, lease, token_key, metrics, shutdown } = parts;
+        Core {
+            routes: Routes::new(storage.clone()),
+            seats: Seats::start(storage.clone(), key.clone()),
+            passwords: PasswordHasher::new(&config.password),
+            login_limit: LoginLimit::new(config.limits.failed_logins_per_minute),
+            registry: Registry::default(),
+            marks: Marks::default(),
+            yielded: Notify::new(),
+            sweep_now: Notify::new(),
+            sweep_all: AtomicBool::new(false),
+            errands: Arc::new(Semaphore::new(ERRANDS)),
+            presence_errands: Arc::new(Semaphore::new(PRESENCE_ERRANDS)),
+            peers: Mutex::new(Arc::from([])),
+            suspended: AtomicBool::new(false),
+            key,
+            config,
+            storage,
+            bus,
+            audiences,
+            writers,
+            catch_up,
+            lease,
+            token_key,
+            metrics,
+            shutdown,
+        }
+    }
+
+    /// The other live nodes.
+    pub fn peers(&self) -> Arc<[NodeId]> {
+        self.peers.lock().clone()
+    }
+
+    pub fn set_peers(&self, peers: Vec<NodeId>) {
+        *self.peers.lock() = peers.into();
+    }
+
+    pub fn tell_peers(&self, item: impl Fn() -> Item) {
+        for peer in self.peers().iter() {
+            self.bus.send(peer, item());
+        }
+    }
+
+    /// A conversation's members or openness changed: everyone reads them again.
+    pub async fn audience_changed(&self, conv: Conversation) {
+        match self.audiences.load(conv).await {
+            Ok(Some(audience)) => self.tell_peers(|| Item::Changed { conv, version: audience.version }),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, %conv, "cannot read the members that changed; the next commit will");
+                self.audiences.outdated(conv, u64::MAX);
+            }
+        }
+    }
+
+    /// Makes the session live, or live again.
+    pub fn go_live(&self, session: &Arc<Session>) {
+        let behind = session.go_live();
+        if self.suspended.load(Ordering::Acquire) {
+            // The lease ran out between the login and now.
+            session.suspend();
+        }
+        self.catch_up.request_all(session, behind);
+    }
+
+    /// The session's queue has room again.
+    pub fn resume(&self, session: &Arc<Session>) {
+        self.catch_up.request_all(session, session.resume_stalled());
+    }
+
+    /// Ends a session: nothing more is pushed, its cursors are saved, its row is freed.
+    pub async fn end_session(self: &Arc<Self>, session: &Arc<Session>) {
+        let marks = session.end();
+        self.registry.remove(session);
+        self.metrics.sessions.dec();
+        self.seats.release(session.release(), marks).await;
+        session.released();
+        if session.is_yielding() {
+            self.tell_peers(|| Item::Yielded { user: session.user });
+        }
+        crate::service::news::presence(self, session, false);
+    }
+
+    /// Stops pushing while the lease does not hold. True if it does not.
+    pub fn suspend_unless_leased(&self) -> bool {
+        if self.lease.is_held() {
+            return false;
+        }
+        if !self.suspended.swap(true, Ordering::AcqRel) {
+            tracing::warn!("the lease is in doubt: sessions are suspended");
+            for session in self.registry.all() {
+                session.suspend();
+            }
+        }
+        true
+    }
+
+    pub fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::Acquire)
+    }
+
+    /// The lease holds again: those that are still ours go on, the others end.
+    pub fn resume_all(&self, still_held: &[crate::storage::Release]) {
+        self.suspended.store(false, Ordering::Release);
+        let held: std::collections::HashSet<_> = still_held.iter().map(|held| (held.user, held.epoch)).collect();
+        for session in self.registry.all() {
+            if held.contains(&(session.user, session.epoch)) {
+                self.go_live(&session);
+            } else {
+                session.close(Failure::from(crate::protocol::errno::Errno::Replaced));
+            }
+        }
+    }
+}

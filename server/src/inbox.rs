@@ -1,0 +1,140 @@
+//! Handles what arrives on the bus.
+
+use crate::bus::{Arrival, Item, Recipients};
+use crate::cluster::NodeId;
+use crate::core::Core;
+use crate::delivery::push_here;
+use crate::outbound::Parcel;
+use crate::protocol::conversation::{Conversation, UserId};
+use crate::protocol::message::{ChatMessage, Event};
+use crate::storage::{Append, Release};
+use crate::writer::Job;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
+
+/// Runs until the bus closes.
+pub async fn run(core: Arc<Core>, mut arrivals: mpsc::Receiver<Arrival>) {
+    while let Some(arrival) = arrivals.recv().await {
+        match arrival {
+            Arrival::Items { from, items } => {
+                core.suspend_unless_leased();
+                for item in items {
+                    handle(&core, &from, item).await;
+                }
+            }
+            Arrival::Lost { from } => {
+                tracing::debug!(%from, "something was lost on the bus, looking into the log");
+                core.sweep_now.notify_one();
+            }
+            Arrival::Resubscribed => {
+                core.sweep_all.store(true, Ordering::Release);
+                core.sweep_now.notify_one();
+            }
+        }
+    }
+}
+
+async fn handle(core: &Arc<Core>, from: &NodeId, item: Item) {
+    match item {
+        Item::Deliver { message, version, recipients } => deliver(core, from, &message, version, recipients).await,
+        Item::Relay { message, recipients } => relay(core, from, message, recipients).await,
+        Item::NotHere { users } => users.iter().for_each(|user| core.routes.not_at(*user, from)),
+        Item::Online { users } => users.iter().for_each(|user| core.routes.moved(*user, from)),
+        Item::Yield { user, epoch } => yield_session(core, Release { user, epoch }),
+        Item::Yielded { user } => {
+            core.routes.forget(user);
+            core.yielded.notify_waiters();
+        }
+        Item::Changed { conv, version } => core.audiences.outdated(conv, version),
+        Item::News { event, users } => match serde_json::from_str::<Event>(&event) {
+            Ok(event) => tell(core, &event, &users),
+            Err(error) => tracing::debug!(%error, %from, "an event that cannot be read"),
+        },
+    }
+}
+
+fn tell(core: &Core, event: &Event, users: &[UserId]) {
+    for user in users {
+        core.registry.with(*user, |session| session.tell(event));
+    }
+}
+
+async fn deliver(core: &Arc<Core>, from: &NodeId, message: &ChatMessage, version: u64, recipients: Recipients) {
+    match recipients {
+        Recipients::Users(users) => {
+            let missing = push_here(core, message, &users);
+            if !missing.is_empty() {
+                core.bus.send(from, Item::NotHere { users: missing });
+            }
+        }
+        Recipients::Members => {
+            for user in members(core, message.conv, version).await.iter() {
+                push_here(core, message, std::slice::from_ref(user));
+            }
+        }
+    }
+}
+
+/// The members under this version; nobody where they cannot be read (the sweep delivers then).
+async fn members(core: &Core, conv: Conversation, version: u64) -> Arc<[UserId]> {
+    match core.audiences.under(conv, version).await {
+        Ok(Some(audience)) => audience.members,
+        Ok(None) => Arc::from([]),
+        Err(error) => {
+            tracing::warn!(%error, %conv, "cannot read the members; the sweep will deliver");
+            core.sweep_now.notify_one();
+            Arc::from([])
+        }
+    }
+}
+
+async fn relay(core: &Arc<Core>, from: &NodeId, message: ChatMessage, recipients: Recipients) {
+    match recipients {
+        Recipients::Members => {
+            if let Ok(Some(audience)) = core.audiences.any(message.conv).await {
+                relay_here(core, &message, &audience.members);
+            }
+        }
+        Recipients::Users(users) => {
+            let missing = relay_here(core, &message, &users);
+            if missing.is_empty() {
+                return;
+            }
+            core.bus.send(from, Item::NotHere { users: missing });
+            if let Conversation::Direct(..) = message.conv {
+                store_instead(core, message);
+            }
+        }
+    }
+}
+
+/// Relays to those of the users that are here; returns the others, and those whose queue is full.
+pub fn relay_here(core: &Core, message: &ChatMessage, users: &[UserId]) -> Vec<UserId> {
+    let parcel = Parcel::new(message, users.len());
+    let others = users.iter().copied().filter(|user| *user != message.sender);
+    others.filter(|user| core.registry.with(*user, |session| session.relay(&parcel)) != Some(true)).collect()
+}
+
+/// A friend that is no longer where the route said gets the message through the database, under the sender's mid.
+fn store_instead(core: &Core, message: ChatMessage) {
+    let ChatMessage { conv, sender, name, msg, mid, sent_as, .. } = message;
+    let append = Append { conv, sender, mid, msg, sent_as, allowed_under: 0 };
+    core.writers.submit(Job { append, sender_name: name, request: None });
+}
+
+/// Another node's client logs in with `takeover`: end the session here, free its row, and say so.
+pub fn yield_session(core: &Arc<Core>, asked: Release) {
+    match core.registry.get(asked.user).filter(|session| session.epoch == asked.epoch) {
+        // Its connection frees the row and tells the others.
+        Some(session) => session.yield_to_other_node(),
+        None => {
+            // A row that no session stands behind: one that could not be freed when its session ended.
+            let core = core.clone();
+            tokio::spawn(async move {
+                core.seats.release(asked, Vec::new()).await;
+                core.tell_peers(|| Item::Yielded { user: asked.user });
+            });
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! How long this node may act for its sessions.
+//!
+//! A lease runs from the moment its renewal was *sent*, by this machine's monotonic clock, and so ends here no later than in
+//! the database. Past it the node stops committing and pushing, until a renewal succeeds.
+
+use crate::limits::LEASE;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The node stops this long before its lease ends: a commit on its way needs time to arrive.
+const MARGIN: Duration = Duration::from_millis(1_000);
+
+pub struct Lease {
+    start: Instant,
+    /// Milliseconds after `start`; 0: never had one.
+    until_ms: AtomicU64,
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        Lease { start: Instant::now(), until_ms: AtomicU64::new(0) }
+    }
+}
+
+impl Lease {
+    /// A renewal sent at `sent` succeeded.
+    pub fn renewed(&self, sent: Instant) {
+        let until = (sent + LEASE - MARGIN).saturating_duration_since(self.start);
+        self.until_ms.fetch_max(until.as_millis() as u64, Ordering::AcqRel);
+    }
+
+    pub fn is_held(&self) -> bool {
+        !self.left().is_zero()
+    }
+
+    /// For how long the node may still act.
+    pub fn left(&self) -> Duration {
+        let until = Duration::from_millis(self.until_ms.load(Ordering::Acquire));
+        until.saturating_sub(self.start.elapsed())
+    }
+
+    /// Ends it at once.
+    pub fn give_up(&self) {
+        self.until_ms.store(0, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lease_counts_from_when_its_renewal_was_sent() {
+        let lease = Lease::default();
+        assert!(!lease.is_held());
+
+        lease.renewed(Instant::now());
+        assert!(lease.is_held());
+        assert!(lease.left() <= LEASE - MARGIN);
+
+        lease.give_up();
+        assert!(!lease.is_held());
+    }
+
+    #[test]
+    fn late_answer_to_an_old_renewal_does_not_shorten_the_lease() {
+        let lease = Lease::default();
+        let now = Instant::now();
+        lease.renewed(now + Duration::from_secs(2));
+        let left = lease.left();
+
+        lease.renewed(now);
+
+        assert!(lease.left() > left - Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,205 @@
+//! Accepts connections, within the limits, and starts a task for each.
+//!
+//! What comes before the first message happens here: the PROXY header, if required, and the TLS handshake.
+
+use crate::connection::{Accepted, Connection};
+use crate::core::Core;
+use crate::outbound::Outbound;
+use crate::protocol::errno::{Errno, Failure};
+use crate::proxy_protocol::{self, MAX_V1_BYTES, MAX_V2_BYTES, Parsed};
+use crate::stream::Stream;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+/// Connections that the kernel may hold for us; beyond it clients try again by themselves.
+const BACKLOG: u32 = 4_096;
+/// Wait after an accept that failed for want of descriptors or memory.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// The first byte of a TLS handshake.
+const TLS_FIRST_BYTE: u8 = 0x16;
+/// Either version of the PROXY header is at least this long.
+const PROXY_SHORTEST: usize = 12;
+const PROXY_V2_FIRST_BYTE: u8 = b'\r';
+
+/// Binds the node's port.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Everything that is open, so that limits can be kept.
+#[derive(Default)]
+pub struct Open {
+    state: Mutex<OpenState>,
+}
+
+#[derive(Default)]
+struct OpenState {
+    next: u64,
+    all: HashMap<u64, Arc<Outbound>>,
+    per_ip: HashMap<IpAddr, usize>,
+    /// Those that have not logged in, oldest first.
+    prelogin: BTreeMap<u64, Arc<Outbound>>,
+}
+
+/// Accepts until the node drains.
+pub async fn run(core: Arc<Core>, listener: TcpListener, tls: Option<TlsAcceptor>, open: Arc<Open>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = core.shutdown.draining() => return,
+        };
+        match accepted {
+            Ok((socket, peer)) => accept(&core, socket, peer, tls.clone(), &open),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+fn accept(core: &Arc<Core>, socket: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, open: &Arc<Open>) {
+    core.metrics.connections_total.inc();
+    let outbound = Arc::new(Outbound::new(core.config.limits.queue_bytes, core.metrics.clone()));
+    let Some(number) = open.admit(core, &outbound, peer.ip()) else {
+        core.metrics.connections_refused_total.inc();
+        return;
+    };
+    core.metrics.connections.inc();
+    // Without it Nagle's algorithm and delayed acknowledgements add 40 ms to a second small write.
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let (core, open) = (core.clone(), open.clone());
+    tokio::spawn(async move {
+        serve(&core, socket, peer, tls, &outbound, &open, number).await;
+        open.closed(number, peer.ip());
+        core.metrics.connections.dec();
+    });
+}
+
+async fn serve(
+    core: &Arc<Core>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    outbound: &Arc<Outbound>,
+    open: &Arc<Open>,
+    number: u64,
+) {
+    // Boxed: what the greeting needs is not carried through the connection's life.
+    let (stream, address) = match Box::pin(greet(core, socket, peer, tls)).await {
+        Ok(greeted) => greeted,
+        Err(error) => return tracing::debug!(%error, %peer, "connection ended before its first message"),
+    };
+    let admitted = {
+        let open = open.clone();
+        Box::new(move || open.logged_in(number))
+    };
+    let accepted = Accepted { stream, address, outbound: outbound.clone(), admitted };
+    Box::pin(Connection::new(core.clone(), accepted).run()).await;
+}
+
+/// The PROXY header and the TLS handshake, within the time that a connection may be silent.
+async fn greet(
+    core: &Core,
+    mut socket: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+) -> io::Result<(Stream, IpAddr)> {
+    let limits = &core.config.limits;
+    let patience = Duration::from_secs(limits.prelogin_timeout_s);
+    let mut address = peer.ip();
+    if core.config.listen.proxy_protocol {
+        let source = within(Duration::from_secs(limits.frame_timeout_s), read_proxy_header(&mut socket)).await?;
+        address = source.map_or(address, |source| source.ip());
+    }
+    let Some(tls) = tls else { return Ok((Stream::Plain(socket), address)) };
+    let mut first = [0];
+    if within(patience, socket.peek(&mut first)).await? == 1 && first[0] != TLS_FIRST_BYTE {
+        if core.config.tls.required {
+            return Err(io::Error::other("not TLS, which is required"));
+        }
+        return Ok((Stream::Plain(socket), address));
+    }
+    let stream = within(Duration::from_secs(limits.frame_timeout_s), tls.accept(socket)).await?;
+    Ok((Stream::Tls(Box::new(stream)), address))
+}
+
+async fn within<T>(patience: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(patience, work).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// Reads exactly the header: a byte more would belong to the client's first message.
+async fn read_proxy_header(socket: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+    let mut header = vec![0; PROXY_SHORTEST];
+    socket.read_exact(&mut header).await?;
+    let longest = if header[0] == PROXY_V2_FIRST_BYTE { MAX_V2_BYTES } else { MAX_V1_BYTES };
+    loop {
+        match proxy_protocol::parse(&header) {
+            Parsed::Done { source, .. } => return Ok(source),
+            Parsed::Bad(why) => return Err(io::Error::other(why)),
+            Parsed::NeedMore if header.len() >= longest => return Err(io::Error::other("PROXY header too long")),
+            Parsed::NeedMore => header.push(socket.read_u8().await?),
+        }
+    }
+}
+
+impl Open {
+    /// `None`: no more connections are allowed, in all or from this address.
+    fn admit(&self, core: &Core, outbound: &Arc<Outbound>, ip: IpAddr) -> Option<u64> {
+        let limits = &core.config.limits;
+        let mut state = self.state.lock();
+        let from_ip = state.per_ip.get(&ip).copied().unwrap_or(0);
+        let ip_full = limits.connections_per_ip > 0 && from_ip >= limits.connections_per_ip;
+        if state.all.len() >= limits.connections || ip_full {
+            return None;
+        }
+        if state.prelogin.len() >= limits.prelogin_connections
+            && let Some((_, oldest)) = state.prelogin.pop_first()
+        {
+            oldest.close(Failure::new(Errno::Idle, "too many connections that have not logged in"));
+        }
+        let number = state.next;
+        state.next += 1;
+        state.all.insert(number, outbound.clone());
+        state.prelogin.insert(number, outbound.clone());
+        *state.per_ip.entry(ip).or_default() += 1;
+        Some(number)
+    }
+
+    fn logged_in(&self, number: u64) {
+        self.state.lock().prelogin.remove(&number);
+    }
+
+    fn closed(&self, number: u64, ip: IpAddr) {
+        let mut state = self.state.lock();
+        state.all.remove(&number);
+        state.prelogin.remove(&number);
+        if let Some(count) = state.per_ip.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                state.per_ip.remove(&ip);
+            }
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        self.state.lock().all.len()
+    }
+
+    /// Every open connection's queue.
+    pub fn all(&self) -> Vec<Arc<Outbound>> {
+        self.state.lock().all.values().cloned().collect()
+    }
+}

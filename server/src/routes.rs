@@ -1,0 +1,87 @@
+//! Which node holds a user's session, for users that are not on this one.
+//!
+//! Learnt from the session rows, a batch at a time, and kept for a while; dropped when a node says "not here", replaced when a
+//! login elsewhere is announced. A wrong route costs a detour, never a message: the sweep finds what went astray.
+
+use crate::cluster::NodeId;
+use crate::protocol::conversation::UserId;
+use crate::storage::{self, Storage};
+use dashmap::DashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a route is believed without being heard of again.
+const BELIEVED: Duration = Duration::from_secs(30);
+/// Routes kept; beyond it the cache starts afresh.
+const MAX_ROUTES: usize = 1_000_000;
+
+/// Where a user is, as far as this node knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    Node(NodeId),
+    Offline,
+    Unknown,
+}
+
+pub struct Routes {
+    cache: DashMap<UserId, (Option<NodeId>, Instant)>,
+    storage: Arc<dyn Storage>,
+}
+
+impl Routes {
+    pub fn new(storage: Arc<dyn Storage>) -> Self {
+        Routes { cache: DashMap::new(), storage }
+    }
+
+    pub fn cached(&self, user: UserId) -> Route {
+        match self.cache.get(&user).as_deref() {
+            Some((_, learnt)) if learnt.elapsed() > BELIEVED => Route::Unknown,
+            Some((Some(node), _)) => Route::Node(node.clone()),
+            Some((None, _)) => Route::Offline,
+            None => Route::Unknown,
+        }
+    }
+
+    /// Looks up those of the users whose route is unknown, in one query.
+    pub async fn look_up(&self, users: impl Iterator<Item = UserId>) -> storage::Result<()> {
+        let mut unknown: Vec<UserId> = users.filter(|user| self.cached(*user) == Route::Unknown).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        unknown.sort_unstable();
+        unknown.dedup();
+        let found = self.storage.routes(&unknown).await?;
+        if self.cache.len() + unknown.len() > MAX_ROUTES {
+            self.cache.clear();
+        }
+        let now = Instant::now();
+        for user in unknown {
+            self.cache.insert(user, (None, now));
+        }
+        for (user, node) in found {
+            self.cache.insert(user, (Some(node), now));
+        }
+        Ok(())
+    }
+
+    /// A login on `node` was announced.
+    pub fn moved(&self, user: UserId, node: &NodeId) {
+        if let Some(mut route) = self.cache.get_mut(&user) {
+            *route = (Some(node.clone()), Instant::now());
+        }
+    }
+
+    /// `node` says that it has no session of the user; a route elsewhere stays.
+    pub fn not_at(&self, user: UserId, node: &NodeId) {
+        self.cache.remove_if(&user, |_, (route, _)| route.as_ref() == Some(node));
+    }
+
+    pub fn forget(&self, user: UserId) {
+        self.cache.remove(&user);
+    }
+
+    /// A node has died: its users may be anywhere.
+    pub fn forget_node(&self, node: &NodeId) {
+        self.cache.retain(|_, (route, _)| route.as_ref() != Some(node));
+    }
+}

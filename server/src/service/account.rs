@@ -1,0 +1,49 @@
+//! REGISTER and CHANGE_PASSWORD.
+
+use super::{Caller, storage_failure};
+use crate::core::Core;
+use crate::protocol::conversation::UserId;
+use crate::protocol::errno::{Errno, Failure};
+use crate::protocol::message::{Reply, Secret, Who};
+use crate::storage::Account;
+use std::time::Instant;
+
+const MS_PER_DAY: i64 = 24 * 60 * 60 * 1_000;
+
+pub async fn register(core: &Core, name: String, password: Secret) -> Result<Reply, Failure> {
+    let taken = || Failure::new(Errno::Exists, "this name is taken");
+    // Looking first spares the hash where the answer is no; the insert decides.
+    if core.storage.account(&Who::Name(name.clone())).await.map_err(storage_failure)?.is_some() {
+        return Err(taken());
+    }
+    let hash = core.passwords.hash(password).await?;
+    let id = core.storage.register(&name, &hash).await.map_err(storage_failure)?;
+    Ok(Reply::Register { id: id.ok_or_else(taken)? })
+}
+
+pub async fn change_password(
+    core: &Core,
+    caller: &Caller,
+    user: UserId,
+    old: Secret,
+    new: Secret,
+) -> Result<Reply, Failure> {
+    let who = Who::Id(user);
+    core.login_limit.take(caller.address, &who, Instant::now())?;
+    let account = core.storage.account(&who).await.map_err(storage_failure)?.ok_or(Errno::WrongCredentials)?;
+    if !core.passwords.verify(&old, Some(&account.password)).await? {
+        return Err(Errno::WrongCredentials.into());
+    }
+    core.login_limit.give_back(caller.address, &who);
+    let hash = core.passwords.hash(new).await?;
+    let changed = core.storage.change_password(user, &account.password, &hash).await.map_err(storage_failure)?;
+    let token_generation = changed.ok_or(Errno::WrongCredentials)?;
+    let token = token(core, &Account { password: hash, token_generation, ..account });
+    Ok(Reply::ChangePassword { token })
+}
+
+/// A token for the account as it is now.
+pub fn token(core: &Core, account: &Account) -> String {
+    let expires_at = crate::clock::now_ms() + i64::from(core.config.password.token_days) * MS_PER_DAY;
+    crate::token::issue(&core.token_key, account.id, account.token_generation, &account.password, expires_at).0
+}

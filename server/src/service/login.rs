@@ -1,0 +1,210 @@
+//! LOGIN and LOGOUT: one session a user, across all nodes.
+//!
+//! The session row decides. A login on this node first waits for, or ends, the session that stands here; one held by another
+//! live node is asked for over the bus and in its row, so that a takeover works with and without Redis.
+
+use super::{Answer, Caller, SessionChange, account, news, roster, storage_failure};
+use crate::bus::Item;
+use crate::cluster::NodeId;
+use crate::core::Core;
+use crate::limits::{LEASE, LEASE_RENEWAL, MAX_NODE_FRAME_BYTES};
+use crate::protocol::conversation::UserId;
+use crate::protocol::errno::{Errno, Failure};
+use crate::protocol::message::{ChatMessage, Login, LoginAck, Proof, Reply, Roster};
+use crate::session::Session;
+use crate::storage::{Account, Claim, Claimed, Release, Waiting};
+use crate::writer::unavailable;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The longest a takeover waits for the other session to end; then errno 11.
+const TAKEOVER_WAIT: Duration = Duration::from_secs(4);
+/// Between two looks whether the other node has given the session up.
+const TAKEOVER_POLL: Duration = Duration::from_millis(250);
+/// Waiting messages are counted up to here.
+const MAX_COUNTED: u32 = 10_000;
+/// A lease with less than this left has missed a renewal: its node is not known to be alive.
+const KNOWN_ALIVE: Duration = Duration::from_millis((LEASE.as_secs() - 2 * LEASE_RENEWAL.as_secs()) * 1_000 - 500);
+/// Messages, and their text, that travel inside the LOGIN_ACK of a client that cannot acknowledge; the rest follows it.
+const INLINE_MESSAGES: u32 = 1_000;
+const INLINE_BYTES: usize = MAX_NODE_FRAME_BYTES / 16;
+
+pub async fn login(core: &Arc<Core>, caller: &Caller, login: Login) -> Answer {
+    match try_login(core, caller, login).await {
+        Ok((ack, session)) => {
+            Answer { result: Ok(Reply::Login(Box::new(ack))), session: SessionChange::Began(session) }
+        }
+        Err(failure) => Err(failure).into(),
+    }
+}
+
+pub async fn logout(core: &Arc<Core>, session: &Arc<Session>, revoke: bool) -> Answer {
+    if revoke && let Err(error) = core.storage.revoke_tokens(session.user).await {
+        return Err(storage_failure(error)).into();
+    }
+    core.end_session(session).await;
+    Answer { result: Ok(Reply::Logout), session: SessionChange::Ended }
+}
+
+async fn try_login(core: &Arc<Core>, caller: &Caller, login: Login) -> Result<(LoginAck, Arc<Session>), Failure> {
+    if caller.session.is_some() {
+        return Err(Failure::new(Errno::LoggedIn, "already logged in on this connection"));
+    }
+    if !core.lease.is_held() {
+        return Err(unavailable());
+    }
+    let account = authenticate(core, caller, &login).await?;
+    let _turn = core.registry.login_turn(account.id).await;
+    make_room(core, account.id, login.takeover).await?;
+    let epoch = claim(core, account.id, login.takeover).await?;
+
+    let name: Arc<str> = account.name.as_str().into();
+    let outbound = caller.outbound.clone();
+    let session = Arc::new(Session::new(account.id, name, epoch, login.events, login.acknowledges, outbound));
+    core.registry.insert(session.clone());
+    core.metrics.sessions.inc();
+    core.metrics.logins_total.inc();
+    core.tell_peers(|| Item::Online { users: vec![account.id] });
+    match greet(core, &session, &account).await {
+        Ok(ack) => {
+            news::presence(core, &session, true);
+            Ok((ack, session))
+        }
+        Err(failure) => {
+            core.end_session(&session).await;
+            Err(failure)
+        }
+    }
+}
+
+/// The account, if the proof is good. Every failure costs the same work and gives the same answer.
+async fn authenticate(core: &Core, caller: &Caller, login: &Login) -> Result<Account, Failure> {
+    core.login_limit.take(caller.address, &login.who, Instant::now())?;
+    let account = core.storage.account(&login.who).await.map_err(storage_failure)?;
+    let good = match &login.proof {
+        Proof::Password(password) => {
+            core.passwords.verify(password, account.as_ref().map(|account| account.password.as_str())).await?
+        }
+        Proof::Token(token) => account.as_ref().is_some_and(|account| token_is_good(core, account, &token.0)),
+    };
+    match account.filter(|_| good) {
+        Some(account) => {
+            core.login_limit.give_back(caller.address, &login.who);
+            Ok(account)
+        }
+        None => Err(Errno::WrongCredentials.into()),
+    }
+}
+
+fn token_is_good(core: &Core, account: &Account, token: &str) -> bool {
+    let now = crate::clock::now_ms();
+    crate::token::parse(token).is_some_and(|claims| {
+        claims.user == account.id
+            && crate::token::check(&core.token_key, &claims, account.token_generation, &account.password, now)
+    })
+}
+
+/// Ends, or waits for the end of, the user's session on this node.
+async fn make_room(core: &Core, user: UserId, takeover: bool) -> Result<(), Failure> {
+    let Some(old) = core.registry.get(user) else { return Ok(()) };
+    let mut released = std::pin::pin!(old.wait_released());
+    released.as_mut().enable();
+    if !old.has_ended() {
+        if !takeover {
+            return Err(Errno::LoggedIn.into());
+        }
+        old.close(Errno::Replaced.into());
+    }
+    if core.registry.get(user).is_some_and(|current| current.epoch == old.epoch)
+        && tokio::time::timeout(TAKEOVER_WAIT, released).await.is_err()
+    {
+        return Err(unavailable());
+    }
+    Ok(())
+}
+
+/// Wins the session row; returns the session's epoch.
+async fn claim(core: &Core, user: UserId, takeover: bool) -> Result<u64, Failure> {
+    let give_up_at = Instant::now() + TAKEOVER_WAIT;
+    loop {
+        let mut yielded = std::pin::pin!(core.yielded.notified());
+        yielded.as_mut().enable();
+        match core.seats.claim(Claim { user, takeover }).await.map_err(storage_failure)? {
+            Claimed::Won { epoch } if core.lease.is_held() => return Ok(epoch),
+            Claimed::Won { epoch } => {
+                core.seats.release(Release { user, epoch }, Vec::new()).await;
+                return Err(unavailable());
+            }
+            Claimed::NoSuchUser => return Err(Errno::WrongCredentials.into()),
+            Claimed::Held { lease_left, .. } if !takeover => return Err(held_elsewhere(lease_left)),
+            Claimed::Held { node, epoch, lease_left } => {
+                if Instant::now() >= give_up_at {
+                    return Err(Failure::from(Errno::Unavailable).retry_after(lease_left));
+                }
+                ask_for(core, &node, user, epoch);
+                let _ = tokio::time::timeout(TAKEOVER_POLL, yielded).await;
+            }
+        }
+    }
+}
+
+fn ask_for(core: &Core, node: &NodeId, user: UserId, epoch: u64) {
+    core.bus.send(node, Item::Yield { user, epoch });
+}
+
+fn held_elsewhere(lease_left: Duration) -> Failure {
+    let failure = Failure::from(Errno::LoggedIn);
+    if lease_left < KNOWN_ALIVE { failure.retry_after(lease_left) } else { failure }
+}
+
+async fn greet(core: &Core, session: &Arc<Session>, account: &Account) -> Result<LoginAck, Failure> {
+    let waiting = core.storage.waiting(&[session.user]).await.map_err(storage_failure)?;
+    let offline = match waiting.is_empty() {
+        true => 0,
+        false => core.storage.count_waiting(session.user, MAX_COUNTED).await.map_err(storage_failure)?,
+    };
+    let mut inline = Vec::new();
+    for conversation in waiting {
+        let pushed = match session.acknowledges {
+            true => conversation.received_seq,
+            false => inline_waiting(core, session, &conversation, &mut inline).await?,
+        };
+        session.waits(&conversation, pushed);
+    }
+    let roster: Roster = roster::roster(core, session.user).await?;
+    Ok(LoginAck {
+        id: account.id,
+        name: account.name.clone(),
+        token: account::token(core, account),
+        node: core.key.id.to_string(),
+        version: 1,
+        server: concat!("chat ", env!("CARGO_PKG_VERSION")).into(),
+        time: crate::clock::now_ms(),
+        heartbeat_s: core.config.limits.heartbeat_s,
+        roster,
+        offline,
+        caps: vec!["events".into()],
+        max_frame_bytes: core.config.limits.max_frame_bytes,
+        waiting: inline,
+    })
+}
+
+/// Adds what waits in one conversation to `inline`, as far as it fits; returns the seq up to which it is in there.
+async fn inline_waiting(
+    core: &Core,
+    session: &Session,
+    waiting: &Waiting,
+    inline: &mut Vec<ChatMessage>,
+) -> Result<u64, Failure> {
+    let bytes: usize = inline.iter().map(|message| message.msg.len()).sum();
+    let room = INLINE_BYTES.saturating_sub(bytes);
+    let limit = INLINE_MESSAGES.saturating_sub(inline.len() as u32);
+    if room == 0 || limit == 0 {
+        return Ok(waiting.received_seq);
+    }
+    let page = core.storage.messages_after(waiting.conv, waiting.received_seq, limit, room).await;
+    let messages = page.map_err(storage_failure)?.messages;
+    let last = messages.last().map_or(waiting.received_seq, |message| message.seq);
+    inline.extend(messages.into_iter().filter(|message| message.sender != session.user));
+    Ok(last)
+}

@@ -1,0 +1,66 @@
+//! ROSTER, and the same lists in LOGIN_ACK: friends and groups with true presence.
+
+use super::storage_failure;
+use crate::core::Core;
+use crate::protocol::conversation::{Conversation, UserId};
+use crate::protocol::errno::{Errno, Failure};
+use crate::protocol::message::{Group, GroupPage, Reply, Roster};
+
+/// What is listed at most; past it `more` is set.
+const FRIENDS: u32 = 200;
+const GROUPS: u32 = 200;
+const USERS_PER_GROUP: u32 = 100;
+/// About how many bytes of group members are listed in all, so that the frame stays within a node's limit in every
+/// dialect; past it groups come without the rest of their users.
+const MEMBER_BYTES: usize = 200 * 1024;
+/// About what one listed user costs beside its name.
+const USER_BYTES: usize = 80;
+
+pub async fn answer(core: &Core, user: UserId, page: Option<GroupPage>) -> Result<Reply, Failure> {
+    let roster = match page {
+        None => roster(core, user).await?,
+        Some(page) => one_page(core, user, page).await?,
+    };
+    Ok(Reply::Roster(Box::new(roster)))
+}
+
+/// Everything, within the limits.
+pub async fn roster(core: &Core, user: UserId) -> Result<Roster, Failure> {
+    let mut friends = core.storage.friends(user, FRIENDS + 1).await.map_err(storage_failure)?;
+    let mut groups = core.storage.groups(user, GROUPS + 1, USERS_PER_GROUP + 1).await.map_err(storage_failure)?;
+    let mut more = friends.len() > FRIENDS as usize || groups.len() > GROUPS as usize;
+    friends.truncate(FRIENDS as usize);
+    groups.truncate(GROUPS as usize);
+    let mut room = MEMBER_BYTES;
+    for group in &mut groups {
+        more |= shorten(group, &mut room);
+    }
+    Ok(Roster { friends, groups, more })
+}
+
+/// Cuts the list of users to what is allowed; true if it had to.
+fn shorten(group: &mut Group, room: &mut usize) -> bool {
+    let before = group.users.len();
+    group.users.truncate(USERS_PER_GROUP as usize);
+    let fits = group.users.iter().take_while(|user| {
+        let bytes = user.name.len() + USER_BYTES;
+        let fits = bytes <= *room;
+        *room = room.saturating_sub(bytes);
+        fits
+    });
+    let fits = fits.count();
+    group.users.truncate(fits);
+    group.more = fits < before;
+    group.more
+}
+
+async fn one_page(core: &Core, user: UserId, page: GroupPage) -> Result<Roster, Failure> {
+    let group = page.group;
+    let Some((users, more)) = core.storage.group_users(user, page).await.map_err(storage_failure)? else {
+        let exists = core.audiences.any(Conversation::Group(group)).await.map_err(storage_failure)?.is_some();
+        return Err(if exists { Failure::new(Errno::NotAllowed, "not a member of this group") } else { Errno::NoSuchGroup.into() });
+    };
+    let listed = core.storage.group(group).await.map_err(storage_failure)?.ok_or(Errno::NoSuchGroup)?;
+    let (groupname, groupdesc) = listed;
+    Ok(Roster { friends: Vec::new(), groups: vec![Group { id: group, groupname, groupdesc, users, more }], more })
+}

@@ -1,0 +1,93 @@
+//! A client's byte stream: a socket, plain or under TLS.
+//!
+//! Reads go through one buffer per thread, so that a connection owns none while it is silent.
+
+use bytes::BytesMut;
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// The most that one read takes from the kernel.
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+pub enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Appends what has arrived to `input`; 0 bytes is the end of the stream.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut read = ReadBuf::new(scratch);
+            let result = match self {
+                Stream::Plain(socket) => Pin::new(socket).poll_read(cx, &mut read),
+                Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, &mut read),
+            };
+            ready!(result)?;
+            input.extend_from_slice(read.filled());
+            Poll::Ready(Ok(read.filled().len()))
+        })
+    }
+
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Stream::Tls(tls) => {
+                let written = ready!(Pin::new(tls.as_mut()).poll_write(cx, bytes))?;
+                // Records may stay inside the TLS layer until flushed; a flush that blocks is finished by the next write.
+                let _ = Pin::new(tls.as_mut()).poll_flush(cx)?;
+                Poll::Ready(Ok(written))
+            }
+        }
+    }
+
+    /// Hands the kernel what the TLS layer still holds.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+        }
+    }
+
+    /// Ends our direction; the client sees an end of file after what was written.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    /// Whether the peer's kernel has acknowledged every byte written: all that can be known of a client that sends no
+    /// RECEIVED.
+    pub fn is_drained(&self) -> bool {
+        let mut unsent: libc::c_int = 0;
+        // SAFETY: TIOCOUTQ (SIOCOUTQ on a socket) writes one int, and `unsent` outlives the call.
+        let result = unsafe { libc::ioctl(self.socket().as_raw_fd(), libc::TIOCOUTQ, &mut unsent) };
+        result == 0 && unsent == 0
+    }
+
+    /// Lets the kernel find a dead peer for a dialect that has no PING.
+    pub fn watch_for_dead_peer(&self, timeout: Duration, keepalive: Duration) -> io::Result<()> {
+        let socket = socket2::SockRef::from(self.socket());
+        socket.set_tcp_user_timeout(Some(timeout))?;
+        socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4))
+    }
+}

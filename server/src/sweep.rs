@@ -1,0 +1,87 @@
+//! Finds what the bus lost, by looking into the log.
+//!
+//! Every `repair_interval` the conversations that changed lately are compared with what the sessions here have been pushed:
+//! the cost follows what was said, not who is online. A look at every session's conversations, in small steps, is taken only
+//! after the subscription was broken or a node died.
+
+use crate::core::Core;
+use crate::protocol::conversation::{Conversation, UserId};
+use crate::protocol::message::TimeMs;
+use crate::session::Delivery;
+use crate::storage::{self, Change};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How far back a look goes beyond the last one: longer than any transaction can take to show its changes.
+const OVERLAP: Duration = Duration::from_secs(15);
+/// Between reading what changed and comparing, so that what is on its way counts as pushed.
+const GRACE: Duration = Duration::from_millis(500);
+/// Looks are at least this far apart, however often they are asked for.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Sessions looked at in one query of the full pass.
+const STEP: usize = 256;
+
+/// Runs until the node stops.
+pub async fn run(core: Arc<Core>) {
+    let interval = Duration::from_secs(core.config.limits.repair_interval_s);
+    let mut since: Option<TimeMs> = None;
+    loop {
+        let _ = tokio::time::timeout(interval, core.sweep_now.notified()).await;
+        if core.suspend_unless_leased() {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        let full = core.sweep_all.swap(false, Ordering::AcqRel);
+        if let Err(error) = sweep(&core, &mut since, full).await {
+            tracing::warn!(%error, "cannot look for lost messages, trying again");
+            core.sweep_all.fetch_or(full, Ordering::AcqRel);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn sweep(core: &Arc<Core>, since: &mut Option<TimeMs>, full: bool) -> storage::Result<()> {
+    let changes = core.storage.changes(since.map(|time| time - OVERLAP.as_millis() as TimeMs)).await?;
+    if full {
+        look_at_all(core).await?;
+    }
+    if !changes.changed.is_empty() {
+        tokio::time::sleep(GRACE).await;
+        for change in &changes.changed {
+            look_at(core, change).await?;
+        }
+    }
+    *since = Some(changes.now);
+    core.metrics.sweeps.inc();
+    Ok(())
+}
+
+async fn look_at(core: &Arc<Core>, change: &Change) -> storage::Result<()> {
+    let Some(audience) = core.audiences.under(change.conv, change.version).await? else { return Ok(()) };
+    if change.last_seq > 0 {
+        for user in audience.members.iter() {
+            note(core, *user, change.conv, change.last_seq);
+        }
+    }
+    Ok(())
+}
+
+async fn look_at_all(core: &Arc<Core>) -> storage::Result<()> {
+    let users: Vec<UserId> = core.registry.all().iter().map(|session| session.user).collect();
+    for step in users.chunks(STEP) {
+        for waiting in core.storage.waiting(step).await? {
+            note(core, waiting.user, waiting.conv, waiting.last_seq);
+        }
+    }
+    Ok(())
+}
+
+fn note(core: &Core, user: UserId, conv: Conversation, last_seq: u64) {
+    core.registry.with(user, |session| {
+        if session.note(conv, last_seq) == Delivery::Behind {
+            core.metrics.repairs.inc();
+            core.catch_up.request(session.clone(), conv);
+        }
+    });
+}

@@ -1,0 +1,228 @@
+//! Commits messages in batches and acknowledges them.
+//!
+//! A message goes to one of a few writers by its conversation, so that a conversation's messages keep their order. A writer
+//! takes whatever has queued up while it committed the batch before, without a timer: alone, a message is committed at once;
+//! under load, many share one flush of the disk. What is committed goes on to `delivery`.
+
+use crate::audiences::Audiences;
+use crate::delivery::{Committed, Delivery};
+use crate::lease::Lease;
+use crate::limits::{BATCH_BYTES, BATCH_MESSAGES};
+use crate::metrics::Metrics;
+use crate::outbound::Outbound;
+use crate::protocol::conversation::Conversation;
+use crate::protocol::errno::{Errno, Failure};
+use crate::protocol::message::{ChatMessage, Kind, MidText, Reply, Stored, TimeMs};
+use crate::storage::{Append, Appended, AppendedBatch, Error, Storage};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Messages that wait for one writer; beyond it errno 11.
+const QUEUE_MESSAGES: usize = 16_384;
+/// Text that waits for one writer; beyond it errno 11.
+const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// What a client is told to wait when the database cannot take its message.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// A message to be stored, and whom to tell.
+pub struct Job {
+    pub append: Append,
+    pub sender_name: Arc<str>,
+    /// The request to answer; `None` for a relayed message that is stored because its recipient has gone.
+    pub request: Option<PendingChat>,
+}
+
+/// A chat request on its way through a writer.
+pub struct PendingChat {
+    pub outbound: Arc<Outbound>,
+    pub kind: Kind,
+    pub mid: Option<MidText>,
+}
+
+impl PendingChat {
+    pub fn answer(self, result: Result<Option<Stored>, Failure>) {
+        self.outbound.answer(self.kind, self.mid, result.map(Reply::Chat));
+    }
+}
+
+/// All writers of a node.
+pub struct Writers {
+    queues: Vec<Queue>,
+}
+
+struct Queue {
+    jobs: mpsc::Sender<Job>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// What the writers work with.
+#[derive(Clone)]
+pub struct Parts {
+    pub storage: Arc<dyn Storage>,
+    pub audiences: Arc<Audiences>,
+    pub lease: Arc<Lease>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Writers {
+    /// Starts `count` writers; `delivery` makes the part that each hands its commits to. They end when this is dropped,
+    /// after what is queued.
+    pub fn start(count: usize, parts: &Parts, delivery: impl Fn() -> Delivery) -> Self {
+        let queues = (0..count.max(1)).map(|_| {
+            let (jobs, work) = mpsc::channel(QUEUE_MESSAGES);
+            let bytes = Arc::new(AtomicUsize::new(0));
+            let writer = Writer { parts: parts.clone(), queued_bytes: bytes.clone(), delivery: delivery() };
+            tokio::spawn(writer.run(work));
+            Queue { jobs, bytes }
+        });
+        Writers { queues: queues.collect() }
+    }
+
+    /// Queues a message, or answers errno 11 at once.
+    pub fn submit(&self, job: Job) {
+        let queue = &self.queues[self.place(job.append.conv)];
+        let bytes = job.append.msg.len();
+        if queue.bytes.fetch_add(bytes, Ordering::AcqRel) > QUEUE_BYTES {
+            queue.bytes.fetch_sub(bytes, Ordering::AcqRel);
+            return refuse(job, unavailable());
+        }
+        if let Err(full) = queue.jobs.try_send(job) {
+            queue.bytes.fetch_sub(bytes, Ordering::AcqRel);
+            refuse(full.into_inner(), unavailable());
+        }
+    }
+
+    fn place(&self, conv: Conversation) -> usize {
+        // Any hash will do; it only spreads conversations over this node's writers.
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(conv) as usize % self.queues.len()
+    }
+}
+
+/// Errno 11: not accepted, or it is unknown whether it was.
+pub fn unavailable() -> Failure {
+    Failure::from(Errno::Unavailable).retry_after(RETRY)
+}
+
+fn refuse(job: Job, failure: Failure) {
+    if let Some(request) = job.request {
+        request.answer(Err(failure));
+    }
+}
+
+struct Writer {
+    parts: Parts,
+    queued_bytes: Arc<AtomicUsize>,
+    delivery: Delivery,
+}
+
+impl Writer {
+    async fn run(self, mut work: mpsc::Receiver<Job>) {
+        let mut queued = Vec::new();
+        let mut waiting = VecDeque::new();
+        while !waiting.is_empty() || work.recv_many(&mut queued, BATCH_MESSAGES).await > 0 {
+            waiting.extend(queued.drain(..));
+            let batch = self.next_batch(&mut waiting);
+            self.commit(batch).await;
+        }
+    }
+
+    /// From the front, as much as one commit takes.
+    fn next_batch(&self, waiting: &mut VecDeque<Job>) -> Vec<Job> {
+        let mut bytes = 0;
+        let fits = waiting.iter().take_while(|job| {
+            bytes += job.append.msg.len();
+            bytes <= BATCH_BYTES
+        });
+        let count = fits.count().max(1).min(waiting.len());
+        let batch: Vec<Job> = waiting.drain(..count).collect();
+        let taken = batch.iter().map(|job| job.append.msg.len()).sum();
+        self.queued_bytes.fetch_sub(taken, Ordering::AcqRel);
+        batch
+    }
+
+    async fn commit(&self, mut batch: Vec<Job>) {
+        for job in &mut batch {
+            let audience = self.parts.audiences.cached(job.append.conv);
+            let allowed = audience.filter(|audience| audience.may_post(job.append.sender));
+            job.append.allowed_under = allowed.map_or(0, |audience| audience.version);
+        }
+        let (appends, tickets): (Vec<Append>, Vec<Ticket>) = batch.into_iter().map(split).unzip();
+        let now = crate::clock::now_ms();
+        let started = Instant::now();
+        match self.append(&appends, now).await {
+            Ok(done) => {
+                self.parts.metrics.commit_batch_messages.observe(appends.len() as f64);
+                self.parts.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+                self.finish(appends, tickets, done, now).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, messages = appends.len(), "cannot commit messages");
+                for ticket in tickets {
+                    if let Some(request) = ticket.request {
+                        request.answer(Err(unavailable()));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn append(&self, appends: &[Append], now: TimeMs) -> Result<AppendedBatch, Error> {
+        if !self.parts.lease.is_held() {
+            return Err(Error::LeaseLost);
+        }
+        let lease = self.parts.lease.clone();
+        self.parts.storage.append(appends, now, &move || lease.is_held()).await
+    }
+
+    async fn finish(&self, appends: Vec<Append>, tickets: Vec<Ticket>, done: AppendedBatch, now: TimeMs) {
+        for (conv, audience) in done.audiences {
+            self.parts.audiences.learn(conv, audience);
+        }
+        let mut committed = Vec::with_capacity(appends.len());
+        let mut refused = Vec::new();
+        for ((append, ticket), outcome) in appends.into_iter().zip(tickets).zip(done.outcomes) {
+            let stored = |seq, time| Stored { conv: append.conv, seq, time };
+            let answer = match outcome {
+                Appended::Stored { seq } => {
+                    let sender_name = ticket.sender_name;
+                    let answer = Ok(Some(stored(seq, now)));
+                    committed.push(Committed {
+                        version: self.parts.audiences.cached(append.conv).map_or(0, |audience| audience.version),
+                        message: message(append, sender_name, seq, now),
+                    });
+                    answer
+                }
+                Appended::Duplicate { seq, time } => Ok(Some(stored(seq, time))),
+                Appended::MidReused => Err(Errno::MidReused.into()),
+                Appended::Blocked => Err(unavailable()),
+                Appended::NotAllowed => {
+                    refused.push((append, ticket.request));
+                    continue;
+                }
+            };
+            if let Some(request) = ticket.request {
+                request.answer(answer);
+            }
+        }
+        self.delivery.deliver(committed, refused).await;
+    }
+}
+
+/// What is left of a [`Job`] while its message is in the database's hands.
+struct Ticket {
+    sender_name: Arc<str>,
+    request: Option<PendingChat>,
+}
+
+fn split(job: Job) -> (Append, Ticket) {
+    (job.append, Ticket { sender_name: job.sender_name, request: job.request })
+}
+
+fn message(append: Append, name: Arc<str>, seq: u64, time: TimeMs) -> ChatMessage {
+    let Append { conv, sender, mid, msg, sent_as, .. } = append;
+    ChatMessage { conv, seq, sender, name, msg, time, mid, sent_as }
+}
