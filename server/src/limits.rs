@@ -87,5 +87,9 @@ pub const BATCH_BYTES: usize = 1024 * 1024;
 pub const LISTED_RECIPIENTS: usize = 64;
 /// Items waiting for one node on the bus; beyond it they are dropped and the receiver sweeps.
 pub const BUS_QUEUE_ITEMS: usize = 65_536;
+/// Bytes waiting for one node on the bus; beyond it items are dropped and the receiver sweeps.
+pub const BUS_QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes after which an envelope takes no further item (one item may be longer than this); the rest goes into the next.
+pub const BUS_ENVELOPE_BYTES: usize = 1024 * 1024;
 /// Arrivals from the bus that wait to be handled; beyond it they are dropped and count as lost.
 pub const BUS_ARRIVALS: usize = 4_096;
