@@ -2,11 +2,12 @@
 //!
 //! Each says what happens beyond it.
 
-use serde::Deserialize;
+use crate::config::Problems;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Settable bounds, the `[limits]` table of the configuration.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// The longest frame a client may send; beyond it NOTICE 9.
@@ -66,6 +67,28 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Reports every value outside its range.
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        problems.range("limits.max_frame_bytes", self.max_frame_bytes, 64..=MAX_FRAME_BYTES_CEILING);
+        problems.range("limits.connections", self.connections, 1..=10_000_000);
+        problems.range("limits.connections_per_ip", self.connections_per_ip, 0..=10_000_000);
+        problems.range("limits.prelogin_connections", self.prelogin_connections, 1..=10_000_000);
+        problems.range("limits.prelogin_timeout_s", self.prelogin_timeout_s, 1..=86_400);
+        problems.range("limits.frame_timeout_s", self.frame_timeout_s, 1..=3_600);
+        problems.range("limits.heartbeat_s", self.heartbeat_s, 1..=3_600);
+        problems.range("limits.write_timeout_s", self.write_timeout_s, 1..=3_600);
+        problems.range("limits.close_linger_ms", self.close_linger_ms, 1..=60_000);
+        problems.range("limits.queue_bytes", self.queue_bytes, 1_024..=1024 * 1024 * 1024);
+        problems.range("limits.messages_per_second", self.messages_per_second, 0..=1_000_000);
+        problems.range("limits.message_burst", self.message_burst, 1..=1_000_000);
+        problems.range("limits.failed_logins_per_minute", self.failed_logins_per_minute, 1..=10_000);
+        problems.range("limits.group_members", self.group_members, 2..=1_000_000);
+        problems.range("limits.repair_interval_s", self.repair_interval_s, 1..=3_600);
+        problems.range("limits.drain_s", self.drain_s, 0..=3_600);
+    }
+}
+
 /// The longest frame a node sends; pages stop early at it.
 pub const MAX_NODE_FRAME_BYTES: usize = 1024 * 1024;
 /// `max_frame_bytes` can be set up to here, so that a frame's first byte is always 0.
@@ -87,5 +110,9 @@ pub const BATCH_BYTES: usize = 1024 * 1024;
 pub const LISTED_RECIPIENTS: usize = 64;
 /// Items waiting for one node on the bus; beyond it they are dropped and the receiver sweeps.
 pub const BUS_QUEUE_ITEMS: usize = 65_536;
+/// Bytes waiting for one node on the bus; beyond it items are dropped and the receiver sweeps.
+pub const BUS_QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes after which an envelope takes no further item (one item may be longer than this); the rest goes into the next.
+pub const BUS_ENVELOPE_BYTES: usize = 1024 * 1024;
 /// Arrivals from the bus that wait to be handled; beyond it they are dropped and count as lost.
 pub const BUS_ARRIVALS: usize = 4_096;

@@ -3,6 +3,21 @@
 //! The bus is a hint and never the truth: all it carries can be lost without a message being lost, since every node can
 //! read what it missed from the log. A receiver is told where something may have been lost ([`Arrival::Lost`]) and sweeps.
 //! `redis` stays in here.
+//!
+//! [`local::LocalHub`] joins nodes of one process; [`redis::connect`] joins processes. Both keep the order in which one
+//! node sent to another, deliver an item at most once, and say [`Arrival::Lost`] before whatever follows a gap.
+
+pub mod envelope;
+pub mod local;
+pub mod numbering;
+pub mod redis;
+
+mod backoff;
+mod inbox;
+mod outbox;
+mod stats;
+
+pub use stats::BusStats;
 
 use crate::cluster::NodeId;
 use crate::protocol::conversation::{Conversation, UserId};
@@ -50,6 +65,14 @@ pub enum Arrival {
     Resubscribed,
 }
 
+/// Why there is no bus. Redis being out of reach is none of these: the node starts, and the bus keeps trying.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The setting has to be corrected; trying again changes nothing. The URL may hold a password, so it is not repeated.
+    #[error("bus.url is not a usable Redis URL: {0}")]
+    BadUrl(String),
+}
+
 /// One node's end of the bus.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
@@ -62,6 +85,45 @@ pub trait Bus: Send + Sync + 'static {
     fn set_peers(&self, peers: &[NodeId]);
     /// Whether the subscription is up: part of readiness.
     fn is_connected(&self) -> bool;
+    /// What this end of the bus has done since it was made.
+    fn stats(&self) -> &BusStats;
     /// Sends what is queued, within a bounded time, and ends the bus's tasks.
     async fn close(&self);
+}
+
+/// What an [`Item`] takes at most on the wire beside its text and lists, and about what it takes in memory.
+const ITEM_OVERHEAD_BYTES: usize = 256;
+/// A user's number takes at most this on the wire.
+const USER_BYTES: usize = 10;
+
+impl Item {
+    /// No less than the bytes that this item takes in an envelope; cheap, for it is asked of every item.
+    fn weight_bytes(&self) -> usize {
+        ITEM_OVERHEAD_BYTES
+            + match self {
+                Item::Deliver { message, recipients, .. } | Item::Relay { message, recipients } => {
+                    message.weight_bytes() + recipients.weight_bytes()
+                }
+                Item::NotHere { users } | Item::Online { users } => users.len() * USER_BYTES,
+                Item::News { event, users } => event.len() + users.len() * USER_BYTES,
+                Item::Yield { .. } | Item::Yielded { .. } | Item::Changed { .. } => 0,
+            }
+    }
+}
+
+impl ChatMessage {
+    fn weight_bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let sent_as = self.sent_as.as_ref().map_or(0, |sent_as| text(&sent_as.name) + text(&sent_as.time));
+        self.name.len() + self.msg.len() + sent_as
+    }
+}
+
+impl Recipients {
+    fn weight_bytes(&self) -> usize {
+        match self {
+            Recipients::Users(users) => users.len() * USER_BYTES,
+            Recipients::Members => 0,
+        }
+    }
 }

@@ -1,5 +1,25 @@
 //! Bytes to typed messages and back, for all dialects. Imports nothing of ours.
+//!
+//! A dialect cuts frames out of the stream (`framed`, `checked`, `bare`), `json` reads the one object in a frame,
+//! `request` makes a typed request of it, and each dialect writes what a node says in its own way. [`Codec`] is the
+//! one door to all of them.
 
+pub mod codec;
 pub mod conversation;
+pub mod dialect;
 pub mod errno;
 pub mod message;
+pub mod murmur;
+pub mod name;
+
+mod bare;
+mod checked;
+mod classic;
+mod fields;
+mod fit;
+mod framed;
+mod json;
+mod request;
+
+pub use codec::Codec;
+pub use dialect::Dialect;

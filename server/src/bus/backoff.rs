@@ -1,0 +1,55 @@
+//! How long to wait between attempts to reach Redis.
+//!
+//! Doubles from attempt to attempt up to a cap, with half of it random, so that nodes that lost Redis together do not
+//! return to it together.
+
+use std::time::Duration;
+
+/// The wait after the first failure.
+const FIRST: Duration = Duration::from_millis(50);
+/// The longest wait.
+const CAP: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        Backoff { next: FIRST }
+    }
+
+    /// The connection works: the next failure counts as the first.
+    pub(super) fn reset(&mut self) {
+        self.next = FIRST;
+    }
+
+    /// How long to wait after one more failure: between a half and all of the current step.
+    pub(super) fn wait(&mut self) -> Duration {
+        let step = self.next;
+        self.next = (step * 2).min(CAP);
+        // Without randomness there is still a wait; only the spread over nodes is gone.
+        let random = getrandom::u32().unwrap_or(u32::MAX);
+        step / 2 + (step / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_grows_to_its_cap_and_starts_over() {
+        let mut backoff = Backoff::new();
+        let mut step = FIRST;
+        for _ in 0..12 {
+            let wait = backoff.wait();
+            assert!((step / 2..=step).contains(&wait), "{wait:?} at step {step:?}");
+            step = (step * 2).min(CAP);
+        }
+        assert_eq!(step, CAP);
+        backoff.reset();
+        assert!(backoff.wait() <= FIRST);
+    }
+}

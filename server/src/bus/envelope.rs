@@ -1,0 +1,187 @@
+//! What goes through a node's channel: numbered envelopes.
+//!
+//! One version byte, then in postcard the sender, its boot and the envelope's number, then items one after another to
+//! the end. There is no count in front, so an envelope can be filled until it is large enough. One without items is a
+//! heartbeat: it repeats the newest number, so that a receiver notices what was lost although nothing follows.
+//! What comes out of a channel is outside input: whatever cannot be read is refused and never more than that.
+
+use super::Item;
+use crate::cluster::{MAX_NODE_ID_BYTES, NodeId, NodeKey};
+use crate::limits::BUS_QUEUE_BYTES;
+use serde::{Deserialize, Serialize};
+
+/// The first byte. Another one means nodes of different releases share a channel; they do not understand each other.
+pub const VERSION: u8 = 1;
+/// No sender makes a longer one, since even a single item has to fit its queue; the rest is room for the head.
+pub const MAX_BYTES: usize = BUS_QUEUE_BYTES + 1024;
+
+/// One envelope, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    pub from: NodeKey,
+    /// Counts 1, 2, 3 … from this boot of the sender to this receiver; a heartbeat repeats the newest.
+    pub number: u64,
+    /// In the order they were sent; empty in a heartbeat.
+    pub items: Vec<Item>,
+}
+
+/// Bytes that are no envelope: count and ignore them.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undecodable {
+    #[error("{0} bytes are too many for an envelope")]
+    TooLong(usize),
+    #[error("no bytes")]
+    Empty,
+    #[error("version {0} instead of {VERSION}")]
+    Version(u8),
+    #[error("malformed: {0}")]
+    Malformed(#[from] postcard::Error),
+    #[error("bad sender")]
+    Sender,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head<K> {
+    from: K,
+    number: u64,
+}
+
+/// The bytes of one envelope.
+pub fn encode<'a>(from: &NodeKey, number: u64, items: impl IntoIterator<Item = &'a Item>) -> Vec<u8> {
+    let mut bytes = append(vec![VERSION], &Head { from, number });
+    for item in items {
+        bytes = append(bytes, item);
+    }
+    bytes
+}
+
+/// Reads one envelope; all of `bytes` must belong to it.
+pub fn decode(bytes: &[u8]) -> Result<Envelope, Undecodable> {
+    if bytes.len() > MAX_BYTES {
+        return Err(Undecodable::TooLong(bytes.len()));
+    }
+    let (version, rest) = bytes.split_first().ok_or(Undecodable::Empty)?;
+    if *version != VERSION {
+        return Err(Undecodable::Version(*version));
+    }
+    let (head, mut rest) = postcard::take_from_bytes::<Head<NodeKey>>(rest)?;
+    check_sender(&head.from)?;
+    let mut items = Vec::new();
+    while !rest.is_empty() {
+        let (item, left) = postcard::take_from_bytes::<Item>(rest)?;
+        items.push(item);
+        rest = left;
+    }
+    Ok(Envelope { from: head.from, number: head.number, items })
+}
+
+fn append<T: Serialize>(bytes: Vec<u8>, value: &T) -> Vec<u8> {
+    postcard::to_extend(value, bytes).expect("plain data of known length always serialises into memory")
+}
+
+fn check_sender(NodeKey { id: NodeId(name), boot }: &NodeKey) -> Result<(), Undecodable> {
+    let lawful = !name.is_empty() && name.len() <= MAX_NODE_ID_BYTES && *boot > 0;
+    if lawful { Ok(()) } else { Err(Undecodable::Sender) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Recipients;
+    use crate::protocol::conversation::Conversation;
+    use crate::protocol::message::{ChatMessage, SentAs};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn key(name: &str, boot: i64) -> NodeKey {
+        NodeKey { id: name.into(), boot }
+    }
+
+    fn message() -> impl Strategy<Value = ChatMessage> {
+        let sent_as = proptest::option::of((any::<Option<String>>(), any::<Option<String>>()));
+        (any::<(u64, u64, u64, i64, u128)>(), any::<(String, String)>(), sent_as).prop_map(
+            |((group, seq, sender, time, mid), (name, msg), sent_as)| ChatMessage {
+                conv: Conversation::Group(group),
+                seq,
+                sender,
+                name: name.into(),
+                msg: msg.into(),
+                time,
+                mid: Uuid::from_u128(mid),
+                sent_as: sent_as.map(|(name, time)| Box::new(SentAs { name, time })),
+            },
+        )
+    }
+
+    fn recipients() -> impl Strategy<Value = Recipients> {
+        prop_oneof![Just(Recipients::Members), any::<Vec<u64>>().prop_map(Recipients::Users)]
+    }
+
+    fn item() -> impl Strategy<Value = Item> {
+        prop_oneof![
+            (message(), any::<u64>(), recipients()).prop_map(|(message, version, recipients)| Item::Deliver {
+                message,
+                version,
+                recipients
+            }),
+            (message(), recipients()).prop_map(|(message, recipients)| Item::Relay { message, recipients }),
+            any::<Vec<u64>>().prop_map(|users| Item::NotHere { users }),
+            any::<Vec<u64>>().prop_map(|users| Item::Online { users }),
+            any::<(u64, u64)>().prop_map(|(user, epoch)| Item::Yield { user, epoch }),
+            any::<u64>().prop_map(|user| Item::Yielded { user }),
+            any::<(u64, u64, u64)>()
+                .prop_map(|(a, b, version)| Item::Changed { conv: Conversation::direct(a, b), version }),
+            any::<(String, Vec<u64>)>().prop_map(|(event, users)| Item::News { event, users }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn envelope_reads_back(boot in 1..i64::MAX, number: u64, items in proptest::collection::vec(item(), 0..6)) {
+            let from = key("one:8001", boot);
+            let bytes = encode(&from, number, &items);
+            prop_assert_eq!(decode(&bytes), Ok(Envelope { from, number, items }));
+        }
+
+        #[test]
+        fn weight_covers_the_bytes(item in item()) {
+            let from = key("one", 1);
+            let bytes = encode(&from, 1, [&item]).len() - encode(&from, 1, []).len();
+            prop_assert!(bytes <= item.weight_bytes(), "{} bytes, weight {}", bytes, item.weight_bytes());
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            let _ = decode(&bytes);
+            let _ = decode(&[&[VERSION], bytes.as_slice()].concat());
+        }
+
+        #[test]
+        fn no_damage_panics(items in proptest::collection::vec(item(), 1..3), at: prop::sample::Index, bit in 0..8u8) {
+            let mut bytes = encode(&key("one", 1), 1, &items);
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let _ = decode(&bytes);
+            let _ = decode(&bytes[..at]);
+        }
+    }
+
+    #[test]
+    fn foreign_bytes_are_refused() {
+        let long_name = "x".repeat(MAX_NODE_ID_BYTES + 1);
+        let cut = |bytes: Vec<u8>| bytes[..bytes.len() - 1].to_vec();
+        for (what, bytes) in [
+            ("nothing", vec![]),
+            ("other version", vec![VERSION + 1, 0, 0]),
+            ("text", b"hello".to_vec()),
+            ("version only", vec![VERSION]),
+            ("empty sender", encode(&key("", 1), 1, [])),
+            ("long sender", encode(&key(&long_name, 1), 1, [])),
+            ("boot not positive", encode(&key("one", 0), 1, [])),
+            ("cut short", cut(encode(&key("one", 1), 1, [&Item::Yielded { user: 3 }]))),
+            ("too long", vec![VERSION; MAX_BYTES + 1]),
+        ] {
+            assert!(decode(&bytes).is_err(), "{what}");
+        }
+    }
+}

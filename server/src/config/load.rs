@@ -1,0 +1,357 @@
+//! Reads the settings from their three sources.
+//!
+//! The file is read on its own first, so that its errors come with line and column; the environment is then laid over
+//! it. The names of all keys come from the settings' own default value, so there is no second list to keep.
+
+use super::{Config, Error};
+use serde::Deserialize as _;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// What our variables begin with.
+const PREFIX: &str = "CHAT_";
+/// Between section and key in a variable.
+const SEPARATOR: &str = "__";
+
+/// What kind of value a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Integer,
+    Switch,
+}
+
+impl Config {
+    /// Defaults, then the file at `path` if one is given, then the environment of this process. The result is not yet
+    /// checked: see [`Config::validate`].
+    ///
+    /// Variables that belong to the test harness (`CHAT_TEST_*`, and `CHAT_*_IMAGE`, which name container images) are
+    /// left alone.
+    ///
+    /// # Errors
+    /// A file that does not exist or is not TOML; a key or variable that is not known, or has a value of the wrong kind.
+    pub fn load(path: Option<&Path>) -> Result<Config, Error> {
+        Self::load_with(path, std::env::vars_os())
+    }
+
+    /// As [`Config::load`], with the variables given.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_with(
+        path: Option<&Path>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Config, Error> {
+        let keys = keys();
+        let mut table = match path {
+            Some(path) => read_file(path, &keys)?,
+            None => Table::new(),
+        };
+        let mut overridden = Vec::new();
+        for (name, value) in variables {
+            if let Some(name) = name.to_str().filter(|name| is_ours(name)) {
+                override_key(&mut table, &keys, name, value.to_str())?;
+                overridden.push(name.to_owned());
+            }
+        }
+        // The file was fine by itself, so what is wrong now came from a variable.
+        Config::deserialize(table).map_err(|error| {
+            Error::Variable(format!("{} (set are {})", one_line(&error.to_string()), overridden.join(", ")))
+        })
+    }
+}
+
+/// Every key as `section.key`, with its kind.
+fn keys() -> BTreeMap<String, Kind> {
+    let Json::Object(sections) = serde_json::to_value(Config::default()).expect("settings serialise") else {
+        unreachable!("a struct serialises to an object");
+    };
+    let mut keys = BTreeMap::new();
+    for (section, values) in sections {
+        for (key, value) in values.as_object().into_iter().flatten() {
+            let kind = match value {
+                Json::Bool(_) => Kind::Switch,
+                Json::Number(_) => Kind::Integer,
+                // Null is a path that is not set.
+                _ => Kind::Text,
+            };
+            keys.insert(format!("{section}.{key}"), kind);
+        }
+    }
+    keys
+}
+
+fn read_file(path: &Path, keys: &BTreeMap<String, Kind>) -> Result<Table, Error> {
+    let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
+    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let table: Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+    for (section, value) in &table {
+        let Value::Table(values) = value else {
+            return Err(wrong(format!("{section} stands outside of a section{}", nearest(keys, section))));
+        };
+        for key in values.keys() {
+            let name = format!("{section}.{key}");
+            if !keys.contains_key(&name) {
+                return Err(wrong(format!("unknown key {name}{}", nearest(keys, &name))));
+            }
+        }
+        if !keys.keys().any(|key| key.split('.').next() == Some(section)) {
+            return Err(wrong(format!("unknown section {section}{}", nearest(keys, section))));
+        }
+    }
+    toml::from_str::<Config>(&text).map_err(|error| wrong(error.to_string()))?;
+    Ok(table)
+}
+
+fn is_ours(name: &str) -> bool {
+    let is_harness = name.starts_with("CHAT_TEST_") || (name.ends_with("_IMAGE") && !name.contains(SEPARATOR));
+    name.starts_with(PREFIX) && !is_harness
+}
+
+/// Puts the variable's value in the place of the key it names.
+fn override_key(
+    table: &mut Table,
+    keys: &BTreeMap<String, Kind>,
+    name: &str,
+    value: Option<&str>,
+) -> Result<(), Error> {
+    let known = keys.iter().find(|(key, _)| variable(key) == name);
+    let Some((key, kind)) = known else {
+        let guess = name[PREFIX.len()..].to_lowercase().replace(SEPARATOR, ".");
+        let hint =
+            nearest_key(keys, &guess).map_or_else(String::new, |key| format!("; did you mean {}?", variable(key)));
+        return Err(Error::Variable(format!("unknown variable {name}{hint}")));
+    };
+    // The value itself is not shown: it may be a URL with a password.
+    let wrong = |expected: &str| Error::Variable(format!("{name} ({key}): expected {expected}"));
+    let value = value.ok_or_else(|| wrong("UTF-8"))?;
+    let value = match kind {
+        Kind::Text => Value::String(value.to_owned()),
+        Kind::Integer => Value::Integer(value.trim().parse().map_err(|_| wrong("an integer"))?),
+        Kind::Switch => Value::Boolean(value.trim().parse().map_err(|_| wrong("true or false"))?),
+    };
+    let (section, key) = key.split_once('.').expect("every key has a section");
+    let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+    section.as_table_mut().expect("read_file lets only tables pass").insert(key.to_owned(), value);
+    Ok(())
+}
+
+/// The variable that overrides `key`.
+fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', SEPARATOR).to_uppercase())
+}
+
+fn nearest(keys: &BTreeMap<String, Kind>, name: &str) -> String {
+    nearest_key(keys, name).map_or_else(String::new, |key| format!("; did you mean {key}?"))
+}
+
+/// The key that takes the fewest edits, whether its section was written or not.
+fn nearest_key<'a>(keys: &'a BTreeMap<String, Kind>, name: &str) -> Option<&'a str> {
+    let without_separator = name.replace(['.', '_'], "");
+    let cost = |key: &str| {
+        let (_, alone) = key.split_once('.').unwrap_or(("", key));
+        // A key named under a wrong section is found, but after one that is near as a whole.
+        let alone = edits(&without_separator, &alone.replace('_', "")) + 1;
+        let own = name
+            .split_once('.')
+            .map_or(usize::MAX, |(_, own)| edits(own, key.split_once('.').unwrap_or(("", key)).1) + 1);
+        edits(&without_separator, &key.replace(['.', '_'], "")).min(alone).min(own)
+    };
+    keys.keys().map(String::as_str).min_by_key(|key| cost(key))
+}
+
+/// The edit distance of two short texts (insert, remove or replace a character).
+fn edits(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, letter) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
+        for (column, expected) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *expected);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LogFormat;
+    use std::collections::BTreeSet;
+    use std::path::PathBuf;
+    use tempfile::NamedTempFile;
+
+    const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf/server.toml");
+
+    fn file(text: &str) -> NamedTempFile {
+        let file = NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        Config::load_with(Some(file(text).path()), variables)
+    }
+
+    #[track_caller]
+    fn refused(text: &str, variables: &[(&str, &str)], parts: &[&str]) {
+        let error = load(text, variables).expect_err("must be refused").to_string();
+        for part in parts {
+            assert!(error.contains(part), "{part:?} is not in {error:?}");
+        }
+    }
+
+    #[test]
+    fn shipped_file_is_the_default_key_by_key() {
+        let shipped = Config::load_with(Some(Path::new(SHIPPED)), []).unwrap();
+        assert_eq!(shipped, Config::default());
+
+        let table: Table = fs::read_to_string(SHIPPED).unwrap().parse().unwrap();
+        let written: BTreeSet<String> = table
+            .iter()
+            .flat_map(|(section, values)| values.as_table().unwrap().keys().map(move |key| format!("{section}.{key}")))
+            .collect();
+        assert_eq!(written, keys().into_keys().collect());
+    }
+
+    #[test]
+    fn shipped_file_explains_every_key() {
+        let text = fs::read_to_string(SHIPPED).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (place, line) in lines.iter().enumerate() {
+            if line.contains(" = ") && !line.starts_with('#') {
+                assert!(lines[place - 1].starts_with("# "), "no comment above {line}");
+                let comment: String =
+                    lines[..place].iter().rev().take_while(|line| line.starts_with('#')).copied().collect();
+                assert!(comment.contains("Default"), "the comment above {line} does not say the default");
+            }
+        }
+    }
+
+    #[test]
+    fn without_file_and_variables_defaults_hold() {
+        assert_eq!(Config::load_with(None, []).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn file_wins_over_default_and_variable_over_file() {
+        let text = "[listen]\nport = 1\nhost = 'here'\n[limits]\nheartbeat_s = 5";
+
+        let config = load(text, &[("CHAT_LISTEN__PORT", "2"), ("PATH", "/bin")]).unwrap();
+
+        assert_eq!((config.listen.port, config.listen.host.as_str()), (2, "here"));
+        assert_eq!((config.limits.heartbeat_s, config.limits.drain_s), (5, 10));
+    }
+
+    #[test]
+    fn variables_reach_every_key() {
+        for (key, kind) in keys() {
+            let value = match (key.as_str(), kind) {
+                ("log.format", _) => "json",
+                (_, Kind::Integer) => "77",
+                (_, Kind::Switch) => "true",
+                (_, Kind::Text) => "changed",
+            };
+            let config = load("", &[(&variable(&key), value)]).unwrap_or_else(|error| panic!("{key}: {error}"));
+            let changed = serde_json::to_value(&config).unwrap();
+            let (section, name) = key.split_once('.').unwrap();
+            assert_eq!(changed[section][name].to_string().trim_matches('"'), value, "{key}");
+        }
+    }
+
+    #[test]
+    fn values_of_every_kind_are_read() {
+        let config = load(
+            "",
+            &[
+                ("CHAT_LISTEN__PROXY_PROTOCOL", "true"),
+                ("CHAT_LIMITS__QUEUE_BYTES", " 4096 "),
+                ("CHAT_LOG__FORMAT", "json"),
+                ("CHAT_TLS__CERTIFICATE", "/etc/chat.pem"),
+                ("CHAT_TLS__KEY", ""),
+                ("CHAT_NODE__ID", "007"),
+            ],
+        )
+        .unwrap();
+
+        assert!(config.listen.proxy_protocol);
+        assert_eq!(config.limits.queue_bytes, 4096);
+        assert_eq!(config.log.format, LogFormat::Json);
+        assert_eq!((config.tls.certificate, config.tls.key), (Some(PathBuf::from("/etc/chat.pem")), None));
+        assert_eq!(config.node.id, "007");
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_the_nearest() {
+        refused("[listen]\nprot = 1", &[], &["unknown key listen.prot", "did you mean listen.port?"]);
+        refused("[limits]\nport = 1", &[], &["unknown key limits.port", "listen.port"]);
+        refused("[limit]\nheartbeat_s = 1", &[], &["limit.heartbeat_s", "did you mean limits.heartbeat_s?"]);
+        refused("heartbeat_s = 1", &[], &["heartbeat_s", "outside of a section", "limits.heartbeat_s"]);
+        refused("[listne]", &[], &["unknown section listne"]);
+    }
+
+    #[test]
+    fn unknown_variables_are_refused_with_the_nearest() {
+        refused("", &[("CHAT_DATABASE_URL", "x")], &["CHAT_DATABASE_URL", "did you mean CHAT_DATABASE__URL?"]);
+        refused("", &[("CHAT_LISTEN__PRT", "1")], &["did you mean CHAT_LISTEN__PORT?"]);
+        refused("", &[("CHAT_PORT", "1")], &["did you mean CHAT_LISTEN__PORT?"]);
+        refused("", &[("CHAT_listen__port", "1")], &["did you mean CHAT_LISTEN__PORT?"]);
+        refused("", &[("CHAT_", "1")], &["unknown variable CHAT_"]);
+    }
+
+    #[test]
+    fn variables_of_the_harness_are_left_alone() {
+        let variables = [("CHAT_MYSQL_IMAGE", "mysql:8.4"), ("CHAT_TEST_MYSQL_URL", "x"), ("OTHER_CHAT_X", "y")];
+
+        assert_eq!(load("", &variables).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_place_or_name() {
+        refused("[listen]\nport = 'x'", &[], &["line 2", "port", "string \"x\""]);
+        refused("[listen]\nport = 70000", &[], &["line 2", "70000"]);
+        refused("[log]\nformat = 'xml'", &[], &["line 2", "xml", "json"]);
+        refused("[listen\n", &[], &["line 1"]);
+        refused("", &[("CHAT_LISTEN__PORT", "x")], &["CHAT_LISTEN__PORT (listen.port)", "an integer"]);
+        refused("", &[("CHAT_LISTEN__PORT", "70000")], &["CHAT_LISTEN__PORT", "70000"]);
+        refused("", &[("CHAT_LIMITS__CONNECTIONS", "-1")], &["CHAT_LIMITS__CONNECTIONS", "-1"]);
+        refused("", &[("CHAT_LISTEN__PROXY_PROTOCOL", "yes")], &["listen.proxy_protocol", "true or false"]);
+        refused("", &[("CHAT_LOG__FORMAT", "xml")], &["CHAT_LOG__FORMAT", "json"]);
+    }
+
+    #[test]
+    fn values_of_variables_that_may_be_secret_are_not_shown() {
+        let variables = [("CHAT_DATABASE__URL", "mysql://u:hidden@h/d"), ("CHAT_LOG__FORMAT", "xml")];
+
+        let error = load("", &variables).unwrap_err().to_string();
+
+        assert!(!error.contains("hidden"), "{error}");
+    }
+
+    #[test]
+    fn a_named_file_must_exist() {
+        let error = Config::load_with(Some(Path::new("/nonexistent/server.toml")), []).unwrap_err();
+
+        assert!(matches!(error, Error::Read { .. }));
+        assert!(error.to_string().contains("/nonexistent/server.toml"));
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        for (one, other, expected) in [("", "", 0), ("", "abc", 3), ("port", "prot", 2), ("port", "sport", 1)] {
+            assert_eq!(edits(one, other), expected, "{one} {other}");
+            assert_eq!(edits(other, one), expected, "{other} {one}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! One node's settings: built-in defaults, then a TOML file, then the environment; the later wins.
+//!
+//! `conf/server.toml` shows every key with its default and says what it is for; it is read only where it is named. A
+//! key `section.key` is overridden by the variable `CHAT_SECTION__KEY`. What nobody knows (a key, or a variable that
+//! begins with `CHAT_`) is an error and never ignored, since a misspelt limit is a missing limit.
+//! Reading is in `load`, what values are allowed in `validate`.
+
+mod load;
+mod validate;
+
+pub(crate) use validate::Problems;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why there are no settings. Stop, and show the text. It names the key; values that may hold a password are masked, except
+/// that an error in a file quotes the line it is in.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: {reason}", path.display())]
+    File { path: PathBuf, reason: String },
+    #[error("environment: {0}")]
+    Variable(String),
+    /// One line for each key.
+    #[error("the configuration cannot be used:\n  {}", .0.join("\n  "))]
+    Invalid(Vec<String>),
+}
+
+/// All settings. Durations are in the unit their name ends in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub node: Node,
+    pub listen: Listen,
+    pub database: Database,
+    pub bus: Bus,
+    pub password: Password,
+    pub limits: crate::limits::Limits,
+    pub tls: Tls,
+    pub admin: Admin,
+    pub log: Log,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// Unique in the cluster; empty: `hostname:port`.
+    pub id: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// The address to bind; a host name or IP.
+    pub host: String,
+    /// 0 lets the system choose.
+    pub port: u16,
+    /// Require a PROXY protocol header (v1 or v2) on every connection.
+    pub proxy_protocol: bool,
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// `sqlite:PATH` or `mysql://user:password@host:port/database`.
+    pub url: String,
+    /// Connections in the pool (MySQL).
+    pub connections: u32,
+    /// Tasks that commit messages (MySQL; SQLite always has one).
+    pub writers: usize,
+    /// The longest any one call to the database may take.
+    pub timeout_ms: u64,
+}
+
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bus {
+    /// `redis://[:password@]host:port`; empty: in-process only, one node.
+    pub url: String,
+    /// Prefix of the channel names, so that clusters can share one Redis. Empty: `chat`.
+    pub channel_prefix: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Password {
+    /// argon2id memory cost in KiB.
+    pub memory_kib: u32,
+    /// argon2id passes.
+    pub iterations: u32,
+    /// How long a login token stays valid.
+    pub token_days: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM certificate chain; with `key`, switches TLS on (on the same port, beside plain). Empty: none.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub certificate: Option<PathBuf>,
+    /// PEM private key of the certificate. Empty: none.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub key: Option<PathBuf>,
+    /// Refuse connections that are not TLS.
+    pub required: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// `host:port` of `/metrics`, `/healthz` and `/readyz`; empty: off.
+    pub address: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// A tracing filter, for example `info` or `chat=debug`.
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Listen { host: "0.0.0.0".into(), port: 12345, proxy_protocol: false }
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Database { url: "sqlite:chat.db".into(), connections: 10, writers: 2, timeout_ms: 5_000 }
+    }
+}
+
+impl Default for Password {
+    fn default() -> Self {
+        Password { memory_kib: 19 * 1024, iterations: 2, token_days: 30 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { filter: "info".into(), format: LogFormat::Text }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Database { url, connections, writers, timeout_ms } = self;
+        f.debug_struct("Database")
+            .field("url", &without_password(url))
+            .field("connections", connections)
+            .field("writers", writers)
+            .field("timeout_ms", timeout_ms)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Bus { url, channel_prefix } = self;
+        f.debug_struct("Bus").field("url", &without_password(url)).field("channel_prefix", channel_prefix).finish()
+    }
+}
+
+/// The URL as it may be shown: its password replaced by `***`.
+pub fn without_password(url: &str) -> String {
+    // By hand, since what cannot be parsed as a URL is what most needs to be shown.
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let Some((user, host)) = rest.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    let user = user.split_once(':').map_or(user, |(user, _)| user);
+    format!("{scheme}://{user}:***@{host}")
+}
+
+fn empty_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    Ok(Some(path).filter(|path| !path.as_os_str().is_empty()))
+}

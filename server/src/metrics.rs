@@ -1,0 +1,279 @@
+//! What a node counts about itself, for `/metrics` in the OpenMetrics text format.
+//!
+//! Every counter is an atomic that is made at start, labels included: the hot path never looks a label up, and every
+//! series exists from the first scrape on. Times are in seconds, sizes in bytes. The histograms take a short lock, so
+//! they are fed once a batch, never once a message.
+
+use crate::protocol::conversation::Conversation;
+use crate::protocol::errno::{self, Errno};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::array;
+
+/// What `/metrics` is served as.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Put before the name of every series.
+const PREFIX: &str = "chat";
+
+/// All series of one node. Fields are incremented where the thing happens.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Sockets open now.
+    pub connections: Gauge,
+    /// Sockets ever accepted.
+    pub connections_total: Counter,
+    /// Sockets closed at once: over a limit, or a first byte that is no dialect.
+    pub connections_refused_total: Counter,
+    /// Logins alive on this node now.
+    pub sessions: Gauge,
+    /// Logins that succeeded.
+    pub logins_total: Counter,
+    /// Chat messages written to clients.
+    pub pushes_total: Counter,
+    /// Bytes waiting in all outbound queues now.
+    pub queue_bytes: Gauge,
+    /// Times a session fell behind its queue and went on from the log.
+    pub catch_ups_total: Counter,
+    pub bytes_received_total: Counter,
+    pub bytes_sent_total: Counter,
+    /// Messages in one commit.
+    pub commit_batch_messages: Histogram,
+    /// Time of one commit, from its first statement on.
+    pub commit_seconds: Histogram,
+    pub bus: BusMetrics,
+    /// By [`Path`], then by qos.
+    messages: [[Counter; 2]; 2],
+    /// By code.
+    errors: [Counter; errno::ALL.len()],
+    registry: Registry,
+}
+
+/// What the bus counts; a clone counts into the same series, so that a bus can own its part.
+#[derive(Clone, Debug)]
+pub struct BusMetrics {
+    /// Items queued for other nodes.
+    pub items_sent_total: Counter,
+    /// Items dropped since a queue was full.
+    pub items_dropped_total: Counter,
+    /// Envelopes published.
+    pub envelopes_sent_total: Counter,
+    /// Envelopes that could not be published.
+    pub publish_failures_total: Counter,
+    /// Items that arrived.
+    pub items_received_total: Counter,
+    /// Gaps noticed in another node's numbering.
+    pub gaps_total: Counter,
+    /// Subscriptions that broke and came back.
+    pub resubscriptions_total: Counter,
+    /// From queueing at the sender to arrival, once an envelope; the clocks of two nodes are involved.
+    pub latency_seconds: Histogram,
+}
+
+/// What kind of conversation a message belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    Direct,
+    Group,
+}
+
+impl From<Conversation> for Path {
+    fn from(conversation: Conversation) -> Self {
+        match conversation {
+            Conversation::Direct(..) => Path::Direct,
+            Conversation::Group(_) => Path::Group,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MessageLabels {
+    path: &'static str,
+    qos: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    errno: u8,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut series = Series(Registry::with_prefix(PREFIX));
+        Metrics {
+            connections: series.gauge("connections", "Open connections"),
+            connections_total: series.counter("connections_accepted", "Connections accepted"),
+            connections_refused_total: series.counter("connections_refused", "Connections closed at once"),
+            sessions: series.gauge("sessions", "Logged-in users"),
+            logins_total: series.counter("logins", "Successful logins"),
+            pushes_total: series.counter("pushes", "Chat messages written to clients"),
+            queue_bytes: series.gauge("queue_bytes", "Bytes in the outbound queues"),
+            catch_ups_total: series.counter("catch_ups", "Sessions that fell behind their queue"),
+            bytes_received_total: series.counter("received_bytes", "Bytes read from clients"),
+            bytes_sent_total: series.counter("sent_bytes", "Bytes written to clients"),
+            commit_batch_messages: series.batch_sizes("commit_batch_messages", "Messages in one commit"),
+            commit_seconds: series.seconds("commit", "Time of one commit"),
+            bus: BusMetrics::new(&mut series),
+            messages: series.messages(),
+            errors: series.errors(),
+            registry: series.0,
+        }
+    }
+
+    /// Chat messages accepted. `qos` above 1 counts as 1.
+    pub fn messages(&self, path: Path, qos: u8) -> &Counter {
+        &self.messages[path as usize][usize::from(qos.min(1))]
+    }
+
+    /// Replies and notices with this code.
+    pub fn errors(&self, errno: Errno) -> &Counter {
+        &self.errors[usize::from(errno.code())]
+    }
+
+    /// Everything, as of now, to be served as [`CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut encoded = String::new();
+        text::encode(&mut encoded, &self.registry).expect("writing into a String does not fail");
+        encoded
+    }
+}
+
+impl BusMetrics {
+    fn new(series: &mut Series) -> Self {
+        BusMetrics {
+            items_sent_total: series.counter("bus_items_sent", "Items queued for other nodes"),
+            items_dropped_total: series.counter("bus_items_dropped", "Items dropped before sending"),
+            envelopes_sent_total: series.counter("bus_envelopes_sent", "Envelopes published"),
+            publish_failures_total: series.counter("bus_publish_failures", "Envelopes that could not be published"),
+            items_received_total: series.counter("bus_items_received", "Items from other nodes"),
+            gaps_total: series.counter("bus_gaps", "Gaps in the numbering of other nodes"),
+            resubscriptions_total: series.counter("bus_resubscriptions", "Subscriptions that broke and came back"),
+            latency_seconds: series.seconds("bus_latency", "Time from queueing to arrival"),
+        }
+    }
+}
+
+/// The registry while it is filled.
+struct Series(Registry);
+
+impl Series {
+    /// The encoder adds `_total` to the name.
+    fn counter(&mut self, name: &str, help: &str) -> Counter {
+        let counter = Counter::default();
+        self.0.register(name, help, counter.clone());
+        counter
+    }
+
+    fn gauge(&mut self, name: &str, help: &str) -> Gauge {
+        let gauge = Gauge::default();
+        self.0.register(name, help, gauge.clone());
+        gauge
+    }
+
+    /// 100 µs to 26 s. The encoder adds `_seconds` to the name.
+    fn seconds(&mut self, name: &str, help: &str) -> Histogram {
+        let histogram = Histogram::new(exponential_buckets(0.000_1, 2.0, 19));
+        self.0.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+        histogram
+    }
+
+    /// 1 to 256, as many as a commit takes.
+    fn batch_sizes(&mut self, name: &str, help: &str) -> Histogram {
+        let histogram = Histogram::new(exponential_buckets(1.0, 2.0, 9));
+        self.0.register(name, help, histogram.clone());
+        histogram
+    }
+
+    fn messages(&mut self) -> [[Counter; 2]; 2] {
+        let family = Family::<MessageLabels, Counter>::default();
+        self.0.register("messages", "Chat messages accepted", family.clone());
+        [Path::Direct, Path::Group].map(|path| {
+            let path = match path {
+                Path::Direct => "direct",
+                Path::Group => "group",
+            };
+            [0, 1].map(|qos| family.get_or_create_owned(&MessageLabels { path, qos }))
+        })
+    }
+
+    fn errors(&mut self) -> [Counter; errno::ALL.len()] {
+        let family = Family::<ErrorLabels, Counter>::default();
+        self.0.register("errors", "Replies and notices by errno", family.clone());
+        array::from_fn(|place| family.get_or_create_owned(&ErrorLabels { errno: errno::ALL[place].code() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(metrics: &Metrics, line: &str) {
+        let encoded = metrics.encode();
+        assert!(encoded.lines().any(|found| found == line), "{line:?} is not in\n{encoded}");
+    }
+
+    #[test]
+    fn every_series_exists_before_anything_happened() {
+        let metrics = Metrics::new();
+
+        check(&metrics, "chat_connections 0");
+        check(&metrics, "chat_messages_total{path=\"group\",qos=\"0\"} 0");
+        for errno in errno::ALL {
+            check(&metrics, &format!("chat_errors_total{{errno=\"{}\"}} 0", errno.code()));
+        }
+        check(&metrics, "chat_commit_seconds_count 0");
+        assert!(metrics.encode().ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn what_is_counted_shows_under_its_labels() {
+        let metrics = Metrics::new();
+
+        metrics.connections_total.inc();
+        metrics.connections.inc();
+        metrics.queue_bytes.inc_by(500);
+        metrics.queue_bytes.dec_by(120);
+        metrics.messages(Conversation::direct(1, 2).into(), 1).inc_by(3);
+        metrics.messages(Path::Group, 0).inc();
+        metrics.errors(Errno::TooFast).inc();
+        metrics.bytes_received_total.inc_by(77);
+        metrics.commit_batch_messages.observe(256.0);
+        metrics.commit_seconds.observe(0.000_25);
+        metrics.bus.clone().gaps_total.inc();
+
+        check(&metrics, "chat_connections_accepted_total 1");
+        check(&metrics, "chat_connections 1");
+        check(&metrics, "chat_queue_bytes 380");
+        check(&metrics, "chat_messages_total{path=\"direct\",qos=\"1\"} 3");
+        check(&metrics, "chat_messages_total{path=\"group\",qos=\"0\"} 1");
+        check(&metrics, "chat_messages_total{path=\"group\",qos=\"1\"} 0");
+        check(&metrics, "chat_errors_total{errno=\"10\"} 1");
+        check(&metrics, "chat_received_bytes_total 77");
+        check(&metrics, "chat_commit_batch_messages_bucket{le=\"128.0\"} 0");
+        check(&metrics, "chat_commit_batch_messages_bucket{le=\"256.0\"} 1");
+        check(&metrics, "chat_commit_seconds_bucket{le=\"0.0004\"} 1");
+        check(&metrics, "chat_bus_gaps_total 1");
+    }
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let encoded = Metrics::new().encode();
+        let mut names: Vec<_> = encoded.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+
+        assert_eq!(names.len(), all);
+    }
+}
