@@ -9,7 +9,8 @@ mod pace;
 
 use crate::core::Core;
 use crate::outbound::Outbound;
-use crate::protocol::dialect::{Codec, Dialect};
+use crate::protocol::codec::Codec;
+use crate::protocol::dialect::Dialect;
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{Chat, Command, Incoming, Kind, MidText, Outgoing, Reply, Request};
 use crate::service::{self, Answer, Caller, SessionChange, chat};

@@ -73,6 +73,7 @@ pub struct Parts {
     pub writers: Writers,
     pub catch_up: CatchUp,
     pub lease: Arc<Lease>,
+    pub passwords: PasswordHasher,
     pub token_key: TokenKey,
     pub metrics: Arc<Metrics>,
     pub shutdown: Shutdown,
@@ -80,11 +81,12 @@ pub struct Parts {
 
 impl Core {
     pub fn new(parts: Parts) -> Self {
-        let Parts { key, config, storage, bus, audiences, writers, catch_up, lease, token_key, metrics, shutdown } = parts;
+        let Parts { key, config, storage, bus, audiences, writers, catch_up, lease, passwords, token_key, metrics, shutdown } =
+            parts;
         Core {
             routes: Routes::new(storage.clone()),
             seats: Seats::start(storage.clone(), key.clone()),
-            passwords: PasswordHasher::new(&config.password),
+            passwords,
             login_limit: LoginLimit::new(config.limits.failed_logins_per_minute),
             registry: Registry::default(),
             marks: Marks::default(),

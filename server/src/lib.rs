@@ -1,17 +1,43 @@
-//! A cluster chat server.
+//! A cluster chat server: nodes behind a TCP load balancer, messages in a database, Redis between the nodes.
+//!
+//! [`node::Node::start`] runs a node inside any tokio runtime; [`client`] talks to one. The layers, each importing only what
+//! stands below or left of it:
+//! `listener → connection → session → service → storage + bus`, beside `protocol` (bytes to typed messages and back).
 
-pub mod admin;
 pub mod bus;
 pub mod cluster;
 pub mod config;
 pub mod limits;
-pub mod logging;
-pub mod login_limit;
-pub mod metrics;
-pub mod password;
+pub mod node;
 pub mod protocol;
-pub mod proxy_protocol;
 pub mod shutdown;
 pub mod storage;
+
+pub mod admin;
+mod audiences;
+mod catch_up;
+mod clock;
+mod connection;
+mod core;
+mod delivery;
+mod inbox;
+mod keeper;
+mod lease;
+mod listener;
+pub mod logging;
+mod login_limit;
+mod marks;
+pub mod metrics;
+mod outbound;
+pub mod password;
+mod proxy_protocol;
+mod registry;
+mod routes;
+mod seats;
+mod service;
+mod session;
+mod stream;
+mod sweep;
 pub mod tls;
-pub mod token;
+mod token;
+mod writer;

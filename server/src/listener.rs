@@ -98,7 +98,14 @@ async fn serve(
     number: u64,
 ) {
     // Boxed: what the greeting needs is not carried through the connection's life.
-    let (stream, address) = match Box::pin(greet(core, socket, peer, tls)).await {
+    let greeted = {
+        let greeting = Box::pin(greet(core, socket, peer, tls));
+        tokio::select! {
+            greeted = greeting => greeted,
+            () = outbound.close_wanted() => return,
+        }
+    };
+    let (stream, address) = match greeted {
         Ok(greeted) => greeted,
         Err(error) => return tracing::debug!(%error, %peer, "connection ended before its first message"),
     };

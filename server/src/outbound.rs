@@ -6,7 +6,8 @@
 //! a connection stops reading requests while its buffer is full. An idle connection keeps no buffer.
 
 use crate::metrics::Metrics;
-use crate::protocol::dialect::{Codec, Dialect};
+use crate::protocol::codec::Codec;
+use crate::protocol::dialect::Dialect;
 use crate::protocol::errno::Failure;
 use crate::protocol::message::{ChatMessage, Kind, MidText, Outgoing, Reply};
 use bytes::{Bytes, BytesMut};
@@ -200,6 +201,15 @@ impl Outbound {
 
     pub fn limit_bytes(&self) -> usize {
         self.limit_bytes
+    }
+
+    /// Completes when someone wants the connection closed.
+    pub async fn close_wanted(&self) {
+        std::future::poll_fn(|cx| {
+            self.register(cx);
+            if self.close_asked().is_some() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     pub fn close_asked(&self) -> Option<Close> {
