@@ -5,13 +5,48 @@
 //!
 //! Lock order in every transaction: conversation ascending, then member ascending, then session, then user.
 
+mod mysql;
+mod sql;
+mod sqlite;
+
 use crate::cluster::{NodeId, NodeKey};
+use crate::config;
 use crate::protocol::conversation::{Conversation, GroupId, UserId};
 use crate::protocol::message::{ChatMessage, Friend, Group, GroupPage, GroupUser, SentAs, TimeMs, Who};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
+
+/// Opens the database that `database.url` names, and makes its tables if it has none.
+///
+/// Errors: [`Error::Unusable`] for a URL or a database that is not for us, [`Error::Unavailable`] where waiting may help.
+pub async fn open(database: &config::Database) -> Result<Arc<dyn Storage>> {
+    let timeout = Duration::from_millis(database.timeout_ms);
+    let engine = open_engine(database, timeout).await?;
+    Ok(Arc::new(sql::SqlStorage::open(engine, timeout).await?))
+}
+
+async fn open_engine(database: &config::Database, timeout: Duration) -> Result<Box<dyn sql::executor::Engine>> {
+    match database.url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("sqlite") => Ok(Box::new(sqlite::Sqlite::open(&database.url).await?)),
+        Some("mysql" | "mariadb") => {
+            Ok(Box::new(mysql::Mysql::open(&database.url, database.connections, timeout).await?))
+        }
+        _ => Err(Error::Unusable(format!(
+            "database.url should be sqlite:PATH or mysql://user:password@host:port/database, not {:?}",
+            without_password(&database.url)
+        ))),
+    }
+}
+
+/// The URL as it may be shown.
+fn without_password(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((_, place)) => format!("…@{place}"),
+        None => url.to_owned(),
+    }
+}
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]

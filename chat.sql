@@ -1,0 +1,106 @@
+-- The schema of the chat server, for MySQL 8 and 9 and MariaDB 10.6 and later:
+--
+--     mysql chat < chat.sql
+--
+-- A node applies it by itself to a database without these tables; this file is for those who rather do it by hand.
+-- `user`, `friend`, `allgroup` and `groupuser` keep the names and columns of the classic project. A conversation is a
+-- log (`message`) with a cursor per member (`member.received_seq`); times are in milliseconds since the Unix epoch.
+-- The version in `meta` comes last: with it, the schema is complete.
+
+CREATE TABLE user (
+    id       BIGINT NOT NULL AUTO_INCREMENT,
+    name     VARCHAR(50) NOT NULL,
+    -- An argon2id hash in PHC format, never a password.
+    password VARCHAR(255) NOT NULL,
+    -- A mirror for the eyes of those who read the table; the truth is `session` and `node`.
+    state    ENUM('online', 'offline') NOT NULL DEFAULT 'offline',
+    PRIMARY KEY (id),
+    UNIQUE KEY name (name)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- Mutual: one row in each direction.
+CREATE TABLE friend (
+    userid   BIGINT NOT NULL,
+    friendid BIGINT NOT NULL,
+    PRIMARY KEY (userid, friendid)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE allgroup (
+    id        BIGINT NOT NULL AUTO_INCREMENT,
+    groupname VARCHAR(50) NOT NULL,
+    groupdesc VARCHAR(200) NOT NULL DEFAULT '',
+    PRIMARY KEY (id),
+    UNIQUE KEY groupname (groupname)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE groupuser (
+    groupid   BIGINT NOT NULL,
+    userid    BIGINT NOT NULL,
+    grouprole ENUM('creator', 'normal') NOT NULL DEFAULT 'normal',
+    PRIMARY KEY (groupid, userid),
+    KEY userid (userid)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE conversation (
+    -- `d3-17`: the friends 3 and 17; `g5`: group 5.
+    id              VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    last_seq        BIGINT NOT NULL DEFAULT 0,
+    -- Counts the comings and goings of members.
+    members_version BIGINT NOT NULL DEFAULT 1,
+    changed_at      BIGINT NOT NULL,
+    PRIMARY KEY (id),
+    KEY changed_at (changed_at)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE member (
+    conv         VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    userid       BIGINT NOT NULL,
+    -- The cursor: everything up to here has reached the user.
+    received_seq BIGINT NOT NULL DEFAULT 0,
+    -- The conversation's members_version at joining: who has been a member the longest has the smallest.
+    joined       BIGINT NOT NULL DEFAULT 1,
+    PRIMARY KEY (conv, userid),
+    KEY userid (userid)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE message (
+    conv    VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    seq     BIGINT NOT NULL,
+    sender  BIGINT NOT NULL,
+    -- The sender's name for the message (a UUID): a resend finds the first.
+    mid     BINARY(16) NOT NULL,
+    time    BIGINT NOT NULL,
+    body    MEDIUMTEXT NOT NULL,
+    -- JSON: what a classic client wrote into its message besides the text.
+    sent_as TEXT NULL,
+    PRIMARY KEY (conv, seq),
+    UNIQUE KEY sender_mid (sender, mid)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE node (
+    id          VARCHAR(64) NOT NULL,
+    boot        BIGINT NOT NULL DEFAULT 0,
+    lease_until BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- The one session a user may have: it counts while the node's lease runs and `boot` is that of the node's row.
+CREATE TABLE session (
+    userid           BIGINT NOT NULL,
+    node             VARCHAR(64) NULL,
+    boot             BIGINT NOT NULL DEFAULT 0,
+    epoch            BIGINT NOT NULL DEFAULT 0,
+    -- Another node wants it.
+    asked            TINYINT NOT NULL DEFAULT 0,
+    token_generation BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (userid),
+    KEY node_asked (node, asked)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE meta (
+    name  VARCHAR(64) NOT NULL,
+    value VARCHAR(255) NOT NULL,
+    PRIMARY KEY (name)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+INSERT INTO meta (name, value) VALUES ('schema_version', '1');

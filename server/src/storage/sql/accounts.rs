@@ -1,0 +1,97 @@
+//! Users, their passwords, and what ends their tokens.
+
+use super::executor::{Connection, Fault, Result};
+use crate::protocol::conversation::UserId;
+use crate::protocol::message::Who;
+use crate::storage::{Account, Error};
+
+const TOKEN_KEY: &str = "token_key";
+
+/// Reads the cluster's secret; the first to ask makes it.
+pub async fn token_key(conn: &mut dyn Connection) -> Result<[u8; 32]> {
+    const READ: &str = "SELECT value FROM meta WHERE name = ?";
+    if let Some(row) = conn.first(READ, &[TOKEN_KEY.into()]).await? {
+        return Ok(key_from_hex(&row.text(0)?)?);
+    }
+    let mut key = [0_u8; 32];
+    getrandom::fill(&mut key).map_err(|error| Error::Unusable(format!("no random numbers: {error}")))?;
+    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sql = format!("{} INTO meta (name, value) VALUES (?, ?)", conn.dialect().insert_ignore);
+    conn.run(&sql, &[TOKEN_KEY.into(), hex.into()]).await?;
+    // Another node may have been first: what the table holds is the key.
+    let row = conn.first(READ, &[TOKEN_KEY.into()]).await?;
+    let row = row.ok_or_else(|| Error::Unavailable("the token key was removed while it was made".into()))?;
+    Ok(key_from_hex(&row.text(0)?)?)
+}
+
+fn key_from_hex(hex: &str) -> std::result::Result<[u8; 32], Error> {
+    let bytes: Option<Vec<u8>> =
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect();
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| Error::Unusable(format!("the row {TOKEN_KEY:?} of table meta is not 64 hexadecimal digits")))
+}
+
+pub async fn register(conn: &mut dyn Connection, name: &str, password_hash: &str) -> Result<Option<UserId>> {
+    const ADD_USER: &str = "INSERT INTO user (name, password, state) VALUES (?, ?, 'offline')";
+    let id = match conn.run(ADD_USER, &[name.into(), password_hash.into()]).await {
+        Ok(done) => done.last_id,
+        Err(Fault::Duplicate) => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
+    conn.run("INSERT INTO session (userid) VALUES (?)", &[id.into()]).await?;
+    Ok(Some(id.unsigned_abs()))
+}
+
+pub async fn account(conn: &mut dyn Connection, who: &Who) -> Result<Option<Account>> {
+    const READ: &str = "SELECT u.id, u.name, u.password, COALESCE(s.token_generation, 0) \
+                        FROM user u LEFT JOIN session s ON s.userid = u.id WHERE";
+    let (condition, key) = match who {
+        Who::Id(id) => ("u.id = ?", (*id).into()),
+        Who::Name(name) => ("u.name = ?", name.as_str().into()),
+    };
+    let Some(row) = conn.first(&format!("{READ} {condition}"), &[key]).await? else { return Ok(None) };
+    Ok(Some(Account {
+        id: row.number(0)?,
+        name: row.text(1)?.to_string(),
+        password: row.text(2)?.to_string(),
+        token_generation: row.number(3)?,
+    }))
+}
+
+pub async fn change_password(
+    conn: &mut dyn Connection,
+    user: UserId,
+    old_hash: &str,
+    new_hash: &str,
+) -> Result<Option<u64>> {
+    let Some(generation) = lock_generation(conn, user).await? else { return Ok(None) };
+    const REPLACE: &str = "UPDATE user SET password = ? WHERE id = ? AND password = ?";
+    let done = conn.run(REPLACE, &[new_hash.into(), user.into(), old_hash.into()]).await?;
+    if done.affected == 0 {
+        return Ok(None);
+    }
+    set_generation(conn, user, generation + 1).await.map(Some)
+}
+
+pub async fn revoke_tokens(conn: &mut dyn Connection, user: UserId) -> Result<u64> {
+    let Some(generation) = lock_generation(conn, user).await? else { return Ok(0) };
+    set_generation(conn, user, generation + 1).await
+}
+
+/// `None`: no such user.
+async fn lock_generation(conn: &mut dyn Connection, user: UserId) -> Result<Option<u64>> {
+    let lock = format!("SELECT token_generation FROM session WHERE userid = ?{}", conn.dialect().for_update);
+    if let Some(row) = conn.first(&lock, &[user.into()]).await? {
+        return Ok(Some(row.number(0)?));
+    }
+    super::sessions::make_missing_rows(conn, &[user]).await?;
+    let row = conn.first(&lock, &[user.into()]).await?;
+    Ok(row.map(|row| row.number(0)).transpose()?)
+}
+
+async fn set_generation(conn: &mut dyn Connection, user: UserId, generation: u64) -> Result<u64> {
+    const SET: &str = "UPDATE session SET token_generation = ? WHERE userid = ?";
+    conn.run(SET, &[generation.into(), user.into()]).await?;
+    Ok(generation)
+}

@@ -1,0 +1,208 @@
+//! Conversations: their rows, who is in them, and reading their logs.
+//!
+//! Whatever changes a conversation, be it a message or a member, first locks its row; so what is read under that lock
+//! holds until the commit.
+
+use super::executor::{Connection, Result, Row, Value, list, padded_values, repeated};
+use crate::protocol::conversation::{Conversation, UserId};
+use crate::protocol::message::{ChatMessage, SentAs, TimeMs};
+use crate::storage::{Audience, Change, Changes, Error, Page};
+use std::collections::{BTreeMap, HashSet};
+use uuid::Uuid;
+
+/// A conversation's row, locked until the transaction ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Locked {
+    pub last_seq: u64,
+    pub version: u64,
+}
+
+pub async fn lock(conn: &mut dyn Connection, conv: Conversation) -> Result<Option<Locked>> {
+    let for_update = conn.dialect().for_update;
+    Ok(lock_all(conn, &[conv], for_update).await?.remove(&conv))
+}
+
+/// Locks in ascending order of the row's key, as everybody does. `locking` is one of the dialect's.
+pub async fn lock_all(
+    conn: &mut dyn Connection,
+    convs: &[Conversation],
+    locking: &str,
+) -> Result<BTreeMap<Conversation, Locked>> {
+    let (marks, values) = list(convs);
+    let sql =
+        format!("SELECT id, last_seq, members_version FROM conversation WHERE id IN {marks} ORDER BY id{locking}");
+    let rows = conn.rows(&sql, &values).await?;
+    rows.iter()
+        .map(|row| Ok((conversation(row, 0)?, Locked { last_seq: row.number(1)?, version: row.number(2)? })))
+        .collect()
+}
+
+/// Locks the row, which it makes if it is missing.
+pub async fn lock_or_make(conn: &mut dyn Connection, conv: Conversation) -> Result<Locked> {
+    if let Some(locked) = lock(conn, conv).await? {
+        return Ok(locked);
+    }
+    let dialect = conn.dialect();
+    let make = format!("{} INTO conversation (id, changed_at) VALUES (?, {})", dialect.insert_ignore, dialect.now_ms);
+    conn.run(&make, &[conv.into()]).await?;
+    let locked = lock(conn, conv).await?;
+    Ok(locked.ok_or_else(|| Error::Unavailable(format!("conversation {conv} was removed while it was made")))?)
+}
+
+/// Tells everyone that the members of a locked conversation are others now.
+pub async fn bump_version(conn: &mut dyn Connection, conv: Conversation) -> Result<()> {
+    let now = conn.dialect().now_ms;
+    let sql =
+        format!("UPDATE conversation SET members_version = members_version + 1, changed_at = {now} WHERE id = ?");
+    conn.run(&sql, &[conv.into()]).await?;
+    Ok(())
+}
+
+pub async fn audience(conn: &mut dyn Connection, conv: Conversation) -> Result<Option<Audience>> {
+    // One statement, so one moment; the version is that of the very members read.
+    const READ: &str = "SELECT c.members_version, m.userid FROM conversation c \
+                        LEFT JOIN member m ON m.conv = c.id WHERE c.id = ? ORDER BY m.userid";
+    let rows = conn.rows(READ, &[conv.into()]).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let version = first.number(0)?;
+    let members = rows.iter().filter(|row| row.0.get(1) != Some(&Value::Null)).map(|row| Ok(row.number(1)?));
+    let members = members.collect::<Result<Vec<UserId>>>()?.into();
+    let open = match conv {
+        Conversation::Group(_) => true,
+        Conversation::Direct(low, high) => are_friends(conn, low, high).await?,
+    };
+    Ok(Some(Audience { version, members, open }))
+}
+
+/// The audiences of conversations that the caller has locked.
+pub async fn audiences(
+    conn: &mut dyn Connection,
+    locked: &BTreeMap<Conversation, Locked>,
+    convs: &[Conversation],
+) -> Result<BTreeMap<Conversation, Audience>> {
+    let mut members: BTreeMap<Conversation, Vec<UserId>> = convs.iter().map(|conv| (*conv, Vec::new())).collect();
+    let (marks, values) = list(convs);
+    let sql = format!("SELECT conv, userid FROM member WHERE conv IN {marks} ORDER BY conv, userid");
+    for row in conn.rows(&sql, &values).await? {
+        members.entry(conversation(&row, 0)?).or_default().push(row.number(1)?);
+    }
+    let friends = friends_among(conn, convs).await?;
+    let audience = |(conv, members): (Conversation, Vec<UserId>)| {
+        let version = locked.get(&conv)?.version;
+        let open = matches!(conv, Conversation::Group(_)) || friends.contains(&conv);
+        Some((conv, Audience { version, members: members.into(), open }))
+    };
+    Ok(members.into_iter().filter_map(audience).collect())
+}
+
+/// Those of the direct conversations whose users are friends.
+async fn friends_among(conn: &mut dyn Connection, convs: &[Conversation]) -> Result<HashSet<Conversation>> {
+    let pairs: Vec<(UserId, UserId)> = convs
+        .iter()
+        .filter_map(|conv| match conv {
+            Conversation::Direct(low, high) => Some((*low, *high)),
+            Conversation::Group(_) => None,
+        })
+        .collect();
+    if pairs.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let condition = repeated("(userid = ? AND friendid = ?)", " OR ", pairs.len());
+    let values = padded_values(&pairs, |(low, high), values| values.extend([(*low).into(), (*high).into()]));
+    let rows = conn.rows(&format!("SELECT userid, friendid FROM friend WHERE {condition}"), &values).await?;
+    rows.iter().map(|row| Ok(Conversation::direct(row.number(0)?, row.number(1)?))).collect()
+}
+
+pub async fn are_friends(conn: &mut dyn Connection, one: UserId, other: UserId) -> Result<bool> {
+    const FIND: &str = "SELECT 1 FROM friend WHERE userid = ? AND friendid = ?";
+    Ok(conn.first(FIND, &[one.into(), other.into()]).await?.is_some())
+}
+
+/// A sender whose user row is gone still has sent: without a name, but never a hole in the log.
+const MESSAGE: &str = "SELECT m.seq, m.sender, COALESCE(u.name, ''), m.body, m.time, m.mid, m.sent_as \
+                       FROM message m LEFT JOIN user u ON u.id = m.sender WHERE m.conv = ? AND";
+
+pub async fn messages_after(
+    conn: &mut dyn Connection,
+    conv: Conversation,
+    after: u64,
+    limit: u32,
+    max_bytes: usize,
+) -> Result<Page> {
+    read_page(conn, conv, "m.seq > ? ORDER BY m.seq LIMIT ?", after, limit, max_bytes).await
+}
+
+pub async fn messages_before(
+    conn: &mut dyn Connection,
+    conv: Conversation,
+    before: Option<u64>,
+    limit: u32,
+    max_bytes: usize,
+) -> Result<Page> {
+    let before = before.unwrap_or(u64::MAX);
+    let mut page = read_page(conn, conv, "m.seq < ? ORDER BY m.seq DESC LIMIT ?", before, limit, max_bytes).await?;
+    page.messages.reverse();
+    Ok(page)
+}
+
+async fn read_page(
+    conn: &mut dyn Connection,
+    conv: Conversation,
+    range: &str,
+    bound: u64,
+    limit: u32,
+    max_bytes: usize,
+) -> Result<Page> {
+    // One more than asked for tells whether there is more.
+    let values = [conv.into(), bound.into(), limit.saturating_add(1).into()];
+    let rows = conn.rows_within(&format!("{MESSAGE} {range}"), &values, max_bytes).await?;
+    let mut page = Page { messages: Vec::with_capacity(rows.len()), more: false };
+    let mut bytes = 0;
+    for row in &rows {
+        bytes += row.text_bytes();
+        if page.messages.len() == limit as usize || (bytes > max_bytes && !page.messages.is_empty()) {
+            page.more = true;
+            break;
+        }
+        page.messages.push(message(conv, row)?);
+    }
+    // The first message may have used up the bytes, so that no other was read: then there may be more.
+    page.more |= bytes > max_bytes && page.messages.len() < limit as usize;
+    Ok(page)
+}
+
+fn message(conv: Conversation, row: &Row) -> Result<ChatMessage> {
+    let mid = Uuid::from_slice(row.bytes(5)?)
+        .map_err(|_| Error::Unusable(format!("a message of {conv} has a mid that is not 16 bytes long")))?;
+    // What cannot be read of a classic client's own fields is not worth losing the message for.
+    let sent_as = row.text_or_null(6)?.and_then(|json| serde_json::from_str::<SentAs>(&json).ok()).map(Box::new);
+    Ok(ChatMessage {
+        conv,
+        seq: row.number(0)?,
+        sender: row.number(1)?,
+        name: row.text(2)?,
+        msg: row.text(3)?,
+        time: row.int(4)?,
+        mid,
+        sent_as,
+    })
+}
+
+pub async fn changes(conn: &mut dyn Connection, since: Option<TimeMs>) -> Result<Changes> {
+    // The time comes first: what changes after it is part of the next look.
+    let clock = format!("SELECT {}", conn.dialect().now_ms);
+    let row = conn.first(&clock, &[]).await?;
+    let now = row.ok_or_else(|| Error::Unavailable("the database did not tell the time".into()))?.int(0)?;
+    let Some(since) = since else { return Ok(Changes { now, changed: Vec::new() }) };
+    const CHANGED: &str = "SELECT id, last_seq, members_version FROM conversation WHERE changed_at >= ?";
+    let rows = conn.rows(CHANGED, &[since.into()]).await?;
+    let change =
+        |row: &Row| Ok(Change { conv: conversation(row, 0)?, last_seq: row.number(1)?, version: row.number(2)? });
+    Ok(Changes { now, changed: rows.iter().map(change).collect::<Result<_>>()? })
+}
+
+/// The conversation named in a column.
+pub fn conversation(row: &Row, at: usize) -> Result<Conversation> {
+    let name = row.text(at)?;
+    Ok(name.parse().map_err(|_| Error::Unusable(format!("the database holds a conversation named {name:?}")))?)
+}

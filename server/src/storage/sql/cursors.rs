@@ -1,0 +1,113 @@
+//! How far each member has got in each conversation, and so what waits for whom.
+
+use super::conversations::conversation;
+use super::executor::{Connection, Result, Value, list, padded_values, repeated};
+use crate::protocol::conversation::{Conversation, UserId};
+use crate::storage::{Mark, Waiting};
+use std::collections::{BTreeMap, HashMap};
+
+/// Cursors in one statement.
+const CURSORS_AT_ONCE: usize = 64;
+/// Users in one statement.
+const USERS_AT_ONCE: usize = 256;
+
+pub async fn read(conn: &mut dyn Connection, of: &[(Conversation, UserId)]) -> Result<Vec<Option<u64>>> {
+    let mut found = HashMap::with_capacity(of.len());
+    for of in of.chunks(CURSORS_AT_ONCE) {
+        let (condition, values) = any_of(of);
+        let sql = format!("SELECT conv, userid, received_seq FROM member WHERE {condition}");
+        for row in conn.rows(&sql, &values).await? {
+            found.insert((conversation(&row, 0)?, row.number(1)?), row.number(2)?);
+        }
+    }
+    Ok(of.iter().map(|key| found.get(key).copied()).collect())
+}
+
+pub async fn waiting(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<Waiting>> {
+    let mut waiting = Vec::new();
+    for users in users.chunks(USERS_AT_ONCE) {
+        let (marks, values) = list(users);
+        let sql = format!(
+            "SELECT m.userid, m.conv, m.received_seq, c.last_seq FROM member m JOIN conversation c ON c.id = m.conv \
+             WHERE m.userid IN {marks} AND c.last_seq > m.received_seq"
+        );
+        for row in conn.rows(&sql, &values).await? {
+            waiting.push(Waiting {
+                user: row.number(0)?,
+                conv: conversation(&row, 1)?,
+                received_seq: row.number(2)?,
+                last_seq: row.number(3)?,
+            });
+        }
+    }
+    Ok(waiting)
+}
+
+pub async fn count_waiting(conn: &mut dyn Connection, user: UserId, at_most: u32) -> Result<u64> {
+    const COUNT: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM member m JOIN conversation c ON c.id = m.conv \
+                         JOIN message x ON x.conv = m.conv AND x.seq > m.received_seq \
+                         WHERE m.userid = ? AND c.last_seq > m.received_seq AND x.sender <> ? LIMIT ?) AS waiting";
+    let row = conn.first(COUNT, &[user.into(), user.into(), at_most.into()]).await?;
+    Ok(row.map(|row| row.number(0)).transpose()?.unwrap_or(0))
+}
+
+pub async fn mark_received(conn: &mut dyn Connection, marks: &[Mark]) -> Result<()> {
+    let mut furthest: BTreeMap<(Conversation, UserId), u64> = BTreeMap::new();
+    for mark in marks {
+        let seq = furthest.entry((mark.conv, mark.user)).or_default();
+        *seq = mark.seq.max(*seq);
+    }
+    let marks: Vec<((Conversation, UserId), u64)> = furthest.into_iter().collect();
+    for marks in marks.chunks(CURSORS_AT_ONCE) {
+        let advancing = advancing(conn, marks).await?;
+        if !advancing.is_empty() {
+            advance(conn, &advancing).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Those that move a cursor forward, and no further than to the conversation's end.
+async fn advancing(
+    conn: &mut dyn Connection,
+    marks: &[((Conversation, UserId), u64)],
+) -> Result<Vec<((Conversation, UserId), u64)>> {
+    let keys: Vec<(Conversation, UserId)> = marks.iter().map(|(key, _)| *key).collect();
+    let (condition, values) = any_of(&keys);
+    let sql = format!(
+        "SELECT m.conv, m.userid, m.received_seq, c.last_seq \
+         FROM member m JOIN conversation c ON c.id = m.conv WHERE {condition}"
+    );
+    let mut stored = HashMap::with_capacity(marks.len());
+    for row in conn.rows(&sql, &values).await? {
+        stored.insert((conversation(&row, 0)?, row.number(1)?), (row.number(2)?, row.number(3)?));
+    }
+    let advanced = |(key, seq): &((Conversation, UserId), u64)| {
+        let (received_seq, last_seq) = *stored.get(key)?;
+        let seq = (*seq).min(last_seq);
+        (seq > received_seq).then_some((*key, seq))
+    };
+    Ok(marks.iter().filter_map(advanced).collect())
+}
+
+async fn advance(conn: &mut dyn Connection, marks: &[((Conversation, UserId), u64)]) -> Result<()> {
+    // Another session of the user may have got further meanwhile, hence the comparison once more.
+    let greatest = conn.dialect().greatest;
+    let cases = repeated("WHEN conv = ? AND userid = ? THEN ?", " ", marks.len());
+    let condition = repeated("(conv = ? AND userid = ?)", " OR ", marks.len());
+    let sql = format!(
+        "UPDATE member SET received_seq = {greatest}(received_seq, CASE {cases} ELSE 0 END) WHERE {condition}"
+    );
+    let mut values = padded_values(marks, |((conv, user), seq), values| {
+        values.extend([(*conv).into(), (*user).into(), (*seq).into()]);
+    });
+    values.extend(padded_values(marks, |((conv, user), _), values| values.extend([(*conv).into(), (*user).into()])));
+    conn.run(&sql, &values).await?;
+    Ok(())
+}
+
+fn any_of(keys: &[(Conversation, UserId)]) -> (String, Vec<Value>) {
+    let condition = repeated("(conv = ? AND userid = ?)", " OR ", keys.len());
+    let values = padded_values(keys, |(conv, user), values| values.extend([(*conv).into(), (*user).into()]));
+    (condition, values)
+}

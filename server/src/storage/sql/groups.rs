@@ -1,0 +1,179 @@
+//! Groups, their users and their creators.
+//!
+//! `groupuser` is what people see; `member` in the group's conversation is what delivery goes by. Both change together,
+//! under the lock of the conversation.
+
+use super::conversations::{bump_version, lock};
+use super::executor::{Connection, Fault, Result, Row, Value, padded, repeated};
+use super::friends::state;
+use super::sessions::join_live_node;
+use crate::protocol::conversation::{Conversation, GroupId, UserId};
+use crate::protocol::message::{Group, GroupPage, GroupUser, Role};
+use crate::storage::{Joined, Left};
+use std::collections::HashMap;
+
+/// Groups whose users are read in one statement.
+const GROUPS_AT_ONCE: usize = 16;
+/// The id of no group.
+const NO_GROUP: GroupId = 0;
+
+pub async fn create(
+    conn: &mut dyn Connection,
+    creator: UserId,
+    name: &str,
+    description: &str,
+) -> Result<Option<GroupId>> {
+    const ADD_GROUP: &str = "INSERT INTO allgroup (groupname, groupdesc) VALUES (?, ?)";
+    let group = match conn.run(ADD_GROUP, &[name.into(), description.into()]).await {
+        Ok(done) => done.last_id.unsigned_abs(),
+        Err(Fault::Duplicate) => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
+    let conv = Conversation::Group(group);
+    let now = conn.dialect().now_ms;
+    conn.run(&format!("INSERT INTO conversation (id, changed_at) VALUES (?, {now})"), &[conv.into()]).await?;
+    add_member(conn, creator, group, "creator", 0, 1).await?;
+    Ok(Some(group))
+}
+
+pub async fn join(conn: &mut dyn Connection, user: UserId, group: GroupId, max_members: u32) -> Result<Joined> {
+    let conv = Conversation::Group(group);
+    let Some(locked) = lock(conn, conv).await? else { return Ok(Joined::NoSuchGroup) };
+    const NAMES: &str = "SELECT groupname, groupdesc FROM allgroup WHERE id = ?";
+    let Some(names) = conn.first(NAMES, &[group.into()]).await? else { return Ok(Joined::NoSuchGroup) };
+    if role(conn, user, group).await?.is_some() {
+        return Ok(Joined::Already);
+    }
+    const COUNT: &str = "SELECT COUNT(*) FROM groupuser WHERE groupid = ?";
+    let count = conn.first(COUNT, &[group.into()]).await?.map(|row| row.number(0)).transpose()?.unwrap_or(0);
+    if count >= u64::from(max_members) {
+        return Ok(Joined::Full);
+    }
+    let role = if count == 0 { "creator" } else { "normal" };
+    add_member(conn, user, group, role, locked.last_seq, locked.version + 1).await?;
+    bump_version(conn, conv).await?;
+    Ok(Joined::Done { name: names.text(0)?.to_string(), description: names.text(1)?.to_string() })
+}
+
+pub async fn leave(conn: &mut dyn Connection, user: UserId, group: GroupId) -> Result<Left> {
+    let conv = Conversation::Group(group);
+    if lock(conn, conv).await?.is_none() {
+        return Ok(Left::NoSuchGroup);
+    }
+    let Some(role) = role(conn, user, group).await? else { return Ok(Left::NotMember) };
+    conn.run("DELETE FROM member WHERE conv = ? AND userid = ?", &[conv.into(), user.into()]).await?;
+    conn.run("DELETE FROM groupuser WHERE groupid = ? AND userid = ?", &[group.into(), user.into()]).await?;
+    if role == Role::Creator {
+        hand_over(conn, group).await?;
+    }
+    bump_version(conn, conv).await?;
+    Ok(Left::Done)
+}
+
+pub async fn of_user(conn: &mut dyn Connection, user: UserId, limit: u32, users_limit: u32) -> Result<Vec<Group>> {
+    const GROUPS: &str = "SELECT g.id, g.groupname, g.groupdesc FROM groupuser gu JOIN allgroup g ON g.id = gu.groupid \
+                          WHERE gu.userid = ? ORDER BY gu.groupid LIMIT ?";
+    let rows = conn.rows(GROUPS, &[user.into(), limit.into()]).await?;
+    let ids = rows.iter().map(|row| Ok(row.number(0)?)).collect::<Result<Vec<GroupId>>>()?;
+    let mut users: HashMap<GroupId, Vec<GroupUser>> = HashMap::new();
+    for ids in ids.chunks(GROUPS_AT_ONCE) {
+        users.extend(first_users(conn, ids, users_limit.saturating_add(1)).await?);
+    }
+    let mut groups = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let mut users = users.remove(&row.number(0)?).unwrap_or_default();
+        let more = users.len() > users_limit as usize;
+        users.truncate(users_limit as usize);
+        let (groupname, groupdesc) = (row.text(1)?.to_string(), row.text(2)?.to_string());
+        groups.push(Group { id: row.number(0)?, groupname, groupdesc, users, more });
+    }
+    Ok(groups)
+}
+
+pub async fn users(
+    conn: &mut dyn Connection,
+    user: UserId,
+    page: GroupPage,
+) -> Result<Option<(Vec<GroupUser>, bool)>> {
+    if role(conn, user, page.group).await?.is_none() {
+        return Ok(None);
+    }
+    let sql = format!("{} AND gu.userid > ? ORDER BY gu.userid LIMIT ?", group_users_with_presence(conn));
+    let values = [page.group.into(), page.after.into(), page.limit.saturating_add(1).into()];
+    let rows = conn.rows(&sql, &values).await?;
+    let mut users = rows.iter().map(read_user).collect::<Result<Vec<_>>>()?;
+    let more = users.len() > page.limit as usize;
+    users.truncate(page.limit as usize);
+    Ok(Some((users, more)))
+}
+
+async fn add_member(
+    conn: &mut dyn Connection,
+    user: UserId,
+    group: GroupId,
+    role: &str,
+    received_seq: u64,
+    joined: u64,
+) -> Result<()> {
+    const ADD_MEMBER: &str = "INSERT INTO member (conv, userid, received_seq, joined) VALUES (?, ?, ?, ?)";
+    let member = [Conversation::Group(group).into(), user.into(), received_seq.into(), joined.into()];
+    conn.run(ADD_MEMBER, &member).await?;
+    const ADD_USER: &str = "INSERT INTO groupuser (groupid, userid, grouprole) VALUES (?, ?, ?)";
+    conn.run(ADD_USER, &[group.into(), user.into(), role.into()]).await?;
+    Ok(())
+}
+
+async fn role(conn: &mut dyn Connection, user: UserId, group: GroupId) -> Result<Option<Role>> {
+    const READ: &str = "SELECT grouprole FROM groupuser WHERE groupid = ? AND userid = ?";
+    let row = conn.first(READ, &[group.into(), user.into()]).await?;
+    row.map(|row| read_role(&row, 0)).transpose()
+}
+
+/// Makes the longest-standing member the creator; an empty group waits for its next member.
+async fn hand_over(conn: &mut dyn Connection, group: GroupId) -> Result<()> {
+    const HEIR: &str = "SELECT userid FROM member WHERE conv = ? ORDER BY joined, userid LIMIT 1";
+    let Some(heir) = conn.first(HEIR, &[Conversation::Group(group).into()]).await? else { return Ok(()) };
+    const CROWN: &str = "UPDATE groupuser SET grouprole = 'creator' WHERE groupid = ? AND userid = ?";
+    conn.run(CROWN, &[group.into(), heir.number(0)?.into()]).await?;
+    Ok(())
+}
+
+async fn first_users(
+    conn: &mut dyn Connection,
+    groups: &[GroupId],
+    limit: u32,
+) -> Result<HashMap<GroupId, Vec<GroupUser>>> {
+    let one = format!("SELECT * FROM ({} ORDER BY gu.userid LIMIT ?) AS page", group_users_with_presence(conn));
+    // Padded with no group: repeating one would repeat its users.
+    let values: Vec<Value> = (groups.iter().copied())
+        .chain(std::iter::repeat(NO_GROUP))
+        .take(padded(groups.len()))
+        .flat_map(|group| [group.into(), limit.into()])
+        .collect();
+    let rows = conn.rows(&repeated(&one, " UNION ALL ", groups.len()), &values).await?;
+    let mut users: HashMap<GroupId, Vec<GroupUser>> = HashMap::new();
+    for row in &rows {
+        users.entry(row.number(4)?).or_default().push(read_user(row)?);
+    }
+    // The parts of a UNION come in no promised order.
+    users.values_mut().for_each(|users| users.sort_by_key(|user| user.id));
+    Ok(users)
+}
+
+fn group_users_with_presence(conn: &dyn Connection) -> String {
+    format!(
+        "SELECT u.id, u.name, n.id IS NOT NULL AS is_online, gu.grouprole, gu.groupid \
+         FROM groupuser gu JOIN user u ON u.id = gu.userid LEFT JOIN session s ON s.userid = gu.userid {} \
+         WHERE gu.groupid = ?",
+        join_live_node(conn.dialect()),
+    )
+}
+
+fn read_user(row: &Row) -> Result<GroupUser> {
+    let name = row.text(1)?.to_string();
+    Ok(GroupUser { id: row.number(0)?, name, state: state(row, 2)?, role: read_role(row, 3)? })
+}
+
+fn read_role(row: &Row, at: usize) -> Result<Role> {
+    Ok(if &*row.text(at)? == "creator" { Role::Creator } else { Role::Normal })
+}

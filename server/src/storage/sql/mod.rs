@@ -1,0 +1,250 @@
+//! The domain operations over any SQL database.
+//!
+//! Each operation stands once, in a file of its domain, as a function of a [`Connection`]. Here they are given
+//! what all share: a connection, a transaction with its retries, and the time limit.
+
+pub mod accounts;
+pub mod append;
+pub mod conversations;
+pub mod cursors;
+pub mod executor;
+pub mod friends;
+pub mod groups;
+pub mod nodes;
+pub mod schema;
+pub mod sessions;
+
+use super::*;
+use executor::{Connection, Engine, Fault};
+
+/// How often a transaction is tried that the server ended for a deadlock, or that met a row another one just made.
+const TRANSACTION_ATTEMPTS: u32 = 5;
+
+/// A [`Storage`] on an SQL database.
+pub struct SqlStorage {
+    engine: Box<dyn Engine>,
+    timeout: Duration,
+}
+
+/// One read, outside of any transaction.
+macro_rules! read {
+    ($self:ident, $conn:ident => $operation:expr) => {
+        $self
+            .bounded(async {
+                let mut leased = $self.engine.read().await?;
+                let $conn = &mut *leased;
+                $operation.await
+            })
+            .await
+    };
+}
+
+/// Statements that each commit by themselves.
+macro_rules! write {
+    ($self:ident, $conn:ident => $operation:expr) => {
+        $self
+            .bounded(async {
+                let mut leased = $self.engine.write().await?;
+                let $conn = &mut *leased;
+                $operation.await
+            })
+            .await
+    };
+}
+
+/// One transaction, tried again while that may help.
+macro_rules! transaction {
+    ($self:ident, $conn:ident => $operation:expr) => {
+        $self
+            .bounded(async {
+                let mut attempts_left = TRANSACTION_ATTEMPTS;
+                loop {
+                    attempts_left -= 1;
+                    let mut leased = $self.engine.write().await?;
+                    leased.begin().await?;
+                    let $conn = &mut *leased;
+                    let outcome = $operation.await;
+                    match settle($conn, outcome).await {
+                        Err(Fault::Deadlock | Fault::LockTimeout | Fault::Duplicate) if attempts_left > 0 => {}
+                        settled => break settled,
+                    }
+                }
+            })
+            .await
+    };
+}
+
+impl SqlStorage {
+    /// Applies the schema to an empty database, or checks the one that is there.
+    pub async fn open(engine: Box<dyn Engine>, timeout: Duration) -> Result<Self> {
+        let mut conn = engine.write().await?;
+        schema::ensure(&mut *conn).await?;
+        drop(conn);
+        Ok(SqlStorage { engine, timeout })
+    }
+
+    async fn bounded<T>(&self, work: impl Future<Output = executor::Result<T>>) -> Result<T> {
+        match tokio::time::timeout(self.timeout, work).await {
+            Ok(outcome) => outcome.map_err(Error::from),
+            Err(_) => Err(Error::Unavailable(format!("no answer within {} ms", self.timeout.as_millis()))),
+        }
+    }
+}
+
+/// Commits what succeeded, rolls back what did not.
+async fn settle<T>(conn: &mut dyn Connection, outcome: executor::Result<T>) -> executor::Result<T> {
+    match outcome {
+        Ok(value) => conn.commit().await.map(|()| value),
+        Err(fault) => {
+            // If this fails as well, the engine discards the connection, and with it the transaction.
+            let _ = conn.rollback().await;
+            Err(fault)
+        }
+    }
+}
+
+#[async_trait]
+impl Storage for SqlStorage {
+    fn describe(&self) -> String {
+        self.engine.describe()
+    }
+
+    async fn token_key(&self) -> Result<[u8; 32]> {
+        write!(self, conn => accounts::token_key(conn))
+    }
+
+    async fn register(&self, name: &str, password_hash: &str) -> Result<Option<UserId>> {
+        transaction!(self, conn => accounts::register(conn, name, password_hash))
+    }
+
+    async fn account(&self, who: &Who) -> Result<Option<Account>> {
+        read!(self, conn => accounts::account(conn, who))
+    }
+
+    async fn change_password(&self, user: UserId, old_hash: &str, new_hash: &str) -> Result<Option<u64>> {
+        transaction!(self, conn => accounts::change_password(conn, user, old_hash, new_hash))
+    }
+
+    async fn revoke_tokens(&self, user: UserId) -> Result<u64> {
+        transaction!(self, conn => accounts::revoke_tokens(conn, user))
+    }
+
+    async fn start_node(&self, key: &NodeKey, lease: Duration) -> Result<NodeStart> {
+        transaction!(self, conn => nodes::start(conn, key, lease))
+    }
+
+    async fn renew_lease(&self, key: &NodeKey, lease: Duration) -> Result<Renewal> {
+        self.bounded(async {
+            let mut conn = self.engine.reserved().await?;
+            nodes::renew(&mut *conn, key, lease).await
+        })
+        .await
+    }
+
+    async fn stop_node(&self, key: &NodeKey) -> Result<()> {
+        write!(self, conn => nodes::stop(conn, key))
+    }
+
+    async fn tidy_states(&self) -> Result<()> {
+        while transaction!(self, conn => sessions::tidy_some_states(conn))? {}
+        Ok(())
+    }
+
+    async fn claim_sessions(&self, key: &NodeKey, claims: &[Claim]) -> Result<Vec<Claimed>> {
+        transaction!(self, conn => sessions::claim(conn, key, claims))
+    }
+
+    async fn release_sessions(&self, key: &NodeKey, releases: &[Release]) -> Result<()> {
+        transaction!(self, conn => sessions::release(conn, key, releases))
+    }
+
+    async fn routes(&self, users: &[UserId]) -> Result<Vec<(UserId, NodeId)>> {
+        read!(self, conn => sessions::routes(conn, users))
+    }
+
+    async fn sessions_still_held(&self, key: &NodeKey, held: &[Release]) -> Result<Vec<Release>> {
+        read!(self, conn => sessions::still_held(conn, key, held))
+    }
+
+    async fn add_friend(&self, user: UserId, friend: UserId) -> Result<Befriended> {
+        transaction!(self, conn => friends::add(conn, user, friend))
+    }
+
+    async fn remove_friend(&self, user: UserId, friend: UserId) -> Result<bool> {
+        transaction!(self, conn => friends::remove(conn, user, friend))
+    }
+
+    async fn friends(&self, user: UserId, limit: u32) -> Result<Vec<Friend>> {
+        read!(self, conn => friends::list(conn, user, limit))
+    }
+
+    async fn friend(&self, user: UserId, friend: UserId) -> Result<Option<Friend>> {
+        read!(self, conn => friends::one(conn, user, friend))
+    }
+
+    async fn online_friends(&self, user: UserId, limit: u32) -> Result<Vec<UserId>> {
+        read!(self, conn => friends::online(conn, user, limit))
+    }
+
+    async fn create_group(&self, creator: UserId, name: &str, description: &str) -> Result<Option<GroupId>> {
+        transaction!(self, conn => groups::create(conn, creator, name, description))
+    }
+
+    async fn join_group(&self, user: UserId, group: GroupId, max_members: u32) -> Result<Joined> {
+        transaction!(self, conn => groups::join(conn, user, group, max_members))
+    }
+
+    async fn leave_group(&self, user: UserId, group: GroupId) -> Result<Left> {
+        transaction!(self, conn => groups::leave(conn, user, group))
+    }
+
+    async fn groups(&self, user: UserId, limit: u32, users_limit: u32) -> Result<Vec<Group>> {
+        read!(self, conn => groups::of_user(conn, user, limit, users_limit))
+    }
+
+    async fn group_users(&self, user: UserId, page: GroupPage) -> Result<Option<(Vec<GroupUser>, bool)>> {
+        read!(self, conn => groups::users(conn, user, page))
+    }
+
+    async fn audience(&self, conv: Conversation) -> Result<Option<Audience>> {
+        read!(self, conn => conversations::audience(conn, conv))
+    }
+
+    async fn append(&self, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch> {
+        write!(self, conn => append::append(conn, batch, now, fence))
+    }
+
+    async fn cursors(&self, of: &[(Conversation, UserId)]) -> Result<Vec<Option<u64>>> {
+        read!(self, conn => cursors::read(conn, of))
+    }
+
+    async fn messages_after(&self, conv: Conversation, after: u64, limit: u32, max_bytes: usize) -> Result<Page> {
+        read!(self, conn => conversations::messages_after(conn, conv, after, limit, max_bytes))
+    }
+
+    async fn messages_before(
+        &self,
+        conv: Conversation,
+        before: Option<u64>,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<Page> {
+        read!(self, conn => conversations::messages_before(conn, conv, before, limit, max_bytes))
+    }
+
+    async fn waiting(&self, users: &[UserId]) -> Result<Vec<Waiting>> {
+        read!(self, conn => cursors::waiting(conn, users))
+    }
+
+    async fn count_waiting(&self, user: UserId, at_most: u32) -> Result<u64> {
+        read!(self, conn => cursors::count_waiting(conn, user, at_most))
+    }
+
+    async fn mark_received(&self, marks: &[Mark]) -> Result<()> {
+        write!(self, conn => cursors::mark_received(conn, marks))
+    }
+
+    async fn changes(&self, since: Option<TimeMs>) -> Result<Changes> {
+        read!(self, conn => conversations::changes(conn, since))
+    }
+}
