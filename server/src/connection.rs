@@ -216,20 +216,17 @@ impl Connection {
     }
 
     fn decode(&mut self) -> Result<Option<Incoming>, Failure> {
-        let codec = match &mut self.codec {
-            Some(codec) => codec,
-            None => {
-                let Some(dialect) = Dialect::of_first_byte(self.input[0]) else {
-                    self.life = Life::Closed;
-                    return Ok(None);
-                };
-                self.speak(dialect)
-            }
-        };
-        codec.decode(&mut self.input)
+        if self.codec.is_none() {
+            let Some(dialect) = Dialect::of_first_byte(self.input[0]) else {
+                self.life = Life::Closed;
+                return Ok(None);
+            };
+            self.speak(dialect);
+        }
+        self.codec.as_mut().map_or(Ok(None), |codec| codec.decode(&mut self.input))
     }
 
-    fn speak(&mut self, dialect: Dialect) -> &mut Codec {
+    fn speak(&mut self, dialect: Dialect) {
         let codec = Codec::new(dialect, self.core.config.limits.max_frame_bytes);
         self.outbound.speak(Codec::new(dialect, self.core.config.limits.max_frame_bytes));
         if !codec.speaks_ping_and_notice() {
@@ -239,7 +236,7 @@ impl Connection {
                 tracing::debug!(%error, "cannot set keepalive");
             }
         }
-        self.codec.insert(codec)
+        self.codec = Some(codec);
     }
 
     /// The client broke the protocol.

@@ -39,6 +39,10 @@ pub struct Metrics {
     pub queue_bytes: Gauge,
     /// Times a session fell behind its queue and went on from the log.
     pub catch_ups_total: Counter,
+    /// Looks into the log for what the bus may have lost.
+    pub sweeps_total: Counter,
+    /// Sessions that such a look found behind.
+    pub repairs_total: Counter,
     pub bytes_received_total: Counter,
     pub bytes_sent_total: Counter,
     /// Messages in one commit.
@@ -119,6 +123,8 @@ impl Metrics {
             pushes_total: series.counter("pushes", "Chat messages written to clients"),
             queue_bytes: series.gauge("queue_bytes", "Bytes in the outbound queues"),
             catch_ups_total: series.counter("catch_ups", "Sessions that fell behind their queue"),
+            sweeps_total: series.counter("sweeps", "Looks into the log for lost messages"),
+            repairs_total: series.counter("repairs", "Sessions that such a look found behind"),
             bytes_received_total: series.counter("received_bytes", "Bytes read from clients"),
             bytes_sent_total: series.counter("sent_bytes", "Bytes written to clients"),
             commit_batch_messages: series.batch_sizes("commit_batch_messages", "Messages in one commit"),

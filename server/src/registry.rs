@@ -47,12 +47,4 @@ impl Registry {
     pub fn all(&self) -> Vec<Arc<Session>> {
         self.sessions.iter().map(|entry| entry.value().clone()).collect()
     }
-
-    pub fn len(&self) -> usize {
-        self.sessions.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
-    }
 }

@@ -125,10 +125,6 @@ impl Session {
         }
     }
 
-    pub fn outbound(&self) -> &Arc<Outbound> {
-        &self.outbound
-    }
-
     pub fn release(&self) -> Release {
         Release { user: self.user, epoch: self.epoch }
     }
@@ -348,8 +344,9 @@ impl Session {
         let Some(cursor) = state.cursors.get_mut(&conv).filter(|cursor| cursor.progress == Progress::Reading) else {
             return false;
         };
-        let mut unseen = page.messages.iter().skip_while(|message| message.seq <= cursor.pushed).peekable();
-        if !cursor.known || unseen.peek().is_some_and(|message| message.seq != cursor.pushed + 1) {
+        let seen = page.messages.partition_point(|message| message.seq <= cursor.pushed);
+        let unseen = &page.messages[seen..];
+        if !cursor.known || unseen.first().is_some_and(|message| message.seq != cursor.pushed + 1) {
             // The user left and joined again while the page was read: it starts elsewhere.
             return true;
         }

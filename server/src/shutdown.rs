@@ -39,6 +39,11 @@ impl Shutdown {
         self.stage() >= Stage::Draining
     }
 
+    /// Whether the grace time is over.
+    pub fn is_forced(&self) -> bool {
+        self.stage() >= Stage::Forced
+    }
+
     /// Begins the drain. Does nothing if it has begun or is already forced.
     pub fn drain(&self) {
         self.advance(Stage::Draining);

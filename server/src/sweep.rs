@@ -53,7 +53,7 @@ async fn sweep(core: &Arc<Core>, since: &mut Option<TimeMs>, full: bool) -> stor
         }
     }
     *since = Some(changes.now);
-    core.metrics.sweeps.inc();
+    core.metrics.sweeps_total.inc();
     Ok(())
 }
 
@@ -80,7 +80,7 @@ async fn look_at_all(core: &Arc<Core>) -> storage::Result<()> {
 fn note(core: &Core, user: UserId, conv: Conversation, last_seq: u64) {
     core.registry.with(user, |session| {
         if session.note(conv, last_seq) == Delivery::Behind {
-            core.metrics.repairs.inc();
+            core.metrics.repairs_total.inc();
             core.catch_up.request(session.clone(), conv);
         }
     });

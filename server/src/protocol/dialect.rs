@@ -14,6 +14,9 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// How many there are.
+    pub const COUNT: usize = 3;
+
     /// The dialect of a client whose first byte is this; `None`: of none, close at once.
     pub fn of_first_byte(byte: u8) -> Option<Dialect> {
         match byte {

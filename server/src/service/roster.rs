@@ -2,8 +2,9 @@
 
 use super::storage_failure;
 use crate::core::Core;
+use crate::delivery::explain_refusal;
 use crate::protocol::conversation::{Conversation, UserId};
-use crate::protocol::errno::{Errno, Failure};
+use crate::protocol::errno::Failure;
 use crate::protocol::message::{Group, GroupPage, Reply, Roster};
 
 /// What is listed at most; past it `more` is set.
@@ -27,7 +28,7 @@ pub async fn answer(core: &Core, user: UserId, page: Option<GroupPage>) -> Resul
 /// Everything, within the limits.
 pub async fn roster(core: &Core, user: UserId) -> Result<Roster, Failure> {
     let mut friends = core.storage.friends(user, FRIENDS + 1).await.map_err(storage_failure)?;
-    let mut groups = core.storage.groups(user, GROUPS + 1, USERS_PER_GROUP + 1).await.map_err(storage_failure)?;
+    let mut groups = core.storage.groups(user, GROUPS + 1, USERS_PER_GROUP).await.map_err(storage_failure)?;
     let mut more = friends.len() > FRIENDS as usize || groups.len() > GROUPS as usize;
     friends.truncate(FRIENDS as usize);
     groups.truncate(GROUPS as usize);
@@ -41,7 +42,6 @@ pub async fn roster(core: &Core, user: UserId) -> Result<Roster, Failure> {
 /// Cuts the list of users to what is allowed; true if it had to.
 fn shorten(group: &mut Group, room: &mut usize) -> bool {
     let before = group.users.len();
-    group.users.truncate(USERS_PER_GROUP as usize);
     let fits = group.users.iter().take_while(|user| {
         let bytes = user.name.len() + USER_BYTES;
         let fits = bytes <= *room;
@@ -50,17 +50,13 @@ fn shorten(group: &mut Group, room: &mut usize) -> bool {
     });
     let fits = fits.count();
     group.users.truncate(fits);
-    group.more = fits < before;
+    group.more |= fits < before;
     group.more
 }
 
 async fn one_page(core: &Core, user: UserId, page: GroupPage) -> Result<Roster, Failure> {
-    let group = page.group;
-    let Some((users, more)) = core.storage.group_users(user, page).await.map_err(storage_failure)? else {
-        let exists = core.audiences.any(Conversation::Group(group)).await.map_err(storage_failure)?.is_some();
-        return Err(if exists { Failure::new(Errno::NotAllowed, "not a member of this group") } else { Errno::NoSuchGroup.into() });
-    };
-    let listed = core.storage.group(group).await.map_err(storage_failure)?.ok_or(Errno::NoSuchGroup)?;
-    let (groupname, groupdesc) = listed;
-    Ok(Roster { friends: Vec::new(), groups: vec![Group { id: group, groupname, groupdesc, users, more }], more })
+    match core.storage.group_page(user, page).await.map_err(storage_failure)? {
+        Some(group) => Ok(Roster { more: group.more, friends: Vec::new(), groups: vec![group] }),
+        None => Err(explain_refusal(core, Conversation::Group(page.group), user).await.map_err(storage_failure)?),
+    }
 }

@@ -12,7 +12,7 @@ mod sqlite;
 use crate::cluster::{NodeId, NodeKey};
 use crate::config;
 use crate::protocol::conversation::{Conversation, GroupId, UserId};
-use crate::protocol::message::{ChatMessage, Friend, Group, GroupPage, GroupUser, SentAs, TimeMs, Who};
+use crate::protocol::message::{ChatMessage, Friend, Group, GroupPage, SentAs, TimeMs, Who};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -253,6 +253,9 @@ pub trait Storage: Send + Sync + 'static {
     /// For the log: product and version, and where (no password).
     fn describe(&self) -> String;
 
+    /// How many tasks should commit messages, where the settings ask for `configured`.
+    fn writers(&self, configured: usize) -> usize;
+
     /// One secret for the whole cluster, made once and kept in the `meta` table.
     async fn token_key(&self) -> Result<[u8; 32]>;
 
@@ -300,8 +303,8 @@ pub trait Storage: Send + Sync + 'static {
     async fn leave_group(&self, user: UserId, group: GroupId) -> Result<Left>;
     /// The user's groups by id, at most `limit`, each with its first `users_limit` users.
     async fn groups(&self, user: UserId, limit: u32, users_limit: u32) -> Result<Vec<Group>>;
-    /// `None`: no such group, or `user` is not in it. The `bool`: there are more.
-    async fn group_users(&self, user: UserId, page: GroupPage) -> Result<Option<(Vec<GroupUser>, bool)>>;
+    /// One group with one page of its users. `None`: no such group, or `user` is not in it.
+    async fn group_page(&self, user: UserId, page: GroupPage) -> Result<Option<Group>>;
 
     // --- conversations --------------------------------------------------------------------------------------------
     /// `None`: no such conversation.

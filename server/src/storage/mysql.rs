@@ -133,6 +133,10 @@ impl Engine for Mysql {
         self.description.clone()
     }
 
+    fn writers(&self, configured: usize) -> usize {
+        configured
+    }
+
     async fn read(&self) -> Result<Box<dyn Connection>> {
         lease(&self.pool).await
     }

@@ -121,6 +121,10 @@ impl Engine for Sqlite {
         format!("SQLite, {}", self.place)
     }
 
+    fn writers(&self, _configured: usize) -> usize {
+        1
+    }
+
     async fn read(&self) -> Result<Box<dyn Connection>> {
         if self.readers.is_empty() {
             return self.write().await;

@@ -78,6 +78,8 @@ pub trait Connection: Send {
 pub trait Engine: Send + Sync + 'static {
     /// Product, version and place, without a password.
     fn describe(&self) -> String;
+    /// How many transactions can usefully commit at once.
+    fn writers(&self, configured: usize) -> usize;
     async fn read(&self) -> Result<Box<dyn Connection>>;
     async fn write(&self) -> Result<Box<dyn Connection>>;
     /// A connection for the lease: other work, however much, does not keep it waiting.

@@ -90,21 +90,20 @@ pub async fn of_user(conn: &mut dyn Connection, user: UserId, limit: u32, users_
     Ok(groups)
 }
 
-pub async fn users(
-    conn: &mut dyn Connection,
-    user: UserId,
-    page: GroupPage,
-) -> Result<Option<(Vec<GroupUser>, bool)>> {
+pub async fn page(conn: &mut dyn Connection, user: UserId, page: GroupPage) -> Result<Option<Group>> {
     if role(conn, user, page.group).await?.is_none() {
         return Ok(None);
     }
+    const NAMED: &str = "SELECT groupname, groupdesc FROM allgroup WHERE id = ?";
+    let Some(named) = conn.first(NAMED, &[page.group.into()]).await? else { return Ok(None) };
+    let (groupname, groupdesc) = (named.text(0)?.to_string(), named.text(1)?.to_string());
     let sql = format!("{} AND gu.userid > ? ORDER BY gu.userid LIMIT ?", group_users_with_presence(conn));
     let values = [page.group.into(), page.after.into(), page.limit.saturating_add(1).into()];
     let rows = conn.rows(&sql, &values).await?;
     let mut users = rows.iter().map(read_user).collect::<Result<Vec<_>>>()?;
     let more = users.len() > page.limit as usize;
     users.truncate(page.limit as usize);
-    Ok(Some((users, more)))
+    Ok(Some(Group { id: page.group, groupname, groupdesc, users, more }))
 }
 
 async fn add_member(

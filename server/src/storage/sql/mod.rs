@@ -109,6 +109,10 @@ impl Storage for SqlStorage {
         self.engine.describe()
     }
 
+    fn writers(&self, configured: usize) -> usize {
+        self.engine.writers(configured)
+    }
+
     async fn token_key(&self) -> Result<[u8; 32]> {
         write!(self, conn => accounts::token_key(conn))
     }
@@ -202,8 +206,8 @@ impl Storage for SqlStorage {
         read!(self, conn => groups::of_user(conn, user, limit, users_limit))
     }
 
-    async fn group_users(&self, user: UserId, page: GroupPage) -> Result<Option<(Vec<GroupUser>, bool)>> {
-        read!(self, conn => groups::users(conn, user, page))
+    async fn group_page(&self, user: UserId, page: GroupPage) -> Result<Option<Group>> {
+        read!(self, conn => groups::page(conn, user, page))
     }
 
     async fn audience(&self, conv: Conversation) -> Result<Option<Audience>> {
