@@ -64,6 +64,14 @@ struct ReadinessBody<'a> {
     parts: &'a Readiness,
 }
 
+/// Binds the admin port; `address` as in the setting `admin.address`.
+///
+/// # Errors
+/// An address that cannot be resolved or is taken.
+pub async fn listen(address: &str) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
 /// Serves until the shutdown is forced. Then open connections are dropped.
 pub async fn serve(listener: TcpListener, state: Arc<dyn AdminState>, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
@@ -175,7 +183,7 @@ mod tests {
 
     impl Server {
         async fn start() -> Self {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let listener = listen("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let node = Arc::new(Node::default());
             let shutdown = Shutdown::new();

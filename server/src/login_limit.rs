@@ -59,6 +59,9 @@ impl LoginLimit {
 
     /// Counts an attempt, before its password or token is checked.
     ///
+    /// An id and a name are different users here. Who looks the account up first passes its id in either case, and the
+    /// name only where there is no account; then nobody gets two buckets for one account.
+    ///
     /// # Errors
     /// Errno 10 with the time until the next attempt is free; then nothing was counted.
     pub fn take(&self, address: IpAddr, user: &Who, now: Instant) -> Result<(), Failure> {
