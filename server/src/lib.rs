@@ -1,6 +1,7 @@
 //! A cluster chat server.
 
 pub mod bus;
+pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod limits;
