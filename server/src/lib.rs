@@ -5,6 +5,7 @@
 //! `listener → connection → session → service → storage + bus`, beside `protocol` (bytes to typed messages and back).
 
 pub mod bus;
+pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod limits;

@@ -56,11 +56,7 @@ async fn connect(shared: &Shared) -> RedisResult<MultiplexedConnection> {
 }
 
 /// Publishes through one connection until it fails; `Ok` when the bus closes and all is sent.
-async fn publish_all(
-    shared: &Shared,
-    mut connection: MultiplexedConnection,
-    backoff: &mut Backoff,
-) -> RedisResult<()> {
+async fn publish_all(shared: &Shared, mut connection: MultiplexedConnection, backoff: &mut Backoff) -> RedisResult<()> {
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

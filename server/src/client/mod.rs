@@ -1,0 +1,119 @@
+//! A typed client of the framed dialect: what `chat-client`, the load generator and the test harness talk with.
+//!
+//! [`Client`] asks and sends, [`Events`] tells what happens. Behind them one task owns the connection; it acknowledges
+//! what the application took, drops what it saw already, sends unacknowledged messages again, and reconnects. Made so
+//! that one process can hold tens of thousands: an idle client keeps no buffers.
+//!
+//! Nothing a node sends makes this panic; whatever is kept for later has a bound in [`Options`]. For bytes and frames as
+//! one likes, [`RawConnection`].
+
+mod driver;
+mod error;
+mod event;
+mod options;
+mod outbox;
+mod raw;
+mod received;
+mod reconnect;
+mod requests;
+mod shared;
+mod stream;
+pub mod wire;
+
+pub use error::{Error, Why};
+pub use event::{Event, Events, Message};
+pub use options::{Credentials, Options, Reconnect, Tls};
+pub use raw::RawConnection;
+pub use requests::{History, UsersPage};
+pub use shared::Session;
+pub use wire::{Acknowledged, JoinedGroup};
+
+use driver::Driver;
+use shared::{Shared, Wish};
+use std::sync::Arc;
+
+/// A handle for asking and sending; clones share one connection. When the last is dropped the connection closes as with
+/// [`Client::close`], without waiting for it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    news: bool,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.end(Wish::Close);
+    }
+}
+
+impl Client {
+    /// Connects to the first of the addresses that answers and, with credentials, logs in
+    /// ([`Event::LoggedIn`] is then the first event). Must be called within a tokio runtime.
+    ///
+    /// Errors: what the last address said. A refused login is not tried again here: see [`Error::retry`].
+    pub async fn connect(options: Options) -> Result<(Client, Events), Error> {
+        let (established, place) = Box::pin(connect_first(&options)).await?;
+        let shared = Arc::new(Shared::new(options.max_events, options.max_unacked));
+        let handle = Handle { shared: shared.clone(), news: options.news };
+        let mut driver = Driver::new(shared.clone(), options, place);
+        let link = driver.begin(established);
+        tokio::spawn(driver.run(link));
+        Ok((Client { handle: Arc::new(handle) }, Events { shared }))
+    }
+
+    /// Who is logged in on the current connection.
+    pub fn session(&self) -> Option<Arc<Session>> {
+        self.handle.shared.lock().session.clone()
+    }
+
+    /// Whether the client has ended: nothing will be sent any more.
+    pub fn is_ended(&self) -> bool {
+        self.handle.shared.lock().ended.is_some()
+    }
+
+    /// Tells the node what was received, writes what is queued and closes the connection. Acks that are still out do not
+    /// arrive any more: whoever waits for one gets [`Error::Disconnected`]. Returns when the task has ended, within about a second.
+    pub async fn close(&self) {
+        let _ = self.handle.shared.end(Wish::Close).await;
+    }
+
+    /// Drops the connection as it stands, as if the process had died. Returns when the task has ended.
+    pub async fn abort(&self) {
+        let _ = self.handle.shared.end(Wish::Abort).await;
+    }
+}
+
+async fn connect_first(options: &Options) -> Result<(reconnect::Established, usize), Error> {
+    let mut last = Error::Disconnected(Why::GaveUp);
+    for offset in 0..options.addresses.len() {
+        let place = options.first_address.wrapping_add(offset);
+        match reconnect::establish(options, place, options.credentials.clone().map(Box::new)).await {
+            Ok(established) => return Ok((established, place)),
+            // The next node would say the same.
+            Err(error @ Error::Refused(_)) => return Err(error),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_idle_client_is_small() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = Options::new([listener.local_addr().unwrap().to_string()]);
+        let (established, place) = connect_first(&options).await.unwrap();
+        let shared = Arc::new(Shared::new(1, 1));
+        let task = Driver::new(shared, options, place).run(established.link);
+        let bytes = size_of_val(&task) + size_of::<Shared>() + size_of::<Handle>() + size_of::<tokio::time::Sleep>();
+        assert!(bytes < 2_048, "{bytes} bytes beside the socket");
+    }
+}
