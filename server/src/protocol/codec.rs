@@ -111,6 +111,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn stream_of_frames_ends_with_what_is_wrong_with_it() {
+        use tokio_util::codec::{Decoder, Encoder};
+        let mut codec = Codec::new(Dialect::Bare, 100);
+        let mut input = BytesMut::from(&b"{\"msgid\":3}\0x"[..]);
+        assert!(matches!(Decoder::decode(&mut codec, &mut input), Ok(Some(Incoming::Request(_)))));
+        assert!(matches!(Decoder::decode(&mut codec, &mut input), Err(Error::Protocol(_))));
+
+        let mut out = BytesMut::new();
+        let written = Encoder::encode(&mut Codec::new(Dialect::Framed, 100), Outgoing::Ping, &mut out);
+        assert!(written.is_ok());
+        assert_eq!(&out[..], b"\0\0\0\x0c{\"msgid\":19}");
+    }
+
+    #[test]
     fn codec_is_small_enough_for_every_idle_connection() {
         assert!(size_of::<Codec>() < 64);
     }

@@ -23,3 +23,5 @@ mod request;
 
 pub use codec::Codec;
 pub use dialect::Dialect;
+pub use fit::MAX_NODE_FRAME_BYTES;
+pub use json::MAX_NESTING;
