@@ -260,7 +260,10 @@ impl Connection {
 impl Connection {
     fn handle(&mut self, incoming: Incoming) {
         match incoming {
-            Incoming::Refused { kind, mid, failure } => self.reply(kind, mid, Err(failure)),
+            Incoming::Refused { kind, mid, failure } => {
+                let failure = if self.session.is_none() && needs_login(kind) { Errno::NotLoggedIn.into() } else { failure };
+                self.reply(kind, mid, Err(failure));
+            }
             Incoming::Request(request) => self.handle_request(request),
         }
     }
@@ -291,9 +294,7 @@ impl Connection {
             (Some(session), _) => claimed_id
                 .filter(|id| *id != session.user)
                 .map(|_| Failure::new(Errno::NotAllowed, "field id: not your own")),
-            (None, Command::Login(_) | Command::Register { .. } | Command::Received { .. }) => None,
-            (None, Command::Ping | Command::Pong) => None,
-            (None, _) => Some(Errno::NotLoggedIn.into()),
+            (None, command) => needs_login(command.kind()).then(|| Errno::NotLoggedIn.into()),
         }
     }
 
@@ -356,6 +357,11 @@ impl Connection {
         }
         self.outbound.send_quietly(&Outgoing::Reply { kind, mid, result });
     }
+}
+
+/// Whether a request means nothing before login. RECEIVED is then ignored, as it has no reply.
+fn needs_login(kind: Kind) -> bool {
+    !matches!(kind, Kind::Unknown | Kind::Login | Kind::Register | Kind::Received | Kind::Ping | Kind::Pong)
 }
 
 /// Writing.

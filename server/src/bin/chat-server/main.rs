@@ -1,0 +1,60 @@
+//! `chat-server`: runs one node until it is told to stop.
+
+use anyhow::Context;
+use chat::config::Config;
+use chat::logging;
+use chat::node::Node;
+use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// One node of a chat cluster.
+///
+/// Without any setting it serves on port 12345, keeps everything in the SQLite file chat.db and needs nothing installed. For a
+/// cluster give every node the same MySQL (database.url) and Redis (bus.url).
+#[derive(Parser)]
+#[command(version, after_help = "Every setting can come from the environment: CHAT_DATABASE__URL=mysql://…, \
+CHAT_BUS__URL=redis://…\nconf/server.toml lists them all.\n\nSIGTERM or Ctrl-C drains: clients are sent elsewhere, what is in \
+flight is finished, exit code 0. A second one stops at once.")]
+struct Arguments {
+    /// Port for clients [default: 12345, or listen.port of the configuration]
+    port: Option<u16>,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chat-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let mut config = Config::load(arguments.config.as_deref())?;
+    if let Some(port) = arguments.port {
+        config.listen.port = port;
+    }
+    logging::init(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    if config.database.is_sqlite() && config.bus.url.is_empty() {
+        tracing::info!(
+            database = config.database.url,
+            "a single node: SQLite and no Redis. For a cluster set database.url = mysql://… and bus.url = redis://…"
+        );
+    }
+    let node = Node::start(config).await?;
+    let signals = node.shutdown().signals().context("cannot listen for signals")?;
+    tokio::spawn(signals);
+    node.stopped().await?;
+    Ok(())
+}
