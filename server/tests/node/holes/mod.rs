@@ -1,0 +1,1 @@
+//! What the classic servers of this family get wrong: each hole closed, by a test that is named after it.
