@@ -33,6 +33,8 @@ use tokio::task::JoinHandle;
 const LEASE_POLL: Duration = Duration::from_millis(500);
 /// An earlier run's lease must have ended after this; if it has not, that run is alive.
 const LEASE_PATIENCE: Duration = Duration::from_secs(LEASE.as_secs() + 4);
+/// How long connections that were cut have to save their cursors.
+const CUT_PATIENCE: Duration = Duration::from_secs(3);
 /// How often a draining node looks whether its connections have gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
@@ -352,6 +354,11 @@ async fn drain(core: &Core, open: &Open) {
     }
     if open.count() > 0 {
         tracing::warn!(connections = open.count(), "closing connections that did not go in time");
+        open.all().iter().for_each(|outbound| outbound.cut());
+    }
+    let cut_at = Instant::now();
+    while open.count() > 0 && cut_at.elapsed() < CUT_PATIENCE {
+        tokio::time::sleep(DRAIN_POLL).await;
     }
 }
 
