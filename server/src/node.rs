@@ -218,7 +218,7 @@ async fn make_core(
     lease.renewed(lease_sent);
     storage.tidy_states().await?;
     let token_key = TokenKey(storage.token_key().await?);
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new(bus.clone()));
     let audiences = Arc::new(Audiences::new(storage.clone()));
     let (catch_up, work) = CatchUp::new();
     catch_up.start(work, storage.clone(), metrics.clone());
