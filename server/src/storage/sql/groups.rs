@@ -90,11 +90,7 @@ pub async fn of_user(conn: &mut dyn Connection, user: UserId, limit: u32, users_
     Ok(groups)
 }
 
-pub async fn users(
-    conn: &mut dyn Connection,
-    user: UserId,
-    page: GroupPage,
-) -> Result<Option<(Vec<GroupUser>, bool)>> {
+pub async fn users(conn: &mut dyn Connection, user: UserId, page: GroupPage) -> Result<Option<(Vec<GroupUser>, bool)>> {
     if role(conn, user, page.group).await?.is_none() {
         return Ok(None);
     }
