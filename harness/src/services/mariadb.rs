@@ -118,8 +118,10 @@ fn clean_up_at_the_end(directory: &Path) -> Result<Child> {
 }
 
 fn install(directory: &Path) -> Result<()> {
+    // The server's bootstrap reads a statement a line.
     let init = format!(
-        "FLUSH PRIVILEGES; CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
+        "FLUSH PRIVILEGES;\nCREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\n\
+         GRANT ALL ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
     );
     std::fs::write(directory.join("init.sql"), init)?;
     let mut install = Command::new("mariadb-install-db");
