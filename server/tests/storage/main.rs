@@ -2,14 +2,14 @@
 //!
 //! One suite: each test is a function of a fresh database, run on SQLite and on MariaDB.
 
-//mod accounts;
+mod accounts;
 mod append;
 //mod conversations;
 mod database;
 //mod friends;
 //mod groups;
 //mod schema;
-//mod sessions;
+mod sessions;
 
 /// Makes a test per database of each function of the module it stands in.
 macro_rules! on_every_database {
