@@ -5,6 +5,7 @@ use chat::config;
 use chat::protocol::conversation::{Conversation, UserId};
 use chat::storage::{self, Append, Appended, AppendedBatch, Befriended, Storage};
 use harness::services::mariadb::Mariadb;
+use sqlx::Connection;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -43,6 +44,40 @@ impl Database {
     /// The server that all MariaDB tests of this process share.
     pub fn server() -> &'static Mariadb {
         &MARIADB
+    }
+
+    pub fn name(&self) -> String {
+        self.config.url.rsplit('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// Runs a statement behind the server's back.
+    pub async fn execute(&self, sql: &str) {
+        if self.config.url.starts_with("mysql") {
+            MARIADB.execute(&self.name(), sql).expect("MariaDB takes the statement");
+        } else {
+            let mut connection = sqlx::SqliteConnection::connect(&self.config.url).await.expect("SQLite opens");
+            let sql = sqlx::AssertSqlSafe(sql);
+            sqlx::raw_sql(sql).execute(&mut connection).await.expect("SQLite takes the statement");
+        }
+    }
+
+    /// The names of the tables (MariaDB).
+    pub async fn tables(&self) -> Vec<String> {
+        let tables = MARIADB.execute(&self.name(), "SHOW TABLES").expect("MariaDB answers");
+        tables.lines().map(str::to_owned).collect()
+    }
+
+    /// Every column and index with all that belongs to it (MariaDB).
+    pub fn layout(&self) -> String {
+        let sql = "SELECT table_name, ordinal_position, column_name, column_default, is_nullable, column_type, \
+                   collation_name, column_key, extra FROM information_schema.columns \
+                   WHERE table_schema = DATABASE() ORDER BY 1, 2; \
+                   SELECT table_name, index_name, seq_in_index, column_name, non_unique \
+                   FROM information_schema.statistics WHERE table_schema = DATABASE() ORDER BY 1, 2, 3; \
+                   SELECT table_name, engine, table_collation FROM information_schema.tables \
+                   WHERE table_schema = DATABASE() ORDER BY 1; \
+                   SELECT * FROM meta ORDER BY 1";
+        MARIADB.execute(&self.name(), sql).expect("MariaDB answers")
     }
 
     pub async fn open(&self) -> Arc<dyn Storage> {

@@ -4,11 +4,11 @@
 
 mod accounts;
 mod append;
-//mod conversations;
+mod conversations;
 mod database;
-//mod friends;
-//mod groups;
-//mod schema;
+mod friends;
+mod groups;
+mod schema;
 mod sessions;
 
 /// Makes a test per database of each function of the module it stands in.
