@@ -30,7 +30,8 @@ async fn join(storage: &Arc<dyn Storage>, user: UserId, group: GroupId) {
 
 async fn roles(storage: &Arc<dyn Storage>, user: UserId, group: GroupId) -> Vec<(UserId, Role)> {
     let page = GroupPage { group, after: 0, limit: 100 };
-    let (users, more) = storage.group_users(user, page).await.expect("reading works").expect("a member asks");
+    let page = storage.group_page(user, page).await.expect("reading works").expect("a member asks");
+    let (users, more) = (page.users, page.more);
     assert!(!more);
     users.iter().map(|user| (user.id, user.role)).collect()
 }
@@ -185,7 +186,8 @@ async fn users_are_paged_for_members_only(database: Database) {
     let (mut read, mut after) = (Vec::new(), 0);
     loop {
         let page = GroupPage { group: id, after, limit: 3 };
-        let (users, more) = storage.group_users(creator, page).await.expect("reading works").expect("a member asks");
+        let page = storage.group_page(creator, page).await.expect("reading works").expect("a member asks");
+        let (users, more) = (page.users, page.more);
         read.extend(users.iter().map(|user| user.id));
         after = *read.last().expect("pages are not empty");
         if !more {
@@ -197,6 +199,6 @@ async fn users_are_paged_for_members_only(database: Database) {
     let stranger = user(&storage, "stranger").await;
     for (user, group) in [(stranger, id), (creator, id + 1)] {
         let page = GroupPage { group, after: 0, limit: 3 };
-        assert_eq!(storage.group_users(user, page).await.expect("reading works"), None);
+        assert_eq!(storage.group_page(user, page).await.expect("reading works"), None);
     }
 }

@@ -90,11 +90,7 @@ pub async fn of_user(conn: &mut dyn Connection, user: UserId, limit: u32, users_
     Ok(groups)
 }
 
-<<<<<<< HEAD
 pub async fn page(conn: &mut dyn Connection, user: UserId, page: GroupPage) -> Result<Option<Group>> {
-=======
-pub async fn users(conn: &mut dyn Connection, user: UserId, page: GroupPage) -> Result<Option<(Vec<GroupUser>, bool)>> {
->>>>>>> storage
     if role(conn, user, page.group).await?.is_none() {
         return Ok(None);
     }
