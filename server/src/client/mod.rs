@@ -10,6 +10,7 @@
 mod driver;
 mod error;
 mod event;
+mod link;
 mod options;
 mod outbox;
 mod raw;

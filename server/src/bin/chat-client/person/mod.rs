@@ -3,18 +3,19 @@
 //! Events are shown whenever they come, also while a request waits for its answer: the node's answers stand behind
 //! messages in the same stream, so a client that stopped reading would wait for ever.
 
+mod events;
+mod people;
+
 use crate::book::{Book, conversation_of};
 use crate::format::{Style, harmless, table};
 use crate::input::{Input, Names, Output};
 use crate::line::{self, COMMANDS, Line, Whom};
 use crate::{Arguments, connect};
-use chat::client::{Client, Error, Event, Events, Message, Options, Session, Why};
+use chat::client::{Client, Error, Event, Events, Message, Options, Session};
 use chat::protocol::conversation::Target;
 use chat::protocol::errno::{Errno, Failure};
-use chat::protocol::message::{Event as News, LoginAck, State};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use std::pin::pin;
 use std::sync::Arc;
 
 /// One person at one keyboard (or a script that types like one).
@@ -269,106 +270,6 @@ impl<'a> Chat<'a> {
         Ok(())
     }
 
-    // --- friends and groups ----------------------------------------------------------------------------------------
-
-    async fn add(&mut self, who: &str) -> Done {
-        let id = self.book.find_person(who).map_err(words)?;
-        let friend = self.ask(|client| async move { client.add_friend(id).await }).await?;
-        self.say(&format!("{} is your friend now", harmless(&friend.name)));
-        self.refresh().await
-    }
-
-    async fn remove(&mut self, who: &str) -> Done {
-        let id = self.book.find_person(who).map_err(words)?;
-        self.ask(|client| async move { client.remove_friend(id).await }).await?;
-        self.say(&format!("{} is not your friend any more", harmless(&self.book.person(id))));
-        self.refresh().await
-    }
-
-    async fn create(&mut self, name: &str, description: &str) -> Done {
-        let (owned, description) = (name.to_owned(), description.to_owned());
-        let id = self.ask(|client| async move { client.create_group(&owned, &description).await }).await?;
-        self.say(&format!("made group #{} with id {id}; others join with /join {id}", harmless(name)));
-        self.refresh().await?;
-        self.show_entering(Target::Group(id))
-    }
-
-    async fn join(&mut self, group: &str) -> Done {
-        let id = self.book.find_group(group).map_err(|_| format!("groups are joined by their id, {group} is none"))?;
-        let group = self.ask(|client| async move { client.join_group(id).await }).await?;
-        self.say(&format!("joined #{} {}", harmless(&group.groupname), harmless(&group.groupdesc)));
-        self.refresh().await?;
-        self.show_entering(Target::Group(id))
-    }
-
-    async fn leave_group(&mut self, group: Option<String>) -> Done {
-        let id = match (group, self.book.current) {
-            (Some(group), _) => self.book.find_group(&group).map_err(words)?,
-            (None, Some(Target::Group(id))) => id,
-            (None, _) => return Err("which group? /leave #GROUP".into()),
-        };
-        self.ask(|client| async move { client.leave_group(id).await }).await?;
-        self.say(&format!("left {}", harmless(&self.book.label(Target::Group(id)))));
-        if self.book.current == Some(Target::Group(id)) {
-            self.book.current = None;
-        }
-        self.refresh().await
-    }
-
-    async fn groups(&mut self) -> Done {
-        self.refresh().await?;
-        let row = |group: &chat::protocol::message::Group| {
-            let users = format!("{}{} users", group.users.len(), if group.more { "+" } else { "" });
-            vec![group.id.to_string(), format!("#{}", harmless(&group.groupname)), users, harmless(&group.groupdesc)]
-        };
-        let rows: Vec<_> = self.book.groups.values().map(row).collect();
-        self.show_rows(&rows, "you are in no group; /join ID or /create GROUP")
-    }
-
-    async fn friends(&mut self) -> Done {
-        self.refresh().await?;
-        let rows: Vec<_> =
-            self.book.friends.values().map(|friend| person(friend.id, &friend.name, friend.state)).collect();
-        self.show_rows(&rows, "no friends yet; /add ID makes one")
-    }
-
-    async fn who(&mut self) -> Done {
-        self.refresh().await?;
-        let rows: Vec<_> = match self.book.current {
-            Some(Target::Group(id)) => {
-                let users = self.book.groups.get(&id).map_or(&[][..], |group| &group.users);
-                users.iter().map(|user| person(user.id, &user.name, user.state)).collect()
-            }
-            _ => {
-                let online = self.book.friends.values().filter(|friend| friend.state == State::Online);
-                online.map(|friend| person(friend.id, &friend.name, friend.state)).collect()
-            }
-        };
-        self.show_rows(&rows, "nobody is there")
-    }
-
-    fn show_rows(&mut self, rows: &[Vec<String>], if_none: &str) -> Done {
-        if rows.is_empty() {
-            self.say(if_none)
-        } else {
-            self.say(&table(rows))
-        }
-        Ok(())
-    }
-
-    async fn refresh(&mut self) -> Done {
-        let roster = self.ask(|client| async move { client.roster().await }).await?;
-        self.book.learn(*roster);
-        self.share_names();
-        Ok(())
-    }
-
-    fn share_names(&self) {
-        if let Ok(mut names) = self.names.lock() {
-            *names = self.book.names();
-        }
-    }
-
     // --- messages --------------------------------------------------------------------------------------------------
 
     fn enter(&mut self, whom: &Whom) -> Done {
@@ -421,111 +322,6 @@ impl<'a> Chat<'a> {
         let shown = self.style.message(message, &label, Timestamp::now().as_millisecond());
         self.say(&shown);
     }
-
-    // --- the connection --------------------------------------------------------------------------------------------
-
-    /// Asks the node, showing what happens meanwhile.
-    async fn ask<T, F>(&mut self, request: impl FnOnce(Client) -> F) -> Result<T, String>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        let client = self.client.clone().ok_or("not connected; /login NAME connects again")?;
-        self.meanwhile(request(client)).await.map_err(|error| connect::explain(&error, self.arguments.tls))
-    }
-
-    async fn meanwhile<T>(&mut self, future: impl Future<Output = T>) -> T {
-        let mut future = pin!(future);
-        loop {
-            let event = tokio::select! {
-                result = &mut future => return result,
-                event = next_event(&mut self.events) => event,
-            };
-            self.on_event(event);
-        }
-    }
-
-    /// `None`: the connection has ended for good.
-    fn on_event(&mut self, event: Option<Event>) {
-        match event {
-            Some(Event::Message(message)) => {
-                self.book.note(&message);
-                self.show_message(&message);
-            }
-            Some(Event::Acked { to, result, .. }) => self.on_ack(to, result),
-            Some(Event::LoggedIn(ack)) => self.on_login(*ack),
-            Some(Event::News(news)) => self.on_news(&news),
-            Some(Event::Disconnected { why }) => self.on_loss(&why),
-            Some(Event::Reconnected) => self.note("connected again"),
-            Some(Event::Notice(_) | Event::Reconnecting { .. }) => {}
-            None => {
-                (self.client, self.events) = (None, None);
-                self.unacked = 0;
-                self.note("not connected; /login NAME connects again");
-            }
-        }
-    }
-
-    fn on_login(&mut self, ack: LoginAck) {
-        let waiting = match ack.offline {
-            0 => String::new(),
-            1 => ", 1 message waits".into(),
-            count => format!(", {count} messages wait"),
-        };
-        let text = format!("logged in as {} (id {}) on {}{waiting}", ack.name, ack.id, ack.node);
-        self.book.learn(ack.roster);
-        self.share_names();
-        let text = self.style.good(&harmless(&text));
-        self.say(&text);
-    }
-
-    fn on_ack(&mut self, to: Target, result: Result<chat::client::Acknowledged, Error>) {
-        self.unacked = self.unacked.saturating_sub(1);
-        let label = harmless(&self.book.label(to));
-        match result {
-            Ok(ack) if self.terminal => {
-                let now = Timestamp::now().as_millisecond();
-                let time = self.style.time(ack.time.unwrap_or(now), now);
-                self.note(&format!("✓ {time} to {label}"));
-            }
-            Ok(_) => {}
-            Err(error) => {
-                let why = connect::explain(&error, self.arguments.tls);
-                self.report(Err(format!("✗ not sent to {label}: {why}")));
-            }
-        }
-    }
-
-    fn on_news(&mut self, news: &News) {
-        self.book.follow(news);
-        self.share_names();
-        let text = match news {
-            News::FriendAdded { name, .. } => format!("{name} is your friend now"),
-            News::FriendRemoved { name, .. } => format!("{name} is not your friend any more"),
-            News::Joined { groupid, name, .. } => format!("{name} joined {}", self.book.label(Target::Group(*groupid))),
-            News::Left { groupid, name, .. } => format!("{name} left {}", self.book.label(Target::Group(*groupid))),
-            News::Presence { name, state: State::Online, .. } => format!("{name} is online"),
-            News::Presence { name, state: State::Offline, .. } => format!("{name} is offline"),
-        };
-        self.note(&harmless(&text));
-    }
-
-    fn on_loss(&mut self, why: &Why) {
-        let text = match why {
-            Why::Ended => return,
-            Why::Notice(Failure { errno: Errno::Replaced, .. }) => {
-                "you logged in somewhere else, so this session was closed".into()
-            }
-            Why::Refused(failure) => format!("could not log in again: {}", failure.text),
-            why => format!("connection lost: {why}; reconnecting"),
-        };
-        let text = self.style.bad(&harmless(&text));
-        self.say(&text);
-    }
-
-    fn note(&mut self, text: &str) {
-        let text = self.style.dim(text);
-        self.say(&text);
-    }
 }
 
 /// The next event, `None` for the end; without a connection, never.
@@ -534,11 +330,6 @@ async fn next_event(events: &mut Option<Events>) -> Option<Event> {
         Some(events) => events.next().await,
         None => std::future::pending().await,
     }
-}
-
-fn person(id: u64, name: &str, state: State) -> Vec<String> {
-    let state = if state == State::Online { "online" } else { "offline" };
-    vec![id.to_string(), harmless(name), state.to_owned()]
 }
 
 fn words(error: impl std::fmt::Display) -> String {
