@@ -411,3 +411,40 @@ async fn raw_connections_send_anything_and_see_the_close() {
     assert_eq!(raw.next().await, Ok(json!({})));
     assert_eq!(raw.expect_close().await, Ok(vec![json!([])]));
 }
+
+#[tokio::test]
+async fn connections_can_come_from_a_chosen_address() {
+    let node = ScriptedNode::start().await;
+    let local = std::net::IpAddr::from([127, 0, 0, 9]);
+    let settings = Options { local_address: Some(local), ..options(&[&node]) };
+    let (raw, _peer) = tokio::join!(RawConnection::connect(&settings), node.accept());
+    assert_eq!(raw.and_then(|raw| raw.local_address()).map(|address| address.ip()), Ok(local));
+}
+
+#[tokio::test]
+async fn an_aborted_client_acknowledges_nothing() {
+    let node = ScriptedNode::start().await;
+    let (client, mut events, mut peer) = logged_in(&node, options(&[&node])).await;
+    peer.send(push(1, "x")).await;
+    next_message(&mut events).await;
+    client.abort().await;
+    assert_eq!(peer.next().await, None);
+    assert_eq!(client.ping().await, Err(Error::Disconnected(Why::Ended)));
+}
+
+#[tokio::test]
+async fn an_application_without_events_can_still_send() {
+    let node = ScriptedNode::start().await;
+    let settings = Options { max_events: 1, max_unacked: 2, ..options(&[&node]) };
+    let (client, events, mut peer) = logged_in(&node, settings).await;
+    drop(events);
+    for seq in 1..=5 {
+        peer.send(push(seq, "unheard")).await;
+        let script = async {
+            let chat = peer.expect(6).await;
+            peer.ack(&chat, seq).await;
+        };
+        let (sent, ()) = tokio::join!(client.send(Target::User(2), "x", 1), script);
+        assert_eq!(sent.map(|ack| ack.seq), Ok(Some(seq)));
+    }
+}

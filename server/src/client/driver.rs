@@ -89,21 +89,24 @@ impl Driver {
         }
     }
 
-    /// Runs until the application closes, or the connection is lost for good.
-    pub(super) async fn run(mut self, mut link: Link) {
+    /// Runs until the application closes, or the connection is lost for good. Borrows, since what an async function owns
+    /// it keeps twice.
+    pub(super) async fn run(&mut self, slot: &mut Option<Link>) {
         let why = loop {
-            let why = poll_fn(|cx| self.poll_online(&mut link, cx)).await;
+            let Some(link) = slot.as_mut() else { break Why::Ended };
+            let why = poll_fn(|cx| self.poll_online(link, cx)).await;
             if why == Why::Ended {
                 Box::pin(self.close(link)).await;
                 break why;
             }
-            drop(link);
+            *slot = None;
             self.lost(&why);
             match Box::pin(self.reconnect(why)).await {
-                Ok(next) => link = next,
+                Ok(next) => *slot = Some(next),
                 Err(why) => break why,
             }
         };
+        *slot = None;
         self.finish(why);
     }
 
@@ -453,17 +456,17 @@ impl Driver {
     }
 
     /// Tells the node what was received, ends sending, and waits briefly for the node to end its own.
-    async fn close(&mut self, mut link: Link) {
+    async fn close(&mut self, link: &mut Link) {
         if self.shared.lock().wish == Wish::Abort {
             return;
         }
         let now = Instant::now();
         let commands = std::mem::take(&mut self.shared.lock().commands);
         for command in commands {
-            self.take_command(&mut link, command, now);
+            self.take_command(link, command, now);
         }
-        self.pump(&mut link, now);
-        self.tell(&mut link, now, true);
+        self.pump(link, now);
+        self.tell(link, now, true);
         let goodbye = async {
             link.stream.write_all(&link.out[link.written..]).await?;
             link.stream.shutdown().await?;
@@ -476,7 +479,7 @@ impl Driver {
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
     }
 
-    fn finish(mut self, why: Why) {
+    fn finish(&mut self, why: Why) {
         let now = Instant::now();
         for request in std::mem::take(&mut self.requests) {
             self.answer(request.waiter, Err(Error::Disconnected(why.clone())));

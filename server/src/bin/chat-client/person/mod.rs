@@ -63,7 +63,8 @@ impl<'a> Chat<'a> {
         })
     }
 
-    /// Until the person leaves. Returns whether everything that was asked for was done.
+    /// Until the person leaves. Returns whether everything that was asked for was done; at a terminal the person saw what
+    /// was not, and leaving is no failure.
     pub async fn run(mut self, client: Client, events: Events) -> anyhow::Result<bool> {
         (self.client, self.events) = (Some(client), Some(events));
         match self.arguments.user.clone() {
@@ -94,7 +95,7 @@ impl<'a> Chat<'a> {
             }
         }
         self.leave().await;
-        Ok(self.all_done)
+        Ok(self.all_done || self.terminal)
     }
 
     /// Waits for the acks that are out, then closes.
@@ -178,6 +179,7 @@ impl<'a> Chat<'a> {
     // --- who am I --------------------------------------------------------------------------------------------------
 
     async fn register(&mut self, name: Option<String>) -> Done {
+        self.check_logged_out()?;
         let name = self.name(name).await?;
         let password = match connect::password_from_environment().filter(|_| !self.terminal) {
             Some(password) => password,
@@ -192,6 +194,7 @@ impl<'a> Chat<'a> {
     }
 
     async fn log_in(&mut self, name: Option<String>) -> Done {
+        self.check_logged_out()?;
         let name = self.name(name).await?;
         let given = connect::password_from_environment();
         let password = match given.filter(|_| !self.terminal || self.arguments.user.as_ref() == Some(&name)) {
@@ -221,6 +224,13 @@ impl<'a> Chat<'a> {
                 }
             }
             Err(error) => Err(connect::explain(&error, self.arguments.tls)),
+        }
+    }
+
+    fn check_logged_out(&self) -> Done {
+        match self.session() {
+            Some(session) => Err(format!("you are logged in as {}; /logout first", session.name)),
+            None => Ok(()),
         }
     }
 
