@@ -38,6 +38,7 @@ static DIALECT: Dialect = Dialect {
     for_update: " FOR UPDATE",
     for_update_nowait: " FOR UPDATE NOWAIT",
     for_share: " LOCK IN SHARE MODE",
+    by_primary_key: " FORCE INDEX (PRIMARY)",
     greatest: "GREATEST",
     insert_ignore: "INSERT IGNORE",
     on_duplicate_id: "ON DUPLICATE KEY UPDATE",

@@ -6,6 +6,7 @@ mod accounts;
 mod append;
 mod conversations;
 mod database;
+mod faults;
 mod friends;
 mod groups;
 mod schema;
