@@ -99,7 +99,7 @@ impl SqlStorage {
 }
 
 /// Commits what succeeded, rolls back what did not.
-async fn settle<T>(conn: &mut dyn Connection, outcome: executor::Result<T>) -> executor::Result<T> {
+pub async fn settle<T>(conn: &mut dyn Connection, outcome: executor::Result<T>) -> executor::Result<T> {
     match outcome {
         Ok(value) => conn.commit().await.map(|()| value),
         Err(fault) => {
