@@ -127,6 +127,7 @@ fn install(directory: &Path) -> Result<()> {
     let mut install = Command::new("mariadb-install-db");
     install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
     install.arg(format!("--datadir={}", data(directory).display())).args(as_root());
+    install.arg(format!("--tmpdir={}", own_tmpdir(directory)?.display()));
     install.arg(format!("--extra-file={}", directory.join("init.sql").display()));
     install.args(SIZES);
     printed(install.output().map_err(|error| explain(error, "mariadb-install-db", PACKAGE))?)
@@ -144,6 +145,7 @@ fn run(port: u16, directory: &Path) -> Result<Process> {
     server.arg(format!("--port={port}")).args(as_root()).args(SIZES).arg("--max-connections=500");
     server.arg(format!("--datadir={}", data(directory).display()));
     server.arg(format!("--socket={}", socket(directory).display()));
+    server.arg(format!("--tmpdir={}", own_tmpdir(directory)?.display()));
     server.arg(format!("--pid-file={}", directory.join("pid").display()));
     let mut process = Process::start(server, PACKAGE, directory.join("mariadb.log"), libc::SIGKILL)?;
     let deadline = Instant::now() + READY_WITHIN;
@@ -172,6 +174,13 @@ fn client(directory: &Path) -> Result<Command> {
 fn as_root() -> Option<&'static str> {
     // SAFETY: geteuid touches no memory and cannot fail.
     (unsafe { libc::geteuid() } == 0).then_some("--user=root")
+}
+
+/// A server that starts removes the temporary tables it finds, also those of others.
+fn own_tmpdir(directory: &Path) -> Result<PathBuf> {
+    let tmpdir = directory.join("tmp");
+    std::fs::create_dir_all(&tmpdir)?;
+    Ok(tmpdir)
 }
 
 fn data(directory: &Path) -> PathBuf {
