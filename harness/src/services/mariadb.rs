@@ -108,8 +108,8 @@ impl Mariadb {
 
 /// Removes `directory` once this process is gone, however it ended.
 fn clean_up_at_the_end(directory: &Path) -> Result<Child> {
-    // It reads until this process's end of the pipe closes. Files may still appear until the server is gone as well.
-    const CLEAN: &str = "trap '' INT TERM HUP; cat; while ! rm -rf \"$1\" 2>/dev/null; do sleep 0.1; done";
+    // It reads until this process's end of the pipe closes. Files may appear until the last of the server is gone as well.
+    const CLEAN: &str = "trap '' INT TERM HUP; cat; for again in 1 2 3 4 5; do rm -rf \"$1\"; sleep 0.3; done";
     let mut shell = Command::new("sh");
     shell.args(["-c", CLEAN, "sh"]).arg(directory).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     // Not in the group that gets a terminal's Ctrl-C or a test runner's signal.
