@@ -349,15 +349,15 @@ async fn drain(core: &Core, open: &Open) {
         }
         outbound.close(Errno::Draining.into());
     }
-    while open.count() > 0 && started.elapsed() < grace && !core.shutdown.is_forced() {
+    while !open.is_empty() && started.elapsed() < grace && !core.shutdown.is_forced() {
         tokio::time::sleep(DRAIN_POLL).await;
     }
-    if open.count() > 0 {
-        tracing::warn!(connections = open.count(), "closing connections that did not go in time");
+    if !open.is_empty() {
+        tracing::warn!(connections = open.len(), "closing connections that did not go in time");
         open.all().iter().for_each(|outbound| outbound.cut());
     }
     let cut_at = Instant::now();
-    while open.count() > 0 && cut_at.elapsed() < CUT_PATIENCE {
+    while !open.is_empty() && cut_at.elapsed() < CUT_PATIENCE {
         tokio::time::sleep(DRAIN_POLL).await;
     }
 }
