@@ -25,6 +25,8 @@ const HELD_BATCH: usize = 512;
 pub async fn run(core: Arc<Core>) -> Result<(), Error> {
     let mut alive: HashSet<NodeId> = HashSet::new();
     loop {
+        // Also after this process was stopped for a while: a renewal that comes too late must not pass for one in time.
+        core.suspend_unless_leased();
         let sent = Instant::now();
         let renewal = tokio::time::timeout(RENEWAL_TIMEOUT, core.storage.renew_lease(&core.key, LEASE)).await;
         let wait = match renewal {
