@@ -32,7 +32,8 @@ async fn coalesced_packets_lose_messages() {
     for separator in ["", "\0", "\n \0"] {
         let mut bare = Bare::connect(cluster.address(0)).await;
         bare.login(bob).await;
-        let chat = |n: usize| json!({"msgid": 6, "id": bob, "toid": toid, "msg": n.to_string()}).to_string() + separator;
+        let chat =
+            |n: usize| json!({"msgid": 6, "id": bob, "toid": toid, "msg": n.to_string()}).to_string() + separator;
         let bytes = coalesced(MESSAGES, |n, out| out.extend(chat(n).as_bytes()));
         bare.raw.send_bytes(&bytes).await.expect("sends");
         assert_eq!(texts(&ann.pushes(MESSAGES).await), numbers);
