@@ -14,7 +14,7 @@ pub struct Peer {
     pub id: u64,
     pub token: String,
     /// Messages that came while a reply was waited for.
-    pushed: VecDeque<Value>,
+    pub pushed: VecDeque<Value>,
     events: VecDeque<Value>,
 }
 
