@@ -106,7 +106,8 @@ async fn a_node_without_its_lease_suspends_its_sessions_and_resumes_those_that_s
     second_ann.tell(bob.id, "while you were cut off").await;
     assert_eq!(bob.pushed_by_now().await, [] as [Value; 0], "a suspended session is pushed nothing");
     for (peer, toid) in [(&mut *ann, bob_id), (&mut *bob, ann_id)] {
-        let refused = peer.refused(json!({"msgid": 6, "toid": toid, "msg": "x", "qos": 0, "mid": fresh_mid()}), 11).await;
+        let refused =
+            peer.refused(json!({"msgid": 6, "toid": toid, "msg": "x", "qos": 0, "mid": fresh_mid()}), 11).await;
         assert!(refused["retry_ms"].is_u64(), "{refused}");
     }
     faulty.heal();
