@@ -36,9 +36,13 @@ async fn a_frame_that_stops_in_the_middle_gets_notice_16() {
     beside_a_healthy_pair(
         |_| {},
         async |cluster| {
+            let mut peers = Vec::new();
             for bytes in [&b"\0"[..], b"\0\0\0", b"\0\0\0\x10{\"msg"] {
                 let mut peer = cluster.connect().await;
                 peer.raw.send_bytes(bytes).await.expect("sends");
+                peers.push(peer);
+            }
+            for mut peer in peers {
                 assert_eq!(peer.notice().await, 16);
             }
         },
