@@ -261,7 +261,8 @@ impl Connection {
     fn handle(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Refused { kind, mid, failure } => {
-                let failure = if self.session.is_none() && needs_login(kind) { Errno::NotLoggedIn.into() } else { failure };
+                let failure =
+                    if self.session.is_none() && needs_login(kind) { Errno::NotLoggedIn.into() } else { failure };
                 self.reply(kind, mid, Err(failure));
             }
             Incoming::Request(request) => self.handle_request(request),
@@ -309,11 +310,7 @@ impl Connection {
     }
 
     fn begin(&self, kind: Kind, mid: Option<MidText>, command: Command) -> Box<InProgress> {
-        let caller = Caller {
-            address: self.address,
-            outbound: self.outbound.clone(),
-            session: self.session.clone(),
-        };
+        let caller = Caller { address: self.address, outbound: self.outbound.clone(), session: self.session.clone() };
         let core = self.core.clone();
         let future = Box::pin(async move {
             // A request takes effect after all chats sent before it.

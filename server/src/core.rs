@@ -81,8 +81,20 @@ pub struct Parts {
 
 impl Core {
     pub fn new(parts: Parts) -> Self {
-        let Parts { key, config, storage, bus, audiences, writers, catch_up, lease, passwords, token_key, metrics, shutdown } =
-            parts;
+        let Parts {
+            key,
+            config,
+            storage,
+            bus,
+            audiences,
+            writers,
+            catch_up,
+            lease,
+            passwords,
+            token_key,
+            metrics,
+            shutdown,
+        } = parts;
         Core {
             routes: Routes::new(storage.clone()),
             seats: Seats::start(storage.clone(), key.clone()),

@@ -50,7 +50,8 @@ impl Pace {
         if now.duration_since(paid_until) * 2 >= self.burst {
             self.slowed_since = None;
         }
-        if self.slowed_since.is_some_and(|since| now.duration_since(since) >= PATIENCE) && paid_until + self.cost > now {
+        if self.slowed_since.is_some_and(|since| now.duration_since(since) >= PATIENCE) && paid_until + self.cost > now
+        {
             return Verdict::Refuse(paid_until + self.cost - now);
         }
         let paid_until = paid_until + self.cost;

@@ -11,13 +11,7 @@ use crate::protocol::message::Reply;
 /// Text in one page: however it is escaped, the frame stays within a node's limit.
 const PAGE_BYTES: usize = MAX_NODE_FRAME_BYTES / 8;
 
-pub async fn history(
-    core: &Core,
-    user: UserId,
-    of: Target,
-    before: Option<u64>,
-    limit: u32,
-) -> Result<Reply, Failure> {
+pub async fn history(core: &Core, user: UserId, of: Target, before: Option<u64>, limit: u32) -> Result<Reply, Failure> {
     if of == Target::User(user) {
         return Err(Failure::field("toid", "someone else's id"));
     }
