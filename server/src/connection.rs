@@ -8,7 +8,7 @@ mod deadlines;
 mod pace;
 
 use crate::core::Core;
-use crate::outbound::Outbound;
+use crate::outbound::{Close, Outbound};
 use crate::protocol::codec::Codec;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::errno::{Errno, Failure};
@@ -210,6 +210,9 @@ impl Connection {
             self.deadlines.frame_done();
         } else if self.wants_input() {
             self.deadlines.frame_begun(Instant::now(), progress);
+        } else {
+            // A client is not late with a frame that is not being read: its time begins anew when reading goes on.
+            self.deadlines.frame_done();
         }
         self.arm();
         progress
@@ -389,12 +392,12 @@ impl Connection {
         if progress {
             self.resume_session();
         }
-        if let Life::Flushing = self.life {
-            if let Poll::Ready(result) = self.stream.poll_shutdown(cx) {
-                result?;
-                self.life = Life::Lingering;
-                progress = true;
-            }
+        if let Life::Flushing = self.life
+            && let Poll::Ready(result) = self.stream.poll_shutdown(cx)
+        {
+            result?;
+            self.life = Life::Lingering;
+            progress = true;
         }
         Ok(progress)
     }
@@ -433,11 +436,11 @@ impl Connection {
 /// Closing and deadlines.
 impl Connection {
     fn poll_close_asked(&mut self) -> bool {
-        if !matches!(self.life, Life::Open) {
-            return false;
+        match self.outbound.close_asked() {
+            Some(Close::Now) => self.life = Life::Closed,
+            Some(Close::For(why)) if matches!(self.life, Life::Open) => self.life = Life::Settling(Some(why)),
+            _ => return false,
         }
-        let Some(close) = self.outbound.close_asked() else { return false };
-        self.life = Life::Settling(Some(close.0));
         true
     }
 
