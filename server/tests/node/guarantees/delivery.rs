@@ -12,7 +12,10 @@ async fn acknowledged_message_is_in_the_database() {
 
     let stored = cluster.storage.messages_after(Conversation::direct(ann.id, bob), 0, 10, 1_000).await.expect("a page");
     assert_eq!(stored.messages.len(), 1);
-    assert_eq!((json!(stored.messages[0].seq), json!(stored.messages[0].time)), (ack["seq"].clone(), ack["time"].clone()));
+    assert_eq!(
+        (json!(stored.messages[0].seq), json!(stored.messages[0].time)),
+        (ack["seq"].clone(), ack["time"].clone())
+    );
 }
 
 #[tokio::test]
@@ -53,7 +56,10 @@ async fn group_message_reaches_every_other_member_on_every_node_once() {
     for member in [&mut bob, &mut cem, &mut dee] {
         let pushes = member.pushes(3).await;
         assert_eq!(texts(&pushes), ["1", "2", "3"]);
-        assert_eq!((&pushes[0]["msgid"], &pushes[0]["groupid"], pushes[0].get("toid")), (&json!(10), &json!(group), None));
+        assert_eq!(
+            (&pushes[0]["msgid"], &pushes[0]["groupid"], pushes[0].get("toid")),
+            (&json!(10), &json!(group), None)
+        );
         assert_eq!(member.pushed_by_now().await, [] as [Value; 0]);
     }
     assert_eq!(ann.pushed_by_now().await, [] as [Value; 0], "the sender is no recipient");
@@ -125,7 +131,8 @@ async fn everyone_sees_the_same_order_with_holes_only_for_ones_own() {
     assert_eq!(seqs(&all), (1..=2 * EACH as u64).collect::<Vec<_>>());
     for (member, other) in [(&mut ann, "b"), (&mut bob, "a")] {
         let seen = member.pushes(EACH).await;
-        let expected: Vec<&Value> = all.iter().filter(|push| push["msg"].as_str().expect("text").starts_with(other)).collect();
+        let expected: Vec<&Value> =
+            all.iter().filter(|push| push["msg"].as_str().expect("text").starts_with(other)).collect();
         assert_eq!(seen.iter().collect::<Vec<_>>(), expected);
     }
 }

@@ -86,8 +86,7 @@ async fn beyond_prelogin_connections_the_oldest_silent_one_goes() {
 #[tokio::test]
 async fn beyond_group_members_nobody_can_join() {
     let cluster = Cluster::of(1, |config| config.limits.group_members = 2).await;
-    let (mut ann, mut bob, mut cem) =
-        (cluster.user("ann").await, cluster.user("bob").await, cluster.user("cem").await);
+    let (mut ann, mut bob, mut cem) = (cluster.user("ann").await, cluster.user("bob").await, cluster.user("cem").await);
     let group = ann.create_group("pair").await;
     bob.join(group).await;
 

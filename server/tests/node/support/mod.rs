@@ -3,11 +3,13 @@
 pub mod classic;
 pub mod cluster;
 pub mod peer;
+mod sockets;
 
 pub use cluster::Cluster;
 pub use harness::eventually::eventually;
 pub use peer::{Peer, fresh_mid, texts};
 pub use serde_json::{Value, json};
+pub use sockets::{with_socket_from, with_socket_to};
 
 use std::time::Duration;
 
