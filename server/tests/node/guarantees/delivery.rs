@@ -1,6 +1,7 @@
 //! G1, G2, G3, G5 and G7: acknowledged messages are in the database, and arrive once, in order, at those they are for.
 
-use crate::support::{Cluster, Peer, Value, fresh_mid, json, texts};
+use crate::support::cluster::database_in;
+use crate::support::{BUDGET, Cluster, Peer, Value, eventually, fresh_mid, json, texts, within};
 use chat::protocol::conversation::Conversation;
 
 #[tokio::test]
@@ -16,6 +17,29 @@ async fn acknowledged_message_is_in_the_database() {
         (json!(stored.messages[0].seq), json!(stored.messages[0].time)),
         (ack["seq"].clone(), ack["time"].clone())
     );
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut cluster = Cluster::on(database_in(directory.path()).await, |_| {}).await;
+    let (mut ann, bob) = cluster.friend_offline().await;
+    ann.tell(bob, "kept").await;
+    let node = cluster.take(0);
+    node.shutdown().force();
+    within("the node stops", node.stopped()).await.expect("in good order");
+    drop(cluster);
+
+    // The file is locked for as long as anything of the old node is left.
+    let file = eventually(BUDGET, "the old node lets go of its file", async || reopen(directory.path()).await).await;
+    let cluster = Cluster::on(file, |_| {}).await;
+
+    assert_eq!(cluster.login("bob").await.push().await["msg"], "kept");
+}
+
+async fn reopen(directory: &std::path::Path) -> Option<std::sync::Arc<dyn chat::storage::Storage>> {
+    let url = format!("sqlite:{}", directory.join("chat.db").display());
+    chat::storage::open(&chat::config::Database { url, ..Default::default() }).await.ok()
 }
 
 #[tokio::test]

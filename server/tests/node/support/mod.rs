@@ -2,6 +2,7 @@
 
 pub mod classic;
 pub mod cluster;
+pub mod faulty;
 pub mod peer;
 mod sockets;
 
