@@ -28,12 +28,24 @@ const TLS_FIRST_BYTE: u8 = 0x16;
 const PROXY_SHORTEST: usize = 12;
 const PROXY_V2_FIRST_BYTE: u8 = b'\r';
 
-/// Binds the node's port.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+/// The node's port, taken but closed: whoever connects is refused, so that a load balancer goes on to another node.
+pub struct Port(TcpSocket);
+
+impl Port {
+    pub fn bind(address: SocketAddr) -> io::Result<Port> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Port(socket))
+    }
+
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    pub fn open(self) -> io::Result<TcpListener> {
+        self.0.listen(BACKLOG)
+    }
 }
 
 /// Everything that is open, so that limits can be kept.

@@ -115,18 +115,23 @@ async fn a_thousand_wrong_passwords_are_slowed_down_and_lock_out_nobody_else() {
 
 #[tokio::test]
 async fn a_client_that_only_asks_and_never_reads_is_read_no_further() {
+    const QUEUE_BYTES: usize = 16 * 1_024;
+    const PAGE_BYTES: usize = 100_000;
     beside_a_healthy_pair(
-        |config| config.limits.queue_bytes = 16 * 1_024,
+        |config| config.limits.queue_bytes = QUEUE_BYTES,
         async |cluster| {
-            let mut user = cluster.user("user").await;
+            let (mut user, friend) = cluster.friend_offline().await;
+            for _ in 0..2 {
+                user.tell(friend, &"x".repeat(PAGE_BYTES / 2)).await;
+            }
             let mut asked = Vec::new();
             for _ in 0..1_000 {
-                chat::client::wire::append_frame(&json!({"msgid": 26, "mid": "x".repeat(64)}), &mut asked);
+                chat::client::wire::append_frame(&json!({"msgid": 17, "toid": friend}), &mut asked);
             }
             // The kernel's buffers fill up in both directions, and then somebody has to give way.
             while user.raw.send_bytes(&asked).await.is_ok() {
                 let queued = cluster.node(0).metrics().queue_bytes.get();
-                assert!(queued < 256 * 1_024, "{queued} bytes wait for clients");
+                assert!(queued < (2 * QUEUE_BYTES + 2 * PAGE_BYTES) as i64, "{queued} bytes wait for clients");
             }
             cluster.gone(user.id).await;
         },

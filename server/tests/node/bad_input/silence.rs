@@ -36,9 +36,13 @@ async fn a_frame_that_stops_in_the_middle_gets_notice_16() {
     beside_a_healthy_pair(
         |_| {},
         async |cluster| {
+            let mut peers = Vec::new();
             for bytes in [&b"\0"[..], b"\0\0\0", b"\0\0\0\x10{\"msg"] {
                 let mut peer = cluster.connect().await;
                 peer.raw.send_bytes(bytes).await.expect("sends");
+                peers.push(peer);
+            }
+            for mut peer in peers {
                 assert_eq!(peer.notice().await, 16);
             }
         },
@@ -49,31 +53,29 @@ async fn a_frame_that_stops_in_the_middle_gets_notice_16() {
 /// The next frame's time runs only while the node reads: a slow answer to the request before it is not the client's fault.
 #[tokio::test]
 async fn a_frame_behind_a_slow_request_is_not_late() {
-    beside_a_healthy_pair(
-        |_| {},
-        async |cluster| {
-            // A dead node holds the session: the takeover waits for seconds, then says when to come back.
-            let user = cluster.account("user").await;
-            let key = chat::cluster::NodeKey { id: "dead".into(), boot: 1 };
-            let claims = [chat::storage::Claim { user, takeover: false }];
-            cluster.storage.start_node(&key, Duration::from_secs(60)).await.expect("starts");
-            cluster.storage.claim_sessions(&key, &claims).await.expect("claims");
-            let mut bytes = Vec::new();
-            append_frame(&json!({"msgid": 1, "id": user, "password": PASSWORD, "takeover": true}), &mut bytes);
-            append_frame(&json!({"msgid": 19}), &mut bytes);
-            let (first, rest) = bytes.split_at(1);
-            let (most, last) = rest.split_at(rest.len() - 1);
+    let cluster = Cluster::of(1, |config| config.limits.frame_timeout_s = 1).await;
+    // A dead node holds the session: the takeover waits for seconds, then says when to come back.
+    let user = cluster.account("user").await;
+    let key = chat::cluster::NodeKey { id: "dead".into(), boot: 1 };
+    let claims = [chat::storage::Claim { user, takeover: false }];
+    cluster.storage.start_node(&key, Duration::from_secs(60)).await.expect("starts");
+    cluster.storage.claim_sessions(&key, &claims).await.expect("claims");
+    let mut bytes = Vec::new();
+    append_frame(&json!({"msgid": 1, "id": user, "password": PASSWORD, "takeover": true}), &mut bytes);
+    append_frame(&json!({"msgid": 19}), &mut bytes);
+    let (first, rest) = bytes.split_at(1);
+    let (most, last) = rest.split_at(rest.len() - 1);
 
-            let mut peer = cluster.connect().await;
-            peer.raw.send_bytes(first).await.expect("sends");
-            peer.raw.send_bytes(most).await.expect("sends");
-            assert_eq!(peer.frame().await["errno"], 11);
-            peer.raw.send_bytes(last).await.expect("sends");
+    let mut peer = cluster.connect().await;
+    let read = &cluster.node(0).metrics().bytes_received_total;
+    let before = read.get();
+    peer.raw.send_bytes(first).await.expect("sends");
+    eventually(BUDGET, "the first byte is read by itself", async || (read.get() > before).then_some(())).await;
+    peer.raw.send_bytes(most).await.expect("sends");
+    assert_eq!(peer.frame().await["errno"], 11);
+    peer.raw.send_bytes(last).await.expect("sends");
 
-            assert_eq!(peer.frame().await["msgid"], 20);
-        },
-    )
-    .await;
+    assert_eq!(peer.frame().await["msgid"], 20);
 }
 
 #[tokio::test]
