@@ -56,6 +56,8 @@ pub struct Core {
     pub errands: Arc<Semaphore>,
     /// The same for telling friends of logins and logouts, which must not get in the way of these.
     pub presence_errands: Arc<Semaphore>,
+    /// Whether the latest renewal of the lease got an answer: part of readiness.
+    pub database_answers: AtomicBool,
     peers: Mutex<Arc<[NodeId]>>,
     suspended: AtomicBool,
 }
@@ -108,6 +110,7 @@ impl Core {
             sweep_all: AtomicBool::new(false),
             errands: Arc::new(Semaphore::new(ERRANDS)),
             presence_errands: Arc::new(Semaphore::new(PRESENCE_ERRANDS)),
+            database_answers: AtomicBool::new(true),
             peers: Mutex::new(Arc::from([])),
             suspended: AtomicBool::new(false),
             key,

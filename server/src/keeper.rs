@@ -30,7 +30,9 @@ pub async fn run(core: Arc<Core>) -> Result<(), Error> {
     loop {
         let sent = Instant::now();
         let renewal = tokio::time::timeout(RENEWAL_TIMEOUT, core.storage.renew_lease(&core.key, LEASE));
-        let wait = match suspending_in_time(&core, renewal).await {
+        let renewal = suspending_in_time(&core, renewal).await;
+        core.database_answers.store(matches!(renewal, Ok(Ok(_))), Ordering::Release);
+        let wait = match renewal {
             Ok(Ok(renewal)) => match renewed(&core, sent, renewal, &mut alive).await {
                 Ok(()) => LEASE_RENEWAL,
                 Err(error) => {

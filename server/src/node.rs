@@ -23,6 +23,7 @@ use crate::token::TokenKey;
 use crate::writer::{self, Writers};
 use crate::{inbox, keeper, marks, sweep, tls};
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -371,7 +372,7 @@ impl AdminState for Core {
     fn readiness(&self) -> Readiness {
         Readiness {
             lease: (!self.lease.is_held()).then(|| "not held".into()),
-            database: None,
+            database: (!self.database_answers.load(Ordering::Acquire)).then(|| "does not answer".into()),
             bus: (!self.bus.is_connected()).then(|| "not connected".into()),
             draining: self.shutdown.is_draining().then(|| "yes".into()),
         }
