@@ -55,6 +55,8 @@ pub struct Connection {
     outbound: Arc<Outbound>,
     codec: Option<Codec>,
     input: BytesMut,
+    /// When the requests now looked at were there: those read together share one look at the clock.
+    input_at: Instant,
     /// Taken from the outbound queue, partly written.
     writing: BytesMut,
     session: Option<Arc<Session>>,
@@ -97,6 +99,7 @@ impl Connection {
             outbound: accepted.outbound,
             codec: None,
             input: BytesMut::new(),
+            input_at: now,
             writing: BytesMut::new(),
             session: None,
             answering: None,
@@ -121,8 +124,9 @@ impl Connection {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Once is enough: whatever changes from here on has the task polled again.
+        self.outbound.register(cx);
         loop {
-            self.outbound.register(cx);
             let mut progress = self.poll_answer(cx);
             progress |= self.poll_close_asked();
             match self.poll_stream(cx) {
@@ -147,7 +151,10 @@ impl Connection {
         let mut progress = false;
         match self.life {
             Life::Open => {
-                progress |= self.take_requests();
+                if !self.input.is_empty() {
+                    self.input_at = Instant::now();
+                    progress |= self.take_requests();
+                }
                 if self.wants_input() {
                     progress |= self.poll_read(cx)?;
                 }
@@ -178,7 +185,8 @@ impl Connection {
             return Ok(true);
         }
         self.core.metrics.bytes_received_total.inc_by(bytes as u64);
-        self.deadlines.heard(Instant::now());
+        self.input_at = Instant::now();
+        self.deadlines.heard(self.input_at);
         self.take_requests();
         Ok(true)
     }
@@ -209,12 +217,15 @@ impl Connection {
             self.input = BytesMut::new();
             self.deadlines.frame_done();
         } else if self.wants_input() {
-            self.deadlines.frame_begun(Instant::now(), progress);
+            self.deadlines.frame_begun(self.input_at, progress);
         } else {
             // A client is not late with a frame that is not being read: its time begins anew when reading goes on.
             self.deadlines.frame_done();
         }
-        self.arm();
+        // Nothing else that a request does brings a deadline forward.
+        if !self.input.is_empty() || self.pace.is_waiting() {
+            self.arm();
+        }
         progress
     }
 
@@ -304,7 +315,7 @@ impl Connection {
 
     fn chat(&mut self, kind: Kind, mid: Option<MidText>, chat: Chat) {
         let Some(session) = &self.session else { return };
-        match self.pace.take(Instant::now()) {
+        match self.pace.take(self.input_at) {
             Verdict::Go => chat::send(&self.core, session, &self.outbound, mid, chat),
             Verdict::Refuse(retry) => {
                 self.reply(kind, mid, Err(Failure::from(Errno::TooFast).retry_after(retry)));
@@ -343,6 +354,7 @@ impl Connection {
             SessionChange::Began(session) => {
                 self.session = Some(session.clone());
                 self.deadlines.logged_in();
+                self.arm();
                 if let Some(admitted) = self.admitted.take() {
                     admitted();
                 }

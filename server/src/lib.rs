@@ -14,6 +14,9 @@ pub mod protocol;
 pub mod shutdown;
 pub mod storage;
 
+#[doc(hidden)]
+pub mod bench;
+
 pub mod admin;
 mod audiences;
 mod catch_up;

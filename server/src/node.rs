@@ -143,6 +143,10 @@ impl Node {
         &self.core.metrics
     }
 
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// Stops the node: drain, or force.
     pub fn shutdown(&self) -> &Shutdown {
         &self.core.shutdown

@@ -24,6 +24,9 @@ const READERS: usize = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: all there are, in all their sizes.
 const STATEMENT_CACHE: usize = 256;
+/// Pages in the write-ahead log (32 MiB) before they are copied into the database. Under load the same pages change again
+/// and again; the longer the log, the fewer of them are copied. Beyond it a commit waits for the copying.
+const CHECKPOINT_PAGES: &str = "8192";
 
 static DIALECT: Dialect = Dialect {
     now_ms: "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)",
@@ -103,6 +106,7 @@ async fn connect(options: &SqliteConnectOptions) -> StorageResult<Arc<Mutex<Hand
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(false)
         .busy_timeout(BUSY_TIMEOUT)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .statement_cache_capacity(STATEMENT_CACHE);
     let connection = SqliteConnection::connect_with(&options)
         .await

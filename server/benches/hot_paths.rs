@@ -1,0 +1,184 @@
+//! The three things a node does for every message: read and write it, find its recipient, store it.
+
+use bytes::BytesMut;
+use chat::bench::LocalPair;
+use chat::config::{Config, Database, Listen, Password};
+use chat::node::Node;
+use chat::protocol::conversation::{Conversation, Target, UserId};
+use chat::protocol::message::{Chat, ChatMessage, Outgoing};
+use chat::protocol::{Codec, Dialect};
+use chat::storage::{self, Append, Storage};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+const MAX_FRAME_BYTES: usize = 65_536;
+/// Conversations that a batch is spread over: each has pages of its own.
+const CONVERSATIONS: u64 = 64;
+const TEXT: &str = "forty characters of what somebody writes";
+
+fn message(seq: u64) -> ChatMessage {
+    ChatMessage {
+        conv: Conversation::direct(1, 2),
+        seq,
+        sender: 1,
+        name: "somebody".into(),
+        msg: TEXT.into(),
+        time: 1_700_000_000_000,
+        mid: Uuid::now_v7(),
+        sent_as: None,
+    }
+}
+
+fn request(dialect: Dialect) -> BytesMut {
+    let mid = Uuid::now_v7();
+    let json = match dialect {
+        Dialect::Framed => format!(r#"{{"msgid":6,"toid":2,"qos":0,"mid":"{mid}","msg":"{TEXT}"}}"#),
+        Dialect::Bare => format!(
+            r#"{{"msgid":6,"id":1,"name":"somebody","toid":2,"msg":"{TEXT}","time":"2026-01-01 00:00:00"}}{}"#,
+            '\0'
+        ),
+        Dialect::Checked => {
+            format!(r#"{{"msgType":6,"id":1,"name":"somebody","toid":2,"msg":"{TEXT}","time":"2026-01-01 00:00:00"}}"#)
+        }
+    };
+    let mut frame = BytesMut::new();
+    match dialect {
+        Dialect::Framed => frame.extend_from_slice(&(json.len() as u32).to_be_bytes()),
+        Dialect::Bare => {}
+        Dialect::Checked => {
+            frame.extend_from_slice(&[0xFE, 0xFF]);
+            frame.extend_from_slice(&(json.len() as u32).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(json.as_bytes());
+    if dialect == Dialect::Checked {
+        frame.extend_from_slice(&chat::protocol::murmur::checksum(json.as_bytes()).to_be_bytes());
+    }
+    frame
+}
+
+fn codec(criterion: &mut Criterion) {
+    for dialect in [Dialect::Framed, Dialect::Bare, Dialect::Checked] {
+        let mut group = criterion.benchmark_group(format!("codec/{dialect:?}").to_lowercase());
+        let mut codec = Codec::new(dialect, MAX_FRAME_BYTES);
+        let frame = request(dialect);
+        group.throughput(Throughput::Elements(1));
+        group.bench_function("decode a chat", |bencher| {
+            let decode = |mut input: BytesMut| codec.decode(black_box(&mut input)).expect("a lawful frame");
+            bencher.iter_batched(|| frame.clone(), decode, BatchSize::SmallInput);
+        });
+        let message = message(7);
+        let mut out = BytesMut::new();
+        group.bench_function("encode a push", |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                codec.encode(&Outgoing::Push(black_box(&message)), &mut out);
+            });
+        });
+        group.finish();
+    }
+}
+
+fn config(database: &str) -> Config {
+    Config {
+        listen: Listen { host: "127.0.0.1".into(), port: 0, ..Listen::default() },
+        database: Database { url: database.into(), ..Database::default() },
+        password: Password { memory_kib: 8, iterations: 1, ..Password::default() },
+        ..Config::default()
+    }
+}
+
+fn routing(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let node = runtime.block_on(Node::start(config("sqlite::memory:"))).expect("a node starts");
+    let mut pair = LocalPair::new(&node, 1, 2);
+    let _guard = runtime.enter();
+    let mut group = criterion.benchmark_group("routing");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("relay to a local session (qos 0)", |bencher| {
+        bencher.iter(|| {
+            let chat = Chat {
+                to: Target::User(2),
+                msg: TEXT.to_owned(),
+                stored: false,
+                mid: Uuid::from_u128(7),
+                sent_as: None,
+            };
+            pair.send(chat);
+            assert!(pair.take() > 0);
+        });
+    });
+    let mut stored = message(0);
+    group.bench_function("deliver to a local session (qos 1)", |bencher| {
+        bencher.iter(|| {
+            stored.seq += 1;
+            pair.deliver(&stored);
+            assert!(pair.take() > 0);
+        });
+    });
+    group.finish();
+    node.shutdown().drain();
+    runtime.block_on(node.stopped()).expect("the node stops");
+}
+
+/// Makes so many users, and another who is everybody's friend; returns the friends.
+async fn friends(storage: &dyn Storage, count: u64) -> Vec<(UserId, UserId)> {
+    let register = async |name: &str| storage.register(name, "-").await.expect("SQLite answers").expect("a free name");
+    let everybody = register("everybody").await;
+    let mut pairs = Vec::new();
+    for place in 0..count {
+        let user = register(&format!("user{place}")).await;
+        storage.add_friend(user, everybody).await.expect("SQLite answers");
+        pairs.push((user, everybody));
+    }
+    pairs
+}
+
+fn append(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let url = format!("sqlite:{}", directory.path().join("chat.db").display());
+    let storage: Arc<dyn Storage> =
+        runtime.block_on(storage::open(&config(&url).database)).expect("a database is made");
+    let pairs = runtime.block_on(friends(storage.as_ref(), CONVERSATIONS));
+    let conv = Conversation::direct(pairs[0].0, pairs[0].1);
+    let audience = runtime.block_on(storage.audience(conv)).expect("SQLite answers").expect("they are friends");
+    let mut group = criterion.benchmark_group("append");
+    group.sample_size(20);
+    for (count, conversations) in [(1, 1), (64, 1), (64, CONVERSATIONS), (256, CONVERSATIONS)] {
+        group.throughput(Throughput::Elements(count));
+        let batch = || -> Vec<Append> {
+            let pairs = pairs[..conversations as usize].iter().cycle();
+            pairs
+                .take(count as usize)
+                .map(|(sender, recipient)| message_to_append(*sender, *recipient, audience.version))
+                .collect()
+        };
+        group.bench_function(format!("{count} messages in {conversations}, SQLite, flushed"), |bencher| {
+            bencher.iter_batched(
+                batch,
+                |batch| runtime.block_on(storage.append(&batch, 1_700_000_000_000, &|| true)).expect("a commit"),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// As a node appends it that knows the members already.
+fn message_to_append(sender: UserId, recipient: UserId, allowed_under: u64) -> Append {
+    Append {
+        conv: Conversation::direct(sender, recipient),
+        sender,
+        mid: Uuid::now_v7(),
+        msg: TEXT.into(),
+        sent_as: None,
+        allowed_under,
+    }
+}
+
+criterion_group!(benches, codec, routing, append);
+criterion_main!(benches);

@@ -1,0 +1,80 @@
+//! A door for the benches, and for nothing else: one sender and one recipient on a node, without sockets.
+
+use crate::core::Core;
+use crate::delivery::push_here;
+use crate::node::Node;
+use crate::outbound::Outbound;
+use crate::protocol::codec::Codec;
+use crate::protocol::conversation::{Conversation, UserId};
+use crate::protocol::dialect::Dialect;
+use crate::protocol::message::{Chat, ChatMessage};
+use crate::service::chat;
+use crate::session::Session;
+use crate::storage::{Audience, Page, Waiting};
+use bytes::BytesMut;
+use std::sync::Arc;
+
+/// Two users with a session each, who may write to each other.
+pub struct LocalPair {
+    core: Arc<Core>,
+    sender: (Arc<Session>, Arc<Outbound>),
+    recipient: (Arc<Session>, Arc<Outbound>),
+    taken: BytesMut,
+}
+
+impl LocalPair {
+    /// Nothing of this is in the database, and the users need not exist there.
+    pub fn new(node: &Node, sender: UserId, recipient: UserId) -> Self {
+        let core = node.core().clone();
+        let conv = Conversation::direct(sender, recipient);
+        let members = [sender.min(recipient), sender.max(recipient)];
+        core.audiences.learn(conv, Audience { version: 1, members: members.into(), open: true });
+        let log_in = |user| {
+            let outbound = Arc::new(Outbound::new(core.config.limits.queue_bytes, core.metrics.clone()));
+            outbound.speak(Codec::new(Dialect::Framed, core.config.limits.max_frame_bytes));
+            let session = Arc::new(Session::new(user, "somebody".into(), 1, false, true, outbound.clone()));
+            session.waits(&Waiting { user, conv, received_seq: 0, last_seq: 0 }, 0);
+            for conv in session.go_live() {
+                session.push_page(conv, &Page::default());
+            }
+            core.registry.insert(session.clone());
+            (session, outbound)
+        };
+        let (sender, recipient) = (log_in(sender), log_in(recipient));
+        LocalPair { core, sender, recipient, taken: BytesMut::new() }
+    }
+
+    /// What the connection does with a chat request. Only for `qos` 0: nothing waits for the database.
+    pub fn send(&self, chat: Chat) {
+        chat::send(&self.core, &self.sender.0, &self.sender.1, None, chat);
+    }
+
+    /// What delivery does with a stored message.
+    pub fn deliver(&self, message: &ChatMessage) {
+        push_here(&self.core, message, &[self.sender.0.user, self.recipient.0.user]);
+    }
+
+    /// Takes what both connections would write now; returns how many bytes that is.
+    pub fn take(&mut self) -> usize {
+        let mut bytes = 0;
+        for (_, outbound) in [&self.sender, &self.recipient] {
+            outbound.take(&mut self.taken);
+            bytes += self.taken.len();
+            outbound.wrote(self.taken.len());
+            self.taken.clear();
+        }
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Connection;
+
+    #[test]
+    fn parts_of_an_idle_connection_stay_small() {
+        let parts = [size_of::<Connection>(), size_of::<Outbound>(), size_of::<Session>()];
+        assert!(parts.iter().sum::<usize>() < 1_024, "{parts:?} bytes");
+    }
+}
