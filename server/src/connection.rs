@@ -4,21 +4,23 @@
 //! after the other; chat messages go to a writer and are answered later, everything else is waited for before the next request
 //! is looked at. Not reading is the only backpressure a client gets until it overdoes it.
 
+mod closing;
 mod deadlines;
 mod pace;
+mod requests;
 
 use crate::core::Core;
-use crate::outbound::{Close, Outbound};
+use crate::outbound::Outbound;
 use crate::protocol::codec::Codec;
 use crate::protocol::dialect::Dialect;
-use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{Chat, Command, Incoming, Kind, MidText, Outgoing, Reply, Request};
-use crate::service::{self, Answer, Caller, SessionChange, chat};
+use crate::protocol::errno::Failure;
+use crate::protocol::message::{Incoming, Kind, MidText};
+use crate::service::Answer;
 use crate::session::Session;
 use crate::stream::Stream;
 use bytes::{Buf, BytesMut};
 use deadlines::Deadlines;
-use pace::{Pace, Verdict};
+use pace::Pace;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
@@ -34,10 +36,9 @@ const MAX_UNANSWERED: u32 = 1_024;
 const DRAIN_POLL: Duration = Duration::from_millis(50);
 /// How long the kernel of a classic client, which knows no PING, may leave bytes unacknowledged.
 const CLASSIC_USER_TIMEOUT: Duration = Duration::from_secs(20);
-/// What a client is told to wait before it reconnects, at least.
-const RECONNECT: Duration = Duration::from_millis(100);
 
-type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+/// Ends with what is to be replied, if anything is.
+type InProgress = Pin<Box<dyn Future<Output = Option<Answered>> + Send>>;
 
 /// What the listener learnt about a new connection.
 pub struct Accepted {
@@ -60,7 +61,8 @@ pub struct Connection {
     /// Taken from the outbound queue, partly written.
     writing: BytesMut,
     session: Option<Arc<Session>>,
-    answering: Option<Box<InProgress>>,
+    /// Waited for before the next request is looked at.
+    in_progress: Option<InProgress>,
     pace: Pace,
     deadlines: Deadlines,
     timer: Pin<Box<Sleep>>,
@@ -68,11 +70,11 @@ pub struct Connection {
     admitted: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
-/// A request that is being waited for.
-struct InProgress {
+/// The answer to a request that had to be waited for.
+struct Answered {
     kind: Kind,
     mid: Option<MidText>,
-    future: Answering,
+    answer: Answer,
 }
 
 enum Life {
@@ -102,7 +104,7 @@ impl Connection {
             input_at: now,
             writing: BytesMut::new(),
             session: None,
-            answering: None,
+            in_progress: None,
             life: Life::Open,
             admitted: Some(accepted.admitted),
             core,
@@ -113,10 +115,11 @@ impl Connection {
     pub async fn run(mut self) {
         std::future::poll_fn(|cx| self.poll(cx)).await;
         self.outbound.abandon();
-        if let Some(in_progress) = self.answering.take() {
-            // A login that has begun must be known to be undone.
-            let answer = in_progress.future.await;
-            self.session_changed(answer.session);
+        if let Some(in_progress) = self.in_progress.take()
+            && let Some(answered) = in_progress.await
+        {
+            // A login that has begun must be known, to be undone.
+            self.session_changed(answered.answer.session);
         }
         if let Some(session) = self.session.take() {
             self.core.end_session(&session).await;
@@ -127,7 +130,7 @@ impl Connection {
         // Once is enough: whatever changes from here on has the task polled again.
         self.outbound.register(cx);
         loop {
-            let mut progress = self.poll_answer(cx);
+            let mut progress = self.poll_in_progress(cx);
             progress |= self.poll_close_asked();
             match self.poll_stream(cx) {
                 Ok(moved) => progress |= moved,
@@ -171,7 +174,7 @@ impl Connection {
 /// Reading.
 impl Connection {
     fn wants_input(&self) -> bool {
-        self.answering.is_none()
+        self.in_progress.is_none()
             && !self.pace.is_waiting()
             && self.outbound.unanswered() < MAX_UNANSWERED
             && self.outbound.queued_bytes() < 2 * self.outbound.limit_bytes()
@@ -270,112 +273,6 @@ impl Connection {
     }
 }
 
-/// Requests.
-impl Connection {
-    fn handle(&mut self, incoming: Incoming) {
-        match incoming {
-            Incoming::Refused { kind, mid, failure } => {
-                let failure =
-                    if self.session.is_none() && needs_login(kind) { Errno::NotLoggedIn.into() } else { failure };
-                self.reply(kind, mid, Err(failure));
-            }
-            Incoming::Request(request) => self.handle_request(request),
-        }
-    }
-
-    fn handle_request(&mut self, Request { mid, claimed_id, command }: Request) {
-        let kind = command.kind();
-        if let Some(failure) = self.not_permitted(claimed_id, &command) {
-            return self.reply(kind, mid, Err(failure));
-        }
-        match command {
-            Command::Chat(chat) => self.chat(kind, mid, chat),
-            Command::Received { conv, seq } => {
-                if let (Some(session), Some(conv)) = (&self.session, conv)
-                    && session.received(conv, seq)
-                {
-                    self.core.marks.add(session.clone());
-                }
-            }
-            Command::Ping => self.reply(kind, mid, Ok(Reply::Pong { time: crate::clock::now_ms() })),
-            Command::Pong => {}
-            command => self.answering = Some(self.begin(kind, mid, command)),
-        }
-    }
-
-    /// Errno 3 before login, errno 7 for somebody else's id.
-    fn not_permitted(&self, claimed_id: Option<u64>, command: &Command) -> Option<Failure> {
-        match (&self.session, command) {
-            (Some(session), _) => claimed_id
-                .filter(|id| *id != session.user)
-                .map(|_| Failure::new(Errno::NotAllowed, "field id: not your own")),
-            (None, command) => needs_login(command.kind()).then(|| Errno::NotLoggedIn.into()),
-        }
-    }
-
-    fn chat(&mut self, kind: Kind, mid: Option<MidText>, chat: Chat) {
-        let Some(session) = &self.session else { return };
-        match self.pace.take(self.input_at) {
-            Verdict::Go => chat::send(&self.core, session, &self.outbound, mid, chat),
-            Verdict::Refuse(retry) => {
-                self.reply(kind, mid, Err(Failure::from(Errno::TooFast).retry_after(retry)));
-            }
-        }
-    }
-
-    fn begin(&self, kind: Kind, mid: Option<MidText>, command: Command) -> Box<InProgress> {
-        let caller = Caller { address: self.address, outbound: self.outbound.clone(), session: self.session.clone() };
-        let core = self.core.clone();
-        let future = Box::pin(async move {
-            // A request takes effect after all chats sent before it.
-            caller.outbound.answered().await;
-            service::answer(core, caller, command).await
-        });
-        Box::new(InProgress { kind, mid, future })
-    }
-
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(in_progress) = &mut self.answering else { return false };
-        let Poll::Ready(answer) = in_progress.future.as_mut().poll(cx) else { return false };
-        let InProgress { kind, mid, .. } = *self.answering.take().expect("just polled");
-        self.reply(kind, mid, answer.result);
-        self.session_changed(answer.session);
-        true
-    }
-
-    fn session_changed(&mut self, change: SessionChange) {
-        match change {
-            SessionChange::Same => {}
-            SessionChange::Ended => {
-                self.session = None;
-                self.deadlines.logged_out(Instant::now());
-                self.arm();
-            }
-            SessionChange::Began(session) => {
-                self.session = Some(session.clone());
-                self.deadlines.logged_in();
-                self.arm();
-                if let Some(admitted) = self.admitted.take() {
-                    admitted();
-                }
-                self.core.go_live(&session);
-            }
-        }
-    }
-
-    fn reply(&mut self, kind: Kind, mid: Option<MidText>, result: Result<Reply, Failure>) {
-        if let Err(failure) = &result {
-            self.core.metrics.errors(failure.errno).inc();
-        }
-        self.outbound.send_quietly(&Outgoing::Reply { kind, mid, result });
-    }
-}
-
-/// Whether a request means nothing before login. RECEIVED is then ignored, as it has no reply.
-fn needs_login(kind: Kind) -> bool {
-    !matches!(kind, Kind::Unknown | Kind::Login | Kind::Register | Kind::Received | Kind::Ping | Kind::Pong)
-}
-
 /// Writing.
 impl Connection {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
@@ -441,88 +338,6 @@ impl Connection {
             if session.received(mark.conv, mark.seq) {
                 self.core.marks.add(session.clone());
             }
-        }
-    }
-}
-
-/// Closing and deadlines.
-impl Connection {
-    fn poll_close_asked(&mut self) -> bool {
-        match self.outbound.close_asked() {
-            Some(Close::Now) => self.life = Life::Closed,
-            Some(Close::For(why)) if matches!(self.life, Life::Open) => self.life = Life::Settling(Some(why)),
-            _ => return false,
-        }
-        true
-    }
-
-    /// Waits until what is in flight has been answered, ends the session, says why, and goes on to flush.
-    fn settle(&mut self) -> bool {
-        if self.answering.is_some() || self.outbound.unanswered() > 0 {
-            return false;
-        }
-        if let Some(session) = self.session.take() {
-            let core = self.core.clone();
-            let future = Box::pin(async move {
-                core.end_session(&session).await;
-                Answer { result: Ok(Reply::Logout), session: SessionChange::Same }
-            });
-            self.answering = Some(Box::new(InProgress { kind: Kind::Pong, mid: None, future }));
-            return true;
-        }
-        if let Life::Settling(Some(why)) = std::mem::replace(&mut self.life, Life::Flushing) {
-            self.core.metrics.errors(why.errno).inc();
-            let why = if why.errno.is_retryable() && why.retry.is_none() { why.retry_after(RECONNECT) } else { why };
-            self.outbound.send_quietly(&Outgoing::Notice(why));
-        }
-        self.deadlines.closing(Instant::now());
-        self.arm();
-        true
-    }
-
-    fn arm(&mut self) {
-        let now = Instant::now();
-        let next = self.deadlines.next(now).min(self.pace.next(now));
-        // A deadline that moved later is noticed when the timer fires.
-        if next < self.timer.deadline() {
-            self.timer.as_mut().reset(next);
-        }
-    }
-
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.timer.as_mut().poll(cx).is_pending() {
-            return false;
-        }
-        let now = Instant::now();
-        self.pace.tick(now);
-        if let Some(due) = self.deadlines.due(now) {
-            self.on_deadline(due);
-        }
-        let next = self.deadlines.next(now).min(self.pace.next(now));
-        self.timer.as_mut().reset(next);
-        true
-    }
-
-    fn on_deadline(&mut self, due: deadlines::Due) {
-        use deadlines::Due;
-        match due {
-            Due::LookAtKernel => {
-                if let Some(session) = self.session.clone() {
-                    self.see_what_arrived(&session);
-                }
-            }
-            Due::Ping => self.outbound.send_quietly(&Outgoing::Ping),
-            Due::Silent => self.close_for(Failure::new(Errno::Idle, "no answer to PING")),
-            Due::NotLoggedIn => self.close_for(Failure::new(Errno::Idle, "did not log in for too long")),
-            Due::FrameTooSlow => self.close_for(Failure::new(Errno::Idle, "a frame took too long to arrive")),
-            Due::ReadsTooSlowly => self.close_for(Errno::SlowReader.into()),
-            Due::LingeredEnough => self.life = Life::Closed,
-        }
-    }
-
-    fn close_for(&mut self, why: Failure) {
-        if matches!(self.life, Life::Open) {
-            self.life = Life::Settling(Some(why));
         }
     }
 }

@@ -1,0 +1,145 @@
+//! What a connection does with its requests, one after the other.
+//!
+//! Chats go on without waiting and are answered when they are committed; any other request, and a relayed chat behind
+//! committed ones, is waited for before the next is looked at. So a connection's requests take effect in the order sent.
+
+use super::pace::Verdict;
+use super::{Answered, Connection};
+use crate::protocol::errno::{Errno, Failure};
+use crate::protocol::message::{Chat, Command, Incoming, Kind, MidText, Outgoing, Reply, Request};
+use crate::service::{self, Caller, SessionChange, chat};
+use crate::session::Session;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::time::Instant;
+
+impl Connection {
+    pub(super) fn handle(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Refused { kind, mid, failure } => {
+                let failure =
+                    if self.session.is_none() && needs_login(kind) { Errno::NotLoggedIn.into() } else { failure };
+                self.reply(kind, mid, Err(failure));
+            }
+            Incoming::Request(request) => self.handle_request(request),
+        }
+    }
+
+    fn handle_request(&mut self, Request { mid, claimed_id, command }: Request) {
+        let kind = command.kind();
+        if let Some(failure) = self.not_permitted(claimed_id, &command) {
+            return self.reply(kind, mid, Err(failure));
+        }
+        match command {
+            Command::Chat(chat) => self.chat(kind, mid, chat),
+            Command::Received { conv, seq } => {
+                if let (Some(session), Some(conv)) = (&self.session, conv)
+                    && session.received(conv, seq)
+                {
+                    self.core.marks.add(session.clone());
+                }
+            }
+            Command::Ping => self.reply(kind, mid, Ok(Reply::Pong { time: crate::clock::now_ms() })),
+            Command::Pong => {}
+            command => self.begin(kind, mid, command),
+        }
+    }
+
+    /// Errno 3 before login, errno 7 for somebody else's id.
+    fn not_permitted(&self, claimed_id: Option<u64>, command: &Command) -> Option<Failure> {
+        match (&self.session, command) {
+            (Some(session), _) => claimed_id
+                .filter(|id| *id != session.user)
+                .map(|_| Failure::new(Errno::NotAllowed, "field id: not your own")),
+            (None, command) => needs_login(command.kind()).then(|| Errno::NotLoggedIn.into()),
+        }
+    }
+
+    fn chat(&mut self, kind: Kind, mid: Option<MidText>, chat: Chat) {
+        if let Verdict::Refuse(retry) = self.pace.take(self.input_at) {
+            return self.reply(kind, mid, Err(Failure::from(Errno::TooFast).retry_after(retry)));
+        }
+        let Some(session) = &self.session else { return };
+        let stored = chat.stored;
+        if !stored && self.outbound.unanswered() > 0 {
+            return self.chat_later(session.clone(), mid, chat);
+        }
+        chat::send(&self.core, session, &self.outbound, mid, chat);
+        if !stored && self.outbound.unanswered() > 0 {
+            // It takes the long way, on which the next message must not overtake it.
+            self.wait_for_answers();
+        }
+    }
+
+    /// A relayed message must not overtake those that wait for their commit.
+    fn chat_later(&mut self, session: Arc<Session>, mid: Option<MidText>, chat: Chat) {
+        let (core, outbound) = (self.core.clone(), self.outbound.clone());
+        self.in_progress = Some(Box::pin(async move {
+            outbound.answered().await;
+            chat::send(&core, &session, &outbound, mid, chat);
+            outbound.answered().await;
+            None
+        }));
+    }
+
+    fn wait_for_answers(&mut self) {
+        let outbound = self.outbound.clone();
+        self.in_progress = Some(Box::pin(async move {
+            outbound.answered().await;
+            None
+        }));
+    }
+
+    fn begin(&mut self, kind: Kind, mid: Option<MidText>, command: Command) {
+        let caller = Caller { address: self.address, outbound: self.outbound.clone(), session: self.session.clone() };
+        let core = self.core.clone();
+        self.in_progress = Some(Box::pin(async move {
+            // A request takes effect after all chats sent before it.
+            caller.outbound.answered().await;
+            Some(Answered { kind, mid, answer: service::answer(core, caller, command).await })
+        }));
+    }
+
+    pub(super) fn poll_in_progress(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(in_progress) = &mut self.in_progress else { return false };
+        let Poll::Ready(answered) = in_progress.as_mut().poll(cx) else { return false };
+        self.in_progress = None;
+        if let Some(Answered { kind, mid, answer }) = answered {
+            self.reply(kind, mid, answer.result);
+            self.session_changed(answer.session);
+        }
+        true
+    }
+
+    pub(super) fn session_changed(&mut self, change: SessionChange) {
+        match change {
+            SessionChange::Same => {}
+            SessionChange::Ended => {
+                self.session = None;
+                self.deadlines.logged_out(Instant::now());
+                self.arm();
+            }
+            SessionChange::Began(session) => {
+                self.session = Some(session.clone());
+                self.deadlines.logged_in();
+                self.arm();
+                if let Some(admitted) = self.admitted.take() {
+                    admitted();
+                }
+                self.core.go_live(&session);
+            }
+        }
+    }
+
+    fn reply(&mut self, kind: Kind, mid: Option<MidText>, result: Result<Reply, Failure>) {
+        if let Err(failure) = &result {
+            self.core.metrics.errors(failure.errno).inc();
+        }
+        self.outbound.send_quietly(&Outgoing::Reply { kind, mid, result });
+    }
+}
+
+/// Whether a request means nothing before login. RECEIVED is then ignored, as it has no reply.
+fn needs_login(kind: Kind) -> bool {
+    !matches!(kind, Kind::Unknown | Kind::Login | Kind::Register | Kind::Received | Kind::Ping | Kind::Pong)
+}
