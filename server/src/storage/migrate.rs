@@ -1,6 +1,6 @@
 //! Taking a database of the classic project over.
 //!
-//! The whole of it is read, planned in memory ([`plan`]) and written in one transaction into a database of ours that is
+//! The whole of it is read, planned in memory (`plan`) and written in one transaction into a database of ours that is
 //! empty: so it is done or not done, and a run that failed can be repeated. The source is only read. Ids stay as they
 //! are; nothing that cannot be taken over goes unreported.
 
