@@ -152,13 +152,14 @@ fn answer(status: StatusCode, content_type: &'static str, body: String) -> Respo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::local::LocalHub;
+    use crate::cluster::NodeKey;
     use crate::metrics::Metrics;
     use parking_lot::Mutex;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::task::JoinHandle;
 
-    #[derive(Default)]
     struct Node {
         metrics: Metrics,
         readiness: Mutex<Readiness>,
@@ -185,7 +186,8 @@ mod tests {
         async fn start() -> Self {
             let listener = listen("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            let node = Arc::new(Node::default());
+            let (bus, _arrivals) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 });
+            let node = Arc::new(Node { metrics: Metrics::new(bus), readiness: Mutex::default() });
             let shutdown = Shutdown::new();
             let task = tokio::spawn(serve(listener, node.clone(), shutdown.clone()));
             Server { address, node, shutdown, task }

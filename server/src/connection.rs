@@ -8,7 +8,7 @@ mod deadlines;
 mod pace;
 
 use crate::core::Core;
-use crate::outbound::Outbound;
+use crate::outbound::{Close, Outbound};
 use crate::protocol::codec::Codec;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::errno::{Errno, Failure};
@@ -261,7 +261,8 @@ impl Connection {
     fn handle(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Refused { kind, mid, failure } => {
-                let failure = if self.session.is_none() && needs_login(kind) { Errno::NotLoggedIn.into() } else { failure };
+                let failure =
+                    if self.session.is_none() && needs_login(kind) { Errno::NotLoggedIn.into() } else { failure };
                 self.reply(kind, mid, Err(failure));
             }
             Incoming::Request(request) => self.handle_request(request),
@@ -309,11 +310,7 @@ impl Connection {
     }
 
     fn begin(&self, kind: Kind, mid: Option<MidText>, command: Command) -> Box<InProgress> {
-        let caller = Caller {
-            address: self.address,
-            outbound: self.outbound.clone(),
-            session: self.session.clone(),
-        };
+        let caller = Caller { address: self.address, outbound: self.outbound.clone(), session: self.session.clone() };
         let core = self.core.clone();
         let future = Box::pin(async move {
             // A request takes effect after all chats sent before it.
@@ -392,12 +389,12 @@ impl Connection {
         if progress {
             self.resume_session();
         }
-        if let Life::Flushing = self.life {
-            if let Poll::Ready(result) = self.stream.poll_shutdown(cx) {
-                result?;
-                self.life = Life::Lingering;
-                progress = true;
-            }
+        if let Life::Flushing = self.life
+            && let Poll::Ready(result) = self.stream.poll_shutdown(cx)
+        {
+            result?;
+            self.life = Life::Lingering;
+            progress = true;
         }
         Ok(progress)
     }
@@ -436,11 +433,11 @@ impl Connection {
 /// Closing and deadlines.
 impl Connection {
     fn poll_close_asked(&mut self) -> bool {
-        if !matches!(self.life, Life::Open) {
-            return false;
+        match self.outbound.close_asked() {
+            Some(Close::Now) => self.life = Life::Closed,
+            Some(Close::For(why)) if matches!(self.life, Life::Open) => self.life = Life::Settling(Some(why)),
+            _ => return false,
         }
-        let Some(close) = self.outbound.close_asked() else { return false };
-        self.life = Life::Settling(Some(close.0));
         true
     }
 

@@ -13,16 +13,17 @@ use crate::marks::Marks;
 use crate::metrics::Metrics;
 use crate::password::PasswordHasher;
 use crate::protocol::conversation::Conversation;
-use crate::protocol::errno::Failure;
+use crate::protocol::errno::Errno;
 use crate::registry::Registry;
 use crate::routes::Routes;
 use crate::seats::Seats;
 use crate::session::Session;
 use crate::shutdown::Shutdown;
-use crate::storage::Storage;
+use crate::storage::{Release, Storage};
 use crate::token::TokenKey;
 use crate::writer::Writers;
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, Semaphore};
@@ -81,8 +82,20 @@ pub struct Parts {
 
 impl Core {
     pub fn new(parts: Parts) -> Self {
-        let Parts { key, config, storage, bus, audiences, writers, catch_up, lease, passwords, token_key, metrics, shutdown } =
-            parts;
+        let Parts {
+            key,
+            config,
+            storage,
+            bus,
+            audiences,
+            writers,
+            catch_up,
+            lease,
+            passwords,
+            token_key,
+            metrics,
+            shutdown,
+        } = parts;
         Core {
             routes: Routes::new(storage.clone()),
             seats: Seats::start(storage.clone(), key.clone()),
@@ -156,9 +169,10 @@ impl Core {
     /// Ends a session: nothing more is pushed, its cursors are saved, its row is freed.
     pub async fn end_session(self: &Arc<Self>, session: &Arc<Session>) {
         let marks = session.end();
-        self.registry.remove(session);
         self.metrics.sessions.dec();
         self.seats.release(session.release(), marks).await;
+        // Only now: until its cursors are saved, a new login of the user waits for this session.
+        self.registry.remove(session);
         session.released();
         if session.is_yielding() {
             self.tell_peers(|| Item::Yielded { user: session.user });
@@ -184,15 +198,14 @@ impl Core {
         self.suspended.load(Ordering::Acquire)
     }
 
-    /// The lease holds again: those that are still ours go on, the others end.
-    pub fn resume_all(&self, still_held: &[crate::storage::Release]) {
+    /// The lease holds again: sessions go on, but for those that were `taken_over` meanwhile.
+    pub fn resume_all(&self, taken_over: &HashSet<Release>) {
         self.suspended.store(false, Ordering::Release);
-        let held: std::collections::HashSet<_> = still_held.iter().map(|held| (held.user, held.epoch)).collect();
         for session in self.registry.all() {
-            if held.contains(&(session.user, session.epoch)) {
-                self.go_live(&session);
+            if taken_over.contains(&session.release()) {
+                session.close(Errno::Replaced.into());
             } else {
-                session.close(Failure::from(crate::protocol::errno::Errno::Replaced));
+                self.go_live(&session);
             }
         }
     }

@@ -3,7 +3,10 @@
 //! Sessions on this node get a copy directly; for each other node one item goes on the bus. Whoever cannot be reached is
 //! found later by cursor (login) or by the sweep, so nothing here waits for, or repeats, anything.
 
+use crate::bus::{Item, Recipients};
+use crate::cluster::NodeId;
 use crate::core::Core;
+use crate::limits::LISTED_RECIPIENTS;
 use crate::outbound::Parcel;
 use crate::protocol::conversation::{Conversation, Target, UserId};
 use crate::protocol::errno::{Errno, Failure};
@@ -12,9 +15,6 @@ use crate::routes::Route;
 use crate::session;
 use crate::storage::{self, Append};
 use crate::writer::{PendingChat, unavailable};
-use crate::bus::{Item, Recipients};
-use crate::cluster::NodeId;
-use crate::limits::LISTED_RECIPIENTS;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use tokio::sync::mpsc;

@@ -125,16 +125,23 @@ fn store_instead(core: &Core, message: ChatMessage) {
 
 /// Another node's client logs in with `takeover`: end the session here, free its row, and say so.
 pub fn yield_session(core: &Arc<Core>, asked: Release) {
-    match core.registry.get(asked.user).filter(|session| session.epoch == asked.epoch) {
-        // Its connection frees the row and tells the others.
-        Some(session) => session.yield_to_other_node(),
-        None => {
-            // A row that no session stands behind: one that could not be freed when its session ended.
-            let core = core.clone();
-            tokio::spawn(async move {
-                core.seats.release(asked, Vec::new()).await;
-                core.tell_peers(|| Item::Yielded { user: asked.user });
-            });
-        }
+    if yield_now(core, asked) {
+        return;
     }
+    let core = core.clone();
+    tokio::spawn(async move {
+        // Its login may be just about to show: wait for it.
+        let _turn = core.registry.login_turn(asked.user).await;
+        if !yield_now(&core, asked) {
+            // A row that no session stands behind: one that could not be freed when its session ended.
+            core.seats.release(asked, Vec::new()).await;
+            core.tell_peers(|| Item::Yielded { user: asked.user });
+        }
+    });
+}
+
+/// Ends the session if it is here; its connection then frees the row and tells the others.
+fn yield_now(core: &Core, asked: Release) -> bool {
+    let session = core.registry.get(asked.user).filter(|session| session.epoch == asked.epoch);
+    session.inspect(|session| session.yield_to_other_node()).is_some()
 }

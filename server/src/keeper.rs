@@ -88,11 +88,13 @@ async fn renewed(core: &Arc<Core>, renewal: Renewal, alive: &mut HashSet<NodeId>
 
 async fn resume(core: &Arc<Core>) -> Result<(), Error> {
     let local: Vec<Release> = core.registry.all().iter().map(|session| session.release()).collect();
-    let mut held = Vec::with_capacity(local.len());
+    let mut taken_over: HashSet<Release> = local.iter().copied().collect();
     for batch in local.chunks(HELD_BATCH) {
-        held.extend(core.storage.sessions_still_held(&core.key, batch).await?);
+        for held in core.storage.sessions_still_held(&core.key, batch).await? {
+            taken_over.remove(&held);
+        }
     }
-    tracing::info!(sessions = local.len(), still_held = held.len(), "the lease is good again");
-    core.resume_all(&held);
+    tracing::info!(sessions = local.len(), taken_over = taken_over.len(), "the lease is good again");
+    core.resume_all(&taken_over);
     Ok(())
 }

@@ -4,8 +4,12 @@
 //! series exists from the first scrape on. Times are in seconds, sizes in bytes. The histograms take a short lock, so
 //! they are fed once a batch, never once a message.
 
+mod bus;
+
+use crate::bus::Bus;
 use crate::protocol::conversation::Conversation;
 use crate::protocol::errno::{self, Errno};
+use bus::BusCollector;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -13,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::array;
+use std::sync::Arc;
 
 /// What `/metrics` is served as.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -49,33 +54,11 @@ pub struct Metrics {
     pub commit_batch_messages: Histogram,
     /// Time of one commit, from its first statement on.
     pub commit_seconds: Histogram,
-    pub bus: BusMetrics,
     /// By [`Path`], then by qos.
     messages: [[Counter; 2]; 2],
     /// By code.
     errors: [Counter; errno::ALL.len()],
     registry: Registry,
-}
-
-/// What the bus counts; a clone counts into the same series, so that a bus can own its part.
-#[derive(Clone, Debug)]
-pub struct BusMetrics {
-    /// Items queued for other nodes.
-    pub items_sent_total: Counter,
-    /// Items dropped since a queue was full.
-    pub items_dropped_total: Counter,
-    /// Envelopes published.
-    pub envelopes_sent_total: Counter,
-    /// Envelopes that could not be published.
-    pub publish_failures_total: Counter,
-    /// Items that arrived.
-    pub items_received_total: Counter,
-    /// Gaps noticed in another node's numbering.
-    pub gaps_total: Counter,
-    /// Subscriptions that broke and came back.
-    pub resubscriptions_total: Counter,
-    /// From queueing at the sender to arrival, once an envelope; the clocks of two nodes are involved.
-    pub latency_seconds: Histogram,
 }
 
 /// What kind of conversation a message belongs to.
@@ -105,15 +88,11 @@ struct ErrorLabels {
     errno: u8,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Metrics {
-    pub fn new() -> Self {
+    /// All series, those of `bus` among them.
+    pub fn new(bus: Arc<dyn Bus>) -> Self {
         let mut series = Series(Registry::with_prefix(PREFIX));
+        series.0.register_collector(Box::new(BusCollector(bus)));
         Metrics {
             connections: series.gauge("connections", "Open connections"),
             connections_total: series.counter("connections_accepted", "Connections accepted"),
@@ -129,7 +108,6 @@ impl Metrics {
             bytes_sent_total: series.counter("sent_bytes", "Bytes written to clients"),
             commit_batch_messages: series.batch_sizes("commit_batch_messages", "Messages in one commit"),
             commit_seconds: series.seconds("commit", "Time of one commit"),
-            bus: BusMetrics::new(&mut series),
             messages: series.messages(),
             errors: series.errors(),
             registry: series.0,
@@ -151,21 +129,6 @@ impl Metrics {
         let mut encoded = String::new();
         text::encode(&mut encoded, &self.registry).expect("writing into a String does not fail");
         encoded
-    }
-}
-
-impl BusMetrics {
-    fn new(series: &mut Series) -> Self {
-        BusMetrics {
-            items_sent_total: series.counter("bus_items_sent", "Items queued for other nodes"),
-            items_dropped_total: series.counter("bus_items_dropped", "Items dropped before sending"),
-            envelopes_sent_total: series.counter("bus_envelopes_sent", "Envelopes published"),
-            publish_failures_total: series.counter("bus_publish_failures", "Envelopes that could not be published"),
-            items_received_total: series.counter("bus_items_received", "Items from other nodes"),
-            gaps_total: series.counter("bus_gaps", "Gaps in the numbering of other nodes"),
-            resubscriptions_total: series.counter("bus_resubscriptions", "Subscriptions that broke and came back"),
-            latency_seconds: series.seconds("bus_latency", "Time from queueing to arrival"),
-        }
     }
 }
 
@@ -222,6 +185,8 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::local::LocalHub;
+    use crate::cluster::NodeKey;
 
     #[track_caller]
     fn check(metrics: &Metrics, line: &str) {
@@ -229,9 +194,13 @@ mod tests {
         assert!(encoded.lines().any(|found| found == line), "{line:?} is not in\n{encoded}");
     }
 
-    #[test]
-    fn every_series_exists_before_anything_happened() {
-        let metrics = Metrics::new();
+    fn metrics() -> Metrics {
+        Metrics::new(LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 }).0)
+    }
+
+    #[tokio::test]
+    async fn every_series_exists_before_anything_happened() {
+        let metrics = metrics();
 
         check(&metrics, "chat_connections 0");
         check(&metrics, "chat_messages_total{path=\"group\",qos=\"0\"} 0");
@@ -242,9 +211,9 @@ mod tests {
         assert!(metrics.encode().ends_with("# EOF\n"));
     }
 
-    #[test]
-    fn what_is_counted_shows_under_its_labels() {
-        let metrics = Metrics::new();
+    #[tokio::test]
+    async fn what_is_counted_shows_under_its_labels() {
+        let metrics = metrics();
 
         metrics.connections_total.inc();
         metrics.connections.inc();
@@ -256,7 +225,6 @@ mod tests {
         metrics.bytes_received_total.inc_by(77);
         metrics.commit_batch_messages.observe(256.0);
         metrics.commit_seconds.observe(0.000_25);
-        metrics.bus.clone().gaps_total.inc();
 
         check(&metrics, "chat_connections_accepted_total 1");
         check(&metrics, "chat_connections 1");
@@ -269,12 +237,11 @@ mod tests {
         check(&metrics, "chat_commit_batch_messages_bucket{le=\"128.0\"} 0");
         check(&metrics, "chat_commit_batch_messages_bucket{le=\"256.0\"} 1");
         check(&metrics, "chat_commit_seconds_bucket{le=\"0.0004\"} 1");
-        check(&metrics, "chat_bus_gaps_total 1");
     }
 
-    #[test]
-    fn no_name_is_used_twice() {
-        let encoded = Metrics::new().encode();
+    #[tokio::test]
+    async fn no_name_is_used_twice() {
+        let encoded = metrics().encode();
         let mut names: Vec<_> = encoded.lines().filter(|line| line.starts_with("# TYPE")).collect();
         let all = names.len();
         names.sort_unstable();

@@ -15,12 +15,12 @@ use crate::lease::Lease;
 use crate::limits::LEASE;
 use crate::listener::{self, Open};
 use crate::metrics::Metrics;
+use crate::password::{self, PasswordHasher};
 use crate::protocol::errno::Errno;
 use crate::shutdown::Shutdown;
 use crate::storage::{self, NodeStart, Storage};
 use crate::token::TokenKey;
 use crate::writer::{self, Writers};
-use crate::password::{self, PasswordHasher};
 use crate::{inbox, keeper, marks, sweep, tls};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -33,6 +33,8 @@ use tokio::task::JoinHandle;
 const LEASE_POLL: Duration = Duration::from_millis(500);
 /// An earlier run's lease must have ended after this; if it has not, that run is alive.
 const LEASE_PATIENCE: Duration = Duration::from_secs(LEASE.as_secs() + 4);
+/// How long connections that were cut have to save their cursors.
+const CUT_PATIENCE: Duration = Duration::from_secs(3);
 /// How often a draining node looks whether its connections have gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
@@ -216,7 +218,7 @@ async fn make_core(
     lease.renewed(lease_sent);
     storage.tidy_states().await?;
     let token_key = TokenKey(storage.token_key().await?);
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new(bus.clone()));
     let audiences = Arc::new(Audiences::new(storage.clone()));
     let (catch_up, work) = CatchUp::new();
     catch_up.start(work, storage.clone(), metrics.clone());
@@ -352,6 +354,11 @@ async fn drain(core: &Core, open: &Open) {
     }
     if open.count() > 0 {
         tracing::warn!(connections = open.count(), "closing connections that did not go in time");
+        open.all().iter().for_each(|outbound| outbound.cut());
+    }
+    let cut_at = Instant::now();
+    while open.count() > 0 && cut_at.elapsed() < CUT_PATIENCE {
+        tokio::time::sleep(DRAIN_POLL).await;
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Outbound {
     /// Something changed since the task last looked; spares a wake for all but the first.
     signalled: AtomicBool,
     waker: AtomicWaker,
+    /// Spares the lock while nobody wants the connection closed.
+    close_asked: AtomicBool,
     /// Chat messages handed to a writer and not yet answered.
     unanswered: AtomicU32,
     limit_bytes: usize,
@@ -35,15 +37,20 @@ struct State {
     buffer: BytesMut,
     /// Taken by the task for writing, but not yet by the kernel.
     writing_bytes: usize,
-    /// Someone wants the connection closed, and why; the first reason counts.
+    /// Someone wants the connection closed; the first reason counts.
     close: Option<Close>,
     /// The task has ended: nothing can be sent any more.
     gone: bool,
 }
 
-/// Why a connection is to be closed by its node.
+/// How a connection is to be closed by its node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Close(pub Failure);
+pub enum Close {
+    /// What is in flight is answered first, then comes a NOTICE.
+    For(Failure),
+    /// At once and without another word: the grace time is over.
+    Now,
+}
 
 /// A chat message for any number of connections: each dialect's bytes are made at most once, and only if asked for.
 pub struct Parcel<'a> {
@@ -78,6 +85,7 @@ impl Outbound {
             state: Mutex::default(),
             signalled: AtomicBool::new(false),
             waker: AtomicWaker::new(),
+            close_asked: AtomicBool::new(false),
             unanswered: AtomicU32::new(0),
             limit_bytes,
             metrics,
@@ -139,18 +147,30 @@ impl Outbound {
         self.reply(kind, mid, result);
     }
 
-    /// Completes when no chat message is unanswered. Only for the connection's own task, which every answer wakes.
+    /// Completes when no chat message is unanswered. Only for the connection's own task.
     pub async fn answered(&self) {
-        std::future::poll_fn(|_| if self.unanswered() == 0 { Poll::Ready(()) } else { Poll::Pending }).await;
+        std::future::poll_fn(|cx| {
+            self.register(cx);
+            if self.unanswered() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     pub fn unanswered(&self) -> u32 {
         self.unanswered.load(Ordering::Acquire)
     }
 
-    /// Has the connection closed by its task: what is in flight is answered first, then comes a NOTICE.
+    /// Has the connection closed by its task, with a reason.
     pub fn close(&self, why: Failure) {
-        self.state.lock().close.get_or_insert(Close(why));
+        self.state.lock().close.get_or_insert(Close::For(why));
+        self.close_asked.store(true, Ordering::Release);
+        self.signal();
+    }
+
+    /// Has the connection closed at once, whatever is in flight.
+    pub fn cut(&self) {
+        self.state.lock().close = Some(Close::Now);
+        self.close_asked.store(true, Ordering::Release);
         self.signal();
     }
 
@@ -213,6 +233,9 @@ impl Outbound {
     }
 
     pub fn close_asked(&self) -> Option<Close> {
+        if !self.close_asked.load(Ordering::Acquire) {
+            return None;
+        }
         self.state.lock().close.clone()
     }
 

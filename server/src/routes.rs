@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How long a route is believed without being heard of again.
 const BELIEVED: Duration = Duration::from_secs(30);
+/// The same for "offline": should the announcement of a login be lost, messages wait for the sweep no longer than this.
+const OFFLINE_BELIEVED: Duration = Duration::from_secs(2);
 /// Routes kept; beyond it the cache starts afresh.
 const MAX_ROUTES: usize = 1_000_000;
 
@@ -35,10 +37,9 @@ impl Routes {
 
     pub fn cached(&self, user: UserId) -> Route {
         match self.cache.get(&user).as_deref() {
-            Some((_, learnt)) if learnt.elapsed() > BELIEVED => Route::Unknown,
-            Some((Some(node), _)) => Route::Node(node.clone()),
-            Some((None, _)) => Route::Offline,
-            None => Route::Unknown,
+            Some((Some(node), learnt)) if learnt.elapsed() < BELIEVED => Route::Node(node.clone()),
+            Some((None, learnt)) if learnt.elapsed() < OFFLINE_BELIEVED => Route::Offline,
+            _ => Route::Unknown,
         }
     }
 

@@ -58,11 +58,16 @@ async fn sweep(core: &Arc<Core>, since: &mut Option<TimeMs>, full: bool) -> stor
 }
 
 async fn look_at(core: &Arc<Core>, change: &Change) -> storage::Result<()> {
+    if let Conversation::Direct(low, high) = change.conv {
+        // Its name says who they are; who is not in it after all has no cursor and gets nothing.
+        core.audiences.outdated(change.conv, change.version);
+        note(core, low, change.conv, change.last_seq);
+        note(core, high, change.conv, change.last_seq);
+        return Ok(());
+    }
     let Some(audience) = core.audiences.under(change.conv, change.version).await? else { return Ok(()) };
-    if change.last_seq > 0 {
-        for user in audience.members.iter() {
-            note(core, *user, change.conv, change.last_seq);
-        }
+    for user in audience.members.iter() {
+        note(core, *user, change.conv, change.last_seq);
     }
     Ok(())
 }
@@ -78,6 +83,9 @@ async fn look_at_all(core: &Arc<Core>) -> storage::Result<()> {
 }
 
 fn note(core: &Core, user: UserId, conv: Conversation, last_seq: u64) {
+    if last_seq == 0 {
+        return;
+    }
     core.registry.with(user, |session| {
         if session.note(conv, last_seq) == Delivery::Behind {
             core.metrics.repairs_total.inc();

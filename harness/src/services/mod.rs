@@ -3,6 +3,7 @@
 //! Each is a value that ends its process when dropped, and that process does not outlive this one either. Each listens on
 //! 127.0.0.1 only and keeps nothing after its end.
 
+pub mod mariadb;
 pub mod nginx;
 pub mod redis;
 

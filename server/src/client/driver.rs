@@ -6,12 +6,12 @@
 
 use super::error::{Error, Why};
 use super::event::{Event, Message};
+use super::link::Link;
 use super::options::{CLOSE_TIMEOUT, Credentials, DEFAULT_RETRY, MAX_OUT_BYTES, MAX_RETRY, Options, RECEIVED_INTERVAL};
 use super::outbox::{Outbox, Unacked};
 use super::raw::split_frame;
 use super::received::{Pushed, Received};
 use super::shared::{Ask, Command, Effect, Session, Shared, Wish};
-use super::stream::Stream;
 use super::wire::{self, FromNode, Push, Reply, Request};
 use crate::protocol::errno::Failure;
 use crate::protocol::message::{LoginAck, Secret, Who};
@@ -23,7 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use uuid::Uuid;
@@ -34,51 +34,6 @@ const READ_BYTES: usize = 64 * 1024;
 thread_local! {
     /// Where every client of this thread reads into; only used within one poll.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
-}
-
-/// One connection, logged in or not.
-pub(super) struct Link {
-    pub stream: Stream,
-    /// Received and not handled: an incomplete frame, or whole ones while the application is behind.
-    partial: Vec<u8>,
-    /// Whole frames may be in `partial`.
-    behind: bool,
-    out: Vec<u8>,
-    written: usize,
-    /// When bytes last came, or, while the socket is deliberately not read, when PING was last sent.
-    heard: Instant,
-    /// PINGs since then.
-    pings: u32,
-    pong_due: bool,
-}
-
-impl Link {
-    pub(super) fn new(stream: Stream, partial: Vec<u8>) -> Self {
-        let behind = !partial.is_empty();
-        let heard = Instant::now();
-        Link { stream, partial, behind, out: Vec::new(), written: 0, heard, pings: 0, pong_due: false }
-    }
-
-    fn has_room(&self) -> bool {
-        self.out.len() - self.written < MAX_OUT_BYTES
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Why> {
-        while self.written < self.out.len() {
-            match Pin::new(&mut self.stream).poll_write(cx, &self.out[self.written..])? {
-                Poll::Ready(0) => return Err(Why::Closed),
-                Poll::Ready(count) => self.written += count,
-                Poll::Pending => return Ok(()),
-            }
-        }
-        self.out = Vec::new();
-        self.written = 0;
-        // TLS may hold back bytes of its own; a plain socket has nothing to flush.
-        match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Ready(result) => Ok(result?),
-            Poll::Pending => Ok(()),
-        }
-    }
 }
 
 struct Waiting {
@@ -134,21 +89,24 @@ impl Driver {
         }
     }
 
-    /// Runs until the application closes, or the connection is lost for good.
-    pub(super) async fn run(mut self, mut link: Link) {
+    /// Runs until the application closes, or the connection is lost for good. Borrows, since what an async function owns
+    /// it keeps twice.
+    pub(super) async fn run(&mut self, slot: &mut Option<Link>) {
         let why = loop {
-            let why = poll_fn(|cx| self.poll_online(&mut link, cx)).await;
+            let Some(link) = slot.as_mut() else { break Why::Ended };
+            let why = poll_fn(|cx| self.poll_online(link, cx)).await;
             if why == Why::Ended {
                 Box::pin(self.close(link)).await;
                 break why;
             }
-            drop(link);
+            *slot = None;
             self.lost(&why);
             match Box::pin(self.reconnect(why)).await {
-                Ok(next) => link = next,
+                Ok(next) => *slot = Some(next),
                 Err(why) => break why,
             }
         };
+        *slot = None;
         self.finish(why);
     }
 
@@ -498,17 +456,17 @@ impl Driver {
     }
 
     /// Tells the node what was received, ends sending, and waits briefly for the node to end its own.
-    async fn close(&mut self, mut link: Link) {
+    async fn close(&mut self, link: &mut Link) {
         if self.shared.lock().wish == Wish::Abort {
             return;
         }
         let now = Instant::now();
         let commands = std::mem::take(&mut self.shared.lock().commands);
         for command in commands {
-            self.take_command(&mut link, command, now);
+            self.take_command(link, command, now);
         }
-        self.pump(&mut link, now);
-        self.tell(&mut link, now, true);
+        self.pump(link, now);
+        self.tell(link, now, true);
         let goodbye = async {
             link.stream.write_all(&link.out[link.written..]).await?;
             link.stream.shutdown().await?;
@@ -521,21 +479,21 @@ impl Driver {
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
     }
 
-    fn finish(mut self, why: Why) {
+    fn finish(&mut self, why: Why) {
         let now = Instant::now();
         for request in std::mem::take(&mut self.requests) {
             self.answer(request.waiter, Err(Error::Disconnected(why.clone())));
+        }
+        for command in self.shared.stop() {
+            match command {
+                Command::Chat(message) => self.outbox.push(message),
+                Command::Request(ask) => self.answer(ask.waiter, Err(Error::Disconnected(why.clone()))),
+            }
         }
         for message in self.outbox.drain() {
             self.settle(message, Err(Error::Disconnected(why.clone())), now);
         }
         self.hand_over();
-        for command in self.shared.ended(why.clone()) {
-            match command {
-                Command::Chat(message) => self.settle(message, Err(Error::Disconnected(why.clone())), now),
-                Command::Request(ask) => self.answer(ask.waiter, Err(Error::Disconnected(why.clone()))),
-            }
-        }
-        self.hand_over();
+        self.shared.ended(why);
     }
 }

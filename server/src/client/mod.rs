@@ -4,12 +4,16 @@
 //! what the application took, drops what it saw already, sends unacknowledged messages again, and reconnects. Made so
 //! that one process can hold tens of thousands: an idle client keeps no buffers.
 //!
+//! Replies stand behind messages in the node's one stream, and the socket is not read while [`Options::max_events`] wait.
+//! So take events while a call waits, or its reply may come too late.
+//!
 //! Nothing a node sends makes this panic; whatever is kept for later has a bound in [`Options`]. For bytes and frames as
 //! one likes, [`RawConnection`].
 
 mod driver;
 mod error;
 mod event;
+mod link;
 mod options;
 mod outbox;
 mod raw;
@@ -58,11 +62,13 @@ impl Client {
     /// Errors: what the last address said. A refused login is not tried again here: see [`Error::retry`].
     pub async fn connect(options: Options) -> Result<(Client, Events), Error> {
         let (established, place) = Box::pin(connect_first(&options)).await?;
+        // From here on the identity that logged in is what counts, not what was asked for.
+        let options = Options { credentials: None, ..options };
         let shared = Arc::new(Shared::new(options.max_events, options.max_unacked));
         let handle = Handle { shared: shared.clone(), news: options.news };
         let mut driver = Driver::new(shared.clone(), options, place);
-        let link = driver.begin(established);
-        tokio::spawn(driver.run(link));
+        let mut link = Some(driver.begin(established));
+        tokio::spawn(async move { driver.run(&mut link).await });
         Ok((Client { handle: Arc::new(handle) }, Events { shared }))
     }
 
@@ -112,7 +118,9 @@ mod tests {
         let options = Options::new([listener.local_addr().unwrap().to_string()]);
         let (established, place) = connect_first(&options).await.unwrap();
         let shared = Arc::new(Shared::new(1, 1));
-        let task = Driver::new(shared, options, place).run(established.link);
+        let mut driver = Driver::new(shared, options, place);
+        let mut link = Some(established.link);
+        let task = async move { driver.run(&mut link).await };
         let bytes = size_of_val(&task) + size_of::<Shared>() + size_of::<Handle>() + size_of::<tokio::time::Sleep>();
         assert!(bytes < 2_048, "{bytes} bytes beside the socket");
     }

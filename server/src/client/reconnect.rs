@@ -1,8 +1,9 @@
 //! How a client gets a connection, the first one and those after a loss, login included.
 
-use super::driver::{Driver, Link};
+use super::driver::Driver;
 use super::error::{Error, Why};
 use super::event::Event;
+use super::link::Link;
 use super::options::{Credentials, MAX_RETRY, Options, Reconnect, STABLE};
 use super::raw::RawConnection;
 use super::wire::{self, FromNode, Login, Reply, Request};

@@ -232,17 +232,22 @@ impl Shared {
         receiver
     }
 
-    /// The task's last act. Returns the commands it had not seen.
-    pub(super) fn ended(&self, why: Why) -> VecDeque<Command> {
+    /// Takes no more commands; returns those that the task had not seen.
+    pub(super) fn stop(&self) -> VecDeque<Command> {
+        let mut inner = self.lock();
+        inner.wish = Wish::Abort;
+        std::mem::take(&mut inner.commands)
+    }
+
+    /// The task's last act: no event comes after this.
+    pub(super) fn ended(&self, why: Why) {
         let mut inner = self.lock();
         inner.ended = Some(why);
         inner.session = None;
         inner.taken = Vec::new();
         inner.closing.clear();
-        let left = std::mem::take(&mut inner.commands);
         drop(inner);
         self.application.wake();
-        left
     }
 }
 

@@ -85,7 +85,8 @@ fn relayed(session: &Session, chat: Chat) -> ChatMessage {
 
 /// The way without waiting: the members are known, and the friend is here or known to be on another node.
 fn relay_at_once(core: &Core, message: &ChatMessage) -> bool {
-    let Some(audience) = core.audiences.cached(message.conv).filter(|audience| audience.may_post(message.sender)) else {
+    let Some(audience) = core.audiences.cached(message.conv).filter(|audience| audience.may_post(message.sender))
+    else {
         return false;
     };
     match message.conv.target_from(message.sender) {

@@ -9,12 +9,7 @@ use crate::session::Session;
 use crate::storage::{Joined, Left};
 use std::sync::Arc;
 
-pub async fn create(
-    core: &Arc<Core>,
-    session: &Session,
-    name: String,
-    description: String,
-) -> Result<Reply, Failure> {
+pub async fn create(core: &Arc<Core>, session: &Session, name: String, description: String) -> Result<Reply, Failure> {
     let created = core.storage.create_group(session.user, &name, &description).await.map_err(storage_failure)?;
     let groupid = created.ok_or_else(|| Failure::new(Errno::Exists, "this group name is taken"))?;
     Ok(Reply::CreateGroup { groupid })

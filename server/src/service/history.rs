@@ -11,20 +11,14 @@ use crate::protocol::message::Reply;
 /// Text in one page: however it is escaped, the frame stays within a node's limit.
 const PAGE_BYTES: usize = MAX_NODE_FRAME_BYTES / 8;
 
-pub async fn history(
-    core: &Core,
-    user: UserId,
-    of: Target,
-    before: Option<u64>,
-    limit: u32,
-) -> Result<Reply, Failure> {
+pub async fn history(core: &Core, user: UserId, of: Target, before: Option<u64>, limit: u32) -> Result<Reply, Failure> {
     if of == Target::User(user) {
         return Err(Failure::field("toid", "someone else's id"));
     }
     let conv = of.conversation(user);
     let audience = core.audiences.load(conv).await.map_err(storage_failure)?;
     // Also after unfriending: what was said between the two stays theirs.
-    if !audience.is_some_and(|audience| audience.members.binary_search(&user).is_ok()) {
+    if audience.is_none_or(|audience| audience.members.binary_search(&user).is_err()) {
         return Err(explain_refusal(core, conv, user).await.map_err(storage_failure)?);
     }
     let page = core.storage.messages_before(conv, before, limit, PAGE_BYTES).await.map_err(storage_failure)?;

@@ -91,9 +91,9 @@ async fn connect(options: &SqliteConnectOptions) -> StorageResult<Arc<Mutex<Hand
         .foreign_keys(false)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENT_CACHE);
-    let connection = SqliteConnection::connect_with(&options).await.map_err(|error| {
-        Error::Unusable(format!("database {}: {error}", options.get_filename().display()))
-    })?;
+    let connection = SqliteConnection::connect_with(&options)
+        .await
+        .map_err(|error| Error::Unusable(format!("database {}: {error}", options.get_filename().display())))?;
     Ok(Arc::new(Mutex::new(Handle { connection, in_transaction: false })))
 }
 

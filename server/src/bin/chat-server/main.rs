@@ -13,9 +13,12 @@ use std::process::ExitCode;
 /// Without any setting it serves on port 12345, keeps everything in the SQLite file chat.db and needs nothing installed. For a
 /// cluster give every node the same MySQL (database.url) and Redis (bus.url).
 #[derive(Parser)]
-#[command(version, after_help = "Every setting can come from the environment: CHAT_DATABASE__URL=mysql://…, \
+#[command(
+    version,
+    after_help = "Every setting can come from the environment: CHAT_DATABASE__URL=mysql://…, \
 CHAT_BUS__URL=redis://…\nconf/server.toml lists them all.\n\nSIGTERM or Ctrl-C drains: clients are sent elsewhere, what is in \
-flight is finished, exit code 0. A second one stops at once.")]
+flight is finished, exit code 0. A second one stops at once."
+)]
 struct Arguments {
     /// Port for clients [default: 12345, or listen.port of the configuration]
     port: Option<u16>,
@@ -41,7 +44,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         config.listen.port = port;
     }
     logging::init(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(serve(config))
 }
 

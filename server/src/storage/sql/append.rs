@@ -31,7 +31,14 @@ pub async fn append(
     // Usually one round. Where a mid comes twice, the later message waits for what becomes of the first.
     while !pending.is_empty() {
         let (firsts, later) = writer.split_by_mid(pending);
-        writer.store(conn, firsts).await?;
+        match writer.store(conn, firsts).await {
+            // Not an error of the call: an earlier round is committed.
+            Err(fault) if writer.has_stored() => {
+                tracing::warn!(%fault, "some messages of a batch could not be stored");
+                break;
+            }
+            outcome => outcome?,
+        }
         pending = writer.settle_repeated(later);
     }
     Ok(writer.finish())
@@ -62,6 +69,10 @@ impl<'a> Writer<'a> {
         // Whatever has no outcome was not stored.
         let outcomes = self.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Appended::Blocked)).collect();
         AppendedBatch { outcomes, audiences: self.audiences.into_iter().collect() }
+    }
+
+    fn has_stored(&self) -> bool {
+        self.outcomes.iter().any(|outcome| matches!(outcome, Some(Appended::Stored { .. })))
     }
 
     /// The first of each (sender, mid), and the others with the index of theirs.

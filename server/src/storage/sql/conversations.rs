@@ -52,8 +52,7 @@ pub async fn lock_or_make(conn: &mut dyn Connection, conv: Conversation) -> Resu
 /// Tells everyone that the members of a locked conversation are others now.
 pub async fn bump_version(conn: &mut dyn Connection, conv: Conversation) -> Result<()> {
     let now = conn.dialect().now_ms;
-    let sql =
-        format!("UPDATE conversation SET members_version = members_version + 1, changed_at = {now} WHERE id = ?");
+    let sql = format!("UPDATE conversation SET members_version = members_version + 1, changed_at = {now} WHERE id = ?");
     conn.run(&sql, &[conv.into()]).await?;
     Ok(())
 }

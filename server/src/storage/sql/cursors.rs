@@ -95,9 +95,8 @@ async fn advance(conn: &mut dyn Connection, marks: &[((Conversation, UserId), u6
     let greatest = conn.dialect().greatest;
     let cases = repeated("WHEN conv = ? AND userid = ? THEN ?", " ", marks.len());
     let condition = repeated("(conv = ? AND userid = ?)", " OR ", marks.len());
-    let sql = format!(
-        "UPDATE member SET received_seq = {greatest}(received_seq, CASE {cases} ELSE 0 END) WHERE {condition}"
-    );
+    let sql =
+        format!("UPDATE member SET received_seq = {greatest}(received_seq, CASE {cases} ELSE 0 END) WHERE {condition}");
     let mut values = padded_values(marks, |((conv, user), seq), values| {
         values.extend([(*conv).into(), (*user).into(), (*seq).into()]);
     });

@@ -20,7 +20,8 @@ pub async fn add(conn: &mut dyn Connection, user: UserId, friend: UserId) -> Res
     let both = [user.into(), friend.into(), friend.into(), user.into()];
     conn.run(&format!("{insert} INTO friend (userid, friendid) VALUES (?, ?), (?, ?)"), &both).await?;
     // Those who were friends before keep their cursors.
-    let members = format!("{insert} INTO member (conv, userid, received_seq, joined) VALUES (?, ?, ?, ?), (?, ?, ?, ?)");
+    let members =
+        format!("{insert} INTO member (conv, userid, received_seq, joined) VALUES (?, ?, ?, ?), (?, ?, ?, ?)");
     let member = |user: UserId| [conv.into(), user.into(), locked.last_seq.into(), (locked.version + 1).into()];
     conn.run(&members, &[member(user.min(friend)), member(user.max(friend))].concat()).await?;
     bump_version(conn, conv).await?;

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 pub async fn start(conn: &mut dyn Connection, key: &NodeKey, lease: Duration) -> Result<NodeStart> {
     let dialect = conn.dialect();
-    let lock =
-        format!("SELECT boot, lease_until - {} FROM node WHERE id = ?{}", dialect.now_ms, dialect.for_update);
+    let lock = format!("SELECT boot, lease_until - {} FROM node WHERE id = ?{}", dialect.now_ms, dialect.for_update);
     let mut row = conn.first(&lock, &[(&*key.id.0).into()]).await?;
     if row.is_none() {
         make_row(conn, key).await?;
@@ -39,10 +38,8 @@ pub async fn renew(conn: &mut dyn Connection, key: &NodeKey, lease: Duration) ->
     let live = conn.rows(&live_nodes(conn), &[]).await?.iter().map(peer).collect::<Result<_>>()?;
     const ASKED: &str = "SELECT userid, epoch FROM session WHERE node = ? AND asked = 1 AND boot = ?";
     let asked = conn.rows(ASKED, &[(&*key.id.0).into(), key.boot.into()]).await?;
-    let asked = asked
-        .iter()
-        .map(|row| Ok(Release { user: row.number(0)?, epoch: row.number(1)? }))
-        .collect::<Result<_>>()?;
+    let asked =
+        asked.iter().map(|row| Ok(Release { user: row.number(0)?, epoch: row.number(1)? })).collect::<Result<_>>()?;
     Ok(Renewal { live, asked })
 }
 

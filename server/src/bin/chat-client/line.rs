@@ -1,0 +1,296 @@
+//! What a person typed: one line to one [`Line`].
+//!
+//! Commands start with `/`; the commands of the classic course client (`chat:2:hello`, `loginout`, …) are understood as
+//! well; anything else is a message to the current conversation. Names with spaces go in double quotes.
+
+/// One typed line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    Nothing,
+    /// A message to the current conversation.
+    Say(String),
+    Help,
+    Register(Option<String>),
+    Login(Option<String>),
+    Logout,
+    Add(String),
+    Remove(String),
+    Create {
+        name: String,
+        description: String,
+    },
+    Join(String),
+    Leave(Option<String>),
+    Groups,
+    Friends,
+    Who,
+    History(u32),
+    To(Whom),
+    Message {
+        to: Whom,
+        text: String,
+    },
+    Password,
+    Unread,
+    Quit,
+    /// It was meant as a command and is not one: what to say about it.
+    Wrong(String),
+}
+
+/// Whom a message is for, as typed: names and numbers are told apart when they are looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    Person(String),
+    Group(String),
+}
+
+/// How many messages `/history` shows.
+const HISTORY_DEFAULT: u32 = 20;
+const HISTORY_MOST: u32 = 200;
+
+/// Every command: its name, what it takes, what it does. Help, completion and the parser's complaints come from here.
+pub const COMMANDS: &[(&str, &str, &str)] = &[
+    ("register", "NAME", "make an account and log in; asks for a password"),
+    ("login", "NAME", "log in; asks for the password"),
+    ("logout", "", "log out"),
+    ("to", "NAME | #GROUP", "choose whom plain text goes to"),
+    ("msg", "NAME | #GROUP TEXT", "send one message"),
+    ("say", "TEXT", "send TEXT to the current conversation as it is, also if it looks like a command"),
+    ("history", "[COUNT]", "show the last messages of the current conversation (20, at most 200)"),
+    ("unread", "", "count the messages you have not looked at"),
+    ("friends", "", "list your friends"),
+    ("add", "ID | NAME", "make someone your friend; a name works if you share a group"),
+    ("remove", "ID | NAME", "end a friendship"),
+    ("groups", "", "list your groups"),
+    ("create", "GROUP [DESCRIPTION]", "make a group"),
+    ("join", "ID", "join a group"),
+    ("leave", "[#GROUP | ID]", "leave a group; without one, the current"),
+    ("who", "", "list who is in the current group, or which friends are online"),
+    ("password", "", "change your password"),
+    ("help", "", "show this"),
+    ("quit", "", "leave"),
+];
+
+/// Reads a line. With `loggedin` false, `login NAME` and `register NAME` work without the slash.
+pub fn parse(line: &str, loggedin: bool) -> Line {
+    let trimmed = line.trim();
+    if trimmed.is_empty() {
+        return Line::Nothing;
+    }
+    if let Some(text) = trimmed.strip_prefix("//") {
+        return Line::Say(format!("/{text}"));
+    }
+    if let Some(command) = trimmed.strip_prefix('/') {
+        return parse_command(command);
+    }
+    if let Some(line) = parse_classic(trimmed) {
+        return line;
+    }
+    let first = trimmed.split_whitespace().next().unwrap_or_default();
+    if !loggedin && matches!(first, "login" | "register" | "quit" | "help") {
+        return parse_command(trimmed);
+    }
+    Line::Say(trimmed.to_owned())
+}
+
+fn parse_command(command: &str) -> Line {
+    let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
+    let rest = rest.trim();
+    let name = name.to_lowercase();
+    let all = || Some(unquoted(rest)).filter(|text| !text.is_empty());
+    let needed = |make: fn(String) -> Line| all().map_or_else(|| usage(&name), make);
+    match name.as_str() {
+        "help" | "h" | "?" => Line::Help,
+        "register" => Line::Register(all()),
+        "login" => Line::Login(all()),
+        "logout" => Line::Logout,
+        "add" => needed(Line::Add),
+        "remove" => needed(Line::Remove),
+        "create" => parse_create(rest),
+        "join" => needed(Line::Join),
+        "leave" => Line::Leave(all()),
+        "groups" => Line::Groups,
+        "friends" => Line::Friends,
+        "who" => Line::Who,
+        "history" => parse_history(rest),
+        "to" => needed(|name| Line::To(whom(&name))),
+        "msg" => parse_message(rest),
+        "say" => needed(Line::Say),
+        "password" => Line::Password,
+        "unread" => Line::Unread,
+        "quit" | "exit" | "q" => Line::Quit,
+        _ => Line::Wrong(format!("no command /{name}; /help lists them")),
+    }
+}
+
+fn usage(name: &str) -> Line {
+    let takes = COMMANDS.iter().find(|(known, ..)| *known == name).map_or("", |(_, takes, _)| takes);
+    Line::Wrong(format!("usage: /{name} {takes}"))
+}
+
+fn parse_create(rest: &str) -> Line {
+    match word(rest) {
+        Some((name, description)) => Line::Create { name, description: description.to_owned() },
+        None => usage("create"),
+    }
+}
+
+fn parse_history(rest: &str) -> Line {
+    match rest {
+        "" => Line::History(HISTORY_DEFAULT),
+        count => match count.parse() {
+            Ok(count @ 1..=HISTORY_MOST) => Line::History(count),
+            _ => usage("history"),
+        },
+    }
+}
+
+fn parse_message(rest: &str) -> Line {
+    let (group, rest) = rest.strip_prefix('#').map_or((false, rest), |rest| (true, rest));
+    match word(rest) {
+        Some((name, text)) if !text.is_empty() => {
+            let to = if group { Whom::Group(name) } else { whom(&name) };
+            Line::Message { to, text: text.to_owned() }
+        }
+        _ => usage("msg"),
+    }
+}
+
+/// The commands people of this family know: fields between colons, the last one taking the rest.
+fn parse_classic(line: &str) -> Option<Line> {
+    match line {
+        "help" => return Some(Line::Help),
+        "loginout" => return Some(Line::Logout),
+        _ => {}
+    }
+    let (command, rest) = line.split_once(':')?;
+    let number = |text: &str| text.trim().parse::<u64>().ok().map(|number| number.to_string());
+    match command {
+        "chat" => {
+            let (friend, text) = rest.split_once(':')?;
+            Some(Line::Message { to: Whom::Person(number(friend)?), text: text.to_owned() })
+        }
+        "groupchat" => {
+            let (group, text) = rest.split_once(':')?;
+            Some(Line::Message { to: Whom::Group(number(group)?), text: text.to_owned() })
+        }
+        "addfriend" => Some(Line::Add(number(rest)?)),
+        "addgroup" => Some(Line::Join(number(rest)?)),
+        "creategroup" => {
+            let (name, description) = rest.split_once(':').unwrap_or((rest, ""));
+            Some(Line::Create { name: name.trim().to_owned(), description: description.trim().to_owned() })
+        }
+        _ => None,
+    }
+}
+
+fn whom(name: &str) -> Whom {
+    match name.strip_prefix('#') {
+        Some(group) => Whom::Group(unquoted(group)),
+        None => Whom::Person(name.to_owned()),
+    }
+}
+
+/// The first word, or what stands in double quotes at the start, and the rest.
+fn word(text: &str) -> Option<(String, &str)> {
+    if let Some(quoted) = text.strip_prefix('"') {
+        let (word, rest) = quoted.split_once('"')?;
+        return Some((word.to_owned(), rest.trim_start())).filter(|(word, _)| !word.is_empty());
+    }
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (!word.is_empty()).then(|| (word.to_owned(), rest.trim_start()))
+}
+
+/// The text without double quotes around all of it.
+fn unquoted(text: &str) -> String {
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(name: &str) -> Whom {
+        Whom::Person(name.into())
+    }
+
+    fn group(name: &str) -> Whom {
+        Whom::Group(name.into())
+    }
+
+    #[test]
+    fn lines_parse() {
+        let check = |line: &str, expected: Line| assert_eq!(parse(line, true), expected, "{line}");
+        check("  ", Line::Nothing);
+        check("hello: world", Line::Say("hello: world".into()));
+        check("//etc", Line::Say("/etc".into()));
+        check("/say /help", Line::Say("/help".into()));
+        check("/HELP", Line::Help);
+        check("/login", Line::Login(None));
+        check("/login Ann Lee", Line::Login(Some("Ann Lee".into())));
+        check("/to bob", Line::To(person("bob")));
+        check("/to #tea club", Line::To(group("tea club")));
+        check("/to #\"tea club\"", Line::To(group("tea club")));
+        check("/msg bob  hi  there ", Line::Message { to: person("bob"), text: "hi  there".into() });
+        check("/msg \"Ann Lee\" hi", Line::Message { to: person("Ann Lee"), text: "hi".into() });
+        check("/msg #tea hi", Line::Message { to: group("tea"), text: "hi".into() });
+        check("/msg #\"tea club\" hi", Line::Message { to: group("tea club"), text: "hi".into() });
+        check(
+            "/create tea for those who drink it",
+            Line::Create { name: "tea".into(), description: "for those who drink it".into() },
+        );
+        check("/history", Line::History(20));
+        check("/history 7", Line::History(7));
+        check("/leave", Line::Leave(None));
+        check("/quit", Line::Quit);
+        for wrong in [
+            "/add",
+            "/msg bob",
+            "/msg",
+            "/msg \"bob hi",
+            "/history 0",
+            "/history 201",
+            "/history x",
+            "/create",
+            "/nonsense",
+        ] {
+            assert!(matches!(parse(wrong, true), Line::Wrong(_)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn classic_commands_parse() {
+        let check = |line: &str, expected: Line| assert_eq!(parse(line, true), expected, "{line}");
+        check("chat:2:hello: you", Line::Message { to: person("2"), text: "hello: you".into() });
+        check("groupchat:3:hi", Line::Message { to: group("3"), text: "hi".into() });
+        check("addfriend:4", Line::Add("4".into()));
+        check("addgroup:5", Line::Join("5".into()));
+        check("creategroup:tea:hot", Line::Create { name: "tea".into(), description: "hot".into() });
+        check("loginout", Line::Logout);
+        check("help", Line::Help);
+        check("chat:bob:hi", Line::Say("chat:bob:hi".into()));
+        check("addfriend:", Line::Say("addfriend:".into()));
+    }
+
+    #[test]
+    fn before_login_the_slash_can_be_left_out() {
+        assert_eq!(parse("login ann", false), Line::Login(Some("ann".into())));
+        assert_eq!(parse("login ann", true), Line::Say("login ann".into()));
+        assert_eq!(parse("quit", false), Line::Quit);
+    }
+
+    #[test]
+    fn every_listed_command_is_understood() {
+        for (name, ..) in COMMANDS {
+            let parsed = parse(&format!("/{name}"), true);
+            assert!(!matches!(&parsed, Line::Wrong(text) if text.starts_with("no command")), "{name}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_panics(line in "\\PC{0,40}", slash in "/?(msg|to|create|history)? ?#?\"?") {
+            parse(&format!("{slash}{line}"), true);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Reading logs, cursors, and what changed since.
+
+use crate::database::{Database, outcomes, say, text, two_friends, user};
+use crate::on_every_database;
+use chat::protocol::conversation::Conversation;
+use chat::storage::{Joined, Mark, Storage, Waiting};
+use std::sync::Arc;
+
+on_every_database!(
+    log_is_paged_forward,
+    log_is_paged_backward,
+    pages_stop_at_their_bytes_but_never_empty,
+    cursors_only_move_forward_and_not_past_the_end,
+    many_cursors_move_at_once,
+    waiting_tells_all_that_is_behind,
+    count_leaves_out_ones_own_and_stops,
+    changes_tell_what_is_new_since,
+    unknown_conversations_are_nothing_special,
+);
+
+async fn seqs_after(storage: &Arc<dyn Storage>, conv: Conversation, after: u64, limit: u32) -> (Vec<u64>, bool) {
+    let page = storage.messages_after(conv, after, limit, usize::MAX).await.expect("reading works");
+    (page.messages.iter().map(|message| message.seq).collect(), page.more)
+}
+
+async fn seqs_before(
+    storage: &Arc<dyn Storage>,
+    conv: Conversation,
+    before: Option<u64>,
+    limit: u32,
+) -> (Vec<u64>, bool) {
+    let page = storage.messages_before(conv, before, limit, usize::MAX).await.expect("reading works");
+    (page.messages.iter().map(|message| message.seq).collect(), page.more)
+}
+
+async fn log_is_paged_forward(database: Database) {
+    let storage = database.open().await;
+    let (one, _, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 5).await;
+    assert_eq!(seqs_after(&storage, conv, 0, 2).await, (vec![1, 2], true));
+    assert_eq!(seqs_after(&storage, conv, 2, 3).await, (vec![3, 4, 5], false));
+    assert_eq!(seqs_after(&storage, conv, 4, 3).await, (vec![5], false));
+    assert_eq!(seqs_after(&storage, conv, 5, 3).await, (vec![], false));
+    assert_eq!(seqs_after(&storage, conv, u64::MAX, 3).await, (vec![], false));
+}
+
+async fn log_is_paged_backward(database: Database) {
+    let storage = database.open().await;
+    let (one, _, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 5).await;
+    assert_eq!(seqs_before(&storage, conv, None, 2).await, (vec![4, 5], true));
+    assert_eq!(seqs_before(&storage, conv, Some(4), 2).await, (vec![2, 3], true));
+    assert_eq!(seqs_before(&storage, conv, Some(2), 2).await, (vec![1], false));
+    assert_eq!(seqs_before(&storage, conv, Some(1), 2).await, (vec![], false));
+    assert_eq!(seqs_before(&storage, conv, Some(u64::MAX), 9).await, (vec![1, 2, 3, 4, 5], false));
+}
+
+async fn pages_stop_at_their_bytes_but_never_empty(database: Database) {
+    let storage = database.open().await;
+    let (one, _, conv) = two_friends(&storage).await;
+    let batch: Vec<_> = (0..6).map(|_| text(conv, one, &"x".repeat(10_000))).collect();
+    outcomes(&storage, &batch).await;
+    let (mut read, mut after) = (Vec::new(), 0);
+    loop {
+        let page = storage.messages_after(conv, after, 10, 25_000).await.expect("reading works");
+        assert!(page.messages.len() <= 2);
+        after = page.messages.last().expect("pages are not empty").seq;
+        read.extend(page.messages.iter().map(|message| message.seq));
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(read, [1, 2, 3, 4, 5, 6]);
+    let page = storage.messages_before(conv, None, 10, 1).await.expect("reading works");
+    assert_eq!((page.messages.len(), page.messages[0].seq, page.more), (1, 6, true));
+}
+
+async fn cursors_only_move_forward_and_not_past_the_end(database: Database) {
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    let stranger = user(&storage, "stranger").await;
+    say(&storage, conv, one, 10).await;
+    let mark = async |user, seq| storage.mark_received(&[Mark { conv, user, seq }]).await.expect("marking works");
+    let cursor = async |user| storage.cursors(&[(conv, user)]).await.expect("reading works")[0];
+    mark(other, 7).await;
+    assert_eq!((cursor(other).await, cursor(one).await), (Some(7), Some(0)));
+    mark(other, 3).await;
+    assert_eq!(cursor(other).await, Some(7));
+    mark(other, 1_000).await;
+    assert_eq!(cursor(other).await, Some(10));
+    mark(stranger, 5).await;
+    assert_eq!(cursor(stranger).await, None);
+    storage.mark_received(&[]).await.expect("marking nothing works");
+}
+
+async fn many_cursors_move_at_once(database: Database) {
+    let storage = database.open().await;
+    let one = user(&storage, "one").await;
+    let mut convs = Vec::new();
+    for nth in 0..70 {
+        let group = storage.create_group(one, &format!("group {nth}"), "").await.expect("creating works");
+        convs.push(Conversation::Group(group.expect("the name is free")));
+    }
+    for conv in &convs {
+        say(&storage, *conv, one, 3).await;
+    }
+    let mut marks: Vec<Mark> = convs.iter().map(|conv| Mark { conv: *conv, user: one, seq: 2 }).collect();
+    // Of two for the same cursor, the further counts.
+    marks.push(Mark { seq: 1, ..marks[0] });
+    marks.push(Mark { seq: 3, ..marks[1] });
+    storage.mark_received(&marks).await.expect("marking works");
+
+    let mut of: Vec<_> = convs.iter().rev().map(|conv| (*conv, one)).collect();
+    of.insert(0, (Conversation::Group(1_000_000), one));
+    let mut expected = vec![Some(2); 71];
+    (expected[0], expected[69]) = (None, Some(3));
+    assert_eq!(storage.cursors(&of).await.expect("reading works"), expected);
+    assert_eq!(storage.cursors(&[]).await.expect("reading works"), []);
+}
+
+async fn waiting_tells_all_that_is_behind(database: Database) {
+    let storage = database.open().await;
+    let (one, other, direct) = two_friends(&storage).await;
+    let group = storage.create_group(one, "group", "").await.expect("creating works").expect("the name is free");
+    let conv = Conversation::Group(group);
+    assert!(matches!(storage.join_group(other, group, 10).await, Ok(Joined::Done { .. })));
+    say(&storage, direct, one, 2).await;
+    say(&storage, conv, other, 4).await;
+    storage.mark_received(&[Mark { conv: direct, user: one, seq: 2 }]).await.expect("marking works");
+    storage.mark_received(&[Mark { conv, user: one, seq: 1 }]).await.expect("marking works");
+
+    let mut waiting = storage.waiting(&[one, other, other + 1]).await.expect("reading works");
+    waiting.sort_by_key(|waiting| (waiting.user, waiting.conv));
+    let expected = [
+        Waiting { user: one, conv, received_seq: 1, last_seq: 4 },
+        Waiting { user: other, conv: direct, received_seq: 0, last_seq: 2 },
+        Waiting { user: other, conv, received_seq: 0, last_seq: 4 },
+    ];
+    assert_eq!(waiting, expected);
+    assert_eq!(storage.waiting(&[]).await.expect("reading works"), []);
+}
+
+async fn count_leaves_out_ones_own_and_stops(database: Database) {
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 3).await;
+    say(&storage, conv, other, 4).await;
+    let count = async |user, most| storage.count_waiting(user, most).await.expect("counting works");
+    assert_eq!((count(one, 100).await, count(other, 100).await), (4, 3));
+    assert_eq!((count(one, 2).await, count(one, 4).await, count(other + 1, 10).await), (2, 4, 0));
+    storage.mark_received(&[Mark { conv, user: one, seq: 5 }]).await.expect("marking works");
+    assert_eq!(count(one, 100).await, 2);
+}
+
+async fn changes_tell_what_is_new_since(database: Database) {
+    let storage = database.open().await;
+    let (one, other, direct) = two_friends(&storage).await;
+    let quiet = storage.create_group(one, "quiet", "").await.expect("creating works").expect("the name is free");
+    let group = storage.create_group(one, "group", "").await.expect("creating works").expect("the name is free");
+    let start = storage.changes(None).await.expect("reading works");
+    assert_eq!(start.changed, []);
+    // The clock counts milliseconds; what comes in the same one counts as new.
+    let mut since = start.now;
+    while since == start.now {
+        since = storage.changes(None).await.expect("reading works").now;
+    }
+
+    say(&storage, direct, one, 2).await;
+    assert!(matches!(storage.join_group(other, group, 10).await, Ok(Joined::Done { .. })));
+
+    let changes = storage.changes(Some(since)).await.expect("reading works");
+    assert!(changes.now >= since);
+    let mut changed: Vec<_> =
+        changes.changed.iter().map(|change| (change.conv, change.last_seq, change.version)).collect();
+    changed.sort_unstable();
+    let version = async |conv| storage.audience(conv).await.expect("reading works").expect("it exists").version;
+    let group = Conversation::Group(group);
+    assert_eq!(changed, [(direct, 2, version(direct).await), (group, 0, version(group).await)]);
+    let all = storage.changes(Some(0)).await.expect("reading works").changed;
+    assert!(all.iter().any(|change| change.conv == Conversation::Group(quiet)) && all.len() == 3);
+}
+
+async fn unknown_conversations_are_nothing_special(database: Database) {
+    let storage = database.open().await;
+    for conv in [Conversation::Group(1), Conversation::direct(1, 2), Conversation::direct((1 << 53) - 2, (1 << 53) - 1)]
+    {
+        assert_eq!(storage.audience(conv).await.expect("reading works"), None);
+        assert_eq!(seqs_after(&storage, conv, 0, 10).await, (vec![], false));
+        assert_eq!(seqs_before(&storage, conv, None, 10).await, (vec![], false));
+        storage.mark_received(&[Mark { conv, user: 1, seq: 1 }]).await.expect("marking works");
+    }
+}

@@ -1,0 +1,122 @@
+//! A database of a test's own, and the few steps that most tests begin with.
+
+use chat::cluster::NodeKey;
+use chat::config;
+use chat::protocol::conversation::{Conversation, UserId};
+use chat::storage::{self, Append, Appended, AppendedBatch, Befriended, Storage};
+use harness::services::mariadb::Mariadb;
+use sqlx::Connection;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Longer than any test takes.
+pub const LEASE: Duration = Duration::from_secs(600);
+/// Budget for what should become true by itself.
+pub const SOON: Duration = Duration::from_secs(20);
+/// What the tests append at.
+pub const NOW: i64 = 1_700_000_000_123;
+
+static MARIADB: LazyLock<Mariadb> = LazyLock::new(|| Mariadb::start().expect("MariaDB should start"));
+static DATABASES: AtomicUsize = AtomicUsize::new(0);
+
+pub struct Database {
+    pub config: config::Database,
+    _directory: Option<TempDir>,
+}
+
+impl Database {
+    pub fn sqlite() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let url = format!("sqlite:{}", directory.path().join("chat.db").display());
+        Database { config: config::Database { url, ..Default::default() }, _directory: Some(directory) }
+    }
+
+    pub fn mariadb() -> Self {
+        let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        MARIADB.create_database(&name).expect("a new database");
+        let config = config::Database { url: MARIADB.url(&name), timeout_ms: 20_000, ..Default::default() };
+        Database { config, _directory: None }
+    }
+
+    /// The server that all MariaDB tests of this process share.
+    pub fn server() -> &'static Mariadb {
+        &MARIADB
+    }
+
+    pub fn name(&self) -> String {
+        self.config.url.rsplit('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// Runs a statement behind the server's back.
+    pub async fn execute(&self, sql: &str) {
+        if self.config.url.starts_with("mysql") {
+            MARIADB.execute(&self.name(), sql).expect("MariaDB takes the statement");
+        } else {
+            let mut connection = sqlx::SqliteConnection::connect(&self.config.url).await.expect("SQLite opens");
+            let sql = sqlx::AssertSqlSafe(sql);
+            sqlx::raw_sql(sql).execute(&mut connection).await.expect("SQLite takes the statement");
+        }
+    }
+
+    /// The names of the tables (MariaDB).
+    pub async fn tables(&self) -> Vec<String> {
+        let tables = MARIADB.execute(&self.name(), "SHOW TABLES").expect("MariaDB answers");
+        tables.lines().map(str::to_owned).collect()
+    }
+
+    /// Every column and index with all that belongs to it (MariaDB).
+    pub fn layout(&self) -> String {
+        let sql = "SELECT table_name, ordinal_position, column_name, column_default, is_nullable, column_type, \
+                   collation_name, column_key, extra FROM information_schema.columns \
+                   WHERE table_schema = DATABASE() ORDER BY 1, 2; \
+                   SELECT table_name, index_name, seq_in_index, column_name, non_unique \
+                   FROM information_schema.statistics WHERE table_schema = DATABASE() ORDER BY 1, 2, 3; \
+                   SELECT table_name, engine, table_collation FROM information_schema.tables \
+                   WHERE table_schema = DATABASE() ORDER BY 1; \
+                   SELECT * FROM meta ORDER BY 1";
+        MARIADB.execute(&self.name(), sql).expect("MariaDB answers")
+    }
+
+    pub async fn open(&self) -> Arc<dyn Storage> {
+        storage::open(&self.config).await.expect("the database opens")
+    }
+}
+
+pub fn node(name: &str, boot: i64) -> NodeKey {
+    NodeKey { id: name.into(), boot }
+}
+
+pub async fn user(storage: &Arc<dyn Storage>, name: &str) -> UserId {
+    storage.register(name, "hash").await.expect("registering works").expect("the name is free")
+}
+
+/// Two users who are friends, and their conversation.
+pub async fn two_friends(storage: &Arc<dyn Storage>) -> (UserId, UserId, Conversation) {
+    let (one, other) = (user(storage, "zhang san").await, user(storage, "li si").await);
+    assert_eq!(storage.add_friend(one, other).await.expect("adding a friend works"), Befriended::Done);
+    (one, other, Conversation::direct(one, other))
+}
+
+pub fn text(conv: Conversation, sender: UserId, msg: &str) -> Append {
+    Append { conv, sender, mid: Uuid::now_v7(), msg: msg.into(), sent_as: None, allowed_under: 0 }
+}
+
+pub async fn append(storage: &Arc<dyn Storage>, batch: &[Append]) -> AppendedBatch {
+    storage.append(batch, NOW, &|| true).await.expect("appending works")
+}
+
+/// Appends and returns what became of each message.
+pub async fn outcomes(storage: &Arc<dyn Storage>, batch: &[Append]) -> Vec<Appended> {
+    append(storage, batch).await.outcomes
+}
+
+/// Says `count` things.
+pub async fn say(storage: &Arc<dyn Storage>, conv: Conversation, sender: UserId, count: usize) {
+    let batch: Vec<Append> = (0..count).map(|nth| text(conv, sender, &format!("message {nth}"))).collect();
+    for outcome in outcomes(storage, &batch).await {
+        assert!(matches!(outcome, Appended::Stored { .. }), "{outcome:?}");
+    }
+}

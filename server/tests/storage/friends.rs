@@ -1,0 +1,117 @@
+//! Friendship and the conversation that outlives it.
+
+use crate::database::{Database, LEASE, node, outcomes, say, text, two_friends, user};
+use crate::on_every_database;
+use chat::protocol::conversation::Conversation;
+use chat::protocol::message::{Friend, State};
+use chat::storage::{Appended, Befriended, Claim, Mark, Waiting};
+
+on_every_database!(
+    friendship_is_mutual,
+    two_who_befriend_each_other_at_once_are_friends_once,
+    unfriending_closes_the_conversation_but_still_delivers,
+    befriending_again_opens_the_conversation_where_it_was,
+    friends_come_by_id_with_true_presence,
+);
+
+async fn friendship_is_mutual(database: Database) {
+    let storage = database.open().await;
+    let (one, other) = (user(&storage, "one").await, user(&storage, "other").await);
+    for nobody in [one, other + 1_000, 0] {
+        let outcome = storage.add_friend(one, nobody).await.expect("adding works");
+        assert_eq!(outcome, Befriended::NoSuchUser, "{nobody}");
+    }
+    assert_eq!(storage.add_friend(one, other).await.expect("adding works"), Befriended::Done);
+    assert_eq!(storage.add_friend(one, other).await.expect("adding works"), Befriended::Already);
+    assert_eq!(storage.add_friend(other, one).await.expect("adding works"), Befriended::Already);
+    let expected = |id, name: &str| Some(Friend { id, name: name.into(), state: State::Offline });
+    assert_eq!(storage.friend(one, other).await.expect("reading works"), expected(other, "other"));
+    assert_eq!(storage.friend(other, one).await.expect("reading works"), expected(one, "one"));
+    assert_eq!(storage.friend(other, other + 1).await.expect("reading works"), None);
+}
+
+async fn two_who_befriend_each_other_at_once_are_friends_once(database: Database) {
+    let storage = database.open().await;
+    for round in 0..10 {
+        let one = user(&storage, &format!("one {round}")).await;
+        let other = user(&storage, &format!("other {round}")).await;
+        let (first, second) = tokio::join!(
+            tokio::spawn({
+                let storage = storage.clone();
+                async move { storage.add_friend(one, other).await.expect("adding works") }
+            }),
+            tokio::spawn({
+                let storage = storage.clone();
+                async move { storage.add_friend(other, one).await.expect("adding works") }
+            }),
+        );
+        let outcomes = [first.expect("no panic"), second.expect("no panic")];
+        assert!(outcomes.contains(&Befriended::Done) && outcomes.contains(&Befriended::Already), "{outcomes:?}");
+        assert_eq!(outcomes_of_one_message(&storage, one, other).await, [Appended::Stored { seq: 1 }]);
+    }
+}
+
+async fn outcomes_of_one_message(
+    storage: &std::sync::Arc<dyn chat::storage::Storage>,
+    one: u64,
+    other: u64,
+) -> Vec<Appended> {
+    outcomes(storage, &[text(Conversation::direct(one, other), one, "hello")]).await
+}
+
+async fn unfriending_closes_the_conversation_but_still_delivers(database: Database) {
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    let before = storage.audience(conv).await.expect("reading works").expect("it exists");
+    assert!(before.open && before.may_post(one) && before.may_post(other) && !before.may_post(other + 1));
+    say(&storage, conv, one, 3).await;
+
+    assert!(storage.remove_friend(other, one).await.expect("removing works"));
+    assert!(!storage.remove_friend(one, other).await.expect("removing works"));
+    assert!(!storage.remove_friend(one, other + 1_000).await.expect("removing works"));
+
+    let after = storage.audience(conv).await.expect("reading works").expect("it exists");
+    assert!(!after.open && !after.may_post(one) && after.version > before.version);
+    assert_eq!(after.members, before.members);
+    assert_eq!(outcomes_of_one_message(&storage, one, other).await, [Appended::NotAllowed]);
+    let waiting = Waiting { user: other, conv, received_seq: 0, last_seq: 3 };
+    assert_eq!(storage.waiting(&[other]).await.expect("reading works"), [waiting]);
+    assert_eq!(storage.count_waiting(other, 100).await.expect("counting works"), 3);
+}
+
+async fn befriending_again_opens_the_conversation_where_it_was(database: Database) {
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 3).await;
+    storage.mark_received(&[Mark { conv, user: other, seq: 2 }]).await.expect("marking works");
+    storage.remove_friend(one, other).await.expect("removing works");
+
+    assert_eq!(storage.add_friend(other, one).await.expect("adding works"), Befriended::Done);
+
+    assert_eq!(outcomes_of_one_message(&storage, other, one).await, [Appended::Stored { seq: 4 }]);
+    assert_eq!(storage.cursors(&[(conv, one), (conv, other)]).await.expect("reading works"), [Some(0), Some(2)]);
+}
+
+async fn friends_come_by_id_with_true_presence(database: Database) {
+    let storage = database.open().await;
+    let me = user(&storage, "me").await;
+    let mut ids = Vec::new();
+    for nth in 0..5 {
+        ids.push(user(&storage, &format!("friend {nth}")).await);
+    }
+    for id in ids.iter().rev() {
+        storage.add_friend(me, *id).await.expect("adding works");
+    }
+    let one = node("one", 1);
+    storage.start_node(&one, LEASE).await.expect("starting works");
+    let claims = [ids[1], ids[3]].map(|user| Claim { user, takeover: false });
+    storage.claim_sessions(&one, &claims).await.expect("claiming works");
+
+    let friends = storage.friends(me, 4).await.expect("reading works");
+    let seen: Vec<_> = friends.iter().map(|friend| (friend.id, friend.state)).collect();
+    let (on, off) = (State::Online, State::Offline);
+    assert_eq!(seen, [(ids[0], off), (ids[1], on), (ids[2], off), (ids[3], on)]);
+    assert_eq!(storage.online_friends(me, 10).await.expect("reading works"), [ids[1], ids[3]]);
+    assert_eq!(storage.online_friends(me, 1).await.expect("reading works"), [ids[1]]);
+    assert_eq!(storage.friend(me, ids[3]).await.expect("reading works").expect("a friend").state, on);
+}

@@ -1,0 +1,33 @@
+//! What the rest of the server relies on the database for, on every database it can run on.
+//!
+//! One suite: each test is a function of a fresh database, run on SQLite and on MariaDB.
+
+mod accounts;
+mod append;
+mod conversations;
+mod database;
+mod friends;
+mod groups;
+mod schema;
+mod sessions;
+
+/// Makes a test per database of each function of the module it stands in.
+macro_rules! on_every_database {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $test() {
+                super::$test(crate::database::Database::sqlite()).await;
+            })+
+        }
+
+        mod mariadb {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $test() {
+                super::$test(crate::database::Database::mariadb()).await;
+            })+
+        }
+    };
+}
+
+pub(crate) use on_every_database;
