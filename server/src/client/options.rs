@@ -48,7 +48,7 @@ pub struct Reconnect {
 
 impl Default for Reconnect {
     fn default() -> Self {
-        Reconnect { first: Duration::from_millis(100), most: Duration::from_secs(10), tries: None }
+        Reconnect { first: Duration::from_millis(100), most: Duration::from_secs(5), tries: None }
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Lock order in every transaction: conversation ascending, then member ascending, then session, then user.
 
+pub mod migrate;
 mod mysql;
 mod sql;
 mod sqlite;

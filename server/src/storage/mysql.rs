@@ -38,6 +38,7 @@ static DIALECT: Dialect = Dialect {
     for_update: " FOR UPDATE",
     for_update_nowait: " FOR UPDATE NOWAIT",
     for_share: " LOCK IN SHARE MODE",
+    by_primary_key: " FORCE INDEX (PRIMARY)",
     greatest: "GREATEST",
     insert_ignore: "INSERT IGNORE",
     on_duplicate_id: "ON DUPLICATE KEY UPDATE",
@@ -59,7 +60,7 @@ impl Mysql {
     /// Connects to a `mysql://` or `mariadb://` URL with at most `connections`, and two more for the lease.
     pub async fn open(url: &str, connections: u32, timeout: Duration) -> StorageResult<Self> {
         let options = MySqlConnectOptions::from_str(url)
-            .map_err(|error| Error::Unusable(format!("database.url: {error}")))?
+            .map_err(|error| Error::Unusable(format!("the database URL is not usable: {error}")))?
             // What sqlx would set by itself is set below, together with the rest.
             .pipes_as_concat(false)
             .no_engine_substitution(false)
@@ -70,7 +71,7 @@ impl Mysql {
             options.get_host(),
             options.get_port(),
             options.get_database().ok_or_else(|| Error::Unusable(
-                "database.url names no database: mysql://user:password@host:port/database".into()
+                "the database URL names no database: mysql://user:password@host:port/database".into()
             ))?
         );
         let main = pool(options.clone(), connections.max(1), timeout);

@@ -30,6 +30,7 @@ static DIALECT: Dialect = Dialect {
     for_update: "",
     for_update_nowait: "",
     for_share: "",
+    by_primary_key: "",
     greatest: "MAX",
     insert_ignore: "INSERT OR IGNORE",
     on_duplicate_id: "ON CONFLICT (id) DO UPDATE SET",
@@ -48,6 +49,7 @@ pub struct Sqlite {
     readers: Vec<Arc<Mutex<Handle>>>,
     next_reader: AtomicUsize,
     writer: Arc<Mutex<Handle>>,
+    version: String,
     place: String,
     /// Held as long as the database is open.
     _lock: Option<File>,
@@ -64,8 +66,7 @@ impl Sqlite {
     pub async fn open(url: &str) -> StorageResult<Self> {
         if matches!(url, "sqlite::memory:" | "sqlite://:memory:") {
             let writer = connect(&SqliteConnectOptions::new().filename(":memory:")).await?;
-            let next_reader = AtomicUsize::new(0);
-            return Ok(Sqlite { readers: Vec::new(), next_reader, writer, place: "in memory".into(), _lock: None });
+            return Self::with(writer, Vec::new(), "in memory".into(), None).await;
         }
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|error| Error::Unusable(format!("database.url {url:?}: {error}")))?
@@ -78,8 +79,20 @@ impl Sqlite {
         for _ in 0..READERS {
             readers.push(connect(&options.clone().pragma("query_only", "on")).await?);
         }
-        let next_reader = AtomicUsize::new(0);
-        Ok(Sqlite { readers, next_reader, writer, place: path.display().to_string(), _lock: Some(lock) })
+        Self::with(writer, readers, path.display().to_string(), Some(lock)).await
+    }
+
+    async fn with(
+        writer: Arc<Mutex<Handle>>,
+        readers: Vec<Arc<Mutex<Handle>>>,
+        place: String,
+        lock: Option<File>,
+    ) -> StorageResult<Self> {
+        let version = sqlx::query_scalar("SELECT sqlite_version()")
+            .fetch_one(&mut writer.lock().await.connection)
+            .await
+            .map_err(|error| Error::Unusable(format!("database {place}: {error}")))?;
+        Ok(Sqlite { readers, next_reader: AtomicUsize::new(0), writer, version, place, _lock: lock })
     }
 }
 
@@ -118,7 +131,7 @@ fn lock(database: &Path) -> StorageResult<File> {
 #[async_trait]
 impl Engine for Sqlite {
     fn describe(&self) -> String {
-        format!("SQLite, {}", self.place)
+        format!("SQLite {}, {}", self.version, self.place)
     }
 
     fn writers(&self, _configured: usize) -> usize {

@@ -35,9 +35,14 @@ impl Database {
     }
 
     pub fn mariadb() -> Self {
+        Self::on(&MARIADB)
+    }
+
+    /// On a server that the test may break.
+    pub fn on(server: &Mariadb) -> Self {
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-        MARIADB.create_database(&name).expect("a new database");
-        let config = config::Database { url: MARIADB.url(&name), timeout_ms: 20_000, ..Default::default() };
+        server.create_database(&name).expect("a new database");
+        let config = config::Database { url: server.url(&name), timeout_ms: 20_000, ..Default::default() };
         Database { config, _directory: None }
     }
 
@@ -59,6 +64,17 @@ impl Database {
             let sql = sqlx::AssertSqlSafe(sql);
             sqlx::raw_sql(sql).execute(&mut connection).await.expect("SQLite takes the statement");
         }
+    }
+
+    /// The texts that a query finds.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        if self.config.url.starts_with("mysql") {
+            let rows = MARIADB.execute(&self.name(), sql).expect("MariaDB takes the query");
+            return rows.lines().map(str::to_owned).collect();
+        }
+        let mut connection = sqlx::SqliteConnection::connect(&self.config.url).await.expect("SQLite opens");
+        let sql = sqlx::AssertSqlSafe(sql);
+        sqlx::query_scalar(sql).fetch_all(&mut connection).await.expect("SQLite takes the query")
     }
 
     /// The names of the tables (MariaDB).

@@ -6,8 +6,10 @@ mod accounts;
 mod append;
 mod conversations;
 mod database;
+mod faults;
 mod friends;
 mod groups;
+mod migrate;
 mod schema;
 mod sessions;
 

@@ -257,7 +257,10 @@ async fn states_are_tidied_where_the_holder_is_gone(database: Database) {
     assert_eq!(states, [(stays, State::Online), (goes, State::Offline)]);
     assert_eq!(storage.online_friends(friend, 10).await.expect("reading works"), [stays]);
 
+    let states = async || database.texts("SELECT state FROM user ORDER BY id").await;
+    assert_eq!(states().await, ["online", "online", "offline"]);
     storage.tidy_states().await.expect("tidying works");
+    assert_eq!(states().await, ["online", "offline", "offline"]);
     storage.tidy_states().await.expect("tidying again works");
     // The holder that is back finds its session; what is tidied is only what people read.
     storage.renew_lease(&one, LEASE).await.expect("renewing works");
@@ -293,11 +296,10 @@ async fn claims_of_many_nodes_at_once_do_not_block_each_other(database: Database
     for key in &nodes {
         start(&storage, key, LEASE).await;
     }
-    let claims = nodes.iter().enumerate().map(|(nth, key)| {
+    let claims = nodes.iter().zip([1, 3, 7, 9]).map(|(key, step)| {
         let (storage, key) = (storage.clone(), key.clone());
         // Each names all users, in another order.
-        let claims: Vec<Claim> =
-            (0..40).map(|at| Claim { user: users[(at * (2 * nth + 1) + nth) % 40], takeover: nth == 0 }).collect();
+        let claims: Vec<Claim> = (0..40).map(|at| Claim { user: users[at * step % 40], takeover: step == 1 }).collect();
         tokio::spawn(async move { storage.claim_sessions(&key, &claims).await.expect("claiming works") })
     });
     let mut won = 0;

@@ -29,8 +29,10 @@ pub async fn lock_all(
     locking: &str,
 ) -> Result<BTreeMap<Conversation, Locked>> {
     let (marks, values) = list(convs);
-    let sql =
-        format!("SELECT id, last_seq, members_version FROM conversation WHERE id IN {marks} ORDER BY id{locking}");
+    let by_key = conn.dialect().by_primary_key;
+    let sql = format!(
+        "SELECT id, last_seq, members_version FROM conversation{by_key} WHERE id IN {marks} ORDER BY id{locking}"
+    );
     let rows = conn.rows(&sql, &values).await?;
     rows.iter()
         .map(|row| Ok((conversation(row, 0)?, Locked { last_seq: row.number(1)?, version: row.number(2)? })))
@@ -60,17 +62,18 @@ pub async fn bump_version(conn: &mut dyn Connection, conv: Conversation) -> Resu
 pub async fn audience(conn: &mut dyn Connection, conv: Conversation) -> Result<Option<Audience>> {
     // One statement, so one moment; the version is that of the very members read.
     const READ: &str = "SELECT c.members_version, m.userid FROM conversation c \
-                        LEFT JOIN member m ON m.conv = c.id WHERE c.id = ? ORDER BY m.userid";
+                        LEFT JOIN member m ON m.conv = c.id WHERE c.id = ?";
     let rows = conn.rows(READ, &[conv.into()]).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let version = first.number(0)?;
     let members = rows.iter().filter(|row| row.0.get(1) != Some(&Value::Null)).map(|row| Ok(row.number(1)?));
-    let members = members.collect::<Result<Vec<UserId>>>()?.into();
+    let mut members = members.collect::<Result<Vec<UserId>>>()?;
+    members.sort_unstable();
     let open = match conv {
         Conversation::Group(_) => true,
         Conversation::Direct(low, high) => are_friends(conn, low, high).await?,
     };
-    Ok(Some(Audience { version, members, open }))
+    Ok(Some(Audience { version, members: members.into(), open }))
 }
 
 /// The audiences of conversations that the caller has locked.

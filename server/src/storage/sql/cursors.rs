@@ -1,13 +1,15 @@
 //! How far each member has got in each conversation, and so what waits for whom.
 
 use super::conversations::conversation;
-use super::executor::{Connection, Result, Value, list, padded_values, repeated};
+use super::executor::{Connection, Result, Value, list, padded, padded_values, repeated};
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::storage::{Mark, Waiting};
 use std::collections::{BTreeMap, HashMap};
 
 /// Cursors in one statement.
 const CURSORS_AT_ONCE: usize = 64;
+/// Conversations whose waiting messages are counted in one statement.
+const CONVERSATIONS_AT_ONCE: usize = 16;
 /// Users in one statement.
 const USERS_AT_ONCE: usize = 256;
 
@@ -15,7 +17,8 @@ pub async fn read(conn: &mut dyn Connection, of: &[(Conversation, UserId)]) -> R
     let mut found = HashMap::with_capacity(of.len());
     for of in of.chunks(CURSORS_AT_ONCE) {
         let (condition, values) = any_of(of);
-        let sql = format!("SELECT conv, userid, received_seq FROM member WHERE {condition}");
+        let by_key = conn.dialect().by_primary_key;
+        let sql = format!("SELECT conv, userid, received_seq FROM member{by_key} WHERE {condition}");
         for row in conn.rows(&sql, &values).await? {
             found.insert((conversation(&row, 0)?, row.number(1)?), row.number(2)?);
         }
@@ -44,11 +47,30 @@ pub async fn waiting(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<
 }
 
 pub async fn count_waiting(conn: &mut dyn Connection, user: UserId, at_most: u32) -> Result<u64> {
-    const COUNT: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM member m JOIN conversation c ON c.id = m.conv \
-                         JOIN message x ON x.conv = m.conv AND x.seq > m.received_seq \
-                         WHERE m.userid = ? AND c.last_seq > m.received_seq AND x.sender <> ? LIMIT ?) AS waiting";
-    let row = conn.first(COUNT, &[user.into(), user.into(), at_most.into()]).await?;
-    Ok(row.map(|row| row.number(0)).transpose()?.unwrap_or(0))
+    // Each conversation is counted by itself: joined with the cursors, the whole of its log would be read.
+    const COUNT: &str =
+        "SELECT COUNT(*) FROM (SELECT 1 FROM message WHERE conv = ? AND seq > ? AND sender <> ? LIMIT ?) AS waiting";
+    let behind = waiting(conn, &[user]).await?;
+    let at_most = u64::from(at_most);
+    let mut total = 0;
+    for behind in behind.chunks(CONVERSATIONS_AT_ONCE) {
+        let left = at_most - total;
+        let mut values: Vec<Value> = Vec::with_capacity(4 * padded(behind.len()));
+        for one in behind {
+            values.extend([one.conv.into(), one.received_seq.into(), user.into(), left.into()]);
+        }
+        // Padded with counts of nothing: repeating one would count it again.
+        for _ in behind.len()..padded(behind.len()) {
+            values.extend(["".into(), 0_u64.into(), user.into(), 0_u64.into()]);
+        }
+        for row in conn.rows(&repeated(COUNT, " UNION ALL ", behind.len()), &values).await? {
+            total += row.number(0)?;
+        }
+        if total >= at_most {
+            return Ok(at_most);
+        }
+    }
+    Ok(total)
 }
 
 pub async fn mark_received(conn: &mut dyn Connection, marks: &[Mark]) -> Result<()> {
@@ -74,9 +96,10 @@ async fn advancing(
 ) -> Result<Vec<((Conversation, UserId), u64)>> {
     let keys: Vec<(Conversation, UserId)> = marks.iter().map(|(key, _)| *key).collect();
     let (condition, values) = any_of(&keys);
+    let by_key = conn.dialect().by_primary_key;
     let sql = format!(
         "SELECT m.conv, m.userid, m.received_seq, c.last_seq \
-         FROM member m JOIN conversation c ON c.id = m.conv WHERE {condition}"
+         FROM member m{by_key} JOIN conversation c ON c.id = m.conv WHERE {condition}"
     );
     let mut stored = HashMap::with_capacity(marks.len());
     for row in conn.rows(&sql, &values).await? {
@@ -92,11 +115,12 @@ async fn advancing(
 
 async fn advance(conn: &mut dyn Connection, marks: &[((Conversation, UserId), u64)]) -> Result<()> {
     // Another session of the user may have got further meanwhile, hence the comparison once more.
-    let greatest = conn.dialect().greatest;
+    let (greatest, by_key) = (conn.dialect().greatest, conn.dialect().by_primary_key);
     let cases = repeated("WHEN conv = ? AND userid = ? THEN ?", " ", marks.len());
     let condition = repeated("(conv = ? AND userid = ?)", " OR ", marks.len());
-    let sql =
-        format!("UPDATE member SET received_seq = {greatest}(received_seq, CASE {cases} ELSE 0 END) WHERE {condition}");
+    let sql = format!(
+        "UPDATE member{by_key} SET received_seq = {greatest}(received_seq, CASE {cases} ELSE 0 END) WHERE {condition}"
+    );
     let mut values = padded_values(marks, |((conv, user), seq), values| {
         values.extend([(*conv).into(), (*user).into(), (*seq).into()]);
     });

@@ -97,6 +97,9 @@ pub struct Dialect {
     pub for_update_nowait: &'static str,
     /// Ends a SELECT that keeps others from changing what it reads.
     pub for_share: &'static str,
+    /// After a table's name: look rows up by the primary key and nothing else. A scan or another index would lock rows
+    /// that were not asked for, or in another order.
+    pub by_primary_key: &'static str,
     /// The larger of two values.
     pub greatest: &'static str,
     /// Begins an INSERT that leaves existing rows as they are.

@@ -17,8 +17,8 @@ pub mod sessions;
 use super::*;
 use executor::{Connection, Engine, Fault};
 
-/// How often a transaction is tried that the server ended for a deadlock, or that met a row another one just made.
-const TRANSACTION_ATTEMPTS: u32 = 5;
+/// How often something is tried that met a deadlock, a blocked row, or a row that another just made.
+const ATTEMPTS: u32 = 5;
 
 /// A [`Storage`] on an SQL database.
 pub struct SqlStorage {
@@ -39,14 +39,21 @@ macro_rules! read {
     };
 }
 
-/// Statements that each commit by themselves.
-macro_rules! write {
+/// Statements that each commit by themselves, and may be run again from the start.
+macro_rules! idempotent {
     ($self:ident, $conn:ident => $operation:expr) => {
         $self
             .bounded(async {
-                let mut leased = $self.engine.write().await?;
-                let $conn = &mut *leased;
-                $operation.await
+                let mut attempts_left = ATTEMPTS;
+                loop {
+                    attempts_left -= 1;
+                    let mut leased = $self.engine.write().await?;
+                    let $conn = &mut *leased;
+                    match $operation.await {
+                        Err(Fault::Deadlock | Fault::LockTimeout) if attempts_left > 0 => {}
+                        outcome => break outcome,
+                    }
+                }
             })
             .await
     };
@@ -57,7 +64,7 @@ macro_rules! transaction {
     ($self:ident, $conn:ident => $operation:expr) => {
         $self
             .bounded(async {
-                let mut attempts_left = TRANSACTION_ATTEMPTS;
+                let mut attempts_left = ATTEMPTS;
                 loop {
                     attempts_left -= 1;
                     let mut leased = $self.engine.write().await?;
@@ -92,7 +99,7 @@ impl SqlStorage {
 }
 
 /// Commits what succeeded, rolls back what did not.
-async fn settle<T>(conn: &mut dyn Connection, outcome: executor::Result<T>) -> executor::Result<T> {
+pub async fn settle<T>(conn: &mut dyn Connection, outcome: executor::Result<T>) -> executor::Result<T> {
     match outcome {
         Ok(value) => conn.commit().await.map(|()| value),
         Err(fault) => {
@@ -114,7 +121,7 @@ impl Storage for SqlStorage {
     }
 
     async fn token_key(&self) -> Result<[u8; 32]> {
-        write!(self, conn => accounts::token_key(conn))
+        idempotent!(self, conn => accounts::token_key(conn))
     }
 
     async fn register(&self, name: &str, password_hash: &str) -> Result<Option<UserId>> {
@@ -146,7 +153,7 @@ impl Storage for SqlStorage {
     }
 
     async fn stop_node(&self, key: &NodeKey) -> Result<()> {
-        write!(self, conn => nodes::stop(conn, key))
+        idempotent!(self, conn => nodes::stop(conn, key))
     }
 
     async fn tidy_states(&self) -> Result<()> {
@@ -215,7 +222,11 @@ impl Storage for SqlStorage {
     }
 
     async fn append(&self, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch> {
-        write!(self, conn => append::append(conn, batch, now, fence))
+        self.bounded(async {
+            let mut conn = self.engine.write().await?;
+            append::append(&mut *conn, batch, now, fence).await
+        })
+        .await
     }
 
     async fn cursors(&self, of: &[(Conversation, UserId)]) -> Result<Vec<Option<u64>>> {
@@ -245,7 +256,7 @@ impl Storage for SqlStorage {
     }
 
     async fn mark_received(&self, marks: &[Mark]) -> Result<()> {
-        write!(self, conn => cursors::mark_received(conn, marks))
+        idempotent!(self, conn => cursors::mark_received(conn, marks))
     }
 
     async fn changes(&self, since: Option<TimeMs>) -> Result<Changes> {

@@ -31,11 +31,6 @@ pub async fn ensure(conn: &mut dyn Connection) -> Result<()> {
     outcome
 }
 
-/// Whether a database holds none of our tables, nor of the classic project's.
-pub async fn is_empty(conn: &mut dyn Connection) -> Result<bool> {
-    Ok(our_tables(conn).await?.is_empty())
-}
-
 async fn check_or_apply(conn: &mut dyn Connection) -> Result<()> {
     let found = our_tables(conn).await?;
     if found.is_empty() {

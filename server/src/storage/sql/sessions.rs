@@ -101,7 +101,7 @@ pub async fn still_held(conn: &mut dyn Connection, key: &NodeKey, held: &[Releas
 pub async fn tidy_some_states(conn: &mut dyn Connection) -> Result<bool> {
     let stale = format!(
         "SELECT s.userid FROM session s JOIN user u ON u.id = s.userid AND u.state = 'online' {} \
-         WHERE s.node IS NOT NULL AND n.id IS NULL ORDER BY s.userid LIMIT {TIDIED_AT_ONCE}",
+         WHERE s.node IS NOT NULL AND n.id IS NULL LIMIT {TIDIED_AT_ONCE}",
         join_live_node(conn.dialect()),
     );
     let rows = conn.rows(&stale, &[]).await?;
@@ -166,7 +166,8 @@ async fn read_rows(
 
 async fn lock_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<HashMap<UserId, SessionRow>> {
     let (marks, values) = list(users);
-    let sql = format!("{SESSION_ROW} WHERE userid IN {marks} ORDER BY userid{}", conn.dialect().for_update);
+    let (by_key, for_update) = (conn.dialect().by_primary_key, conn.dialect().for_update);
+    let sql = format!("{SESSION_ROW}{by_key} WHERE userid IN {marks} ORDER BY userid{for_update}");
     read_rows(conn, &sql, &values).await
 }
 

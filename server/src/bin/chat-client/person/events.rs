@@ -85,6 +85,13 @@ impl Chat<'_> {
     pub(super) fn on_news(&mut self, news: &News) {
         self.book.follow(news);
         self.share_names();
+        let me = self.session().map(|session| session.id);
+        if let News::Joined { id, .. } | News::Left { id, .. } = news
+            && Some(*id) == me
+        {
+            // The answer to one's own request has said so.
+            return;
+        }
         let text = match news {
             News::FriendAdded { name, .. } => format!("{name} is your friend now"),
             News::FriendRemoved { name, .. } => format!("{name} is not your friend any more"),

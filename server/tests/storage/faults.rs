@@ -1,0 +1,128 @@
+//! What happens when the database is slow, blocked, or gone: every call ends in time, nothing is half done, and a resend
+//! finds what was stored.
+
+use crate::database::{Database, NOW, SOON, append, outcomes, say, text, two_friends};
+use crate::on_every_database;
+use chat::protocol::conversation::Conversation;
+use chat::storage::{self, Append, Appended, Error, Storage};
+use harness::eventually::eventually;
+use harness::services::mariadb::Mariadb;
+use sqlx::{Connection, MySqlConnection};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+on_every_database!(abandoned_calls_leave_nothing_half_done);
+
+async fn abandoned_calls_leave_nothing_half_done(database: Database) {
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    let mut sent = Vec::new();
+    for round in 0..40 {
+        let batch: Vec<Append> = (0..5).map(|nth| text(conv, one, &format!("{round}/{nth}"))).collect();
+        // Cut off at a different point each time, be it before, in the middle or after.
+        let patience = Duration::from_micros(round * 60);
+        let _ = tokio::time::timeout(patience, storage.append(&batch, NOW, &|| true)).await;
+        let _ = tokio::time::timeout(patience, storage.add_friend(one, other)).await;
+        sent.extend(batch);
+    }
+
+    let stored = outcomes(&storage, &sent).await;
+
+    let page = storage.messages_after(conv, 0, 1_000, usize::MAX).await.expect("reading works");
+    assert!(page.messages.iter().map(|message| message.seq).eq(1..=200));
+    let seq_of: HashMap<_, _> = page.messages.iter().map(|message| (message.mid, message.seq)).collect();
+    for (message, outcome) in sent.iter().zip(stored) {
+        let (Appended::Stored { seq } | Appended::Duplicate { seq, .. }) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(seq_of[&message.mid], seq);
+    }
+}
+
+/// A transaction of somebody else that holds the row of a conversation.
+async fn hold(database: &Database, conv: Conversation) -> MySqlConnection {
+    let mut connection = MySqlConnection::connect(&database.config.url).await.expect("MariaDB takes a connection");
+    let lock = format!("BEGIN; SELECT 1 FROM conversation WHERE id = '{conv}' FOR UPDATE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut connection).await.expect("the row is free");
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn blocked_conversation_does_not_hold_up_the_others() {
+    let database = Database::mariadb();
+    let storage = database.open().await;
+    let (one, _, blocked) = two_friends(&storage).await;
+    let mut free = Vec::new();
+    for name in ["first", "second"] {
+        let group = storage.create_group(one, name, "").await.expect("creating works").expect("the name is free");
+        free.push(Conversation::Group(group));
+    }
+    let holder = hold(&database, blocked).await;
+
+    let batch = [text(free[0], one, "a"), text(blocked, one, "b"), text(free[1], one, "c"), text(blocked, one, "d")];
+    let stored = Appended::Stored { seq: 1 };
+    assert_eq!(outcomes(&storage, &batch).await, [stored, Appended::Blocked, stored, Appended::Blocked]);
+
+    drop(holder);
+    let duplicate = Appended::Duplicate { seq: 1, time: NOW };
+    assert_eq!(outcomes(&storage, &batch).await, [duplicate, stored, duplicate, Appended::Stored { seq: 2 }]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn call_that_runs_out_of_time_gives_its_locks_up() {
+    let mut database = Database::mariadb();
+    database.config = chat::config::Database { timeout_ms: 500, connections: 1, ..database.config.clone() };
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    let group = storage.create_group(one, "group", "").await.expect("creating works").expect("the name is free");
+    let group = Conversation::Group(group);
+    let holder = hold(&database, group).await;
+
+    // It locks the one conversation, waits for the other, and is cut off.
+    let batch = [text(conv, one, "a"), text(group, one, "b")];
+    let outcome = storage.append(&batch, NOW, &|| true).await;
+    assert!(matches!(&outcome, Err(Error::Unavailable(text)) if text.contains("500 ms")), "{outcome:?}");
+
+    eventually(SOON, "the lock is given up and the pool is whole again", async || {
+        storage.append(&[text(conv, other, "c")], NOW, &|| true).await.ok()
+    })
+    .await;
+    drop(holder);
+    assert!(matches!(append(&storage, &batch).await.outcomes[..], [_, Appended::Stored { seq: 1 }]));
+}
+
+async fn recovers(storage: &Arc<dyn Storage>, batch: &[Append]) -> Vec<Appended> {
+    eventually(SOON, "the database is used again", async || {
+        storage.append(batch, NOW, &|| true).await.ok().map(|appended| appended.outcomes)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn server_that_dies_or_hangs_is_unavailable_until_it_is_back() {
+    let mut server = Mariadb::start().expect("MariaDB should start");
+    let mut database = Database::on(&server);
+    database.config.timeout_ms = 1_000;
+    let storage = storage::open(&database.config).await.expect("the database opens");
+    let (one, _, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 3).await;
+
+    server.kill().expect("MariaDB dies");
+    let message = [text(conv, one, "into the void")];
+    let outcome = storage.append(&message, NOW, &|| true).await;
+    assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+    server.restart().expect("MariaDB starts again");
+    assert_eq!(recovers(&storage, &message).await, [Appended::Stored { seq: 4 }]);
+
+    server.pause().expect("MariaDB hangs");
+    let message = [text(conv, one, "into the silence")];
+    let outcome = storage.append(&message, NOW, &|| true).await;
+    assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+    let outcome = storage.waiting(&[one]).await;
+    assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+    server.resume().expect("MariaDB goes on");
+    // What hung may have been carried out.
+    let outcome = recovers(&storage, &message).await[0];
+    let is_fifth = matches!(outcome, Appended::Stored { seq: 5 } | Appended::Duplicate { seq: 5, .. });
+    assert!(is_fifth, "{outcome:?}");
+    say(&storage, conv, one, 1).await;
+}
