@@ -1,4 +1,6 @@
 //! Starts what a chat cluster consists of, breaks it, and checks what it promised.
 
 pub mod eventually;
+pub mod local;
 pub mod services;
+pub mod users;

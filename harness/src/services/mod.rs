@@ -7,5 +7,5 @@ pub mod mariadb;
 pub mod nginx;
 pub mod redis;
 
-mod ports;
-mod process;
+pub(crate) mod ports;
+pub(crate) mod process;

@@ -1,0 +1,76 @@
+//! Where the `chat-server` under test is.
+//!
+//! It lies beside the test executable, in the same profile's directory. `cargo test --workspace` has built it by the time a
+//! test runs; where only the harness is tested, it is built here.
+
+use anyhow::{Context, Result, ensure};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+const NAME: &str = "chat-server";
+/// What goes into the program, from the root of the workspace.
+const SOURCES: [&str; 4] = ["server/src", "server/Cargo.toml", "Cargo.lock", "chat.sql"];
+
+/// The program, built from the sources as they are now.
+pub fn chat_server() -> Result<PathBuf> {
+    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| find().map_err(|error| format!("{error:#}")));
+    found.clone().map_err(anyhow::Error::msg)
+}
+
+fn find() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    // Test executables are in `deps`, other ones (and benches) may not be.
+    let directory = test.parent().context("the test executable has no directory")?;
+    let profile = if directory.ends_with("deps") { directory.parent().context("no profile")? } else { directory };
+    let program = profile.join(NAME);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the harness is in a workspace")?;
+    if !is_fresh(&program, root)? {
+        build(root, profile)?;
+    }
+    ensure!(program.exists(), "{} is missing: cargo build -p chat --bin {NAME}", program.display());
+    Ok(program)
+}
+
+fn is_fresh(program: &Path, root: &Path) -> Result<bool> {
+    let Ok(metadata) = fs::metadata(program) else { return Ok(false) };
+    let built = metadata.modified()?;
+    for source in SOURCES {
+        if newest(&root.join(source))? > built {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn newest(path: &Path) -> Result<SystemTime> {
+    let metadata = fs::metadata(path).with_context(|| path.display().to_string())?;
+    let mut newest = metadata.modified()?;
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path)? {
+            newest = newest.max(self::newest(&entry?.path())?);
+        }
+    }
+    Ok(newest)
+}
+
+/// Several test processes may come here at once: cargo's own lock has them take turns.
+fn build(root: &Path, profile: &Path) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(&cargo);
+    command.current_dir(root).args(["build", "--quiet", "--locked", "-p", "chat", "--bin", NAME]);
+    if profile.ends_with("release") {
+        command.arg("--release");
+    }
+    if let Some(target) = profile.parent() {
+        command.arg("--target-dir").arg(target);
+    }
+    let output = command.output().with_context(|| format!("cannot run {}", cargo.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cargo build -p chat --bin {NAME} fails:\n{said}");
+    Ok(())
+}

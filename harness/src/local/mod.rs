@@ -1,0 +1,225 @@
+//! A cluster of real processes on this machine, without containers: MariaDB, Redis, nginx and some nodes.
+//!
+//! Everything listens on 127.0.0.1 only and ends with this process, whatever ends that. What a story does to a cluster is
+//! a verb here; a verb that does not succeed panics, since the story cannot go on. A fault that can be healed is a guard that
+//! heals when dropped. The nodes' configurations and logs are in a directory of the cluster's own, which is kept, and named,
+//! when a test fails.
+
+mod binary;
+mod node;
+
+pub use node::Node;
+
+use crate::services::mariadb::Mariadb;
+use crate::services::nginx::Nginx;
+use crate::services::redis::Redis;
+use anyhow::{Context, Result};
+use std::net::SocketAddr;
+use std::process::ExitStatus;
+use tempfile::TempDir;
+use tokio::task::{block_in_place, spawn_blocking};
+
+/// The database's name on the cluster's own server.
+const DATABASE: &str = "chat";
+/// Settings that make a cluster quick to test. Hashes are cheap, since not their strength is under test; a drain that
+/// waited for people would only be slow.
+const QUICK: [(&str, &str); 4] = [
+    ("password.memory_kib", "8"),
+    ("password.iterations", "1"),
+    ("limits.drain_s", "2"),
+    ("log.filter", "\"info,chat=debug\""),
+];
+
+/// Settings of a cluster to be started.
+pub struct Builder {
+    nodes: usize,
+    is_redis_up: bool,
+    settings: Vec<(String, String)>,
+}
+
+/// A running cluster.
+pub struct Cluster {
+    // Nodes first: what they need is dropped after them.
+    nodes: Vec<Node>,
+    nginx: Nginx,
+    redis: Redis,
+    database: Mariadb,
+    directory: TempDir,
+}
+
+impl Builder {
+    /// How many nodes; two if not said.
+    pub fn nodes(mut self, count: usize) -> Self {
+        self.nodes = count;
+        self
+    }
+
+    /// Nobody listens where Redis is said to be, until [`Cluster::restart_redis_empty`].
+    pub fn redis_down(mut self) -> Self {
+        self.is_redis_up = false;
+        self
+    }
+
+    /// One more setting for every node: a key of `conf/server.toml` as `section.key`, and its value as TOML.
+    pub fn setting(mut self, key: &str, value: &str) -> Self {
+        self.settings.push((key.into(), value.into()));
+        self
+    }
+
+    /// Starts everything, and returns when every node answers. Must be called in a multi-threaded runtime, as must the
+    /// cluster's verbs.
+    pub async fn start(self) -> Result<Cluster> {
+        let directory = tempfile::Builder::new().prefix("chat-cluster-").tempdir()?;
+        let started = self.start_in(directory).await;
+        started.context("the cluster does not start")
+    }
+
+    async fn start_in(self, directory: TempDir) -> Result<Cluster> {
+        let database = spawn_blocking(|| {
+            let database = Mariadb::start()?;
+            database.create_database(DATABASE)?;
+            anyhow::Ok(database)
+        });
+        let redis = if self.is_redis_up { Redis::start().await? } else { Redis::down()? };
+        let database = database.await??;
+        let mut settings = format!("database.url = \"{}\"\nbus.url = \"{}\"\n", database.url(DATABASE), redis.url());
+        let all = QUICK.iter().map(|(key, value)| (*key, *value));
+        let own = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let all = all.filter(|(key, _)| !self.settings.iter().any(|(own, _)| own == key)).chain(own);
+        settings.extend(all.map(|(key, value)| format!("{key} = {value}\n")));
+        let mut nodes = Vec::with_capacity(self.nodes);
+        for number in 1..=self.nodes {
+            nodes.push(Node::start(format!("node-{number}"), settings.clone(), directory.path()).await?);
+        }
+        let nginx = Nginx::start(&nodes.iter().map(Node::address).collect::<Vec<_>>()).await?;
+        Ok(Cluster { nodes, nginx, redis, database, directory })
+    }
+}
+
+impl Cluster {
+    pub fn builder() -> Builder {
+        Builder { nodes: 2, is_redis_up: true, settings: Vec::new() }
+    }
+
+    /// The one address in front of all nodes.
+    pub fn address(&self) -> SocketAddr {
+        self.nginx.address()
+    }
+
+    /// The `place`-th node, from 0.
+    pub fn node(&self, place: usize) -> &Node {
+        &self.nodes[place]
+    }
+
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The addresses of all nodes past nginx, the `place`-th first.
+    pub fn from_node(&self, place: usize) -> Vec<SocketAddr> {
+        let (before, from) = self.nodes.split_at(place);
+        from.iter().chain(before).map(Node::address).collect()
+    }
+
+    /// Runs a statement in the cluster's database; see [`Mariadb::execute`].
+    ///
+    /// # Panics
+    /// If it fails, as all verbs do.
+    pub fn query(&self, statement: &str) -> String {
+        block_in_place(|| self.database.execute(DATABASE, statement)).expect("the database answers")
+    }
+}
+
+/// What can be done to nodes.
+impl Cluster {
+    /// `kill -9`.
+    pub fn kill_node(&mut self, place: usize) {
+        self.nodes[place].kill().expect("the node dies");
+    }
+
+    /// Starts a node that is down under its old name and waits until it answers.
+    pub async fn restart_node(&mut self, place: usize) {
+        self.nodes[place].spawn().expect("the node starts");
+        self.nodes[place].ready().await.expect("the node answers");
+    }
+
+    /// Starts a node that is down under its old name; it may take until its last lease has ended before it answers.
+    pub fn spawn_node(&mut self, place: usize) {
+        self.nodes[place].spawn().expect("the node starts");
+    }
+
+    /// Waits until a node that was started answers.
+    pub async fn node_is_ready(&mut self, place: usize) {
+        self.nodes[place].ready().await.expect("the node answers");
+    }
+
+    /// SIGTERM; returns when the node has drained and ended.
+    pub async fn drain_node(&mut self, place: usize) -> ExitStatus {
+        self.nodes[place].signal(libc::SIGTERM).expect("the node runs");
+        self.nodes[place].ended().await.expect("the node ends")
+    }
+
+    /// Stops a node in its tracks until the guard is dropped: connections stay open, nothing is answered.
+    pub fn pause_node(&self, place: usize) -> Paused<'_> {
+        let node = &self.nodes[place];
+        node.signal(libc::SIGSTOP).expect("the node runs");
+        Paused { resume: Box::new(|| node.signal(libc::SIGCONT)) }
+    }
+}
+
+/// What can be done to Redis and the database.
+impl Cluster {
+    pub fn kill_redis(&mut self) {
+        self.redis.kill().expect("redis dies");
+    }
+
+    pub async fn restart_redis_empty(&mut self) {
+        self.redis.restart_empty().await.expect("redis starts");
+    }
+
+    pub fn pause_redis(&self) -> Paused<'_> {
+        self.redis.pause().expect("redis runs");
+        Paused { resume: Box::new(|| self.redis.resume()) }
+    }
+
+    pub fn kill_database(&mut self) {
+        self.database.kill().expect("the database dies");
+    }
+
+    /// Starts the database again on its data, and returns when it answers.
+    pub fn restart_database(&mut self) {
+        block_in_place(|| self.database.restart()).expect("the database starts");
+    }
+
+    pub fn pause_database(&self) -> Paused<'_> {
+        self.database.pause().expect("the database runs");
+        Paused { resume: Box::new(|| self.database.resume()) }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.directory.disable_cleanup(true);
+            eprintln!("the nodes' logs and configurations are in {}", self.directory.path().display());
+        }
+    }
+}
+
+/// A process that stands still, until this is dropped.
+pub struct Paused<'a> {
+    resume: Box<dyn Fn() -> Result<()> + Send + 'a>,
+}
+
+impl Paused<'_> {
+    /// Lets it go on, with all that was sent to it meanwhile.
+    pub fn resume(self) {}
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = (self.resume)() {
+            eprintln!("cannot resume a paused process: {error:#}");
+        }
+    }
+}
