@@ -1,0 +1,25 @@
+//! A real cluster in containers: a database, Redis, nginx and nodes, each at an address of its own on a network of its own.
+//!
+//! [`Cluster::builder`] starts one; it is gone when its value is, or at the latest when this process is: see [`reaper`].
+//! What is broken in it and heals again is in [`fault`].
+//!
+//! Clients connect to the containers' own addresses. Publishing ports would put a relay process between them, and halve
+//! what can be measured.
+
+pub mod cluster;
+pub mod docker;
+pub mod fault;
+pub mod reaper;
+pub mod topology;
+
+mod evidence;
+mod machine;
+mod network;
+mod parts;
+mod probe;
+mod shared;
+
+pub use cluster::{Builder, Cluster};
+pub use parts::Flavour;
+pub use shared::shared;
+pub use topology::{Entry, Topology, list};
