@@ -19,7 +19,7 @@ const NOTICED: Duration = Duration::from_secs(15);
 const RECOVERED: Duration = Duration::from_secs(40);
 
 async fn cluster() -> Cluster {
-    Cluster::builder().nodes(2).start().await.expect("a cluster of two nodes")
+    Cluster::builder().nodes(2).own_database_server().start().await.expect("a cluster of two nodes")
 }
 
 async fn chat_goes_on(ledger: &Ledger, budget: Duration) {

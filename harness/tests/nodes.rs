@@ -9,6 +9,7 @@ use harness::local::Cluster;
 use harness::users::{Chat, Ledger, Online, User, everybody_logs_in, meet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 /// For what takes one hop over Redis, on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
@@ -121,7 +122,8 @@ async fn paused_node_gives_up_what_was_taken_over() {
 
     // The one side's clients are told and stay away; the other side's sessions live.
     for user in &mut left {
-        Arc::get_mut(user).expect("nobody else holds it").replaced().await;
+        let user = Arc::get_mut(user).expect("nobody else holds it");
+        timeout(SOON, user.replaced()).await.expect("the resumed node closes what was taken over");
     }
     chat_goes_on(&ledger, SOON, 50).await;
     online.extend(taken_over);

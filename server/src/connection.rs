@@ -210,6 +210,9 @@ impl Connection {
             self.deadlines.frame_done();
         } else if self.wants_input() {
             self.deadlines.frame_begun(Instant::now(), progress);
+        } else {
+            // A client is not late with a frame that is not being read: its time begins anew when reading goes on.
+            self.deadlines.frame_done();
         }
         self.arm();
         progress

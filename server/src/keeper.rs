@@ -10,6 +10,7 @@ use crate::inbox::yield_session;
 use crate::limits::{LEASE, LEASE_RENEWAL};
 use crate::storage::{Error, Release, Renewal};
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Wait after a failed renewal.
 const RETRY: Duration = Duration::from_millis(500);
+/// Between two renewals, however late the last one was.
+const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 /// Sessions compared with their rows at once.
 const HELD_BATCH: usize = 512;
 
@@ -26,13 +29,15 @@ pub async fn run(core: Arc<Core>) -> Result<(), Error> {
     let mut alive: HashSet<NodeId> = HashSet::new();
     loop {
         let sent = Instant::now();
-        let renewal = tokio::time::timeout(RENEWAL_TIMEOUT, core.storage.renew_lease(&core.key, LEASE)).await;
-        let wait = match renewal {
-            Ok(Ok(renewal)) => {
-                core.lease.renewed(sent);
-                renewed(&core, renewal, &mut alive).await;
-                LEASE_RENEWAL
-            }
+        let renewal = tokio::time::timeout(RENEWAL_TIMEOUT, core.storage.renew_lease(&core.key, LEASE));
+        let wait = match suspending_in_time(&core, renewal).await {
+            Ok(Ok(renewal)) => match renewed(&core, sent, renewal, &mut alive).await {
+                Ok(()) => LEASE_RENEWAL,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot tell which sessions are still held");
+                    RETRY
+                }
+            },
             Ok(Err(error @ Error::NodeReplaced(_))) => {
                 core.lease.give_up();
                 core.suspend_unless_leased();
@@ -47,22 +52,35 @@ pub async fn run(core: Arc<Core>) -> Result<(), Error> {
                 Duration::ZERO
             }
         };
-        // Whichever comes first: the next try, or the moment when the sessions must be suspended.
-        let left = core.lease.left();
-        if !left.is_zero() && left < wait {
-            tokio::time::sleep(left).await;
-        }
-        core.suspend_unless_leased();
-        tokio::time::sleep(wait.saturating_sub(sent.elapsed()).max(Duration::from_millis(50))).await;
+        let wait = wait.saturating_sub(sent.elapsed()).max(SHORTEST_WAIT);
+        suspending_in_time(&core, tokio::time::sleep(wait)).await;
     }
 }
 
-async fn renewed(core: &Arc<Core>, renewal: Renewal, alive: &mut HashSet<NodeId>) {
-    if core.is_suspended()
-        && let Err(error) = resume(core).await
-    {
-        tracing::warn!(%error, "cannot tell which sessions are still held");
-        return;
+/// Waits for `work`; if the lease ends meanwhile, the sessions are suspended at that moment.
+async fn suspending_in_time<T>(core: &Core, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    if let Ok(done) = tokio::time::timeout(core.lease.left(), &mut work).await {
+        return done;
+    }
+    core.suspend_unless_leased();
+    work.await
+}
+
+/// A renewal sent at `sent` succeeded.
+async fn renewed(
+    core: &Arc<Core>,
+    sent: Instant,
+    renewal: Renewal,
+    alive: &mut HashSet<NodeId>,
+) -> Result<(), Error> {
+    // Also after this process was stopped for a while, or where the answer took long: where the lease had run out by now,
+    // sessions may have been taken over before it was good again.
+    core.suspend_unless_leased();
+    if core.is_suspended() {
+        resume(core, sent).await?;
+    } else {
+        core.lease.renewed(sent);
     }
     for asked in renewal.asked {
         yield_session(core, asked);
@@ -76,17 +94,24 @@ async fn renewed(core: &Arc<Core>, renewal: Renewal, alive: &mut HashSet<NodeId>
         core.routes.forget_node(gone);
         core.sweep_all.store(true, Ordering::Release);
         core.sweep_now.notify_one();
-        if let Err(error) = core.storage.tidy_states().await {
-            tracing::warn!(%error, "cannot tidy the states of users");
-        }
+        tokio::spawn(tidy_states(core.clone()));
     }
     for new in now.difference(alive).filter(|id| **id != core.key.id) {
         tracing::info!(node = %new, "node is there");
     }
     *alive = now;
+    Ok(())
 }
 
-async fn resume(core: &Arc<Core>) -> Result<(), Error> {
+/// Beside the renewals: a dead node can leave many users behind, and locks that have to be waited for.
+async fn tidy_states(core: Arc<Core>) {
+    if let Err(error) = core.storage.tidy_states().await {
+        tracing::warn!(%error, "cannot tidy the states of users");
+    }
+}
+
+/// Nothing is committed or pushed before it is known which sessions are still this node's.
+async fn resume(core: &Arc<Core>, sent: Instant) -> Result<(), Error> {
     let local: Vec<Release> = core.registry.all().iter().map(|session| session.release()).collect();
     let mut taken_over: HashSet<Release> = local.iter().copied().collect();
     for batch in local.chunks(HELD_BATCH) {
@@ -94,7 +119,10 @@ async fn resume(core: &Arc<Core>) -> Result<(), Error> {
             taken_over.remove(&held);
         }
     }
-    tracing::info!(sessions = local.len(), taken_over = taken_over.len(), "the lease is good again");
-    core.resume_all(&taken_over);
+    core.lease.renewed(sent);
+    if core.lease.is_held() {
+        tracing::info!(sessions = local.len(), taken_over = taken_over.len(), "the lease is good again");
+        core.resume_all(&taken_over);
+    }
     Ok(())
 }

@@ -28,12 +28,24 @@ const TLS_FIRST_BYTE: u8 = 0x16;
 const PROXY_SHORTEST: usize = 12;
 const PROXY_V2_FIRST_BYTE: u8 = b'\r';
 
-/// Binds the node's port.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+/// The node's port, taken but closed: whoever connects is refused, so that a load balancer goes on to another node.
+pub struct Port(TcpSocket);
+
+impl Port {
+    pub fn bind(address: SocketAddr) -> io::Result<Port> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Port(socket))
+    }
+
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    pub fn open(self) -> io::Result<TcpListener> {
+        self.0.listen(BACKLOG)
+    }
 }
 
 /// Everything that is open, so that limits can be kept.
@@ -45,10 +57,16 @@ pub struct Open {
 #[derive(Default)]
 struct OpenState {
     next: u64,
-    all: HashMap<u64, Arc<Outbound>>,
+    all: HashMap<u64, Entry>,
     per_ip: HashMap<IpAddr, usize>,
     /// Those that have not logged in, oldest first.
     prelogin: BTreeMap<u64, Arc<Outbound>>,
+}
+
+struct Entry {
+    outbound: Arc<Outbound>,
+    /// Under which address it is counted; behind a proxy known only once its header has come.
+    counted_as: Option<IpAddr>,
 }
 
 /// Accepts until the node drains.
@@ -83,7 +101,7 @@ fn accept(core: &Arc<Core>, socket: TcpStream, peer: SocketAddr, tls: Option<Tls
     let (core, open) = (core.clone(), open.clone());
     tokio::spawn(async move {
         serve(&core, socket, peer, tls, &outbound, &open, number).await;
-        open.closed(number, peer.ip());
+        open.closed(number);
         core.metrics.connections.dec();
     });
 }
@@ -109,6 +127,10 @@ async fn serve(
         Ok(greeted) => greeted,
         Err(error) => return tracing::debug!(%error, %peer, "connection ended before its first message"),
     };
+    if core.config.listen.proxy_protocol && !open.count(number, address, core.config.limits.connections_per_ip) {
+        core.metrics.connections_refused_total.inc();
+        return tracing::debug!(%address, "too many connections from one address");
+    }
     let admitted = {
         let open = open.clone();
         Box::new(move || open.logged_in(number))
@@ -163,13 +185,19 @@ async fn read_proxy_header(socket: &mut TcpStream) -> io::Result<Option<SocketAd
 }
 
 impl Open {
-    /// `None`: no more connections are allowed, in all or from this address.
-    fn admit(&self, core: &Core, outbound: &Arc<Outbound>, ip: IpAddr) -> Option<u64> {
+    /// `None`: no more connections are allowed, in all or from this address. Behind a proxy the peer's address is not the
+    /// client's: that is counted later.
+    fn admit(&self, core: &Core, outbound: &Arc<Outbound>, peer: IpAddr) -> Option<u64> {
         let limits = &core.config.limits;
         let mut state = self.state.lock();
-        let from_ip = state.per_ip.get(&ip).copied().unwrap_or(0);
-        let ip_full = limits.connections_per_ip > 0 && from_ip >= limits.connections_per_ip;
-        if state.all.len() >= limits.connections || ip_full {
+        if state.all.len() >= limits.connections {
+            return None;
+        }
+        let number = state.next;
+        state.next += 1;
+        state.all.insert(number, Entry { outbound: outbound.clone(), counted_as: None });
+        if !core.config.listen.proxy_protocol && !state.count(number, peer, limits.connections_per_ip) {
+            state.all.remove(&number);
             return None;
         }
         if state.prelogin.len() >= limits.prelogin_connections
@@ -177,36 +205,55 @@ impl Open {
         {
             oldest.close(Failure::new(Errno::Idle, "too many connections that have not logged in"));
         }
-        let number = state.next;
-        state.next += 1;
-        state.all.insert(number, outbound.clone());
         state.prelogin.insert(number, outbound.clone());
-        *state.per_ip.entry(ip).or_default() += 1;
         Some(number)
+    }
+
+    /// False: there are as many connections from this address as allowed (0: no bound).
+    fn count(&self, number: u64, address: IpAddr, per_ip: usize) -> bool {
+        self.state.lock().count(number, address, per_ip)
     }
 
     fn logged_in(&self, number: u64) {
         self.state.lock().prelogin.remove(&number);
     }
 
-    fn closed(&self, number: u64, ip: IpAddr) {
+    fn closed(&self, number: u64) {
         let mut state = self.state.lock();
-        state.all.remove(&number);
         state.prelogin.remove(&number);
-        if let Some(count) = state.per_ip.get_mut(&ip) {
+        let Some(address) = state.all.remove(&number).and_then(|entry| entry.counted_as) else { return };
+        if let Some(count) = state.per_ip.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                state.per_ip.remove(&ip);
+                state.per_ip.remove(&address);
             }
         }
     }
 
-    pub fn count(&self) -> usize {
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn len(&self) -> usize {
         self.state.lock().all.len()
     }
 
     /// Every open connection's queue.
     pub fn all(&self) -> Vec<Arc<Outbound>> {
-        self.state.lock().all.values().cloned().collect()
+        self.state.lock().all.values().map(|entry| entry.outbound.clone()).collect()
+    }
+}
+
+impl OpenState {
+    fn count(&mut self, number: u64, address: IpAddr, per_ip: usize) -> bool {
+        let count = self.per_ip.entry(address).or_default();
+        if per_ip > 0 && *count >= per_ip {
+            return false;
+        }
+        *count += 1;
+        if let Some(entry) = self.all.get_mut(&number) {
+            entry.counted_as = Some(address);
+        }
+        true
     }
 }

@@ -13,7 +13,7 @@ use crate::core::{Core, Parts};
 use crate::delivery::Delivery;
 use crate::lease::Lease;
 use crate::limits::LEASE;
-use crate::listener::{self, Open};
+use crate::listener::{self, Open, Port};
 use crate::metrics::Metrics;
 use crate::password::{self, PasswordHasher};
 use crate::protocol::errno::Errno;
@@ -83,12 +83,12 @@ impl Node {
             tracing::warn!("{warning}");
         }
         let storage = storage::open(&config.database).await?;
-        let (listener, key) = listen(&config).await?;
+        let (port, key) = bind(&config).await?;
         let (bus, arrivals) = match config.bus.url.is_empty() {
             true => LocalHub::default().join(key.clone()),
             false => bus::redis::connect(&config.bus, &key).await?,
         };
-        Node::assemble(config, key, listener, storage, bus, arrivals).await
+        Node::assemble(config, key, port, storage, bus, arrivals).await
     }
 
     /// Starts a node of an embedded cluster. `config.database` and `config.bus` are not looked at.
@@ -96,26 +96,27 @@ impl Node {
     /// # Errors
     /// As [`Node::start`].
     pub async fn start_embedded(config: Config, embedded: &Embedded) -> Result<Node, Error> {
-        let (listener, key) = listen(&config).await?;
+        let (port, key) = bind(&config).await?;
         let (bus, arrivals) = embedded.hub.join(key.clone());
-        Node::assemble(config, key, listener, embedded.storage.clone(), bus, arrivals).await
+        Node::assemble(config, key, port, embedded.storage.clone(), bus, arrivals).await
     }
 
     async fn assemble(
         config: Config,
         key: NodeKey,
-        listener: TcpListener,
+        port: Port,
         storage: Arc<dyn Storage>,
         bus: Arc<dyn Bus>,
         arrivals: mpsc::Receiver<Arrival>,
     ) -> Result<Node, Error> {
         let tls = tls::acceptor(&config.tls)?;
-        let address = listener.local_addr().map_err(|source| listen_error(&config.listen.host, source))?;
+        let host = config.listen.host.clone();
+        let address = port.address().map_err(|source| listen_error(&host, source))?;
         let admin = bind_admin(&config.admin.address).await?;
         let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
-        let sent = Instant::now();
         obtain_lease(storage.as_ref(), &key).await?;
-        let core = make_core(config, key, storage, bus, sent).await?;
+        let core = make_core(config, key, storage, bus).await?;
+        let listener = port.open().map_err(|source| listen_error(&host, source))?;
         announce(&core, address, admin_address);
         let background = start_background(&core, arrivals, admin);
         let open = Arc::new(Open::default());
@@ -155,12 +156,12 @@ impl Node {
     }
 }
 
-async fn listen(config: &Config) -> Result<(TcpListener, NodeKey), Error> {
+async fn bind(config: &Config) -> Result<(Port, NodeKey), Error> {
     let host = format!("{}:{}", config.listen.host, config.listen.port);
     let mut addresses = tokio::net::lookup_host(&host).await.map_err(|source| listen_error(&host, source))?;
     let address = addresses.next().ok_or_else(|| listen_error(&host, std::io::ErrorKind::NotFound.into()))?;
-    let listener = listener::bind(address).map_err(|source| listen_error(&host, source))?;
-    let port = listener.local_addr().map_err(|source| listen_error(&host, source))?.port();
+    let bound = Port::bind(address).map_err(|source| listen_error(&host, source))?;
+    let port = bound.address().map_err(|source| listen_error(&host, source))?.port();
     let id = match config.node.id.as_str() {
         "" => format!("{}:{port}", host_name()),
         id => id.to_owned(),
@@ -168,7 +169,7 @@ async fn listen(config: &Config) -> Result<(TcpListener, NodeKey), Error> {
     // The time of the start, finer than two starts under one name can be apart.
     let boot = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let boot = boot.map_or(1, |since| since.as_micros() as i64);
-    Ok((listener, NodeKey { id: id.as_str().into(), boot }))
+    Ok((bound, NodeKey { id: id.as_str().into(), boot }))
 }
 
 fn listen_error(address: &str, source: std::io::Error) -> Error {
@@ -211,11 +212,11 @@ async fn make_core(
     key: NodeKey,
     storage: Arc<dyn Storage>,
     bus: Arc<dyn Bus>,
-    lease_sent: Instant,
 ) -> Result<Arc<Core>, Error> {
     let lease = Arc::new(Lease::default());
+    let sent = Instant::now();
     let renewal = storage.renew_lease(&key, LEASE).await?;
-    lease.renewed(lease_sent);
+    lease.renewed(sent);
     storage.tidy_states().await?;
     let token_key = TokenKey(storage.token_key().await?);
     let metrics = Arc::new(Metrics::new(bus.clone()));
@@ -349,15 +350,15 @@ async fn drain(core: &Core, open: &Open) {
         }
         outbound.close(Errno::Draining.into());
     }
-    while open.count() > 0 && started.elapsed() < grace && !core.shutdown.is_forced() {
+    while !open.is_empty() && started.elapsed() < grace && !core.shutdown.is_forced() {
         tokio::time::sleep(DRAIN_POLL).await;
     }
-    if open.count() > 0 {
-        tracing::warn!(connections = open.count(), "closing connections that did not go in time");
+    if !open.is_empty() {
+        tracing::warn!(connections = open.len(), "closing connections that did not go in time");
         open.all().iter().for_each(|outbound| outbound.cut());
     }
     let cut_at = Instant::now();
-    while open.count() > 0 && cut_at.elapsed() < CUT_PATIENCE {
+    while !open.is_empty() && cut_at.elapsed() < CUT_PATIENCE {
         tokio::time::sleep(DRAIN_POLL).await;
     }
 }

@@ -71,15 +71,21 @@ impl PasswordHasher {
     /// # Errors
     /// Errno 11 where too many wait already, or the system has no memory or randomness left.
     pub async fn hash(&self, password: Secret) -> Result<String, Failure> {
-        let argon2 = self.argon2();
-        self.run(move || match argon2.hash_password(password.0.as_bytes()) {
-            Ok(hash) => Ok(hash.to_string()),
-            Err(error) => {
-                tracing::error!(%error, "a password could not be hashed");
-                Err(unavailable())
-            }
+        let hasher = self.clone();
+        let hashed = self.run(move || hasher.hash_blocking(&password.0)).await?;
+        hashed.map_err(|error| {
+            tracing::error!(%error, "a password could not be hashed");
+            unavailable()
         })
-        .await?
+    }
+
+    /// The same on the calling thread, for programs that have threads of their own for it.
+    ///
+    /// # Errors
+    /// No memory or randomness left, in words.
+    pub fn hash_blocking(&self, password: &str) -> Result<String, String> {
+        let hashed = self.argon2().hash_password(password.as_bytes());
+        hashed.map(|hash| hash.to_string()).map_err(|error| error.to_string())
     }
 
     /// Whether `password` is the one that `phc` was made from. `None` stands for an unknown user: the same work, and

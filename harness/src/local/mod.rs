@@ -16,11 +16,16 @@ use crate::services::redis::Redis;
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use std::process::ExitStatus;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 use tokio::task::{block_in_place, spawn_blocking};
 
-/// The database's name on the cluster's own server.
-const DATABASE: &str = "chat";
+/// One database server for all clusters of this process that leave theirs alone: it takes a while to start.
+static SHARED_SERVER: LazyLock<Result<Mariadb, String>> =
+    LazyLock::new(|| Mariadb::start().map_err(|error| format!("{error:#}")));
+/// Names each cluster's database on its server.
+static DATABASES: AtomicUsize = AtomicUsize::new(1);
 /// Settings that make a cluster quick to test. Hashes are cheap, since not their strength is under test; a drain that
 /// waited for people would only be slow.
 const QUICK: [(&str, &str); 4] = [
@@ -34,7 +39,47 @@ const QUICK: [(&str, &str); 4] = [
 pub struct Builder {
     nodes: usize,
     is_redis_up: bool,
+    has_own_server: bool,
     settings: Vec<(String, String)>,
+}
+
+/// The database server.
+enum Server {
+    Own(Mariadb),
+    Shared(&'static Mariadb),
+}
+
+impl Server {
+    /// Blocks for some seconds.
+    fn start(is_own: bool) -> Result<Server> {
+        if is_own {
+            return Ok(Server::Own(Mariadb::start()?));
+        }
+        Ok(Server::Shared(SHARED_SERVER.as_ref().map_err(|error| anyhow::Error::msg(error.clone()))?))
+    }
+
+    fn get(&self) -> &Mariadb {
+        match self {
+            Server::Own(server) => server,
+            Server::Shared(server) => server,
+        }
+    }
+
+    /// For what others must not notice.
+    ///
+    /// # Panics
+    /// If it is shared.
+    fn own(&self) -> &Mariadb {
+        assert!(matches!(self, Server::Own(_)), "only a cluster with a database server of its own may harm it");
+        self.get()
+    }
+
+    fn own_mut(&mut self) -> &mut Mariadb {
+        match self {
+            Server::Own(server) => server,
+            Server::Shared(_) => panic!("only a cluster with a database server of its own may harm it"),
+        }
+    }
 }
 
 /// A running cluster.
@@ -43,7 +88,8 @@ pub struct Cluster {
     nodes: Vec<Node>,
     nginx: Nginx,
     redis: Redis,
-    database: Mariadb,
+    server: Server,
+    database: String,
     directory: TempDir,
 }
 
@@ -57,6 +103,12 @@ impl Builder {
     /// Nobody listens where Redis is said to be, until [`Cluster::restart_redis_empty`].
     pub fn redis_down(mut self) -> Self {
         self.is_redis_up = false;
+        self
+    }
+
+    /// A database server that no other cluster uses, so that it can be harmed.
+    pub fn own_database_server(mut self) -> Self {
+        self.has_own_server = true;
         self
     }
 
@@ -75,14 +127,17 @@ impl Builder {
     }
 
     async fn start_in(self, directory: TempDir) -> Result<Cluster> {
-        let database = spawn_blocking(|| {
-            let database = Mariadb::start()?;
-            database.create_database(DATABASE)?;
-            anyhow::Ok(database)
+        let database = format!("chat_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        let name = database.clone();
+        let server = spawn_blocking(move || {
+            let server = Server::start(self.has_own_server)?;
+            server.get().create_database(&name)?;
+            anyhow::Ok(server)
         });
         let redis = if self.is_redis_up { Redis::start().await? } else { Redis::down()? };
-        let database = database.await??;
-        let mut settings = format!("database.url = \"{}\"\nbus.url = \"{}\"\n", database.url(DATABASE), redis.url());
+        let server = server.await??;
+        let urls = (server.get().url(&database), redis.url());
+        let mut settings = format!("database.url = \"{}\"\nbus.url = \"{}\"\n", urls.0, urls.1);
         let all = QUICK.iter().map(|(key, value)| (*key, *value));
         let own = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let all = all.filter(|(key, _)| !self.settings.iter().any(|(own, _)| own == key)).chain(own);
@@ -92,13 +147,13 @@ impl Builder {
             nodes.push(Node::start(format!("node-{number}"), settings.clone(), directory.path()).await?);
         }
         let nginx = Nginx::start(&nodes.iter().map(Node::address).collect::<Vec<_>>()).await?;
-        Ok(Cluster { nodes, nginx, redis, database, directory })
+        Ok(Cluster { nodes, nginx, redis, server, database, directory })
     }
 }
 
 impl Cluster {
     pub fn builder() -> Builder {
-        Builder { nodes: 2, is_redis_up: true, settings: Vec::new() }
+        Builder { nodes: 2, is_redis_up: true, has_own_server: false, settings: Vec::new() }
     }
 
     /// The one address in front of all nodes.
@@ -126,7 +181,7 @@ impl Cluster {
     /// # Panics
     /// If it fails, as all verbs do.
     pub fn query(&self, statement: &str) -> String {
-        block_in_place(|| self.database.execute(DATABASE, statement)).expect("the database answers")
+        block_in_place(|| self.server.get().execute(&self.database, statement)).expect("the database answers")
     }
 }
 
@@ -183,17 +238,18 @@ impl Cluster {
     }
 
     pub fn kill_database(&mut self) {
-        self.database.kill().expect("the database dies");
+        self.server.own_mut().kill().expect("the database dies");
     }
 
     /// Starts the database again on its data, and returns when it answers.
     pub fn restart_database(&mut self) {
-        block_in_place(|| self.database.restart()).expect("the database starts");
+        block_in_place(|| self.server.own_mut().restart()).expect("the database starts");
     }
 
     pub fn pause_database(&self) -> Paused<'_> {
-        self.database.pause().expect("the database runs");
-        Paused { resume: Box::new(|| self.database.resume()) }
+        let server = self.server.own();
+        server.pause().expect("the database runs");
+        Paused { resume: Box::new(|| server.resume()) }
     }
 }
 

@@ -108,8 +108,8 @@ impl Mariadb {
 
 /// Removes `directory` once this process is gone, however it ended.
 fn clean_up_at_the_end(directory: &Path) -> Result<Child> {
-    // It reads until this process's end of the pipe closes. Files may still appear until the server is gone as well.
-    const CLEAN: &str = "trap '' INT TERM HUP; cat; while ! rm -rf \"$1\" 2>/dev/null; do sleep 0.1; done";
+    // It reads until this process's end of the pipe closes. Files may appear until the last of the server is gone as well.
+    const CLEAN: &str = "trap '' INT TERM HUP; cat; for again in 1 2 3 4 5; do rm -rf \"$1\"; sleep 0.3; done";
     let mut shell = Command::new("sh");
     shell.args(["-c", CLEAN, "sh"]).arg(directory).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     // Not in the group that gets a terminal's Ctrl-C or a test runner's signal.
@@ -127,6 +127,7 @@ fn install(directory: &Path) -> Result<()> {
     let mut install = Command::new("mariadb-install-db");
     install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
     install.arg(format!("--datadir={}", data(directory).display())).args(as_root());
+    install.arg(format!("--tmpdir={}", own_tmpdir(directory)?.display()));
     install.arg(format!("--extra-file={}", directory.join("init.sql").display()));
     install.args(SIZES);
     printed(install.output().map_err(|error| explain(error, "mariadb-install-db", PACKAGE))?)
@@ -144,6 +145,7 @@ fn run(port: u16, directory: &Path) -> Result<Process> {
     server.arg(format!("--port={port}")).args(as_root()).args(SIZES).arg("--max-connections=500");
     server.arg(format!("--datadir={}", data(directory).display()));
     server.arg(format!("--socket={}", socket(directory).display()));
+    server.arg(format!("--tmpdir={}", own_tmpdir(directory)?.display()));
     server.arg(format!("--pid-file={}", directory.join("pid").display()));
     let mut process = Process::start(server, PACKAGE, directory.join("mariadb.log"), libc::SIGKILL)?;
     let deadline = Instant::now() + READY_WITHIN;
@@ -172,6 +174,13 @@ fn client(directory: &Path) -> Result<Command> {
 fn as_root() -> Option<&'static str> {
     // SAFETY: geteuid touches no memory and cannot fail.
     (unsafe { libc::geteuid() } == 0).then_some("--user=root")
+}
+
+/// A server that starts removes the temporary tables it finds, also those of others.
+fn own_tmpdir(directory: &Path) -> Result<PathBuf> {
+    let tmpdir = directory.join("tmp");
+    std::fs::create_dir_all(&tmpdir)?;
+    Ok(tmpdir)
 }
 
 fn data(directory: &Path) -> PathBuf {

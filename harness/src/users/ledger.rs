@@ -62,6 +62,7 @@ struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
     pub acked: usize,
+    /// Not acknowledged; stored or not.
     pub unknown: usize,
     pub delivered: usize,
     /// The longest that any message took until its ack, and until it was with a recipient.
@@ -174,7 +175,18 @@ impl Ledger {
         }
         let summary = self.summary();
         eprintln!("{summary}");
+        self.tell_unknown();
         summary
+    }
+
+    fn tell_unknown(&self) {
+        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+        for sent in self.inner.lock().sent.values() {
+            if let Outcome::Unknown(error) = &sent.outcome {
+                *reasons.entry(error.to_string()).or_default() += 1;
+            }
+        }
+        reasons.iter().for_each(|(reason, count)| eprintln!("  {count} times: {reason}"));
     }
 
     /// What is still to come.

@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::limits::{LEASE, LEASE_RENEWAL, MAX_NODE_FRAME_BYTES};
 use crate::protocol::conversation::UserId;
 use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{ChatMessage, Login, LoginAck, Proof, Reply, Roster};
+use crate::protocol::message::{ChatMessage, Login, LoginAck, Proof, Reply, Roster, Who};
 use crate::session::Session;
 use crate::storage::{Account, Claim, Claimed, Release, Waiting};
 use crate::writer::unavailable;
@@ -79,8 +79,10 @@ async fn try_login(core: &Arc<Core>, caller: &Caller, login: Login) -> Result<(L
 
 /// The account, if the proof is good. Every failure costs the same work and gives the same answer.
 async fn authenticate(core: &Core, caller: &Caller, login: &Login) -> Result<Account, Failure> {
-    core.login_limit.take(caller.address, &login.who, Instant::now())?;
     let account = core.storage.account(&login.who).await.map_err(storage_failure)?;
+    // By id wherever there is an account: guessing by name and by id counts together.
+    let who = account.as_ref().map_or_else(|| login.who.clone(), |account| Who::Id(account.id));
+    core.login_limit.take(caller.address, &who, Instant::now())?;
     let good = match &login.proof {
         Proof::Password(password) => {
             core.passwords.verify(password, account.as_ref().map(|account| account.password.as_str())).await?
@@ -89,7 +91,7 @@ async fn authenticate(core: &Core, caller: &Caller, login: &Login) -> Result<Acc
     };
     match account.filter(|_| good) {
         Some(account) => {
-            core.login_limit.give_back(caller.address, &login.who);
+            core.login_limit.give_back(caller.address, &who);
             Ok(account)
         }
         None => Err(Errno::WrongCredentials.into()),

@@ -19,13 +19,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
+/// How long opening may take: another node may be making the tables. Past it the start fails as unavailable.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Opens the database that `database.url` names, and makes its tables if it has none.
 ///
 /// Errors: [`Error::Unusable`] for a URL or a database that is not for us, [`Error::Unavailable`] where waiting may help.
 pub async fn open(database: &config::Database) -> Result<Arc<dyn Storage>> {
     let timeout = Duration::from_millis(database.timeout_ms);
-    let engine = open_engine(database, timeout).await?;
-    Ok(Arc::new(sql::SqlStorage::open(engine, timeout).await?))
+    let opening = async {
+        let engine = open_engine(database, timeout).await?;
+        sql::SqlStorage::open(engine, timeout).await
+    };
+    match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
+        Ok(storage) => Ok(Arc::new(storage?)),
+        Err(_) => Err(Error::Unavailable(format!("the database did not open within {} s", OPEN_TIMEOUT.as_secs()))),
+    }
 }
 
 async fn open_engine(database: &config::Database, timeout: Duration) -> Result<Box<dyn sql::executor::Engine>> {

@@ -4,7 +4,7 @@
 use crate::database::{Database, NOW, SOON, append, outcomes, say, text, two_friends};
 use crate::on_every_database;
 use chat::protocol::conversation::Conversation;
-use chat::storage::{self, Append, Appended, Error, Storage};
+use chat::storage::{self, Append, Appended, Error, Mark, Storage};
 use harness::eventually::eventually;
 use harness::services::mariadb::Mariadb;
 use sqlx::{Connection, MySqlConnection};
@@ -125,4 +125,30 @@ async fn server_that_dies_or_hangs_is_unavailable_until_it_is_back() {
     let is_fifth = matches!(outcome, Appended::Stored { seq: 5 } | Appended::Duplicate { seq: 5, .. });
     assert!(is_fifth, "{outcome:?}");
     say(&storage, conv, one, 1).await;
+}
+
+/// Prepared again for each batch, statements would cost several times what they do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn statements_are_prepared_once_whatever_the_size_of_a_batch() {
+    let server = Mariadb::start().expect("MariaDB should start");
+    let mut database = Database::on(&server);
+    database.config.connections = 1;
+    let storage = storage::open(&database.config).await.expect("the database opens");
+    let (one, other, conv) = two_friends(&storage).await;
+    let work = async |sizes: std::ops::Range<usize>| {
+        for size in sizes {
+            say(&storage, conv, one, size).await;
+            let marks: Vec<Mark> = (0..size).map(|_| Mark { conv, user: other, seq: 1_000_000 }).collect();
+            storage.mark_received(&marks).await.expect("marking works");
+            storage.routes(&(1..=size as u64).collect::<Vec<_>>()).await.expect("reading works");
+        }
+    };
+    let prepared = || {
+        let status = server.execute("", "SHOW GLOBAL STATUS LIKE 'Com_stmt_prepare'").expect("MariaDB answers");
+        status.split_whitespace().last().and_then(|count| count.parse::<u32>().ok()).expect("a number")
+    };
+    work(1..65).await;
+    let before = prepared();
+    work(1..65).await;
+    assert_eq!(prepared(), before);
 }

@@ -87,7 +87,7 @@ async fn classic_database_is_taken_over_whole(target: Database) {
         assert!(storage.friend(one, other).await.expect("reading works").is_some(), "{one} {other}");
     }
     let page = GroupPage { group: 1, after: 0, limit: 10 };
-    let (users, _) = storage.group_users(13, page).await.expect("reading works").expect("a member asks");
+    let users = storage.group_page(13, page).await.expect("reading works").expect("a member asks").users;
     let roles: Vec<_> = users.iter().map(|user| (user.id, user.role)).collect();
     assert_eq!(roles, [(13, Role::Creator), (15, Role::Normal), (21, Role::Normal)]);
 

@@ -272,18 +272,18 @@ async fn large_batches_are_claimed_and_released(database: Database) {
     let one = node("one", 1);
     start(&storage, &one, LEASE).await;
     let mut users = Vec::new();
-    for nth in 0..100 {
+    for nth in 0..700 {
         users.push(user(&storage, &format!("user {nth}")).await);
     }
     users.reverse();
     let claims: Vec<Claim> = users.iter().map(|user| Claim { user: *user, takeover: false }).collect();
     let outcomes = storage.claim_sessions(&one, &claims).await.expect("claiming works");
-    assert_eq!(outcomes, vec![Claimed::Won { epoch: 1 }; 100]);
-    assert_eq!(storage.routes(&users).await.expect("reading works").len(), 100);
+    assert_eq!(outcomes, vec![Claimed::Won { epoch: 1 }; 700]);
+    assert_eq!(storage.routes(&users).await.expect("reading works").len(), 700);
     let releases: Vec<Release> = users.iter().map(|user| Release { user: *user, epoch: 1 }).collect();
-    storage.release_sessions(&one, &releases[..50]).await.expect("releasing works");
+    storage.release_sessions(&one, &releases[..550]).await.expect("releasing works");
     let still = storage.sessions_still_held(&one, &releases).await.expect("reading works");
-    assert_eq!(still, releases[50..]);
+    assert_eq!(still, releases[550..]);
 }
 
 async fn claims_of_many_nodes_at_once_do_not_block_each_other(database: Database) {

@@ -1,10 +1,12 @@
 //! `chat-server`: runs one node until it is told to stop.
 
+mod migrate;
+
 use anyhow::Context;
 use chat::config::Config;
 use chat::logging;
 use chat::node::Node;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(
     version,
+    args_conflicts_with_subcommands = true,
     after_help = "Every setting can come from the environment: CHAT_DATABASE__URL=mysql://…, \
 CHAT_BUS__URL=redis://…\nconf/server.toml lists them all.\n\nSIGTERM or Ctrl-C drains: clients are sent elsewhere, what is in \
 flight is finished, exit code 0. A second one stops at once."
@@ -25,6 +28,14 @@ struct Arguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Take over the database of a classic chat server: users, friends, groups and waiting messages
+    Migrate(migrate::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -39,14 +50,23 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut config = Config::load(arguments.config.as_deref())?;
+    let file = match &arguments.command {
+        Some(Command::Migrate(migrate)) => migrate.config.as_deref(),
+        None => arguments.config.as_deref(),
+    };
+    let mut config = Config::load(file)?;
     if let Some(port) = arguments.port {
         config.listen.port = port;
     }
     logging::init(&config.log)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    runtime.block_on(serve(config))
+    runtime.block_on(async {
+        match arguments.command {
+            Some(Command::Migrate(arguments)) => migrate::run(&arguments, &config).await,
+            None => serve(config).await,
+        }
+    })
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {

@@ -13,6 +13,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Users in one statement.
+const USERS_AT_ONCE: usize = 512;
 /// Users whose `state` is put right in one transaction.
 const TIDIED_AT_ONCE: u32 = 256;
 
@@ -50,15 +52,12 @@ pub async fn claim(conn: &mut dyn Connection, key: &NodeKey, claims: &[Claim]) -
     won.sort_unstable();
     asked.sort_unstable();
     take(conn, key, &won).await?;
-    ask(conn, &asked).await?;
+    update(conn, "session SET asked = 1 WHERE userid", &asked).await?;
     Ok(outcomes)
 }
 
 pub async fn release(conn: &mut dyn Connection, key: &NodeKey, releases: &[Release]) -> Result<()> {
     let users = users_of(releases);
-    if users.is_empty() {
-        return Ok(());
-    }
     let rows = lock_rows(conn, &users).await?;
     let released: BTreeSet<UserId> = releases
         .iter()
@@ -66,32 +65,26 @@ pub async fn release(conn: &mut dyn Connection, key: &NodeKey, releases: &[Relea
         .map(|release| release.user)
         .collect();
     let released: Vec<UserId> = released.into_iter().collect();
-    if released.is_empty() {
-        return Ok(());
-    }
-    let (marks, values) = list(&released);
-    conn.run(&format!("UPDATE session SET node = NULL, asked = 0 WHERE userid IN {marks}"), &values).await?;
-    conn.run(&format!("UPDATE user SET state = 'offline' WHERE id IN {marks}"), &values).await?;
-    Ok(())
+    update(conn, "session SET node = NULL, asked = 0 WHERE userid", &released).await?;
+    update(conn, "user SET state = 'offline' WHERE id", &released).await
 }
 
 pub async fn routes(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<(UserId, NodeId)>> {
-    if users.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (marks, values) = list(users);
     let join = join_live_node(conn.dialect());
-    let sql = format!("SELECT s.userid, n.id FROM session s {join} WHERE s.userid IN {marks} AND n.id IS NOT NULL");
-    conn.rows(&sql, &values).await?.iter().map(|row| Ok((row.number(0)?, NodeId(row.text(1)?)))).collect()
+    let mut routes = Vec::new();
+    for users in users.chunks(USERS_AT_ONCE) {
+        let (marks, values) = list(users);
+        let sql = format!("SELECT s.userid, n.id FROM session s {join} WHERE s.userid IN {marks} AND n.id IS NOT NULL");
+        for row in conn.rows(&sql, &values).await? {
+            routes.push((row.number(0)?, NodeId(row.text(1)?)));
+        }
+    }
+    Ok(routes)
 }
 
 pub async fn still_held(conn: &mut dyn Connection, key: &NodeKey, held: &[Release]) -> Result<Vec<Release>> {
     let users = users_of(held);
-    if users.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (marks, values) = list(&users);
-    let rows = read_rows(conn, &format!("{SESSION_ROW} WHERE userid IN {marks}"), &values).await?;
+    let rows = read_rows(conn, &users, "").await?;
     let is_held =
         |release: &&Release| rows.get(&release.user).is_some_and(|row| row.is_of(key) && row.epoch == release.epoch);
     Ok(held.iter().filter(is_held).copied().collect())
@@ -118,19 +111,17 @@ pub async fn tidy_some_states(conn: &mut dyn Connection) -> Result<bool> {
         .filter(|user| rows.get(user).is_none_or(|row| holders.lease_left(row).is_none()))
         .copied()
         .collect();
-    if gone.is_empty() {
-        return Ok(false);
-    }
-    let (marks, values) = list(&gone);
-    conn.run(&format!("UPDATE user SET state = 'offline' WHERE id IN {marks}"), &values).await?;
-    Ok(users.len() == TIDIED_AT_ONCE as usize)
+    update(conn, "user SET state = 'offline' WHERE id", &gone).await?;
+    Ok(!gone.is_empty() && users.len() == TIDIED_AT_ONCE as usize)
 }
 
 /// Makes the session rows of users that have none, for example since an import.
 pub async fn make_missing_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<()> {
-    let (marks, values) = list(users);
     let insert = conn.dialect().insert_ignore;
-    conn.run(&format!("{insert} INTO session (userid) SELECT id FROM user WHERE id IN {marks}"), &values).await?;
+    for users in users.chunks(USERS_AT_ONCE) {
+        let (marks, values) = list(users);
+        conn.run(&format!("{insert} INTO session (userid) SELECT id FROM user WHERE id IN {marks}"), &values).await?;
+    }
     Ok(())
 }
 
@@ -147,28 +138,26 @@ impl SessionRow {
     }
 }
 
-const SESSION_ROW: &str = "SELECT userid, node, boot, epoch FROM session";
-
-async fn read_rows(
-    conn: &mut dyn Connection,
-    sql: &str,
-    values: &[super::executor::Value],
-) -> Result<HashMap<UserId, SessionRow>> {
-    conn.rows(sql, values)
-        .await?
-        .iter()
-        .map(|row| {
+/// Ascending by user; `locking` is one of the dialect's.
+async fn read_rows(conn: &mut dyn Connection, users: &[UserId], locking: &str) -> Result<HashMap<UserId, SessionRow>> {
+    let by_key = conn.dialect().by_primary_key;
+    let mut rows = HashMap::with_capacity(users.len());
+    for users in users.chunks(USERS_AT_ONCE) {
+        let (marks, values) = list(users);
+        let sql = format!(
+            "SELECT userid, node, boot, epoch FROM session{by_key} WHERE userid IN {marks} ORDER BY userid{locking}"
+        );
+        for row in conn.rows(&sql, &values).await? {
             let session = SessionRow { node: row.text_or_null(1)?, boot: row.int(2)?, epoch: row.number(3)? };
-            Ok((row.number(0)?, session))
-        })
-        .collect()
+            rows.insert(row.number(0)?, session);
+        }
+    }
+    Ok(rows)
 }
 
 async fn lock_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<HashMap<UserId, SessionRow>> {
-    let (marks, values) = list(users);
-    let (by_key, for_update) = (conn.dialect().by_primary_key, conn.dialect().for_update);
-    let sql = format!("{SESSION_ROW}{by_key} WHERE userid IN {marks} ORDER BY userid{for_update}");
-    read_rows(conn, &sql, &values).await
+    let for_update = conn.dialect().for_update;
+    read_rows(conn, users, for_update).await
 }
 
 async fn lock_or_make_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<HashMap<UserId, SessionRow>> {
@@ -182,29 +171,33 @@ async fn lock_or_make_rows(conn: &mut dyn Connection, users: &[UserId]) -> Resul
 
 /// A session row may outlive its user, if somebody deletes users by hand.
 async fn existing_users(conn: &mut dyn Connection, users: &[UserId]) -> Result<HashSet<UserId>> {
-    let (marks, values) = list(users);
-    let rows = conn.rows(&format!("SELECT id FROM user WHERE id IN {marks}"), &values).await?;
-    rows.iter().map(|row| Ok(row.number(0)?)).collect()
+    let mut existing = HashSet::with_capacity(users.len());
+    for users in users.chunks(USERS_AT_ONCE) {
+        let (marks, values) = list(users);
+        for row in conn.rows(&format!("SELECT id FROM user WHERE id IN {marks}"), &values).await? {
+            existing.insert(row.number(0)?);
+        }
+    }
+    Ok(existing)
 }
 
 async fn take(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Result<()> {
-    if users.is_empty() {
-        return Ok(());
+    for users in users.chunks(USERS_AT_ONCE) {
+        let (marks, mut values) = list(users);
+        values.splice(0..0, [(&*key.id.0).into(), key.boot.into()]);
+        let sql =
+            format!("UPDATE session SET node = ?, boot = ?, epoch = epoch + 1, asked = 0 WHERE userid IN {marks}");
+        conn.run(&sql, &values).await?;
     }
-    let (marks, mut values) = list(users);
-    conn.run(&format!("UPDATE user SET state = 'online' WHERE id IN {marks}"), &values).await?;
-    values.splice(0..0, [(&*key.id.0).into(), key.boot.into()]);
-    let sql = format!("UPDATE session SET node = ?, boot = ?, epoch = epoch + 1, asked = 0 WHERE userid IN {marks}");
-    conn.run(&sql, &values).await?;
-    Ok(())
+    update(conn, "user SET state = 'online' WHERE id", users).await
 }
 
-async fn ask(conn: &mut dyn Connection, users: &[UserId]) -> Result<()> {
-    if users.is_empty() {
-        return Ok(());
+/// Runs `UPDATE change IN (users)`.
+async fn update(conn: &mut dyn Connection, change: &str, users: &[UserId]) -> Result<()> {
+    for users in users.chunks(USERS_AT_ONCE) {
+        let (marks, values) = list(users);
+        conn.run(&format!("UPDATE {change} IN {marks}"), &values).await?;
     }
-    let (marks, values) = list(users);
-    conn.run(&format!("UPDATE session SET asked = 1 WHERE userid IN {marks}"), &values).await?;
     Ok(())
 }
 

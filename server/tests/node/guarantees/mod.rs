@@ -1,0 +1,11 @@
+//! What PROTOCOL.md promises, one claim a test.
+
+mod classic;
+mod delivery;
+mod edges;
+mod limits;
+mod received;
+mod relayed;
+mod requests;
+mod resend;
+mod sessions;

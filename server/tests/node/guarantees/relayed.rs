@@ -1,0 +1,66 @@
+//! `qos` 0: relayed to who is online, stored for a friend who is not, forgotten by a group's absentees.
+
+use crate::support::{Cluster, Value, fresh_mid, json};
+
+#[tokio::test]
+async fn relayed_message_has_no_place_in_the_conversation() {
+    let cluster = Cluster::two().await;
+    for place in [0, 1] {
+        let (ann, bob) = (format!("ann {place}"), format!("bob {place}"));
+        let (mut ann, mut bob) = (cluster.user(&ann).await, cluster.user_on(place, &bob).await);
+        ann.befriend(bob.id).await;
+        let mid = fresh_mid();
+
+        let ack = ann.done(json!({"msgid": 6, "toid": bob.id, "msg": "quick", "qos": 0, "mid": mid})).await;
+
+        assert_eq!((ack.get("conv"), ack.get("seq"), ack.get("time")), (None, None, None), "{ack}");
+        let push = bob.push().await;
+        assert_eq!((&push["msg"], &push["mid"], push.get("seq")), (&json!("quick"), &json!(mid), None));
+        let page = ann.done(json!({"msgid": 17, "toid": bob.id})).await;
+        assert_eq!(page["messages"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn an_offline_friend_gets_it_through_the_database_under_its_mid() {
+    let cluster = Cluster::one().await;
+    let (mut ann, bob) = cluster.friend_offline().await;
+    let mid = fresh_mid();
+
+    let ack = ann.done(json!({"msgid": 6, "toid": bob, "msg": "later", "qos": 0, "mid": mid})).await;
+
+    assert_eq!(ack["seq"], 1, "stored, so it has a place: {ack}");
+    let push = cluster.login("bob").await.push().await;
+    assert_eq!((&push["msg"], &push["mid"], &push["seq"]), (&json!("later"), &json!(mid), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_friend_who_has_just_gone_gets_it_at_the_next_login() {
+    let cluster = Cluster::two().await;
+    let (mut ann, mut bob) = cluster.friends_on(0, 1).await;
+    ann.done(json!({"msgid": 6, "toid": bob.id, "msg": "here", "qos": 0})).await;
+    bob.push().await;
+
+    // Node `a` still believes that Bob is on `b`.
+    bob.log_out().await;
+    ann.done(json!({"msgid": 6, "toid": bob.id, "msg": "gone", "qos": 0})).await;
+    let mut bob = cluster.login_on(1, "bob").await;
+
+    assert_eq!(bob.push().await["msg"], "gone");
+}
+
+#[tokio::test]
+async fn a_groups_absentees_do_not_get_it() {
+    let cluster = Cluster::two().await;
+    let (mut ann, mut bob) = cluster.friends_on(0, 1).await;
+    let dee = cluster.account("dee").await;
+    let group = ann.create_group("go").await;
+    bob.join(group).await;
+    cluster.storage.join_group(dee, group, 100).await.expect("joins");
+
+    ann.done(json!({"msgid": 10, "groupid": group, "msg": "who is here", "qos": 0})).await;
+
+    assert_eq!(bob.push().await["msg"], "who is here");
+    assert_eq!(cluster.connect().await.login("dee").await["offline"], 0);
+    assert_eq!(ann.pushed_by_now().await, [] as [Value; 0]);
+}

@@ -1,0 +1,145 @@
+//! Embedded nodes on one database, and the users in it.
+
+use super::{BUDGET, PASSWORD, Peer, eventually, json};
+use chat::bus::local::LocalHub;
+use chat::config::{Config, Database};
+use chat::node::{Embedded, Node};
+use chat::storage::{self, Storage};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Some nodes that share what they store. They stop with the runtime of their test.
+pub struct Cluster {
+    pub storage: Arc<dyn Storage>,
+    nodes: Vec<Node>,
+}
+
+/// Settings for tests: any port, the cheapest passwords there are, and looks into the log every second.
+pub fn make_cheap(config: &mut Config) {
+    config.listen.host = "127.0.0.1".into();
+    config.listen.port = 0;
+    config.password.memory_kib = 8;
+    config.password.iterations = 1;
+    config.limits.repair_interval_s = 1;
+    config.limits.drain_s = 2;
+    config.limits.close_linger_ms = 200;
+}
+
+/// A database of its own in memory.
+pub async fn database() -> Arc<dyn Storage> {
+    let settings = Database { url: "sqlite::memory:".into(), ..Database::default() };
+    storage::open(&settings).await.expect("SQLite in memory opens")
+}
+
+pub async fn start_node(name: &str, storage: &Arc<dyn Storage>, hub: &LocalHub, set: impl Fn(&mut Config)) -> Node {
+    let mut config = Config::default();
+    make_cheap(&mut config);
+    config.node.id = name.into();
+    set(&mut config);
+    let embedded = Embedded { storage: storage.clone(), hub: hub.clone() };
+    Node::start_embedded(config, &embedded).await.expect("the node starts")
+}
+
+impl Cluster {
+    pub async fn one() -> Cluster {
+        Cluster::of(1, |_| {}).await
+    }
+
+    pub async fn two() -> Cluster {
+        Cluster::of(2, |_| {}).await
+    }
+
+    /// So many nodes, named `a`, `b` and so on, that know each other.
+    pub async fn of(count: usize, set: impl Fn(&mut Config)) -> Cluster {
+        let hub = LocalHub::default();
+        Cluster::start(count, |_| hub.clone(), set).await
+    }
+
+    /// Two nodes whose bus loses everything: each has one to itself.
+    pub async fn two_without_a_bus() -> Cluster {
+        Cluster::start(2, |_| LocalHub::default(), |_| {}).await
+    }
+
+    async fn start(count: usize, hub: impl Fn(usize) -> LocalHub, set: impl Fn(&mut Config)) -> Cluster {
+        let storage = database().await;
+        let mut nodes = Vec::new();
+        for place in 0..count {
+            let name = char::from(b'a' + place as u8).to_string();
+            nodes.push(start_node(&name, &storage, &hub(place), &set).await);
+        }
+        Cluster { storage, nodes }
+    }
+
+    pub fn node(&self, place: usize) -> &Node {
+        &self.nodes[place]
+    }
+
+    pub fn address(&self, place: usize) -> SocketAddr {
+        self.nodes[place].address()
+    }
+
+    /// Takes a node out of the cluster, to be stopped.
+    pub fn take(&mut self, place: usize) -> Node {
+        self.nodes.remove(place)
+    }
+
+    /// A connection to the first node that has not logged in.
+    pub async fn connect(&self) -> Peer {
+        Peer::connect(self.address(0)).await
+    }
+
+    /// A new account with [`PASSWORD`]; returns its id.
+    pub async fn account(&self, name: &str) -> u64 {
+        let ack = self.connect().await.done(json!({"msgid": 4, "name": name, "password": PASSWORD})).await;
+        ack["id"].as_u64().expect("an id")
+    }
+
+    /// A new account, logged in on the first node.
+    pub async fn user(&self, name: &str) -> Peer {
+        self.user_on(0, name).await
+    }
+
+    pub async fn user_on(&self, place: usize, name: &str) -> Peer {
+        self.account(name).await;
+        self.login_on(place, name).await
+    }
+
+    /// An existing account, logged in on the first node.
+    pub async fn login(&self, name: &str) -> Peer {
+        self.login_on(0, name).await
+    }
+
+    pub async fn login_on(&self, place: usize, name: &str) -> Peer {
+        let mut peer = Peer::connect(self.address(place)).await;
+        peer.login(name).await;
+        peer
+    }
+
+    /// Ann and Bob, friends, on the first node.
+    pub async fn friends(&self) -> (Peer, Peer) {
+        self.friends_on(0, 0).await
+    }
+
+    /// Ann and Bob, friends, on the nodes named.
+    pub async fn friends_on(&self, anns: usize, bobs: usize) -> (Peer, Peer) {
+        let (mut ann, bob) = (self.user_on(anns, "ann").await, self.user_on(bobs, "bob").await);
+        ann.befriend(bob.id).await;
+        (ann, bob)
+    }
+
+    /// Ann's friend Bob, who has never logged in.
+    pub async fn friend_offline(&self) -> (Peer, u64) {
+        let mut ann = self.user("ann").await;
+        let bob = self.account("bob").await;
+        ann.befriend(bob).await;
+        (ann, bob)
+    }
+
+    /// Waits until the user has no session any more.
+    pub async fn gone(&self, user: u64) {
+        eventually(BUDGET, "the session is released", async || {
+            self.storage.routes(&[user]).await.expect("routes").is_empty().then_some(())
+        })
+        .await;
+    }
+}
