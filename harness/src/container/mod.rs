@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod docker;
 pub mod fault;
 pub mod reaper;
+pub mod story;
 pub mod topology;
 
 mod evidence;
@@ -22,4 +23,5 @@ mod shared;
 pub use cluster::{Builder, Cluster};
 pub use parts::Flavour;
 pub use shared::shared;
+pub use story::Story;
 pub use topology::{Entry, Topology, list};

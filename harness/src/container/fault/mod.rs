@@ -156,8 +156,12 @@ mod tests {
             let fault: Fault = text.parse().expect("it is a fault");
             assert_eq!(fault.to_string(), text);
         };
-        ["kill node-1", "term node-2", "pause redis", "restart database", "rolling-restart"].map(check);
-        ["cut node-1 redis", "cut-from nginx node-3", "isolate node-1", "reload"].map(check);
+        for text in ["kill node-1", "term node-2", "pause redis", "restart database", "rolling-restart"] {
+            check(text);
+        }
+        for text in ["cut node-1 redis", "cut-from nginx node-3", "isolate node-1", "reload"] {
+            check(text);
+        }
         for text in ["", "kill", "kill a b", "explode node-1"] {
             assert!(text.parse::<Fault>().is_err(), "{text}");
         }
