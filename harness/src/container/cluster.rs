@@ -9,13 +9,14 @@ use super::network::Network;
 use super::parts::{
     self, DATABASE_HOST, DATABASE_PORT, FIRST_NODE_HOST, Flavour, MAX_NODES, NGINX_HOST, QUICK, REDIS_HOST, REDIS_PORT,
 };
+use super::proxy::Proxy;
 use super::reaper::{self, CLUSTER, RUN};
-use super::topology::Topology;
+use super::topology::{self, Topology};
 use crate::images::{self, Part};
 use anyhow::{Context, Result, ensure};
-use futures_util::future::{try_join_all, try_join3};
+use futures_util::future::{try_join, try_join_all};
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::thread;
 use testcontainers::bollard::Docker;
@@ -27,12 +28,23 @@ pub struct Builder {
     flavour: Flavour,
     settings: Vec<(String, String)>,
     name: Option<String>,
+    is_proxied: bool,
 }
 
 /// A running cluster. Dropping it removes it, which takes about a second; where a test failed, the containers' logs and
 /// configurations are kept first, and named.
 pub struct Cluster {
     topology: Topology,
+    links: Vec<Link>,
+    is_removed: bool,
+}
+
+/// What a node reaches the database or Redis through.
+struct Link {
+    node: String,
+    /// `database` or `redis`.
+    service: &'static str,
+    proxy: Proxy,
 }
 
 impl Builder {
@@ -61,6 +73,12 @@ impl Builder {
         self
     }
 
+    /// Nodes reach the database and Redis through relays that can be made bad: see [`Cluster::link`].
+    pub fn proxied(mut self) -> Self {
+        self.is_proxied = true;
+        self
+    }
+
     /// Starts everything, and returns when everything answers.
     ///
     /// # Errors
@@ -72,7 +90,7 @@ impl Builder {
         let name = self.name.clone().unwrap_or_else(|| format!("chat-{:08x}", reaper::rand()));
         let labels = HashMap::from([(RUN.to_owned(), run.to_owned()), (CLUSTER.to_owned(), name.clone())]);
         match self.launch(&docker, &name, labels).await {
-            Ok(topology) => Ok(Cluster { topology }),
+            Ok((topology, links)) => Ok(Cluster { topology, links, is_removed: false }),
             Err(error) => {
                 // The first error is the one to tell.
                 let _ = reaper::sweep(&docker, CLUSTER, Some(&name)).await;
@@ -81,53 +99,87 @@ impl Builder {
         }
     }
 
-    async fn launch(&self, docker: &Docker, name: &str, labels: HashMap<String, String>) -> Result<Topology> {
+    async fn launch(
+        &self,
+        docker: &Docker,
+        name: &str,
+        labels: HashMap<String, String>,
+    ) -> Result<(Topology, Vec<Link>)> {
+        let network = Network::create(docker, name, labels.clone()).await?;
+        let addresses: Vec<Ipv4Addr> =
+            (0..self.nodes).map(|place| network.address(FIRST_NODE_HOST + place as u8)).collect();
+        // What takes longest, a server to be built, goes on beside the rest.
+        let services = self.launch_services(docker, &network, &labels, &addresses);
+        let ([database, redis, nginx], node_image) = try_join(services, images::node(docker)).await?;
+        let links = self.link(&network, &database, &redis).await?;
+        let nodes = addresses.iter().enumerate().map(|(place, address)| {
+            let settings = self.settings(place + 1, &database, &redis, &links);
+            let plan = parts::node(place + 1, node_image.clone(), *address, &settings);
+            Machine::launch(docker, &network, labels.clone(), plan)
+        });
+        let nodes = try_join_all(nodes).await?;
+        let mut topology = Topology::new(network, database, redis, nginx, nodes);
+        topology.sends_proxy_protocol = self.sends_proxy_protocol();
+        try_join_all(topology.nodes().iter().map(|node| topology.ready(node))).await?;
+        topology.ready(&topology.nginx).await?;
+        Ok((topology, links))
+    }
+
+    /// Database, Redis and nginx; the first two answer when this returns.
+    async fn launch_services(
+        &self,
+        docker: &Docker,
+        network: &Network,
+        labels: &HashMap<String, String>,
+        nodes: &[Ipv4Addr],
+    ) -> Result<[Machine; 3]> {
         let part = match self.flavour {
             Flavour::Mysql => Part::Mysql,
             Flavour::Mariadb => Part::Mariadb,
         };
-        let (database, redis, nginx) = try_join3(
-            images::acquire(docker, part),
-            images::acquire(docker, Part::Redis),
-            images::acquire(docker, Part::Nginx),
-        )
-        .await?;
-        let node_image = images::node(docker);
-        let network = Network::create(docker, name, labels.clone()).await?;
-        let addresses: Vec<Ipv4Addr> =
-            (0..self.nodes).map(|place| network.address(FIRST_NODE_HOST + place as u8)).collect();
+        let parts = [part, Part::Redis, Part::Nginx].map(|part| images::acquire(docker, part));
+        let [database, redis, nginx]: [String; 3] =
+            try_join_all(parts).await?.try_into().ok().context("three images")?;
         let plans = [
             parts::database(self.flavour, database, network.address(DATABASE_HOST)),
             parts::redis(redis, network.address(REDIS_HOST)),
-            parts::nginx(nginx, network.address(NGINX_HOST), &addresses, self.sends_proxy_protocol())?,
+            parts::nginx(nginx, network.address(NGINX_HOST), nodes, self.sends_proxy_protocol())?,
         ];
-        let machines = try_join_all(plans.map(|plan| Machine::launch(docker, &network, labels.clone(), plan)));
-        let (machines, node_image) = futures_util::future::try_join(machines, node_image).await?;
-        let [database, redis, nginx] = machines.try_into().ok().context("three machines were planned")?;
-        let mut topology = Topology::new(network.clone(), database, redis, nginx, Vec::new());
-        futures_util::future::try_join(topology.ready(&topology.database), topology.ready(&topology.redis)).await?;
-        let settings = self.settings(&topology);
-        let nodes = try_join_all(addresses.iter().enumerate().map(|(place, address)| {
-            let plan = parts::node(place + 1, node_image.clone(), *address, &settings);
-            Machine::launch(docker, &network, labels.clone(), plan)
-        }))
-        .await?;
-        topology = Topology::new(network, topology.database, topology.redis, topology.nginx, nodes);
-        topology.sends_proxy_protocol = self.sends_proxy_protocol();
-        try_join_all(topology.nodes().iter().map(|node| topology.ready(node))).await?;
-        topology.ready(&topology.nginx).await?;
-        Ok(topology)
+        let machines = try_join_all(plans.map(|plan| Machine::launch(docker, network, labels.clone(), plan))).await?;
+        let [database, redis, nginx]: [Machine; 3] = machines.try_into().ok().context("three machines")?;
+        try_join(topology::serves(&database), topology::serves(&redis)).await?;
+        Ok([database, redis, nginx])
+    }
+
+    async fn link(&self, network: &Network, database: &Machine, redis: &Machine) -> Result<Vec<Link>> {
+        let mut links = Vec::new();
+        if !self.is_proxied {
+            return Ok(links);
+        }
+        for number in 1..=self.nodes {
+            for (machine, service, port) in [(database, "database", DATABASE_PORT), (redis, "redis", REDIS_PORT)] {
+                let proxy = Proxy::start(network.gateway().into(), (machine.address, port).into()).await?;
+                links.push(Link { node: format!("node-{number}"), service, proxy });
+            }
+        }
+        Ok(links)
     }
 
     fn sends_proxy_protocol(&self) -> bool {
         self.settings.iter().any(|(key, value)| key == "listen.proxy_protocol" && value == "true")
     }
 
-    fn settings(&self, topology: &Topology) -> Vec<(String, String)> {
-        let (database, redis) = (topology.database.address, topology.redis.address);
+    fn settings(&self, number: usize, database: &Machine, redis: &Machine, links: &[Link]) -> Vec<(String, String)> {
+        let node = format!("node-{number}");
+        let address = |service: &str, direct: SocketAddr| {
+            let link = links.iter().find(|link| link.node == node && link.service == service);
+            link.map_or(direct, |link| link.proxy.address())
+        };
+        let database = address("database", (database.address, DATABASE_PORT).into());
+        let redis = address("redis", (redis.address, REDIS_PORT).into());
         let mut settings = vec![
-            ("database.url".to_owned(), format!("mysql://chat:chat@{database}:{DATABASE_PORT}/chat")),
-            ("bus.url".to_owned(), format!("redis://{redis}:{REDIS_PORT}")),
+            ("database.url".to_owned(), format!("mysql://chat:chat@{database}/chat")),
+            ("bus.url".to_owned(), format!("redis://{redis}")),
         ];
         settings.extend(QUICK.map(|(key, value)| (key.to_owned(), value.to_owned())));
         settings.retain(|(key, _)| !self.settings.iter().any(|(own, _)| own == key));
@@ -138,18 +190,26 @@ impl Builder {
 
 impl Cluster {
     pub fn builder() -> Builder {
-        Builder { nodes: 2, flavour: Flavour::default(), settings: Vec::new(), name: None }
+        Builder { nodes: 2, flavour: Flavour::default(), settings: Vec::new(), name: None, is_proxied: false }
+    }
+
+    /// The relay between a node (`node-1`) and a service (`database` or `redis`).
+    ///
+    /// # Panics
+    /// If there is none: the cluster was not started with [`Builder::proxied`].
+    pub fn link(&self, node: &str, service: &str) -> &Proxy {
+        let link = self.links.iter().find(|link| link.node == node && link.service == service);
+        &link.unwrap_or_else(|| panic!("there is no relay between {node} and {service}")).proxy
     }
 
     /// Removes it, and returns when it is gone.
     ///
     /// # Errors
     /// If the engine does not answer; the reaper then tries again when this process ends.
-    pub async fn stop(self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         let docker = docker::connect().await?;
         let removed = reaper::sweep(&docker, CLUSTER, Some(self.name())).await;
-        // It is done; a drop would only look for it again.
-        std::mem::forget(self);
+        self.is_removed = removed.is_ok();
         removed.map(|_| ())
     }
 
@@ -172,6 +232,9 @@ impl Deref for Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if self.is_removed {
+            return;
+        }
         let has_failed = thread::panicking();
         let topology = self.topology.clone();
         let removed = in_own_runtime(async move {

@@ -9,6 +9,7 @@
 pub mod cluster;
 pub mod docker;
 pub mod fault;
+pub mod proxy;
 pub mod reaper;
 pub mod story;
 pub mod topology;
@@ -22,6 +23,7 @@ mod shared;
 
 pub use cluster::{Builder, Cluster};
 pub use parts::Flavour;
+pub use proxy::Proxy;
 pub use shared::shared;
 pub use story::Story;
 pub use topology::{Entry, Topology, list};

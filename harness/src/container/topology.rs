@@ -15,10 +15,10 @@ use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::ListContainersOptionsBuilder;
 
 /// How long a database may take: official images make their data directory first.
-pub(crate) const DATABASE_READY: Duration = Duration::from_secs(60);
-pub(crate) const READY: Duration = Duration::from_secs(20);
+const DATABASE_READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(20);
 /// A node that was killed waits out its own lease (8 s) before it starts again.
-pub(crate) const NODE_READY: Duration = Duration::from_secs(30);
+const NODE_READY: Duration = Duration::from_secs(30);
 
 /// Handles to a cluster's containers. Cloning makes more handles; dropping one does nothing.
 #[derive(Clone)]
@@ -143,15 +143,15 @@ impl Topology {
     /// If it ends, or does not within its budget; says what it said last.
     pub async fn ready(&self, machine: &Machine) -> Result<()> {
         let address = machine.address;
-        let (budget, probe) = match machine.role.as_str() {
-            "database" => (DATABASE_READY, Probe::Sql(address.into())),
-            "redis" => (READY, Probe::Redis((address, REDIS_PORT).into())),
-            "nginx" => (READY, Probe::Chat((address, NGINX_PORT).into())),
+        match machine.role.as_str() {
+            "database" | "redis" => serves(machine).await,
+            "nginx" => probe::ready(machine, READY, Probe::Chat((address, NGINX_PORT).into())).await,
             // A node that wants a PROXY header answers nobody directly.
-            _ if self.sends_proxy_protocol => (NODE_READY, Probe::Health((address, ADMIN_PORT).into())),
-            _ => (NODE_READY, Probe::Chat((address, NODE_PORT).into())),
-        };
-        probe::ready(machine, budget, probe).await
+            _ if self.sends_proxy_protocol => {
+                probe::ready(machine, NODE_READY, Probe::Health((address, ADMIN_PORT).into())).await
+            }
+            _ => probe::ready(machine, NODE_READY, Probe::Chat((address, NODE_PORT).into())).await,
+        }
     }
 
     /// The same through another connection to the engine, for a runtime of its own.
@@ -163,6 +163,14 @@ impl Topology {
             nodes: self.nodes.iter().map(|node| node.through(docker)).collect(),
             ..self.clone()
         }
+    }
+}
+
+/// Waits until the database or Redis does its work.
+pub(crate) async fn serves(machine: &Machine) -> Result<()> {
+    match machine.role.as_str() {
+        "database" => probe::ready(machine, DATABASE_READY, Probe::Sql(machine.address.into())).await,
+        _ => probe::ready(machine, READY, Probe::Redis((machine.address, REDIS_PORT).into())).await,
     }
 }
 
