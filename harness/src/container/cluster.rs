@@ -27,6 +27,7 @@ pub struct Builder {
     nodes: usize,
     flavour: Flavour,
     settings: Vec<(String, String)>,
+    files: Vec<(String, Vec<u8>)>,
     name: Option<String>,
     is_proxied: bool,
 }
@@ -64,6 +65,12 @@ impl Builder {
     /// sends the header.
     pub fn setting(mut self, key: &str, value: &str) -> Self {
         self.settings.push((key.into(), value.into()));
+        self
+    }
+
+    /// A file for every node, at an absolute path, as for a certificate that a setting names.
+    pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((path.into(), content.into()));
         self
     }
 
@@ -114,12 +121,14 @@ impl Builder {
         let links = self.link(&network, &database, &redis).await?;
         let nodes = addresses.iter().enumerate().map(|(place, address)| {
             let settings = self.settings(place + 1, &database, &redis, &links);
-            let plan = parts::node(place + 1, node_image.clone(), *address, &settings);
+            let mut plan = parts::node(place + 1, node_image.clone(), *address, &settings);
+            plan.files.clone_from(&self.files);
             Machine::launch(docker, &network, labels.clone(), plan)
         });
         let nodes = try_join_all(nodes).await?;
         let mut topology = Topology::new(network, database, redis, nginx, nodes);
-        topology.sends_proxy_protocol = self.sends_proxy_protocol();
+        topology.sends_proxy_protocol = self.is_on("listen.proxy_protocol");
+        topology.requires_tls = self.is_on("tls.required");
         try_join_all(topology.nodes().iter().map(|node| topology.ready(node))).await?;
         topology.ready(&topology.nginx).await?;
         Ok((topology, links))
@@ -143,7 +152,7 @@ impl Builder {
         let plans = [
             parts::database(self.flavour, database, network.address(DATABASE_HOST)),
             parts::redis(redis, network.address(REDIS_HOST)),
-            parts::nginx(nginx, network.address(NGINX_HOST), nodes, self.sends_proxy_protocol())?,
+            parts::nginx(nginx, network.address(NGINX_HOST), nodes, self.is_on("listen.proxy_protocol"))?,
         ];
         let machines = try_join_all(plans.map(|plan| Machine::launch(docker, network, labels.clone(), plan))).await?;
         let [database, redis, nginx]: [Machine; 3] = machines.try_into().ok().context("three machines")?;
@@ -165,8 +174,8 @@ impl Builder {
         Ok(links)
     }
 
-    fn sends_proxy_protocol(&self) -> bool {
-        self.settings.iter().any(|(key, value)| key == "listen.proxy_protocol" && value == "true")
+    fn is_on(&self, setting: &str) -> bool {
+        self.settings.iter().any(|(key, value)| key == setting && value == "true")
     }
 
     fn settings(&self, number: usize, database: &Machine, redis: &Machine, links: &[Link]) -> Vec<(String, String)> {
@@ -190,7 +199,7 @@ impl Builder {
 
 impl Cluster {
     pub fn builder() -> Builder {
-        Builder { nodes: 2, flavour: Flavour::default(), settings: Vec::new(), name: None, is_proxied: false }
+        Builder { nodes: 2, flavour: Flavour::default(), settings: Vec::new(), files: Vec::new(), name: None, is_proxied: false }
     }
 
     /// The relay between a node (`node-1`) and a service (`database` or `redis`).

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::io::ErrorKind;
 use testcontainers::bollard::{Docker, errors::Error};
 use testcontainers::core::client::docker_client_instance;
+use testcontainers::core::error::ClientError;
 
 /// The engine this machine is set up for (`DOCKER_HOST`, or the usual socket). Each call makes a connection pool of its own,
 /// which belongs to the runtime that is running.
@@ -38,7 +39,8 @@ fn io_kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
             return Some(io.kind());
         }
-        if let Some(Error::SocketNotFoundError(_)) = error.downcast_ref::<Error>() {
+        // It does not name its source as one.
+        if let Some(ClientError::Init(Error::SocketNotFoundError(_))) = error.downcast_ref::<ClientError>() {
             return Some(ErrorKind::NotFound);
         }
         cause = error.source();
@@ -66,6 +68,8 @@ mod tests {
             let text = explain(&Error::IOError { err: kind.into() }).to_string();
             assert!(text.contains(advice), "{text}");
         };
+        let missing = ClientError::Init(Error::SocketNotFoundError("/nowhere".into()));
+        assert!(explain(&missing).to_string().contains("systemctl start docker"));
         check(ErrorKind::NotFound, "systemctl start docker");
         check(ErrorKind::ConnectionRefused, "systemctl start docker");
         check(ErrorKind::PermissionDenied, "group docker");

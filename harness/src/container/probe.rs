@@ -28,6 +28,8 @@ pub(crate) enum Probe {
     Chat(SocketAddr),
     /// A node's admin port says that it is up.
     Health(SocketAddr),
+    /// Something accepts connections: for where nothing more can be asked.
+    Open(SocketAddr),
 }
 
 impl Probe {
@@ -37,6 +39,7 @@ impl Probe {
             Probe::Redis(address) => redis(address).await,
             Probe::Chat(address) => chat(address).await,
             Probe::Health(address) => health(address).await,
+            Probe::Open(address) => Ok(TcpStream::connect(address).await.map(drop)?),
         }
     }
 }

@@ -25,6 +25,7 @@ const NODE_READY: Duration = Duration::from_secs(30);
 pub struct Topology {
     pub(crate) network: Network,
     pub(crate) sends_proxy_protocol: bool,
+    pub(crate) requires_tls: bool,
     pub database: Machine,
     pub redis: Machine,
     pub nginx: Machine,
@@ -39,7 +40,7 @@ impl Topology {
         nginx: Machine,
         nodes: Vec<Machine>,
     ) -> Self {
-        Topology { network, sends_proxy_protocol: false, database, redis, nginx, nodes }
+        Topology { network, sends_proxy_protocol: false, requires_tls: false, database, redis, nginx, nodes }
     }
 
     /// Finds a running cluster by its name.
@@ -145,9 +146,13 @@ impl Topology {
         let address = machine.address;
         match machine.role.as_str() {
             "database" | "redis" => serves(machine).await,
+            // Nodes that want TLS do not answer through nginx; that a connection gets there is all that can be seen.
+            "nginx" if self.requires_tls => {
+                probe::ready(machine, READY, Probe::Open((address, NGINX_PORT).into())).await
+            }
             "nginx" => probe::ready(machine, READY, Probe::Chat((address, NGINX_PORT).into())).await,
-            // A node that wants a PROXY header answers nobody directly.
-            _ if self.sends_proxy_protocol => {
+            // A node that wants a PROXY header, or TLS, answers nobody directly.
+            _ if self.sends_proxy_protocol || self.requires_tls => {
                 probe::ready(machine, NODE_READY, Probe::Health((address, ADMIN_PORT).into())).await
             }
             _ => probe::ready(machine, NODE_READY, Probe::Chat((address, NODE_PORT).into())).await,
