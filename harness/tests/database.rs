@@ -43,7 +43,7 @@ async fn killed_database_loses_no_acknowledged_message() {
     let ledger = Arc::new(Ledger::default());
     let (users, group) = meet(&ledger, &[cluster.address()], 4).await;
     let online = everybody_logs_in(&users[..3], &[cluster.from_node(0), cluster.from_node(1)]).await;
-    let probe = users[3].log_in_without_patience(&cluster.from_node(0)).await.expect("nobody is online yet");
+    let probe = users[3].log_in_once(&cluster.from_node(0)).await.expect("nobody is online yet");
     let chat = Chat::start(&online, group);
     chat_goes_on(&ledger, SOON).await;
 
@@ -84,7 +84,7 @@ async fn database_paused_for_more_than_a_lease_suspends_sessions_and_resumes_the
     let ledger = Arc::new(Ledger::default());
     let (users, group) = meet(&ledger, &[cluster.address()], 4).await;
     let online = everybody_logs_in(&users[..3], &[cluster.from_node(0), cluster.from_node(1)]).await;
-    let probe = users[3].log_in_without_patience(&cluster.from_node(0)).await.expect("nobody is online yet");
+    let probe = users[3].log_in_once(&cluster.from_node(0)).await.expect("nobody is online yet");
     let chat = Chat::start(&online, group);
     chat_goes_on(&ledger, SOON).await;
 

@@ -9,6 +9,7 @@ use harness::local::Cluster;
 use harness::users::{Chat, Ledger, Online, User, everybody_logs_in, meet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// For what takes one hop over Redis, on a busy machine.
@@ -62,15 +63,16 @@ async fn dead_node_comes_back_under_its_name_while_people_chat() {
     let chat = Chat::start(&online, group);
     chat_goes_on(&ledger, SOON, 50).await;
 
-    // Its earlier run's lease still runs: until it has ended nobody may be sent to it.
+    // The lease of its earlier run has to end first. Until then it refuses connections, so that nginx sends nobody to it.
     cluster.kill_node(0);
     let killed = Instant::now();
     cluster.spawn_node(0);
+    let address = cluster.node(0).address();
+    eventually(TAKEN_OVER, "the node accepts", async || TcpStream::connect(address).await.ok()).await;
+    assert!(cluster.node(0).answers().await, "a node that accepts connections serves them");
     let all_online = async || online.iter().all(|user| user.node().is_some()).then_some(());
     eventually(TAKEN_OVER, "everybody is online", all_online).await;
     eprintln!("everybody is online after {:?}", killed.elapsed());
-    cluster.node_is_ready(0).await;
-    eprintln!("the node is back after {:?}", killed.elapsed());
     chat_goes_on(&ledger, SOON, 100).await;
 
     chat.stop().await;
@@ -105,7 +107,10 @@ async fn paused_node_gives_up_what_was_taken_over() {
     let ledger = Arc::new(Ledger::default());
     let (users, group) = meet(&ledger, &[cluster.address()], 4).await;
     let (one, other) = ([cluster.node(0).address()], [cluster.node(1).address()]);
-    let mut left = everybody_logs_in(&users[..2], &[one.to_vec()]).await;
+    let mut left = Vec::new();
+    for user in &users[..2] {
+        left.push(user.log_in_once(&one).await.expect("nobody is online yet"));
+    }
     let mut online = everybody_logs_in(&users[2..], &[other.to_vec()]).await;
     let chat = Chat::start(&online, group);
     left.iter().for_each(|user| user.say(Target::Group(group)));
@@ -122,7 +127,6 @@ async fn paused_node_gives_up_what_was_taken_over() {
 
     // The one side's clients are told and stay away; the other side's sessions live.
     for user in &mut left {
-        let user = Arc::get_mut(user).expect("nobody else holds it");
         timeout(SOON, user.replaced()).await.expect("the resumed node closes what was taken over");
     }
     chat_goes_on(&ledger, SOON, 50).await;

@@ -68,12 +68,7 @@ async fn suspending_in_time<T>(core: &Core, work: impl Future<Output = T>) -> T 
 }
 
 /// A renewal sent at `sent` succeeded.
-async fn renewed(
-    core: &Arc<Core>,
-    sent: Instant,
-    renewal: Renewal,
-    alive: &mut HashSet<NodeId>,
-) -> Result<(), Error> {
+async fn renewed(core: &Arc<Core>, sent: Instant, renewal: Renewal, alive: &mut HashSet<NodeId>) -> Result<(), Error> {
     // Also after this process was stopped for a while, or where the answer took long: where the lease had run out by now,
     // sessions may have been taken over before it was good again.
     core.suspend_unless_leased();

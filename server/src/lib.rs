@@ -2,7 +2,7 @@
 //!
 //! [`node::Node::start`] runs a node inside any tokio runtime; [`client`] talks to one. The layers, each importing only what
 //! stands below or left of it:
-//! `listener → connection → session → service → storage + bus`, beside `protocol` (bytes to typed messages and back).
+//! `listener → connection → service → session → storage + bus`, beside `protocol` (bytes to typed messages and back).
 
 pub mod bus;
 pub mod client;

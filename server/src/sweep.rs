@@ -25,7 +25,8 @@ const STEP: usize = 256;
 /// Runs until the node stops.
 pub async fn run(core: Arc<Core>) {
     let interval = Duration::from_secs(core.config.limits.repair_interval_s);
-    let mut since: Option<TimeMs> = None;
+    // From the start on: else the first look would find nothing, and what went astray until then would wait for the second.
+    let mut since = core.storage.changes(None).await.ok().map(|changes| changes.now);
     loop {
         let _ = tokio::time::timeout(interval, core.sweep_now.notified()).await;
         if core.suspend_unless_leased() {

@@ -203,11 +203,6 @@ impl Cluster {
         self.nodes[place].spawn().expect("the node starts");
     }
 
-    /// Waits until a node that was started answers.
-    pub async fn node_is_ready(&mut self, place: usize) {
-        self.nodes[place].ready().await.expect("the node answers");
-    }
-
     /// SIGTERM; returns when the node has drained and ended.
     pub async fn drain_node(&mut self, place: usize) -> ExitStatus {
         self.nodes[place].signal(libc::SIGTERM).expect("the node runs");

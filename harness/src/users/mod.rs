@@ -91,10 +91,12 @@ impl User {
         self.begin(options(addresses), Credentials::password(&self.name, PASSWORD)).await
     }
 
-    /// Logs in with a client that tells the first refusal of a message instead of sending it again.
-    pub async fn log_in_without_patience(&self, addresses: &[SocketAddr]) -> Result<Online, Error> {
-        let mut options = options(addresses);
+    /// Logs in with a client that keeps to its one connection: it tells the first refusal of a message instead of sending it
+    /// again, waits long for a silent node, and ends with the connection.
+    pub async fn log_in_once(&self, addresses: &[SocketAddr]) -> Result<Online, Error> {
+        let mut options = options(addresses).without_reconnect();
         options.max_tries = 1;
+        options.heartbeat = PATIENCE;
         self.begin(options, Credentials::password(&self.name, PASSWORD)).await
     }
 

@@ -50,7 +50,10 @@ async fn bare_login_brings_friends_groups_and_waiting_messages_as_strings() {
 
     let waiting = unpack(&ack["offlinemsg"]);
     assert_eq!(crate::support::texts(&waiting), ["one", "two"]);
-    assert_eq!((&waiting[0]["msgid"], &waiting[0]["toid"], &waiting[0]["id"]), (&json!(6), &json!(bob), &json!(ann.id)));
+    assert_eq!(
+        (&waiting[0]["msgid"], &waiting[0]["toid"], &waiting[0]["id"]),
+        (&json!(6), &json!(bob), &json!(ann.id))
+    );
     assert_eq!((&waiting[1]["msgid"], &waiting[1]["groupid"]), (&json!(10), &json!(group)));
     assert_eq!(unpack(&ack["friends"]), [json!({"id": ann.id, "name": "ann", "state": "online"})]);
     let groups = unpack(&ack["groups"]);
@@ -106,8 +109,10 @@ async fn classic_and_framed_clients_talk_to_each_other_and_each_sees_its_own() {
 
     ann.tell(bob, "framed to bare").await;
     let seen = bare.next().await;
-    assert_eq!((&seen["msgid"], &seen["id"], &seen["name"], &seen["toid"], &seen["msg"]),
-        (&json!(6), &json!(ann.id), &json!("ann"), &json!(bob), &json!("framed to bare")));
+    assert_eq!(
+        (&seen["msgid"], &seen["id"], &seen["name"], &seen["toid"], &seen["msg"]),
+        (&json!(6), &json!(ann.id), &json!("ann"), &json!(bob), &json!("framed to bare"))
+    );
     ann.tell(cem, "framed to checked").await;
     assert_eq!(checked.next().await["msg"], "framed to checked");
 
@@ -181,7 +186,10 @@ async fn a_refused_classic_request_comes_back_as_a_line_from_the_server() {
         assert_eq!(line["msgid"], 6);
         from_server(&line);
     }
-    for request in [json!({"msgType": 9, "id": bob, "friendid": 999_999}), json!({"msgType": 8, "id": bob, "groupid": 9, "msg": "x"})] {
+    for request in [
+        json!({"msgType": 9, "id": bob, "friendid": 999_999}),
+        json!({"msgType": 8, "id": bob, "groupid": 9, "msg": "x"}),
+    ] {
         checked.send(request).await;
         let line = checked.next().await;
         assert_eq!(line["msgType"], 6);

@@ -1,6 +1,7 @@
 //! G1, G2, G3, G5 and G7: acknowledged messages are in the database, and arrive once, in order, at those they are for.
 
-use crate::support::{Cluster, Peer, Value, fresh_mid, json, texts};
+use crate::support::cluster::database_in;
+use crate::support::{BUDGET, Cluster, Peer, Value, eventually, fresh_mid, json, texts, within};
 use chat::protocol::conversation::Conversation;
 
 #[tokio::test]
@@ -12,7 +13,33 @@ async fn acknowledged_message_is_in_the_database() {
 
     let stored = cluster.storage.messages_after(Conversation::direct(ann.id, bob), 0, 10, 1_000).await.expect("a page");
     assert_eq!(stored.messages.len(), 1);
-    assert_eq!((json!(stored.messages[0].seq), json!(stored.messages[0].time)), (ack["seq"].clone(), ack["time"].clone()));
+    assert_eq!(
+        (json!(stored.messages[0].seq), json!(stored.messages[0].time)),
+        (ack["seq"].clone(), ack["time"].clone())
+    );
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut cluster = Cluster::on(database_in(directory.path()).await, |_| {}).await;
+    let (mut ann, bob) = cluster.friend_offline().await;
+    ann.tell(bob, "kept").await;
+    let node = cluster.take(0);
+    node.shutdown().force();
+    within("the node stops", node.stopped()).await.expect("in good order");
+    drop(cluster);
+
+    // The file is locked for as long as anything of the old node is left.
+    let file = eventually(BUDGET, "the old node lets go of its file", async || reopen(directory.path()).await).await;
+    let cluster = Cluster::on(file, |_| {}).await;
+
+    assert_eq!(cluster.login("bob").await.push().await["msg"], "kept");
+}
+
+async fn reopen(directory: &std::path::Path) -> Option<std::sync::Arc<dyn chat::storage::Storage>> {
+    let url = format!("sqlite:{}", directory.join("chat.db").display());
+    chat::storage::open(&chat::config::Database { url, ..Default::default() }).await.ok()
 }
 
 #[tokio::test]
@@ -53,7 +80,10 @@ async fn group_message_reaches_every_other_member_on_every_node_once() {
     for member in [&mut bob, &mut cem, &mut dee] {
         let pushes = member.pushes(3).await;
         assert_eq!(texts(&pushes), ["1", "2", "3"]);
-        assert_eq!((&pushes[0]["msgid"], &pushes[0]["groupid"], pushes[0].get("toid")), (&json!(10), &json!(group), None));
+        assert_eq!(
+            (&pushes[0]["msgid"], &pushes[0]["groupid"], pushes[0].get("toid")),
+            (&json!(10), &json!(group), None)
+        );
         assert_eq!(member.pushed_by_now().await, [] as [Value; 0]);
     }
     assert_eq!(ann.pushed_by_now().await, [] as [Value; 0], "the sender is no recipient");
@@ -125,7 +155,8 @@ async fn everyone_sees_the_same_order_with_holes_only_for_ones_own() {
     assert_eq!(seqs(&all), (1..=2 * EACH as u64).collect::<Vec<_>>());
     for (member, other) in [(&mut ann, "b"), (&mut bob, "a")] {
         let seen = member.pushes(EACH).await;
-        let expected: Vec<&Value> = all.iter().filter(|push| push["msg"].as_str().expect("text").starts_with(other)).collect();
+        let expected: Vec<&Value> =
+            all.iter().filter(|push| push["msg"].as_str().expect("text").starts_with(other)).collect();
         assert_eq!(seen.iter().collect::<Vec<_>>(), expected);
     }
 }

@@ -1,6 +1,7 @@
 //! What PROTOCOL.md promises, one claim a test.
 
 mod classic;
+mod database;
 mod delivery;
 mod edges;
 mod limits;

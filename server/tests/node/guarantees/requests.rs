@@ -89,7 +89,8 @@ async fn names_are_one_whatever_their_unicode_form() {
 async fn everything_but_login_register_and_ping_needs_a_login() {
     let cluster = Cluster::one().await;
     let mut peer = cluster.connect().await;
-    for (msgid, ack) in [(3, 11), (6, 12), (7, 13), (8, 14), (9, 15), (10, 12), (17, 18), (22, 23), (24, 25), (26, 27), (28, 29)]
+    for (msgid, ack) in
+        [(3, 11), (6, 12), (7, 13), (8, 14), (9, 15), (10, 12), (17, 18), (22, 23), (24, 25), (26, 27), (28, 29)]
     {
         let reply = peer.refused(json!({"msgid": msgid}), 3).await;
         assert_eq!(reply["msgid"], ack);
@@ -105,7 +106,10 @@ async fn add_friend_is_mutual_and_says_whether_the_friend_is_online() {
     let cem = cluster.account("cem").await;
 
     let ack = ann.done(json!({"msgid": 7, "friendid": bob.id})).await;
-    assert_eq!((&ack["msgid"], &ack["id"], &ack["name"], &ack["state"]), (&json!(13), &json!(bob.id), &json!("bob"), &json!("online")));
+    assert_eq!(
+        (&ack["msgid"], &ack["id"], &ack["name"], &ack["state"]),
+        (&json!(13), &json!(bob.id), &json!("bob"), &json!("online"))
+    );
     assert_eq!(ann.done(json!({"msgid": 7, "friendid": cem})).await["state"], "offline");
 
     bob.refused(json!({"msgid": 7, "friendid": ann.id}), 8).await;
@@ -161,8 +165,7 @@ async fn create_and_join_group_say_what_it_is() {
 #[tokio::test]
 async fn leaving_creator_hands_the_role_to_the_longest_standing_member() {
     let cluster = Cluster::one().await;
-    let (mut ann, mut bob, mut cem) =
-        (cluster.user("ann").await, cluster.user("bob").await, cluster.user("cem").await);
+    let (mut ann, mut bob, mut cem) = (cluster.user("ann").await, cluster.user("bob").await, cluster.user("cem").await);
     let group = ann.create_group("go").await;
     // Not in the order of their ids.
     cem.join(group).await;

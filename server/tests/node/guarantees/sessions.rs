@@ -175,7 +175,8 @@ async fn users_of_a_dead_node_can_log_in_elsewhere_within_its_lease() {
     let storage = database().await;
     let hub = LocalHub::default();
     let alive = start_node("alive", &storage, &hub, |_| {}).await;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let doomed = {
         let (storage, hub) = (storage.clone(), hub.clone());
         runtime.spawn(async move { start_node("doomed", &storage, &hub, |_| {}).await }).await.expect("starts")

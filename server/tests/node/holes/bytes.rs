@@ -1,9 +1,7 @@
 //! Bytes that kill a classic server, or wedge a connection to it, without a login.
 
 use crate::support::classic::{Bare, Checked, checked_frame};
-use crate::support::{BUDGET, Cluster, PASSWORD, Peer, Value, eventually, json};
-use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use crate::support::{BUDGET, Cluster, PASSWORD, Peer, Value, eventually, json, with_socket_to};
 
 /// The node still serves: somebody new can register, log in and talk to a friend.
 async fn is_well(cluster: &Cluster, name: &str) {
@@ -128,18 +126,7 @@ async fn nagle_and_delayed_acks_hold_replies_back() {
     peer.done(json!({"msgid": 19})).await;
     let client = peer.raw.local_address().expect("an address");
 
-    assert_eq!(nodelay_of_the_socket_to(client), Some(true));
-}
-
-/// The node lives in this process, and so does its end of the connection.
-fn nodelay_of_the_socket_to(client: SocketAddr) -> Option<bool> {
-    let descriptors = std::fs::read_dir("/proc/self/fd").expect("Linux");
-    let numbers = descriptors.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    numbers.into_iter().find_map(|number| {
-        // SAFETY: it is only asked, and a descriptor that has been closed or reused meanwhile is not connected to `client`.
-        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
-        let socket = socket2::SockRef::from(&descriptor);
-        let peer = socket.peer_addr().ok()?.as_socket()?;
-        if peer == client { socket.tcp_nodelay().ok() } else { None }
-    })
+    // The node lives in this process, and so does its end of the connection.
+    let nodelay = with_socket_to(client, |socket| socket.tcp_nodelay().expect("a TCP socket"));
+    assert_eq!(nodelay, Some(true));
 }

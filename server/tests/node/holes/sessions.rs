@@ -47,9 +47,8 @@ async fn one_nodes_exit_marks_the_whole_cluster_offline() {
     within("the node stops", leaving.stopped()).await.expect("in good order");
 
     assert_eq!(cem.notice().await, 14);
-    let states = |roster: crate::support::Value| {
-        [roster["friends"][0]["state"].clone(), roster["friends"][1]["state"].clone()]
-    };
+    let states =
+        |roster: crate::support::Value| [roster["friends"][0]["state"].clone(), roster["friends"][1]["state"].clone()];
     assert_eq!(states(ann.done(json!({"msgid": 26})).await), ["online", "offline"]);
     ann.tell(bob.id, "still here").await;
     assert_eq!(bob.push().await["msg"], "still here");

@@ -5,8 +5,19 @@ use crate::support::{Cluster, Value, json, texts};
 
 fn awkward() -> Vec<String> {
     let mut all: Vec<String> = [
-        "it's", "she said \"no\"", "two\nlines\r\nand\ttabs", "back\\slash", "你好，世界", "👍🏽 👨‍👩‍👧 🏳️‍🌈", "", " ",
-        "nul \u{0} inside", "{\"msgid\":6}", "\u{7f}\u{80}\u{2028}\u{feff}", "%s %n", "'--",
+        "it's",
+        "she said \"no\"",
+        "two\nlines\r\nand\ttabs",
+        "back\\slash",
+        "你好，世界",
+        "👍🏽 👨‍👩‍👧 🏳️‍🌈",
+        "",
+        " ",
+        "nul \u{0} inside",
+        "{\"msgid\":6}",
+        "\u{7f}\u{80}\u{2028}\u{feff}",
+        "%s %n",
+        "'--",
     ]
     .map(str::to_owned)
     .into();

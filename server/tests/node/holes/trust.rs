@@ -98,7 +98,10 @@ async fn sql_injection_through_names_and_messages() {
         assert_eq!(mallory.login(attack).await["name"], attack);
         mallory.done(json!({"msgid": 8, "groupname": attack, "groupdesc": attack})).await;
         let roster = mallory.done(json!({"msgid": 26})).await;
-        assert_eq!((&roster["groups"][0]["groupname"], &roster["groups"][0]["groupdesc"]), (&json!(attack), &json!(attack)));
+        assert_eq!(
+            (&roster["groups"][0]["groupname"], &roster["groups"][0]["groupdesc"]),
+            (&json!(attack), &json!(attack))
+        );
         mallory.refused(json!({"msgid": 7, "friendid": attack}), 4).await;
         mallory.send(json!({"msgid": 16, "conv": attack, "seq": 1})).await;
 
@@ -115,9 +118,9 @@ async fn duplicate_names() {
     for place in [0, 1, 0, 1, 0, 1] {
         peers.push(Peer::connect(cluster.address(place)).await);
     }
-    let tries = peers.iter_mut().map(async |peer| {
-        peer.ask(json!({"msgid": 4, "name": "ann", "password": PASSWORD})).await["errno"].clone()
-    });
+    let tries = peers
+        .iter_mut()
+        .map(async |peer| peer.ask(json!({"msgid": 4, "name": "ann", "password": PASSWORD})).await["errno"].clone());
     let mut outcomes = futures_util::future::join_all(tries).await;
 
     outcomes.sort_by_key(|errno| errno.as_u64());

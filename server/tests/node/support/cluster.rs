@@ -6,6 +6,7 @@ use chat::config::{Config, Database};
 use chat::node::{Embedded, Node};
 use chat::storage::{self, Storage};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Some nodes that share what they store. They stop with the runtime of their test.
@@ -27,8 +28,16 @@ pub fn make_cheap(config: &mut Config) {
 
 /// A database of its own in memory.
 pub async fn database() -> Arc<dyn Storage> {
-    let settings = Database { url: "sqlite::memory:".into(), ..Database::default() };
-    storage::open(&settings).await.expect("SQLite in memory opens")
+    open("sqlite::memory:".into()).await
+}
+
+/// The database in the file `chat.db` of a directory, made if it is not there.
+pub async fn database_in(directory: &Path) -> Arc<dyn Storage> {
+    open(format!("sqlite:{}", directory.join("chat.db").display())).await
+}
+
+async fn open(url: String) -> Arc<dyn Storage> {
+    storage::open(&Database { url, ..Database::default() }).await.expect("SQLite opens")
 }
 
 pub async fn start_node(name: &str, storage: &Arc<dyn Storage>, hub: &LocalHub, set: impl Fn(&mut Config)) -> Node {
@@ -52,16 +61,25 @@ impl Cluster {
     /// So many nodes, named `a`, `b` and so on, that know each other.
     pub async fn of(count: usize, set: impl Fn(&mut Config)) -> Cluster {
         let hub = LocalHub::default();
-        Cluster::start(count, |_| hub.clone(), set).await
+        Cluster::start(database().await, count, |_| hub.clone(), set).await
+    }
+
+    /// One node on this database.
+    pub async fn on(storage: Arc<dyn Storage>, set: impl Fn(&mut Config)) -> Cluster {
+        Cluster::start(storage, 1, |_| LocalHub::default(), set).await
     }
 
     /// Two nodes whose bus loses everything: each has one to itself.
     pub async fn two_without_a_bus() -> Cluster {
-        Cluster::start(2, |_| LocalHub::default(), |_| {}).await
+        Cluster::start(database().await, 2, |_| LocalHub::default(), |_| {}).await
     }
 
-    async fn start(count: usize, hub: impl Fn(usize) -> LocalHub, set: impl Fn(&mut Config)) -> Cluster {
-        let storage = database().await;
+    async fn start(
+        storage: Arc<dyn Storage>,
+        count: usize,
+        hub: impl Fn(usize) -> LocalHub,
+        set: impl Fn(&mut Config),
+    ) -> Cluster {
         let mut nodes = Vec::new();
         for place in 0..count {
             let name = char::from(b'a' + place as u8).to_string();

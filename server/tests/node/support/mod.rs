@@ -2,12 +2,15 @@
 
 pub mod classic;
 pub mod cluster;
+pub mod faulty;
 pub mod peer;
+mod sockets;
 
 pub use cluster::Cluster;
 pub use harness::eventually::eventually;
 pub use peer::{Peer, fresh_mid, texts};
 pub use serde_json::{Value, json};
+pub use sockets::{with_socket_from, with_socket_to};
 
 use std::time::Duration;
 

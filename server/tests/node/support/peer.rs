@@ -14,7 +14,7 @@ pub struct Peer {
     pub id: u64,
     pub token: String,
     /// Messages that came while a reply was waited for.
-    pushed: VecDeque<Value>,
+    pub pushed: VecDeque<Value>,
     events: VecDeque<Value>,
 }
 
@@ -169,9 +169,10 @@ impl Peer {
         last["errno"].clone()
     }
 
-    /// Logs out; the connection stays.
+    /// Logs out; the connection stays. Messages that nobody looked at are forgotten: they come again in the next session.
     pub async fn log_out(&mut self) {
         self.done(json!({"msgid": 3})).await;
+        self.pushed.clear();
     }
 
     /// The next frame, whatever it is.

@@ -1,0 +1,110 @@
+//! One node's way to the database, which can be cut, and whose answers to commits can get lost.
+
+use async_trait::async_trait;
+use chat::cluster::{NodeId, NodeKey};
+use chat::protocol::conversation::{Conversation, GroupId, UserId};
+use chat::protocol::message::{Friend, Group, GroupPage, TimeMs, Who};
+use chat::storage::{
+    Account, Append, AppendedBatch, Audience, Befriended, Changes, Claim, Claimed, Error, Fence, Joined, Left, Mark,
+    NodeStart, Page, Release, Renewal, Result, Storage, Waiting,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+pub struct Faulty {
+    storage: Arc<dyn Storage>,
+    cut: AtomicBool,
+    lose_commits: AtomicBool,
+}
+
+impl Faulty {
+    pub fn new(storage: Arc<dyn Storage>) -> Arc<Self> {
+        Arc::new(Faulty { storage, cut: AtomicBool::new(false), lose_commits: AtomicBool::new(false) })
+    }
+
+    /// Nothing reaches the database from here on.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+    }
+
+    /// Commits are made, but nobody hears of it.
+    pub fn lose_commits(&self) {
+        self.lose_commits.store(true, Ordering::SeqCst);
+    }
+
+    /// All is well again.
+    pub fn heal(&self) {
+        self.cut.store(false, Ordering::SeqCst);
+        self.lose_commits.store(false, Ordering::SeqCst);
+    }
+
+    fn reach(&self) -> Result<&dyn Storage> {
+        match self.cut.load(Ordering::SeqCst) {
+            true => Err(Error::Unavailable("cut off by a test".into())),
+            false => Ok(self.storage.as_ref()),
+        }
+    }
+}
+
+/// Everything but `append` only fails while it is cut.
+macro_rules! pass_on {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $value:ty;)*) => {
+        #[async_trait]
+        impl Storage for Faulty {
+            fn describe(&self) -> String {
+                self.storage.describe()
+            }
+
+            fn writers(&self, configured: usize) -> usize {
+                self.storage.writers(configured)
+            }
+
+            async fn append(&self, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch> {
+                let done = self.reach()?.append(batch, now, fence).await;
+                match self.lose_commits.load(Ordering::SeqCst) {
+                    true => Err(Error::Unavailable("the answer was lost by a test".into())),
+                    false => done,
+                }
+            }
+
+            $(async fn $name(&self, $($argument: $type),*) -> Result<$value> {
+                self.reach()?.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+pass_on! {
+    fn token_key() -> [u8; 32];
+    fn register(name: &str, password_hash: &str) -> Option<UserId>;
+    fn account(who: &Who) -> Option<Account>;
+    fn change_password(user: UserId, old_hash: &str, new_hash: &str) -> Option<u64>;
+    fn revoke_tokens(user: UserId) -> u64;
+    fn start_node(key: &NodeKey, lease: Duration) -> NodeStart;
+    fn renew_lease(key: &NodeKey, lease: Duration) -> Renewal;
+    fn stop_node(key: &NodeKey) -> ();
+    fn tidy_states() -> ();
+    fn claim_sessions(key: &NodeKey, claims: &[Claim]) -> Vec<Claimed>;
+    fn release_sessions(key: &NodeKey, releases: &[Release]) -> ();
+    fn routes(users: &[UserId]) -> Vec<(UserId, NodeId)>;
+    fn sessions_still_held(key: &NodeKey, held: &[Release]) -> Vec<Release>;
+    fn add_friend(user: UserId, friend: UserId) -> Befriended;
+    fn remove_friend(user: UserId, friend: UserId) -> bool;
+    fn friends(user: UserId, limit: u32) -> Vec<Friend>;
+    fn friend(user: UserId, friend: UserId) -> Option<Friend>;
+    fn online_friends(user: UserId, limit: u32) -> Vec<UserId>;
+    fn create_group(creator: UserId, name: &str, description: &str) -> Option<GroupId>;
+    fn join_group(user: UserId, group: GroupId, max_members: u32) -> Joined;
+    fn leave_group(user: UserId, group: GroupId) -> Left;
+    fn groups(user: UserId, limit: u32, users_limit: u32) -> Vec<Group>;
+    fn group_page(user: UserId, page: GroupPage) -> Option<Group>;
+    fn audience(conv: Conversation) -> Option<Audience>;
+    fn cursors(of: &[(Conversation, UserId)]) -> Vec<Option<u64>>;
+    fn messages_after(conv: Conversation, after: u64, limit: u32, max_bytes: usize) -> Page;
+    fn messages_before(conv: Conversation, before: Option<u64>, limit: u32, max_bytes: usize) -> Page;
+    fn waiting(users: &[UserId]) -> Vec<Waiting>;
+    fn count_waiting(user: UserId, at_most: u32) -> u64;
+    fn mark_received(marks: &[Mark]) -> ();
+    fn changes(since: Option<TimeMs>) -> Changes;
+}
