@@ -2,7 +2,7 @@
 //! Fault: the process is killed, the engine is not there, an image is not there.
 
 use harness::container::fault::Fault;
-use harness::container::{Cluster, docker, list};
+use harness::container::{Cluster, docker, evidence, list};
 use harness::eventually::eventually;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -60,6 +60,27 @@ async fn nothing_is_left_ten_seconds_after_a_kill() {
 
     let is_gone = async || (left_of(&name).await == 0).then_some(());
     eventually(REAPED, "all of it is gone", is_gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failing_test_leaves_logs_and_configurations_but_no_container() {
+    let cluster = Cluster::builder().nodes(1).start().await.expect("a cluster of one node");
+    let name = cluster.name().to_owned();
+    let directory = evidence::directory(&name).expect("this program is somewhere");
+
+    let failing = tokio::spawn(async move {
+        let _cluster = cluster;
+        panic!("as a test does that fails");
+    });
+
+    assert!(failing.await.is_err());
+    for file in ["node-1.log", "database.log", "redis.log", "nginx.log", "nginx.conf", "node-1.container"] {
+        assert!(directory.join(file).exists(), "{file} is not in {}", directory.display());
+    }
+    let log = std::fs::read_to_string(directory.join("node-1.log")).expect("it is there");
+    assert!(log.contains("chat server ready"), "{log}");
+    assert_eq!(left_of(&name).await, 0);
+    std::fs::remove_dir_all(directory).expect("it is ours");
 }
 
 #[tokio::test(flavor = "multi_thread")]

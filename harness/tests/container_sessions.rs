@@ -4,6 +4,7 @@
 use chat::client::{Event, Events};
 use chat::protocol::conversation::Target;
 use chat::protocol::errno::Errno;
+use futures_util::future::join_all;
 use harness::container::fault::Fault;
 use harness::container::{Cluster, Story, shared};
 use harness::eventually::eventually;
@@ -74,9 +75,10 @@ async fn terminated_node_comes_back_without_a_loss() {
     Story::on(&cluster).nothing_is_lost_through(Fault::Terminate("node-1".into())).await;
 }
 
-/// As many as one node of three had, of a thousand and more clients.
+/// Clients of the node that dies: groups of friends, who have something to say afterwards.
 const STORM: usize = 1_000;
 const GROUPS_OF: usize = 10;
+const GROUPS_AT_ONCE: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousand_clients_of_a_dead_node_come_back() {
@@ -84,11 +86,13 @@ async fn thousand_clients_of_a_dead_node_come_back() {
     let ledger = Arc::new(Ledger::default());
     let mut online = Vec::new();
     let mut groups = Vec::new();
-    for _ in 0..STORM / GROUPS_OF / 20 {
-        let addresses = [cluster.address()];
-        let meetings = (0..20).map(|_| meet(&ledger, &addresses, GROUPS_OF));
-        for (users, group) in futures_util::future::join_all(meetings).await {
-            online.extend(everybody_logs_in(&users, &[cluster.from_node(0)]).await);
+    for _ in 0..STORM / GROUPS_OF / GROUPS_AT_ONCE {
+        let gathering = (0..GROUPS_AT_ONCE).map(|_| async {
+            let (users, group) = meet(&ledger, &[cluster.address()], GROUPS_OF).await;
+            (everybody_logs_in(&users, &[cluster.from_node(0)]).await, group)
+        });
+        for (members, group) in join_all(gathering).await {
+            online.extend(members);
             groups.push(group);
         }
     }

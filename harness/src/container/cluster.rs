@@ -199,7 +199,14 @@ impl Builder {
 
 impl Cluster {
     pub fn builder() -> Builder {
-        Builder { nodes: 2, flavour: Flavour::default(), settings: Vec::new(), files: Vec::new(), name: None, is_proxied: false }
+        Builder {
+            nodes: 2,
+            flavour: Flavour::default(),
+            settings: Vec::new(),
+            files: Vec::new(),
+            name: None,
+            is_proxied: false,
+        }
     }
 
     /// The relay between a node (`node-1`) and a service (`database` or `redis`).

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Writes `target/harness/CLUSTER/`, and returns where that is.
+/// Writes the cluster's [`directory`], and returns where that is.
 pub(super) async fn keep(topology: &Topology) -> Result<PathBuf> {
     let directory = directory(topology.name())?;
     fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
@@ -22,7 +22,11 @@ pub(super) async fn keep(topology: &Topology) -> Result<PathBuf> {
     Ok(directory)
 }
 
-fn directory(cluster: &str) -> Result<PathBuf> {
+/// Where what is kept of a cluster goes: `target/harness/CLUSTER`.
+///
+/// # Errors
+/// If this program cannot tell where it is.
+pub fn directory(cluster: &str) -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let target = this.ancestors().find(|path| path.ends_with("target"));
     Ok(target.map_or_else(std::env::temp_dir, Path::to_path_buf).join("harness").join(cluster))

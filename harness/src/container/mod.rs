@@ -8,13 +8,13 @@
 
 pub mod cluster;
 pub mod docker;
+pub mod evidence;
 pub mod fault;
 pub mod proxy;
 pub mod reaper;
 pub mod story;
 pub mod topology;
 
-mod evidence;
 mod machine;
 mod network;
 mod parts;
