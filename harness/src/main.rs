@@ -120,7 +120,11 @@ async fn up(nodes: usize, mariadb: bool, name: Option<String>, settings: Vec<(St
 
 async fn ps() -> Result<()> {
     let docker = docker::connect().await?;
-    for entry in list(&docker).await? {
+    let entries = list(&docker).await?;
+    if entries.is_empty() {
+        eprintln!("harness: no cluster runs");
+    }
+    for entry in entries {
         println!("{:<20} {:<10} {:<16} {}", entry.cluster, entry.role, entry.address, entry.status);
     }
     Ok(())

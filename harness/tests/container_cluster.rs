@@ -84,6 +84,16 @@ async fn failing_test_leaves_logs_and_configurations_but_no_container() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn name_in_use_is_refused_and_its_cluster_lives_on() {
+    let name = format!("chat-named-{}", std::process::id());
+    let cluster = Cluster::builder().nodes(1).name(&name).start().await.expect("a cluster of one node");
+
+    fails_with(harness().args(["up", "--name", &name]), &["runs already", "another name"]);
+
+    cluster.ready(cluster.node(0)).await.expect("the first cluster lives");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn clusters_run_side_by_side() {
     let builder = || Cluster::builder().nodes(1).start();
     let (one, other) = tokio::join!(builder(), builder());

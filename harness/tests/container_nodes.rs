@@ -23,12 +23,13 @@ async fn users_of_a_dead_node_can_log_in_elsewhere() {
     let online = users[0].log_in(&[cluster.node_address(0)]).await.expect("nobody is online yet");
 
     let killed = Instant::now();
-    let _dead = Fault::Kill("node-1".into()).inflict(&cluster).await.expect("a node can be killed");
+    let dead = Fault::Kill("node-1".into()).inflict(&cluster).await.expect("a node can be killed");
     online.vanish().await;
     let back = users[0].log_in_within(WITHIN_THE_LEASE, &[cluster.node_address(1)]).await;
 
     eprintln!("logged in elsewhere after {:?}", killed.elapsed());
     assert_eq!(back.node().as_deref(), Some("node-2"));
+    dead.leave();
 }
 
 #[tokio::test(flavor = "multi_thread")]

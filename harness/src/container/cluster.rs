@@ -95,6 +95,8 @@ impl Builder {
         let run = reaper::run()?;
         let docker = docker::connect().await?;
         let name = self.name.clone().unwrap_or_else(|| format!("chat-{:08x}", reaper::rand()));
+        let is_there = topology::list(&docker).await?.iter().any(|entry| entry.cluster == name);
+        ensure!(!is_there, "a cluster {name} runs already: choose another name, or harness down {name}");
         let labels = HashMap::from([(RUN.to_owned(), run.to_owned()), (CLUSTER.to_owned(), name.clone())]);
         match self.launch(&docker, &name, labels).await {
             Ok((topology, links)) => Ok(Cluster { topology, links, is_removed: false }),

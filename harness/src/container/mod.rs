@@ -3,8 +3,8 @@
 //! [`Cluster::builder`] starts one; it is gone when its value is, or at the latest when this process is: see [`reaper`].
 //! What is broken in it and heals again is in [`fault`].
 //!
-//! Clients connect to the containers' own addresses. Publishing ports would put a relay process between them, and halve
-//! what can be measured.
+//! Clients connect to the containers' own addresses: publishing ports would put a relay process between them, and halve
+//! what can be measured. So it takes Linux, with the engine on this machine.
 
 pub mod cluster;
 pub mod docker;

@@ -27,8 +27,8 @@ pub(super) async fn inflict(topology: &Topology, one: &str, direction: Direction
     Ok(Box::new(move |topology| {
         Box::pin(async move {
             for (sender, receiver) in lost(&topology, &one, direction, &other)? {
-                // A machine that ended meanwhile has taken its rules along.
-                if receiver.pid().await.is_ok() {
+                // A machine that ended or started anew meanwhile has no rule any more.
+                if receiver.pid().await.is_ok() && filter("-C", receiver, sender).await.is_ok() {
                     filter("-D", receiver, sender).await?;
                 }
             }
