@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::topology::Topology;
 use crate::eventually::eventually;
 use crate::users::{Chat, Ledger, Online, Summary, User, meet};
+use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ const SOON: Duration = Duration::from_secs(20);
 const RECOVERED: Duration = Duration::from_secs(60);
 /// Messages that must pass before a fault, and after it, so that there is something to lose.
 const ENOUGH: usize = 100;
+/// Friends who chat with each other, on different nodes.
+const CIRCLE: usize = 5;
 
-/// What the fault does while it lasts.
+/// A story to be told.
 pub struct Story<'a> {
     topology: &'a Topology,
     users: usize,
@@ -23,11 +26,12 @@ pub struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    /// One with six users and a fault of five seconds.
+    /// One with fifty users and a fault of five seconds.
     pub fn on(topology: &'a Topology) -> Self {
-        Story { topology, users: 6, lasting: Duration::from_secs(5) }
+        Story { topology, users: 50, lasting: Duration::from_secs(5) }
     }
 
+    /// How many chat: in circles of five friends, each with a group.
     pub fn users(mut self, count: usize) -> Self {
         self.users = count;
         self
@@ -45,9 +49,14 @@ impl<'a> Story<'a> {
     /// If a promise is broken, the chat does not go on after the fault, or the fault can be neither inflicted nor healed.
     pub async fn nothing_is_lost_through(self, fault: Fault) -> Summary {
         let ledger = Arc::new(Ledger::default());
-        let (users, group) = meet(&ledger, &[self.topology.address()], self.users).await;
-        let online = self.log_in(&users).await;
-        let chat = Chat::start(&online, group);
+        let addresses = [self.topology.address()];
+        let circles = (0..self.users.div_ceil(CIRCLE)).map(|_| meet(&ledger, &addresses, CIRCLE));
+        let (mut online, mut chats) = (Vec::new(), Vec::new());
+        for (users, group) in join_all(circles).await {
+            let circle = self.log_in(&users).await;
+            chats.push(Chat::start(&circle, group));
+            online.extend(circle);
+        }
         more_is_acknowledged(&ledger).await;
 
         let active = fault.inflict(self.topology).await.expect("the fault can be inflicted");
@@ -57,7 +66,7 @@ impl<'a> Story<'a> {
         more_is_acknowledged(&ledger).await;
         let everybody = async || online.iter().all(|user| user.node().is_some()).then_some(());
         eventually(RECOVERED, "everybody is online again", everybody).await;
-        chat.stop().await;
+        join_all(chats.into_iter().map(Chat::stop)).await;
         ledger.settle(RECOVERED).await
     }
 

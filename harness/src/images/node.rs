@@ -4,17 +4,14 @@
 //! also a second build of every crate. Importing takes a second; an image of the same program is used again.
 
 use super::{archive, is_there};
-use crate::container::docker;
 use anyhow::{Context, Result, ensure};
 use futures_util::TryStreamExt;
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::process::Command;
-use testcontainers::bollard::query_parameters::{
-    CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
-};
+use testcontainers::bollard::query_parameters::{CreateImageOptionsBuilder, PruneImagesOptionsBuilder};
 use testcontainers::bollard::{Docker, body_full};
 
 const REPOSITORY: &str = "chat-harness/node";
@@ -35,12 +32,18 @@ pub async fn node(docker: &Docker) -> Result<String> {
     if is_there(docker, &image).await? {
         return Ok(image);
     }
+    // Clusters that start side by side want the same image: one makes it.
+    let _lock = tokio::task::spawn_blocking(lock).await??;
+    if is_there(docker, &image).await? {
+        return Ok(image);
+    }
+    // Those of earlier builds; if that fails, there is only less room.
+    let _ = prune(docker, format!("{BUILT_FROM}={}", program.display())).await;
     import(docker, &program, &tag).await.with_context(|| {
         format!(
             "cannot make the image {image}: is the disk full? docker system df tells, harness down --images makes room"
         )
     })?;
-    remove_older(docker, &program, &image).await;
     Ok(image)
 }
 
@@ -49,8 +52,15 @@ pub async fn node(docker: &Docker) -> Result<String> {
 /// # Errors
 /// If the engine does not answer.
 pub async fn remove_all(docker: &Docker) -> Result<usize> {
-    let filters = HashMap::from([("reference".to_owned(), vec![REPOSITORY.to_owned()])]);
-    remove(docker, filters, "").await
+    prune(docker, BUILT_FROM.to_owned()).await
+}
+
+/// Held until the file is closed, across processes.
+fn lock() -> Result<File> {
+    let path = std::env::temp_dir().join("chat-harness-node.lock");
+    let file = File::options().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
+    file.lock()?;
+    Ok(file)
 }
 
 /// A new build has another time, and another place another program.
@@ -94,23 +104,11 @@ fn libraries(program: &Path) -> Result<Vec<String>> {
     Ok(paths.map(str::to_owned).collect())
 }
 
-/// An image costs some 80 MB, and each build makes one. One that is in use stays.
-async fn remove_older(docker: &Docker, program: &Path, current: &str) {
-    let filters = HashMap::from([("label".to_owned(), vec![format!("{BUILT_FROM}={}", program.display())])]);
-    let _ = remove(docker, filters, current).await;
-}
-
-async fn remove(docker: &Docker, filters: HashMap<String, Vec<String>>, but: &str) -> Result<usize> {
-    let list = ListImagesOptionsBuilder::default().filters(&filters).build();
-    let images = docker.list_images(Some(list)).await?;
-    let mut removed = 0;
-    for tag in images.iter().flat_map(|image| &image.repo_tags).filter(|tag| *tag != but) {
-        let options = RemoveImageOptionsBuilder::default().build();
-        match docker.remove_image(tag, Some(options), None).await {
-            Ok(_) => removed += 1,
-            Err(error) if docker::is_conflict(&error) || docker::is_missing(&error) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(removed)
+/// Removes the images with this label that no container is made of. An image costs some 80 MB, and each build makes one.
+/// The engine's own clean-up does it, since listing images fails on those that were imported: they have no digests.
+async fn prune(docker: &Docker, label: String) -> Result<usize> {
+    let filters = HashMap::from([("dangling".to_owned(), vec!["false".to_owned()]), ("label".to_owned(), vec![label])]);
+    let options = PruneImagesOptionsBuilder::default().filters(&filters).build();
+    let pruned = docker.prune_images(Some(options)).await?;
+    Ok(pruned.images_deleted.unwrap_or_default().iter().filter(|image| image.deleted.is_some()).count())
 }
