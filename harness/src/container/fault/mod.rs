@@ -1,0 +1,174 @@
+//! What can be broken in a running cluster, one file a fault.
+//!
+//! A [`Fault`] is a value: it can be written down, read back, and inflicted. That gives an [`Active`], which heals when told
+//! to or, at the latest, when dropped; so a test that fails leaves a shared cluster as it found it.
+
+mod cut;
+mod isolate;
+mod kill;
+mod pause;
+mod reload;
+mod restart;
+mod rolling_restart;
+mod terminate;
+
+use super::cluster::in_own_runtime;
+use super::docker;
+use super::topology::Topology;
+use anyhow::{Context, Result, bail};
+use futures_util::future::BoxFuture;
+use std::fmt;
+use std::str::FromStr;
+
+pub use cut::Direction;
+
+/// One thing that goes wrong. Machines are named by their role: `node-1`, `redis`, `database`, `nginx`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Ends at once, as in a power failure; heals by starting again. Redis then comes back empty.
+    Kill(String),
+    /// Is asked to end, and given the time for it; heals by starting again.
+    Terminate(String),
+    /// Stands still with its connections open.
+    Pause(String),
+    /// Ends at once and starts again; nothing is left to heal.
+    Restart(String),
+    /// Every node in turn is asked to end, and started again; nothing is left to heal.
+    RollingRestart,
+    /// Packets from one to the other are lost; or both ways.
+    Cut { one: String, direction: Direction, other: String },
+    /// Its network cable is out: it has no network at all.
+    Isolate(String),
+    /// nginx reads its configuration again; nothing is left to heal.
+    Reload,
+}
+
+type Heal = Box<dyn FnOnce(Topology) -> BoxFuture<'static, Result<()>> + Send>;
+
+/// A fault that is there until healed, by [`Active::heal`] or a drop.
+#[must_use = "a fault heals when dropped"]
+pub struct Active {
+    fault: Fault,
+    topology: Topology,
+    heal: Option<Heal>,
+}
+
+impl Fault {
+    /// Makes it happen; returns when it has.
+    ///
+    /// # Errors
+    /// If there is no such machine, or this machine lacks what it takes.
+    pub async fn inflict(self, topology: &Topology) -> Result<Active> {
+        let heal = match &self {
+            Fault::Kill(role) => kill::inflict(topology, role).await.map(Some),
+            Fault::Terminate(role) => terminate::inflict(topology, role).await.map(Some),
+            Fault::Pause(role) => pause::inflict(topology, role).await.map(Some),
+            Fault::Cut { one, direction, other } => cut::inflict(topology, one, *direction, other).await.map(Some),
+            Fault::Isolate(role) => isolate::inflict(topology, role).await.map(Some),
+            Fault::Restart(role) => restart::inflict(topology, role).await.map(|()| None),
+            Fault::RollingRestart => rolling_restart::inflict(topology).await.map(|()| None),
+            Fault::Reload => reload::inflict(topology).await.map(|()| None),
+        };
+        let heal = heal.with_context(|| format!("cannot inflict {self}"))?;
+        Ok(Active { fault: self, topology: topology.clone(), heal })
+    }
+
+    /// A cut of both ways between two machines.
+    pub fn cut(one: &str, other: &str) -> Fault {
+        Fault::Cut { one: one.into(), direction: Direction::Both, other: other.into() }
+    }
+}
+
+impl Active {
+    /// Ends the fault; returns when what was broken does its work again.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn heal(mut self) -> Result<()> {
+        let Some(heal) = self.heal.take() else { return Ok(()) };
+        heal(self.topology.clone()).await.with_context(|| format!("cannot heal {}", self.fault))
+    }
+
+    /// Leaves it broken: for the last fault of a story, whose cluster ends with it.
+    pub fn leave(mut self) {
+        self.heal = None;
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        let Some(heal) = self.heal.take() else { return };
+        let topology = self.topology.clone();
+        let healed = in_own_runtime(async move {
+            let docker = docker::connect().await?;
+            heal(topology.through(&docker)).await
+        });
+        if let Err(error) = healed {
+            eprintln!("harness: cannot heal {}: {error:#}", self.fault);
+        }
+    }
+}
+
+/// As it is written on the command line.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Kill(role) => write!(f, "kill {role}"),
+            Fault::Terminate(role) => write!(f, "term {role}"),
+            Fault::Pause(role) => write!(f, "pause {role}"),
+            Fault::Restart(role) => write!(f, "restart {role}"),
+            Fault::RollingRestart => write!(f, "rolling-restart"),
+            Fault::Cut { one, direction: Direction::Both, other } => write!(f, "cut {one} {other}"),
+            Fault::Cut { one, direction: Direction::Forth, other } => write!(f, "cut-from {one} {other}"),
+            Fault::Isolate(role) => write!(f, "isolate {role}"),
+            Fault::Reload => write!(f, "reload"),
+        }
+    }
+}
+
+impl FromStr for Fault {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        Ok(match words[..] {
+            ["kill", role] => Fault::Kill(role.into()),
+            ["term", role] => Fault::Terminate(role.into()),
+            ["pause", role] => Fault::Pause(role.into()),
+            ["restart", role] => Fault::Restart(role.into()),
+            ["rolling-restart"] => Fault::RollingRestart,
+            ["cut", one, other] => Fault::cut(one, other),
+            ["cut-from", one, other] => {
+                Fault::Cut { one: one.into(), direction: Direction::Forth, other: other.into() }
+            }
+            ["isolate", role] => Fault::Isolate(role.into()),
+            ["reload"] => Fault::Reload,
+            _ => bail!(
+                "there is no fault {text:?}, but: kill, term, pause, restart or isolate MACHINE; cut or cut-from ONE OTHER; \
+                 rolling-restart; reload"
+            ),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_read_as_they_are_written() {
+        let check = |text: &str| {
+            let fault: Fault = text.parse().expect("it is a fault");
+            assert_eq!(fault.to_string(), text);
+        };
+        for text in ["kill node-1", "term node-2", "pause redis", "restart database", "rolling-restart"] {
+            check(text);
+        }
+        for text in ["cut node-1 redis", "cut-from nginx node-3", "isolate node-1", "reload"] {
+            check(text);
+        }
+        for text in ["", "kill", "kill a b", "explode node-1"] {
+            assert!(text.parse::<Fault>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What each container of a cluster is started with.
+//!
+//! Official images and stand-ins are started alike: the former read the variables and make the database, the latter have
+//! it made already and ignore them.
+
+use super::machine::Plan;
+use anyhow::{Result, ensure};
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+pub(crate) const DATABASE_PORT: u16 = 3306;
+pub(crate) const REDIS_PORT: u16 = 6379;
+pub(crate) const NGINX_PORT: u16 = 8000;
+pub(crate) const NODE_PORT: u16 = 12345;
+pub(crate) const ADMIN_PORT: u16 = 9100;
+
+/// Last numbers of the addresses.
+pub(crate) const DATABASE_HOST: u8 = 10;
+pub(crate) const REDIS_HOST: u8 = 11;
+pub(crate) const NGINX_HOST: u8 = 12;
+pub(crate) const FIRST_NODE_HOST: u8 = 20;
+/// A network has that many addresses left for nodes.
+pub(crate) const MAX_NODES: usize = 200;
+
+pub(crate) const NGINX_CONFIG: &str = "/etc/nginx/nginx.conf";
+/// The configuration as shipped.
+const SHIPPED: &str = include_str!("../../../nginx/nginx.conf");
+
+/// Which database server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flavour {
+    #[default]
+    Mysql,
+    Mariadb,
+}
+
+impl FromStr for Flavour {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "mysql" => Ok(Flavour::Mysql),
+            "mariadb" => Ok(Flavour::Mariadb),
+            _ => anyhow::bail!("the database is mysql or mariadb, not {name}"),
+        }
+    }
+}
+
+/// The database: commits are flushed as they are by default; only what a small cluster has no use for is left out.
+pub(crate) fn database(flavour: Flavour, image: String, address: Ipv4Addr) -> Plan {
+    let mut command: Vec<String> =
+        ["--max-connections=1000", "--skip-name-resolve", "--innodb-buffer-pool-size=134217728"]
+            .map(str::to_owned)
+            .into();
+    let (prefix, own): (_, &[&str]) = match flavour {
+        Flavour::Mysql => ("MYSQL", &["--performance-schema=OFF", "--mysqlx=OFF", "--skip-log-bin"]),
+        Flavour::Mariadb => ("MARIADB", &[]),
+    };
+    command.extend(own.iter().map(|option| (*option).to_owned()));
+    let settings = [("DATABASE", "chat"), ("USER", "chat"), ("PASSWORD", "chat"), ("RANDOM_ROOT_PASSWORD", "yes")];
+    let environment = settings.map(|(key, value)| (format!("{prefix}_{key}"), value.to_owned())).into();
+    Plan { role: "database".into(), image, address, command, environment, files: Vec::new() }
+}
+
+/// Redis, which keeps nothing: a restart is empty.
+pub(crate) fn redis(image: String, address: Ipv4Addr) -> Plan {
+    let options = "redis-server --bind 0.0.0.0 --protected-mode no --save  --appendonly no";
+    // The value of --save is empty. The stand-in has the program as its entry point, the official image a script.
+    let skip = usize::from(image.starts_with("chat-harness/"));
+    let command = options.split(' ').skip(skip).map(str::to_owned).collect();
+    Plan { role: "redis".into(), image, address, command, environment: Vec::new(), files: Vec::new() }
+}
+
+/// nginx with the configuration as shipped, for these nodes.
+pub(crate) fn nginx(
+    image: String,
+    address: Ipv4Addr,
+    nodes: &[Ipv4Addr],
+    accepts_proxy_protocol: bool,
+) -> Result<Plan> {
+    let config = nginx_config(nodes, accepts_proxy_protocol)?;
+    let skip = usize::from(image.starts_with("chat-harness/"));
+    let command = ["nginx", "-g", "daemon off;"].iter().skip(skip).map(|word| (*word).to_owned()).collect();
+    let files = vec![(NGINX_CONFIG.to_owned(), config.into_bytes())];
+    Ok(Plan { role: "nginx".into(), image, address, command, environment: Vec::new(), files })
+}
+
+/// The shipped configuration with other upstreams: each server line's parameters stay.
+pub(crate) fn nginx_config(nodes: &[Ipv4Addr], sends_proxy_protocol: bool) -> Result<String> {
+    let mut config = String::new();
+    let mut servers = 0;
+    for line in SHIPPED.lines() {
+        let (directive, rest) = line.trim().split_once(' ').unwrap_or_default();
+        if directive == "server" && rest != "{" {
+            servers += 1;
+            let parameters = rest.split_once(' ').map_or(";", |(_, parameters)| parameters);
+            if servers == 1 {
+                config.extend(nodes.iter().map(|node| format!("        server {node}:{NODE_PORT} {parameters}\n")));
+            }
+        } else if line.trim() == "# proxy_protocol on;" && sends_proxy_protocol {
+            config += "        proxy_protocol on;\n";
+        } else {
+            config += &format!("{line}\n");
+        }
+    }
+    ensure!(servers > 0, "nginx.conf has no server lines");
+    Ok(config)
+}
+
+/// Settings that make a cluster quick to test. Hashes are cheap, since not their strength is under test; a drain that
+/// waited for people would only be slow.
+pub(crate) const QUICK: [(&str, &str); 4] = [
+    ("password.memory_kib", "8"),
+    ("password.iterations", "1"),
+    ("limits.drain_s", "2"),
+    ("log.filter", "info,chat=debug"),
+];
+
+/// A node; `settings` are keys of `conf/server.toml`, as `section.key`.
+pub(crate) fn node(number: usize, image: String, address: Ipv4Addr, settings: &[(String, String)]) -> Plan {
+    let role = format!("node-{number}");
+    let own = [
+        ("node.id", role.clone()),
+        ("listen.port", NODE_PORT.to_string()),
+        ("admin.address", format!("0.0.0.0:{ADMIN_PORT}")),
+    ];
+    let own = own.map(|(key, value)| (key.to_owned(), value));
+    let variable = |key: &str| format!("CHAT_{}", key.replace('.', "__").to_uppercase());
+    let environment = own.iter().chain(settings).map(|(key, value)| (variable(key), value.clone())).collect();
+    Plan { role, image, address, command: Vec::new(), environment, files: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shipped_configuration_gets_the_nodes_as_upstreams() {
+        let nodes = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
+        let config = nginx_config(&nodes, false).expect("it can be derived");
+        let servers: Vec<&str> = config.lines().map(str::trim).filter(|line| line.starts_with("server 10.")).collect();
+        assert_eq!(
+            servers,
+            [
+                "server 10.0.0.1:12345 max_fails=1 fail_timeout=2s;",
+                "server 10.0.0.2:12345 max_fails=1 fail_timeout=2s;"
+            ]
+        );
+        assert!(!config.contains("127.0.0.1"));
+        assert!(!config.lines().any(|line| line.trim() == "proxy_protocol on;"));
+        let config = nginx_config(&nodes, true).expect("it can be derived");
+        assert!(config.lines().any(|line| line.trim() == "proxy_protocol on;"));
+    }
+}

@@ -1,0 +1,185 @@
+//! `harness`: a cluster in containers for working by hand.
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use harness::container::fault::Fault;
+use harness::container::reaper::{CLUSTER, sweep};
+use harness::container::{Cluster, Flavour, Topology, docker, list, reaper};
+use harness::images;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Starts chat clusters in containers, and breaks them.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a cluster, print its addresses, and stay until Ctrl-C.
+    Up {
+        /// How many nodes, from 1 to 200
+        #[arg(long, default_value_t = 3)]
+        nodes: usize,
+        /// MariaDB instead of MySQL
+        #[arg(long)]
+        mariadb: bool,
+        /// A name to find the cluster by [default: random]
+        #[arg(long)]
+        name: Option<String>,
+        /// A setting for every node, as in conf/server.toml; repeatable
+        #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = setting)]
+        settings: Vec<(String, String)>,
+    },
+    /// List the clusters that run, also those of tests.
+    Ps,
+    /// Remove a cluster, or all of them, and what killed runs left.
+    Down {
+        /// Its name [default: all]
+        cluster: Option<String>,
+        /// Remove the images of nodes too, one for each build
+        #[arg(long)]
+        images: bool,
+    },
+    /// Break something in a running cluster; it heals at Ctrl-C, or after --seconds.
+    ///
+    /// kill, term, pause, restart or isolate MACHINE; cut or cut-from ONE OTHER; rolling-restart; reload. Machines are node-1,
+    /// node-2 …, redis, database and nginx.
+    Fault {
+        /// What, as in: kill node-1
+        #[arg(required = true)]
+        fault: Vec<String>,
+        /// In which cluster [default: the only one]
+        #[arg(long)]
+        cluster: Option<String>,
+        /// Heal after that many seconds
+        #[arg(long)]
+        seconds: Option<u64>,
+    },
+    /// Obtain all images that a cluster is made of, building what is missing.
+    Images,
+    /// Wait for the end of standard input, then remove all that a run left. For the harness's own use.
+    #[command(hide = true)]
+    Reap { run: String },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("harness: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Up { nodes, mariadb, name, settings } => up(nodes, mariadb, name, settings).await,
+        Command::Ps => ps().await,
+        Command::Down { cluster, images } => down(cluster, images).await,
+        Command::Fault { fault, cluster, seconds } => inflict(&fault.join(" "), cluster, seconds).await,
+        Command::Images => images().await,
+        Command::Reap { run } => reaper::reap(&run).await,
+    }
+}
+
+async fn up(nodes: usize, mariadb: bool, name: Option<String>, settings: Vec<(String, String)>) -> Result<()> {
+    let began = Instant::now();
+    let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
+    let mut builder = Cluster::builder().nodes(nodes).database(flavour);
+    builder = settings.iter().fold(builder, |builder, (key, value)| builder.setting(key, value));
+    if let Some(name) = name {
+        builder = builder.name(&name);
+    }
+    let cluster = tokio::select! {
+        started = builder.start() => started?,
+        // What was made until now is the reaper's.
+        _ = tokio::signal::ctrl_c() => return Ok(()),
+    };
+    println!("cluster   {} (ready in {:.1} s)", cluster.name(), began.elapsed().as_secs_f64());
+    println!("clients   {}", cluster.address());
+    for (place, node) in cluster.nodes().iter().enumerate() {
+        println!(
+            "{:<9} {}   metrics http://{}/metrics",
+            node.role,
+            cluster.node_address(place),
+            cluster.admin_address(place)
+        );
+    }
+    println!("database  {}", cluster.database_url());
+    println!("redis     {}", cluster.redis_url());
+    println!("Ctrl-C ends it; harness fault breaks something meanwhile.");
+    tokio::signal::ctrl_c().await?;
+    cluster.stop().await
+}
+
+async fn ps() -> Result<()> {
+    let docker = docker::connect().await?;
+    let entries = list(&docker).await?;
+    if entries.is_empty() {
+        eprintln!("harness: no cluster runs");
+    }
+    for entry in entries {
+        println!("{:<20} {:<10} {:<16} {}", entry.cluster, entry.role, entry.address, entry.status);
+    }
+    Ok(())
+}
+
+async fn down(cluster: Option<String>, with_images: bool) -> Result<()> {
+    let docker = docker::connect().await?;
+    let removed = sweep(&docker, CLUSTER, cluster.as_deref()).await?;
+    eprintln!("harness: removed {removed} containers and networks");
+    if with_images {
+        eprintln!("harness: removed {} images", images::remove_all(&docker).await?);
+    }
+    Ok(())
+}
+
+async fn inflict(fault: &str, cluster: Option<String>, seconds: Option<u64>) -> Result<()> {
+    let fault: Fault = fault.parse()?;
+    let docker = docker::connect().await?;
+    let cluster = match cluster {
+        Some(cluster) => cluster,
+        None => only_one(&docker).await?,
+    };
+    let topology = Topology::find(&docker, &cluster).await?;
+    let active = fault.clone().inflict(&topology).await?;
+    eprintln!("harness: {fault} in {cluster}; Ctrl-C heals it");
+    let patience = Duration::from_secs(seconds.unwrap_or(u64::from(u32::MAX)));
+    tokio::select! {
+        _ = tokio::time::sleep(patience) => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    active.heal().await?;
+    eprintln!("harness: healed");
+    Ok(())
+}
+
+async fn only_one(docker: &testcontainers::bollard::Docker) -> Result<String> {
+    let mut clusters: Vec<String> = list(docker).await?.into_iter().map(|entry| entry.cluster).collect();
+    clusters.dedup();
+    match &clusters[..] {
+        [one] => Ok(one.clone()),
+        [] => anyhow::bail!("no cluster runs: harness up starts one"),
+        several => anyhow::bail!("several clusters run; say --cluster with one of {}", several.join(", ")),
+    }
+}
+
+async fn images() -> Result<()> {
+    let docker = docker::connect().await?;
+    for part in images::Part::ALL {
+        println!("{:<8} {}", part.to_string(), images::acquire(&docker, part).await?);
+    }
+    println!("{:<8} {}", "node", images::node(&docker).await?);
+    Ok(())
+}
+
+fn setting(text: &str) -> Result<(String, String)> {
+    let (key, value) = text.split_once('=').context("a setting is SECTION.KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}

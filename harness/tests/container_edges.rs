@@ -1,0 +1,123 @@
+//! Promise: what stands between client and node changes nothing, and every dialect is served: PROXY headers from nginx, TLS
+//! that ends at the node, bare JSON.
+//! Fault: none.
+
+use chat::client::{Client, Credentials, Options, RawConnection, Tls};
+use chat::protocol::conversation::Target;
+use harness::container::{Cluster, shared};
+use harness::users::{Ledger, everybody_logs_in, meet};
+use rustls::pki_types::CertificateDer;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// For what takes one hop over Redis, on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chat_works_with_proxy_protocol_through_nginx() {
+    let builder = Cluster::builder().nodes(2).setting("listen.proxy_protocol", "true");
+    let cluster = builder.start().await.expect("a cluster of two nodes behind PROXY headers");
+    let ledger = Arc::new(Ledger::default());
+    let (users, group) = meet(&ledger, &[cluster.address()], 3).await;
+    let online = everybody_logs_in(&users, &[vec![cluster.address()]]).await;
+
+    for user in &online {
+        user.say_and_wait(Target::Group(group)).await.expect("the message is acknowledged");
+    }
+
+    ledger.settle(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_ends_at_the_node_behind_nginx() {
+    let made = rcgen::generate_simple_self_signed(["chat.test".to_owned()]).expect("a certificate");
+    let builder = Cluster::builder().nodes(2).setting("tls.required", "true");
+    let builder = builder.setting("tls.certificate", "/certificate.pem").file("/certificate.pem", made.cert.pem());
+    let builder = builder.setting("tls.key", "/key.pem").file("/key.pem", made.signing_key.serialize_pem());
+    let cluster = builder.start().await.expect("a cluster of two nodes that want TLS");
+
+    let mut options = Options::new([cluster.address().to_string()]);
+    options.tls = Some(trusting(made.cert.der().clone()));
+    let (client, _events) = Client::connect(options.clone()).await.expect("TLS works");
+    let name = format!("user-{}", Uuid::new_v4().simple());
+    client.register(&name, "correct horse").await.expect("the name is free");
+    client.login(Credentials::password(&name, "correct horse")).await.expect("the password is right");
+
+    options.tls = None;
+    let plain = options.without_reconnect().login(Credentials::password(&name, "correct horse").taking_over());
+    assert!(Client::connect(plain).await.is_err(), "a connection without TLS was served");
+}
+
+fn trusting(certificate: CertificateDer<'static>) -> Tls {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).expect("a certificate just made");
+    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Tls { config: Arc::new(config), server_name: Some("chat.test".into()) }
+}
+
+/// A client of the classic course project.
+struct Bare {
+    connection: RawConnection,
+    /// Received and not yet taken.
+    partial: Vec<u8>,
+}
+
+impl Bare {
+    async fn connect(address: SocketAddr) -> Bare {
+        let options = Options::new([address.to_string()]);
+        Bare { connection: RawConnection::connect(&options).await.expect("nginx accepts"), partial: Vec::new() }
+    }
+
+    async fn send(&mut self, value: Value) {
+        self.connection.send_bytes(value.to_string().as_bytes()).await.expect("the node takes bytes");
+    }
+
+    /// The next object; they end with a NUL.
+    async fn next(&mut self) -> Value {
+        loop {
+            if let Some(end) = self.partial.iter().position(|byte| *byte == 0) {
+                let object: Vec<u8> = self.partial.drain(..=end).collect();
+                return serde_json::from_slice(&object[..end]).expect("an object");
+            }
+            let bytes = self.connection.next_bytes().await.expect("the node answers");
+            assert!(!bytes.is_empty(), "the node closed the connection");
+            self.partial.extend(bytes);
+        }
+    }
+
+    /// Registers and logs in; returns the id.
+    async fn join(&mut self) -> u64 {
+        let name = format!("bare-{}", Uuid::new_v4().simple());
+        self.send(json!({"msgid": 4, "name": name, "password": "secret"})).await;
+        let registered = self.next().await;
+        let id = registered["id"].as_u64().unwrap_or_else(|| panic!("no id: {registered}"));
+        self.send(json!({"msgid": 1, "id": id, "password": "secret"})).await;
+        let reply = self.next().await;
+        assert_eq!((&reply["msgid"], &reply["errno"]), (&json!(2), &json!(0)), "{reply}");
+        id
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bare_json_clients_chat_across_the_cluster() {
+    let cluster = shared().await.expect("a cluster of three nodes");
+    let (mut one, mut other) =
+        (Bare::connect(cluster.node_address(0)).await, Bare::connect(cluster.node_address(1)).await);
+    let (sender, recipient) = (one.join().await, other.join().await);
+    one.send(json!({"msgid": 7, "id": sender, "friendid": recipient})).await;
+
+    let time = "2024-01-01 12:00:00";
+    for number in 0..10 {
+        let text = format!("message {number}");
+        one.send(json!({"msgid": 6, "id": sender, "name": "one", "toid": recipient, "msg": text, "time": time})).await;
+    }
+
+    for number in 0..10 {
+        let push = other.next().await;
+        let expected = json!([6, sender, recipient, format!("message {number}"), time]);
+        assert_eq!(json!([push["msgid"], push["id"], push["toid"], push["msg"], push["time"]]), expected, "{push}");
+    }
+}
