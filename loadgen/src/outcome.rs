@@ -1,0 +1,220 @@
+//! What came of a run: figures, histograms and a verdict, as stored in JSON. Outcomes of several processes can be added exactly.
+
+use crate::ledger::Account;
+use crate::plan::Plan;
+use crate::recorder::{Latencies, Path, Second};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the JSON; readers refuse others.
+pub const FORMAT: u32 = 1;
+/// The generator's own lateness (p99, µs) beyond which a result says that it is limited by the generator.
+const LATE_MICROS: u64 = 20_000;
+/// A part of the intended rate below which the same is said.
+const RATE_KEPT: f64 = 0.95;
+
+/// Whether the server kept its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Valid,
+    /// Nothing is known to be wrong, and not everything is known.
+    Unknown,
+    Invalid,
+}
+
+impl Verdict {
+    /// The exit code that says so.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Verdict::Valid => 0,
+            Verdict::Invalid => 1,
+            Verdict::Unknown => 2,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Valid => "valid",
+            Verdict::Unknown => "unknown",
+            Verdict::Invalid => "invalid",
+        }
+    }
+}
+
+/// What a run used of the machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    pub cores: u32,
+    /// CPU seconds of the generator in the measured time.
+    pub generator_cpu_s: f64,
+    /// CPU seconds of the embedded nodes in the measured time.
+    pub nodes_cpu_s: f64,
+    /// Resident memory of this process at the end of the measured time, in bytes; embedded nodes included.
+    pub memory_bytes: u64,
+    /// The same before the first user connected.
+    pub memory_before_bytes: u64,
+    /// Nodes ran within this process.
+    pub embedded: bool,
+}
+
+/// The result of a run, or of several merged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub format: u32,
+    pub verdict: Verdict,
+    /// Why the verdict is not `valid`, in words.
+    pub reasons: Vec<String>,
+    /// What a reader should know, although it makes nothing invalid.
+    pub warnings: Vec<String>,
+    pub plan: Plan,
+    /// The command line.
+    pub command: String,
+    /// When the run began, in milliseconds since the Unix epoch.
+    pub started_ms: i64,
+    /// The measured time in seconds; shorter than planned where the run was interrupted.
+    pub measured_s: f64,
+    /// How long it took after the measured time until everything was accounted for, in seconds.
+    pub drained_s: f64,
+    pub interrupted: bool,
+    /// Users online as the measured time began and as it ended.
+    pub online: (u32, u32),
+    pub logins: u64,
+    pub account: Account,
+    pub paths: BTreeMap<Path, Latencies>,
+    /// By kind.
+    pub errors: BTreeMap<String, u64>,
+    /// Messages that were due while their sender had no connection.
+    pub unsent: u64,
+    pub seconds: Vec<Second>,
+    pub nodes: Vec<String>,
+    pub resources: Resources,
+    /// Processes whose results are in here.
+    pub shards: u32,
+}
+
+impl Outcome {
+    /// The outcome of a run that never began measuring.
+    pub fn failed(plan: Plan, reason: String) -> Outcome {
+        Outcome {
+            format: FORMAT,
+            verdict: Verdict::Invalid,
+            reasons: vec![reason],
+            warnings: Vec::new(),
+            plan,
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            started_ms: 0,
+            measured_s: 0.0,
+            drained_s: 0.0,
+            interrupted: false,
+            online: (0, 0),
+            logins: 0,
+            account: Account::default(),
+            paths: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            unsent: 0,
+            seconds: Vec::new(),
+            nodes: Vec::new(),
+            resources: Resources::default(),
+            shards: 1,
+        }
+    }
+
+    /// Reads a stored outcome.
+    pub fn load(path: &std::path::Path) -> Result<Outcome, String> {
+        let failed = |reason: String| format!("{}: {reason}", path.display());
+        let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let outcome: Outcome = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
+        match outcome.format {
+            FORMAT => Ok(outcome),
+            other => Err(failed(format!("format {other}, this reads {FORMAT}"))),
+        }
+    }
+
+    /// Messages sent per second of the measured time.
+    pub fn sent_per_second(&self) -> f64 {
+        per_second(self.account.sent, self.measured_s)
+    }
+
+    pub fn delivered_per_second(&self) -> f64 {
+        per_second(self.account.delivered, self.measured_s)
+    }
+
+    /// Whether the plan has anybody send anything.
+    fn sends(&self) -> bool {
+        self.plan.window.is_some() || self.plan.rate > 0.0
+    }
+
+    /// Makes the verdict, the reasons and the warnings of the figures.
+    pub fn judge(&mut self) {
+        self.reasons.clear();
+        self.warnings.clear();
+        let account = &self.account;
+        let wrong = [
+            (account.lost, "lost"),
+            (account.duplicated, "duplicated"),
+            (account.reordered, "reordered"),
+            (account.phantom, "never sent but received"),
+            (account.misdelivered, "delivered to the wrong user"),
+            (account.altered, "altered"),
+        ];
+        let wrong = wrong.iter().filter(|(count, _)| *count > 0);
+        self.reasons.extend(wrong.map(|(count, what)| format!("{count} messages {what}")));
+        if self.logins == 0 {
+            self.reasons.push("nobody could log in".into());
+        } else if account.expected > 0 && account.delivered == 0 {
+            self.reasons.push("nothing was received".into());
+        } else if account.sent == 0 && self.sends() && self.has_senders() {
+            self.reasons.push("nothing was sent".into());
+        }
+        self.verdict = if !self.reasons.is_empty() {
+            Verdict::Invalid
+        } else if account.unknown > 0 {
+            self.reasons.push(format!("{} messages were neither acknowledged nor delivered", account.unknown));
+            Verdict::Unknown
+        } else {
+            Verdict::Valid
+        };
+        self.warn();
+    }
+
+    fn has_senders(&self) -> bool {
+        let world = crate::world::World::new(&self.plan);
+        !world.streams.is_empty()
+    }
+
+    fn warn(&mut self) {
+        let mut warnings = Vec::new();
+        if self.online.0 < self.plan.users {
+            warnings.push(format!("{} of {} users were online at the start", self.online.0, self.plan.users));
+        }
+        if self.unsent > 0 {
+            warnings
+                .push(format!("{} messages were due while their sender had no connection, and not sent", self.unsent));
+        }
+        if let Some(late) = self.paths.get(&Path::Lateness).map(|late| late.percentile(99.0))
+            && late > LATE_MICROS
+        {
+            warnings.push(format!(
+                "limited by the generator: 1 % of the messages were sent {} ms or more late; use a lower rate or more processes",
+                late / 1_000
+            ));
+        }
+        let kept = self.sent_per_second() + per_second(self.unsent, self.measured_s);
+        if self.plan.window.is_none() && self.has_senders() && kept < RATE_KEPT * self.plan.rate {
+            warnings.push(format!("the rate was {kept:.0}/s where {:.0}/s was asked for", self.plan.rate));
+        }
+        if self.resources.embedded {
+            warnings.push("the cluster ran inside this process: generator and nodes shared its CPU".into());
+        }
+        if self.interrupted {
+            warnings.push(format!("interrupted after {:.1} s", self.measured_s));
+        }
+        self.warnings = warnings;
+    }
+}
+
+fn per_second(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+}
