@@ -9,9 +9,15 @@
 
 pub mod cli;
 
+pub mod assert;
+pub mod capacity;
+pub mod compare;
+pub mod machine;
+pub mod merge;
 pub mod outcome;
 pub mod plan;
 pub mod report;
+pub mod shard;
 
 pub mod driver;
 pub mod run;

@@ -7,7 +7,15 @@ use std::process::ExitCode;
 const NOT_RUN: u8 = 3;
 
 fn main() -> ExitCode {
-    match loadgen::cli::execute(loadgen::cli::Arguments::parse()) {
+    let arguments = match loadgen::cli::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(shown) => {
+            // Help and version are no errors. Where even this cannot be printed, the exit code has to do.
+            let _ = shown.print();
+            return if shown.use_stderr() { ExitCode::from(NOT_RUN) } else { ExitCode::SUCCESS };
+        }
+    };
+    match loadgen::cli::execute(arguments) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("loadgen: {error:#}");

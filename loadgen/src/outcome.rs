@@ -1,6 +1,8 @@
 //! What came of a run: figures, histograms and a verdict, as stored in JSON. Outcomes of several processes can be added exactly.
 
+use crate::assert::{Assertion, Checked};
 use crate::ledger::Account;
+use crate::machine::Machine;
 use crate::plan::Plan;
 use crate::recorder::{Latencies, Path, Second};
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,10 @@ pub const FORMAT: u32 = 1;
 const LATE_MICROS: u64 = 20_000;
 /// A part of the intended rate below which the same is said.
 const RATE_KEPT: f64 = 0.95;
+/// A shard that began measuring later than this after the time set for all, in milliseconds, says so.
+const START_LATE_MS: i64 = 500;
+/// The exit code of failed assertions: the same as of an invalid run.
+const ASSERTION_FAILED: u8 = 1;
 
 /// Whether the server kept its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +79,9 @@ pub struct Outcome {
     pub command: String,
     /// When the run began, in milliseconds since the Unix epoch.
     pub started_ms: i64,
+    /// When the measured time began, in milliseconds since the Unix epoch; 0 if it never did.
+    #[serde(default)]
+    pub measured_from_ms: i64,
     /// The measured time in seconds; shorter than planned where the run was interrupted.
     pub measured_s: f64,
     /// How long it took after the measured time until everything was accounted for, in seconds.
@@ -92,6 +101,12 @@ pub struct Outcome {
     pub resources: Resources,
     /// Processes whose results are in here.
     pub shards: u32,
+    /// What this was measured with: one machine for each process.
+    #[serde(default)]
+    pub machines: Vec<Machine>,
+    /// What came of the assertions that were made on this.
+    #[serde(default)]
+    pub assertions: Vec<Checked>,
 }
 
 impl Outcome {
@@ -105,6 +120,7 @@ impl Outcome {
             plan,
             command: std::env::args().collect::<Vec<_>>().join(" "),
             started_ms: 0,
+            measured_from_ms: 0,
             measured_s: 0.0,
             drained_s: 0.0,
             interrupted: false,
@@ -118,7 +134,19 @@ impl Outcome {
             nodes: Vec::new(),
             resources: Resources::default(),
             shards: 1,
+            machines: vec![Machine::this()],
+            assertions: Vec::new(),
         }
+    }
+
+    /// Looks whether the assertions hold, and keeps what came of it.
+    pub fn check(&mut self, assertions: &[Assertion]) {
+        self.assertions = assertions.iter().map(|assertion| assertion.check(self)).collect();
+    }
+
+    /// The exit code: what the verdict says, or that an assertion failed.
+    pub fn exit_code(&self) -> u8 {
+        if self.assertions.iter().all(|checked| checked.holds) { self.verdict.exit_code() } else { ASSERTION_FAILED }
     }
 
     /// Reads a stored outcome.
@@ -179,6 +207,21 @@ impl Outcome {
         self.warn();
     }
 
+    /// The generator was so late itself that its figures say more of it than of the server.
+    pub fn is_limited_by_generator(&self) -> bool {
+        self.paths.get(&Path::Lateness).is_some_and(|late| late.percentile(99.0) > LATE_MICROS)
+    }
+
+    /// As much was sent as the open model asks for; a closed model has no rate to keep.
+    pub fn is_rate_kept(&self) -> bool {
+        self.plan.window.is_some() || !self.has_senders() || self.due_per_second() >= RATE_KEPT * self.plan.rate
+    }
+
+    /// Messages per second whose time came, whether their sender could send them or not.
+    fn due_per_second(&self) -> f64 {
+        self.sent_per_second() + per_second(self.unsent, self.measured_s)
+    }
+
     fn has_senders(&self) -> bool {
         let world = crate::world::World::new(&self.plan);
         !world.streams.is_empty()
@@ -186,6 +229,12 @@ impl Outcome {
 
     fn warn(&mut self) {
         let mut warnings = Vec::new();
+        if let Some(start) = self.plan.start_at_ms
+            && self.measured_from_ms > start + START_LATE_MS
+        {
+            let late = (self.measured_from_ms - start) as f64 / 1e3;
+            warnings.push(format!("measuring began {late:.1} s after the time set: allow more for logging in"));
+        }
         if self.online.0 < self.plan.users {
             warnings.push(format!("{} of {} users were online at the start", self.online.0, self.plan.users));
         }
@@ -193,16 +242,15 @@ impl Outcome {
             warnings
                 .push(format!("{} messages were due while their sender had no connection, and not sent", self.unsent));
         }
-        if let Some(late) = self.paths.get(&Path::Lateness).map(|late| late.percentile(99.0))
-            && late > LATE_MICROS
-        {
+        if self.is_limited_by_generator() {
+            let late = self.paths.get(&Path::Lateness).map_or(0, |late| late.percentile(99.0));
             warnings.push(format!(
                 "limited by the generator: 1 % of the messages were sent {} ms or more late; use a lower rate or more processes",
                 late / 1_000
             ));
         }
-        let kept = self.sent_per_second() + per_second(self.unsent, self.measured_s);
-        if self.plan.window.is_none() && self.has_senders() && kept < RATE_KEPT * self.plan.rate {
+        if !self.is_rate_kept() {
+            let kept = self.due_per_second();
             warnings.push(format!("the rate was {kept:.0}/s where {:.0}/s was asked for", self.plan.rate));
         }
         if self.resources.embedded {

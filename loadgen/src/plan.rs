@@ -3,6 +3,7 @@
 //! A plan is stored with its result, so that a run can be made again. Durations are in seconds.
 
 use crate::scenario::Kind;
+use crate::shard::Shard;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -78,6 +79,10 @@ pub struct Plan {
     pub keep: Option<PathBuf>,
     /// For connecting and logging in, each try.
     pub connect_timeout_s: f64,
+    /// When the measured time is to begin, in milliseconds since the Unix epoch; none: as soon as everybody is ready.
+    pub start_at_ms: Option<i64>,
+    /// Which part of a plan this is, where several processes share one.
+    pub shard: Option<Shard>,
 }
 
 impl Default for Plan {
@@ -108,6 +113,8 @@ impl Default for Plan {
             nodes: 2,
             keep: None,
             connect_timeout_s: 10.0,
+            start_at_ms: None,
+            shard: None,
         }
     }
 }

@@ -1,25 +1,37 @@
 //! `loadgen run`, and `loadgen` alone: carries out a plan and says what came of it.
 
-use crate::cluster::Cluster;
+use super::output::Outputs;
+use super::shard::ShardFlags;
+use super::stage::Stage;
 use crate::outcome::Outcome;
 use crate::plan::{Arrivals, DialectName, Plan};
-use crate::progress::{Bar, Progress, Silent};
-use crate::report::{self, Format};
 use crate::run;
 use crate::scenario::Kind;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
-/// The exit code after a second Ctrl-C: 128 and the number of the signal.
-const INTERRUPTED: i32 = 130;
+/// Where `loadgen` alone writes its report.
+const REPORT: &str = "loadgen-report.html";
 
-/// The flags; what is not given comes from the plan file, or is the default.
+/// All flags of a run.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Arguments {
+    #[command(flatten)]
+    plan: PlanFlags,
+    #[command(flatten)]
+    shard: ShardFlags,
+    #[command(flatten)]
+    outputs: Outputs,
+    /// No progress on standard error
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// The flags of the plan; what is not given comes from the plan file, or is the default.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlanFlags {
     /// A plan (TOML) with any of what the flags below say; flags win
     #[arg(value_name = "PLAN")]
     plan: Option<PathBuf>,
@@ -89,15 +101,6 @@ pub struct Arguments {
     /// Keep the history of all messages in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// What goes to standard output [default: table]
-    #[arg(long, value_enum)]
-    format: Option<Format>,
-    /// Also write the whole result, as JSON, to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// No progress on standard error
-    #[arg(long)]
-    quiet: bool,
 }
 
 fn parse_share(text: &str) -> Result<(Kind, f64), String> {
@@ -108,62 +111,44 @@ fn parse_share(text: &str) -> Result<(Kind, f64), String> {
 }
 
 /// Runs, prints, and answers with the verdict.
-pub fn execute(arguments: Arguments) -> Result<ExitCode> {
-    let plan = arguments.plan()?;
+pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
+    let plan = arguments.shard.part(arguments.plan.plan()?)?;
+    check(&plan)?;
+    let mut outcome = carry_out(plan, arguments.quiet)?;
+    let code = arguments.outputs.deliver(&mut outcome)?;
+    if let Some(path) = &arguments.outputs.html {
+        eprintln!("report: {}", path.display());
+    }
+    Ok(code)
+}
+
+/// Finds what cannot be carried out before anything is started.
+pub fn check(plan: &Plan) -> Result<()> {
     plan.validate()?;
     if !run::can_speak(plan.dialect) {
         bail!("this dialect is not supported yet");
     }
-    if let Some(directory) = &plan.keep {
-        std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    }
-    let outcome = carry_out(plan, arguments.quiet)?;
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, report::json(&outcome)).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    match arguments.format.unwrap_or_default() {
-        Format::Table => print!("{}", report::table(&outcome)),
-        Format::Json => print!("{}", report::json(&outcome)),
-    }
-    Ok(ExitCode::from(outcome.verdict.exit_code()))
+    Ok(())
 }
 
 fn carry_out(plan: Plan, quiet: bool) -> Result<Outcome> {
-    let progress: Arc<dyn Progress> = if quiet { Arc::new(Silent) } else { Arc::new(Bar::default()) };
-    let embedded = plan.targets.is_empty();
-    if embedded {
-        crate::files::raise_limit(plan.users, true)?;
-    }
-    let cluster = if embedded { Some(Cluster::start(plan.nodes)?) } else { None };
-    let targets = cluster.as_ref().map_or_else(|| plan.targets.clone(), Cluster::targets);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("loadgen")
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    let outcome = runtime.block_on(async {
-        let interrupt = CancellationToken::new();
-        tokio::spawn(interrupts(interrupt.clone()));
-        run::execute(plan, &targets, embedded, progress.as_ref(), interrupt).await
-    });
-    runtime.shutdown_background();
-    progress.finish();
-    Ok(outcome?)
-}
-
-/// The first Ctrl-C ends the measured time, the second everything.
-async fn interrupts(interrupt: CancellationToken) {
-    if tokio::signal::ctrl_c().await.is_err() {
-        return;
-    }
-    interrupt.cancel();
-    if tokio::signal::ctrl_c().await.is_ok() {
-        std::process::exit(INTERRUPTED);
-    }
+    let stage = Stage::open(&plan, quiet)?;
+    let outcome = stage.run(plan);
+    stage.close();
+    outcome
 }
 
 impl Arguments {
-    fn plan(&self) -> Result<Plan> {
+    /// What `loadgen` without any flag does.
+    pub fn alone() -> Arguments {
+        let outputs = Outputs { html: Some(REPORT.into()), ..Outputs::default() };
+        Arguments { outputs, ..Arguments::default() }
+    }
+}
+
+impl PlanFlags {
+    /// The plan that file and flags make together.
+    pub fn plan(&self) -> Result<Plan> {
         let mut plan = match &self.plan {
             Some(path) => Plan::load(path)?,
             None => Plan::default(),

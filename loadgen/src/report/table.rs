@@ -25,24 +25,8 @@ fn coloured(text: &str, style: Style) -> String {
 }
 
 fn head(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
-    let plan = &outcome.plan;
-    let target = match (outcome.resources.embedded, plan.targets.as_slice()) {
-        (true, _) => format!("embedded cluster of {} nodes", plan.nodes),
-        (false, targets) => targets.join(", "),
-    };
-    let load = match plan.window {
-        Some(window) => format!("closed model, {window} outstanding per stream"),
-        None => format!("open model, {} messages/s", number(plan.rate as u64)),
-    };
-    let mix: Vec<_> = plan.mix.iter().map(|(kind, share)| format!("{} {share}", kind.name())).collect();
-    writeln!(
-        text,
-        "{target}: {} users, {load}, qos {}, {:.1} s",
-        number(u64::from(plan.users)),
-        plan.qos,
-        outcome.measured_s
-    )?;
-    writeln!(text, "mix: {}\n", mix.join(", "))
+    writeln!(text, "{}", super::subject(outcome))?;
+    writeln!(text, "mix: {}\n", super::mix(outcome))
 }
 
 fn latencies(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
@@ -121,6 +105,10 @@ fn foot(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
     }
     for warning in &outcome.warnings {
         writeln!(text, "note: {warning}")?;
+    }
+    for checked in &outcome.assertions {
+        let style = if checked.holds { Style::new() } else { Style::new().red().bold() };
+        writeln!(text, "{}", coloured(&checked.to_string(), style))?;
     }
     let style = match outcome.verdict {
         Verdict::Valid => Style::new().green().bold(),

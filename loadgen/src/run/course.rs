@@ -219,7 +219,20 @@ impl Course<'_> {
         }
     }
 
+    /// Waits for the time set for all who measure together; where it is past, begins at once.
+    async fn wait_for_start(&self) -> Result<(), Failure> {
+        let Some(start) = self.run.plan.start_at_ms else { return Ok(()) };
+        let left = start.saturating_sub(jiff::Timestamp::now().as_millisecond());
+        self.progress.phase("waiting to start", 0);
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(left.try_into().unwrap_or(0))) => Ok(()),
+            () = self.interrupt.cancelled() => Err(Failure::Interrupted),
+        }
+    }
+
     async fn measure(&mut self) -> Result<Outcome, Failure> {
+        self.wait_for_start().await?;
+        let measured_from_ms = jiff::Timestamp::now().as_millisecond();
         let run = self.run.clone();
         let online = run.online.load(Ordering::Relaxed);
         self.progress.phase("measuring", run.plan.duration().as_millis() as u64);
@@ -250,7 +263,8 @@ impl Course<'_> {
         let interrupted = self.interrupt.is_cancelled();
         while acts.join_next().await.is_some() {}
         let drained_s = self.drain().await;
-        Ok(self.outcome(measured_s, drained_s, interrupted, online, seconds, resources))
+        let outcome = self.outcome(measured_s, drained_s, interrupted, online, seconds, resources);
+        Ok(Outcome { measured_from_ms, ..outcome })
     }
 
     /// Shows and keeps what happens, second by second, until the measured time is over.
