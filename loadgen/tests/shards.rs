@@ -25,7 +25,9 @@ fn start(shard: u32, targets: &[String], start_ms: i64, directory: &Path) -> (Ch
     command.args(["run", "--quiet", "--duration", "2", "--ramp", "0.2", "--rate", "200", "--mix", "friend_chat=2"]);
     command.args(["--mix", "group_chat=1", "--group-size", "4", "--users", &USERS.to_string()]);
     command.args(["--shard", &format!("{shard}/{SHARDS}"), "--start-at", &format!("@{}", start_ms as f64 / 1e3)]);
-    targets.iter().for_each(|target| drop(command.args(["--target", target])));
+    for target in targets {
+        command.args(["--target", target]);
+    }
     let child = command.arg("--json").arg(&file).stdout(Stdio::null()).spawn().expect("loadgen starts");
     (child, file)
 }
