@@ -60,6 +60,19 @@ impl Machine {
     }
 }
 
+/// The command that started this process, as a shell takes it.
+pub fn command_line() -> String {
+    std::env::args().map(|argument| quote(&argument)).collect::<Vec<_>>().join(" ")
+}
+
+fn quote(argument: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !argument.is_empty() && argument.chars().all(is_plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', "'\\''"))
+}
+
 /// The value behind `key:` in a file of such lines.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let line = text.lines().find(|line| line.split(':').next().is_some_and(|name| name.trim() == key))?;
@@ -81,6 +94,15 @@ mod tests {
         assert_eq!(value(text, "MemTotal").and_then(kibibytes), Some(2_097_152));
         assert_eq!(value(text, "model name"), Some("A: B"));
         assert_eq!(value(text, "none"), None);
+    }
+
+    #[test]
+    fn a_command_can_be_pasted_into_a_shell() {
+        for (argument, quoted) in
+            [("--users=4", "--users=4"), ("lost == 0", "'lost == 0'"), ("it's", "'it'\\''s'"), ("", "''")]
+        {
+            assert_eq!(quote(argument), quoted);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::assert::{Assertion, Checked};
 use crate::ledger::Account;
-use crate::machine::Machine;
+use crate::machine::{Machine, command_line};
 use crate::plan::Plan;
 use crate::recorder::{Latencies, Path, Second};
 use serde::{Deserialize, Serialize};
@@ -118,7 +118,7 @@ impl Outcome {
             reasons: vec![reason],
             warnings: Vec::new(),
             plan,
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: command_line(),
             started_ms: 0,
             measured_from_ms: 0,
             measured_s: 0.0,
@@ -144,9 +144,14 @@ impl Outcome {
         self.assertions = assertions.iter().map(|assertion| assertion.check(self)).collect();
     }
 
+    /// The assertions that do not hold.
+    pub fn failed_assertions(&self) -> usize {
+        self.assertions.iter().filter(|checked| !checked.holds).count()
+    }
+
     /// The exit code: what the verdict says, or that an assertion failed.
     pub fn exit_code(&self) -> u8 {
-        if self.assertions.iter().all(|checked| checked.holds) { self.verdict.exit_code() } else { ASSERTION_FAILED }
+        if self.failed_assertions() == 0 { self.verdict.exit_code() } else { ASSERTION_FAILED }
     }
 
     /// Reads a stored outcome.

@@ -131,6 +131,7 @@ fn curve(capacity: &Capacity) -> Plot {
             of("failed", "failed", true, &|probe| !probe.passed),
         ],
         gap: f64::INFINITY,
+        to: 0.0,
     }
 }
 

@@ -5,7 +5,7 @@ use super::run::PlanFlags;
 use super::stage::Stage;
 use crate::assert::Assertion;
 use crate::capacity::{self, Capacity, Found, Probe, Purpose, Settings};
-use crate::machine::Machine;
+use crate::machine::{Machine, command_line};
 use crate::plan::Plan;
 use crate::report::Format;
 use anyhow::{Context, Result, bail};
@@ -79,7 +79,7 @@ pub fn execute(arguments: Arguments) -> Result<ExitCode> {
         assertions: assertions.iter().map(ToString::to_string).collect(),
         probes: found.probes,
         plan,
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: command_line(),
         machine: Machine::this(),
         started_ms,
     };

@@ -16,7 +16,8 @@ pub fn markdown(outcome: &Outcome) -> String {
 
 fn head(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
     let reasons = if outcome.reasons.is_empty() { String::new() } else { format!(": {}", outcome.reasons.join("; ")) };
-    writeln!(text, "**{}**{}\n", outcome.verdict.name(), escape(&reasons))?;
+    let failed = super::failed_assertions(outcome).map_or(String::new(), |failed| format!("; **{failed}**"));
+    writeln!(text, "**{}**{}{failed}\n", outcome.verdict.name(), escape(&reasons))?;
     writeln!(text, "{}  \nmix: {}\n", escape(&subject(outcome)), escape(&mix(outcome)))
 }
 

@@ -83,6 +83,15 @@ pub fn subject(outcome: &Outcome) -> String {
     format!("{target}: {users} users, {load}, qos {}, {:.1} s{processes}", plan.qos, outcome.measured_s)
 }
 
+/// What is to be said beside the verdict of assertions that failed, if any.
+pub fn failed_assertions(outcome: &Outcome) -> Option<String> {
+    match outcome.failed_assertions() {
+        0 => None,
+        1 => Some("1 assertion failed".into()),
+        failed => Some(format!("{failed} assertions failed")),
+    }
+}
+
 /// The scenarios and their shares, in one line.
 pub fn mix(outcome: &Outcome) -> String {
     let shares = outcome.plan.mix.iter().map(|(kind, share)| format!("{} {share}", kind.name()));

@@ -116,5 +116,7 @@ fn foot(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
         Verdict::Invalid => Style::new().red().bold(),
     };
     let reasons = if outcome.reasons.is_empty() { String::new() } else { format!(": {}", outcome.reasons.join("; ")) };
-    writeln!(text, "{}{reasons}", coloured(outcome.verdict.name(), style))
+    let failed = super::failed_assertions(outcome);
+    let failed = failed.map_or(String::new(), |failed| coloured(&format!("; {failed}"), Style::new().red().bold()));
+    writeln!(text, "{}{reasons}{failed}", coloured(outcome.verdict.name(), style))
 }

@@ -70,7 +70,9 @@ impl Page {
         let target = page.ask("Target.createTarget", json!({ "url": "about:blank" }));
         let attached = page.ask("Target.attachToTarget", json!({ "targetId": target["targetId"], "flatten": true }));
         page.session = Some(attached["sessionId"].as_str().expect("a session").to_owned());
-        ["Runtime.enable", "Log.enable", "Network.enable", "Page.enable"].map(|method| page.ask(method, json!({})));
+        for method in ["Runtime.enable", "Log.enable", "Network.enable", "Page.enable"] {
+            page.ask(method, json!({}));
+        }
         page
     }
 

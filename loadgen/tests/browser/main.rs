@@ -145,7 +145,7 @@ fn say_that_there_is_no_browser() {
 #[test]
 fn the_report_draws_its_plots_and_asks_for_nothing() {
     let document = loadgen::report::html(&outcome());
-    let plots = 3 + Path::ALL.len();
+    let plots = 4 + Path::ALL.len();
     check_text(&document, plots);
     let Some(binary) = devtools::find() else { return say_that_there_is_no_browser() };
     let mut page = Page::start(&binary);

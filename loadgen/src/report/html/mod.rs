@@ -8,7 +8,7 @@ mod sections;
 
 use super::{duration, rate};
 use crate::outcome::Outcome;
-use crate::recorder::{Path, Point};
+use crate::recorder::{Path, Point, Second};
 use plot::{Axis, Plot, Scale, Series};
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 /// Seconds shorter than this many milliseconds, as the last one is, would show as peaks and pits.
 const SHORTEST_SECOND_MS: u64 = 250;
 /// Seconds further apart than this are not joined.
-const GAP_S: f64 = 2.5;
+const GAP_S: f64 = 1.6;
 /// Points of a curve per further nine.
 const POINTS_PER_NINE: u32 = 8;
 
@@ -99,23 +99,29 @@ fn class(path: Path) -> String {
 }
 
 fn plots(outcome: &Outcome) -> Vec<(&'static str, Plot)> {
-    let x = seconds_axis();
-    let plot = |title: &str, x, y, series, gap| Plot { title: title.to_owned(), x, y, series, gap };
     let per_second = Axis { title: "per second", scale: Scale::Linear, show: rate };
     let nines = Axis { title: "percentile", scale: Scale::Nines, show: percent };
-    let over_time =
-        shown_paths(outcome).map(|path| over_time(outcome, path, path.title(), class(path), |point| point.p99));
-    let curves = shown_paths(outcome).map(|path| curve(outcome, path));
+    let each = |value: OfPath| {
+        shown_paths(outcome).map(|path| over_time(outcome, path, path.title(), class(path), value)).collect::<Vec<_>>()
+    };
+    let timed = |title: &str, y, series| Plot {
+        title: title.to_owned(),
+        x: seconds_axis(),
+        y,
+        series,
+        gap: GAP_S,
+        to: outcome.measured_s,
+    };
+    let arrived = each(|second, point| point.count as f64 * 1e3 / second.length_ms as f64);
+    let p99 = each(|_, point| point.p99 as f64);
+    let curves = shown_paths(outcome).map(|path| curve(outcome, path)).collect();
+    let title = "latency by percentile".to_owned();
+    let by_percentile = Plot { title, x: nines, y: latency_axis(), series: curves, gap: f64::INFINITY, to: 0.0 };
     vec![
-        ("Throughput over time", plot("messages per second over time", x, per_second, throughput(outcome), GAP_S)),
-        (
-            "Latency over time <small>p99 of each second</small>",
-            plot("p99 latency over time", x, latency_axis(), over_time.collect(), GAP_S),
-        ),
-        (
-            "Latency by percentile",
-            plot("latency by percentile", nines, latency_axis(), curves.collect(), f64::INFINITY),
-        ),
+        ("Throughput over time", timed("messages per second over time", per_second, throughput(outcome))),
+        ("Latency over time <small>p99 of each second</small>", timed("p99 latency over time", latency_axis(), p99)),
+        ("Latency by percentile", by_percentile),
+        ("Each path's throughput over time", timed("measured per second over time", per_second, arrived)),
     ]
 }
 
@@ -129,22 +135,30 @@ fn shown_paths(outcome: &Outcome) -> impl Iterator<Item = Path> + '_ {
 }
 
 fn throughput(outcome: &Outcome) -> Vec<Series> {
-    let series = |name: &str, class: &str, count: fn(&crate::recorder::Second) -> u64| {
-        let seconds = outcome.seconds.iter().filter(|second| second.length_ms >= SHORTEST_SECOND_MS);
-        let points = seconds.map(|second| (end_s(second), count(second) as f64 * 1e3 / second.length_ms as f64));
+    let series = |name: &str, class: &str, count: fn(&Second) -> u64| {
+        let points =
+            seconds_of(outcome).map(|second| (end_s(second), count(second) as f64 * 1e3 / second.length_ms as f64));
         Series { name: name.into(), class: class.into(), points: points.collect(), dots: false }
     };
     vec![series("sent", "sent", |second| second.sent), series("delivered", "delivered", |second| second.delivered)]
 }
 
-fn end_s(second: &crate::recorder::Second) -> f64 {
+/// The seconds that are long enough to show.
+fn seconds_of(outcome: &Outcome) -> impl Iterator<Item = &Second> {
+    outcome.seconds.iter().filter(|second| second.length_ms >= SHORTEST_SECOND_MS)
+}
+
+fn end_s(second: &Second) -> f64 {
     (second.at_ms + second.length_ms) as f64 / 1e3
 }
 
-fn over_time(outcome: &Outcome, path: Path, name: &str, class: String, value: fn(&Point) -> u64) -> Series {
-    let points = outcome.seconds.iter().filter_map(|second| {
+/// Takes a value of a path out of a second.
+type OfPath = fn(&Second, &Point) -> f64;
+
+fn over_time(outcome: &Outcome, path: Path, name: &str, class: String, value: OfPath) -> Series {
+    let points = seconds_of(outcome).filter_map(|second| {
         let point = second.paths.get(&path)?;
-        Some((end_s(second), value(point) as f64))
+        Some((end_s(second), value(second, point)))
     });
     Series { name: name.into(), class, points: points.collect(), dots: false }
 }
@@ -170,11 +184,12 @@ fn each_path(outcome: &Outcome) -> String {
             x: seconds_axis(),
             y: latency_axis(),
             series: vec![
-                series("p50", |point| point.p50),
-                series("p99", |point| point.p99),
-                series("max", |point| point.max),
+                series("p50", |_, point| point.p50 as f64),
+                series("p99", |_, point| point.p99 as f64),
+                series("max", |_, point| point.max as f64),
             ],
             gap: GAP_S,
+            to: outcome.measured_s,
         };
         let swatch = format!("<i class=\"{}\"></i>", class(path));
         let _ = write!(text, "<article><h3>{swatch}{}</h3>{}</article>", escape(path.title()), plot::draw(&plot));
@@ -211,7 +226,7 @@ mod tests {
     #[test]
     fn a_page_has_its_plots_and_asks_for_nothing() {
         let page = html(&outcome());
-        assert_eq!(page.matches("<svg").count(), 3 + outcome().paths.len());
+        assert_eq!(page.matches("<svg").count(), 4 + outcome().paths.len());
         for asking in ["http://", "https://", "url(", "@import", "src=", "fetch("] {
             assert!(!page.contains(asking), "{asking}");
         }

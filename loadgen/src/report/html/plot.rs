@@ -56,6 +56,8 @@ pub struct Plot {
     pub series: Vec<Series>,
     /// Points further apart than this are not joined: nothing is known of what lies between.
     pub gap: f64,
+    /// The horizontal axis goes this far, and further where points do.
+    pub to: f64,
 }
 
 /// The plot as a `figure`, with its legend and what the pointer needs; one without any point says so.
@@ -68,8 +70,9 @@ pub fn draw(plot: &Plot) -> String {
 fn draw_finite(plot: &Plot) -> String {
     let mut text = String::from("<figure class=\"plot\">");
     let points: Vec<(f64, f64)> = plot.series.iter().flat_map(|series| series.points.iter().copied()).collect();
+    let far = (!points.is_empty() && plot.to > 0.0).then_some(plot.to);
     let (Some(x), Some(y)) = (
-        Range::of(plot.x.scale, points.iter().map(|point| point.0), true),
+        Range::of(plot.x.scale, points.iter().map(|point| point.0).chain(far), true),
         Range::of(plot.y.scale, points.iter().map(|point| point.1), false),
     ) else {
         text.push_str("<p class=\"empty\">Nothing was measured.</p></figure>");
@@ -81,7 +84,8 @@ fn draw_finite(plot: &Plot) -> String {
     // Writing to memory cannot fail, here and below.
     let _ = write!(text, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">");
     axes(plot, &frame, &mut text);
-    plot.series.iter().for_each(|series| line(plot, series, &frame, &mut text));
+    // The first lies on top.
+    plot.series.iter().rev().for_each(|series| line(plot, series, &frame, &mut text));
     text.push_str("<line class=\"cursor\" y1=\"0\" y2=\"0\"/></svg><div class=\"tip\" hidden></div>");
     pointer_data(plot, &frame, &mut text);
     text.push_str("</figure>");
@@ -102,12 +106,12 @@ fn legend(plot: &Plot, text: &mut String) {
 fn axes(plot: &Plot, frame: &Frame, text: &mut String) {
     let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
     for value in frame.y.ticks(Y_TICKS) {
-        let (y, label) = (frame.y_of(value), escape(&(plot.y.show)(value)));
+        let (y, label) = (frame.y_of(value), escape(&label(plot.y, value)));
         let _ = write!(text, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>");
         let _ = write!(text, "<text class=\"end\" x=\"{:.1}\" y=\"{:.1}\">{label}</text>", LEFT - 7.0, y + 4.0);
     }
     for value in frame.x.ticks(X_TICKS) {
-        let (x, label) = (frame.x_of(value), escape(&(plot.x.show)(value)));
+        let (x, label) = (frame.x_of(value), escape(&label(plot.x, value)));
         let _ = write!(
             text,
             "<line class=\"tick\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{bottom}\" y2=\"{:.1}\"/>",
@@ -118,6 +122,11 @@ fn axes(plot: &Plot, frame: &Frame, text: &mut String) {
     let _ = write!(text, "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{bottom}\" y2=\"{bottom}\"/>");
     let (x, y) = ((LEFT + right) / 2.0, HEIGHT - 6.0);
     let _ = write!(text, "<text class=\"middle title\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escape(plot.x.title));
+}
+
+/// A value beside an axis, where round ones need no zeros behind the point.
+fn label(axis: Axis, value: f64) -> String {
+    (axis.show)(value).replace(".00 ", " ").replace(".0 ", " ")
 }
 
 fn line(plot: &Plot, series: &Series, frame: &Frame, text: &mut String) {
@@ -260,7 +269,7 @@ mod tests {
     fn plot(points: &[(f64, f64)]) -> Plot {
         let axis = Axis { title: "x", scale: Scale::Linear, show: |value| format!("{value}") };
         let series = Series { name: "<b>".into(), class: "a".into(), points: points.to_vec(), dots: false };
-        Plot { title: "\"t\"".into(), x: axis, y: axis, series: vec![series.clone(), series], gap: 1.5 }
+        Plot { title: "\"t\"".into(), x: axis, y: axis, series: vec![series.clone(), series], gap: 1.5, to: 0.0 }
     }
 
     #[test]

@@ -13,8 +13,10 @@ const BAD: [&str; 7] = ["lost", "duplicated", "reordered", "phantom", "misdelive
 /// Verdict, subject, reasons, notes and assertions.
 pub fn head(outcome: &Outcome) -> String {
     let verdict = outcome.verdict.name();
+    let failed = crate::report::failed_assertions(outcome);
+    let failed = failed.map_or(String::new(), |failed| format!("<span class=\"badge invalid\">{failed}</span>"));
     let mut text = format!(
-        "<header><h1><span class=\"badge {verdict}\">{verdict}</span>{}</h1><p class=\"mix\">{}</p>",
+        "<header><h1><span class=\"badge {verdict}\">{verdict}</span>{failed}{}</h1><p class=\"mix\">{}</p>",
         escape(&subject(outcome)),
         escape(&mix(outcome))
     );
