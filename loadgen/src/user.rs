@@ -11,6 +11,7 @@ pub use session::live;
 
 use crate::accounts::Account;
 use crate::dialect::{Ask, Chat, Refusal, mid_of};
+use crate::history::Event;
 use crate::plan::Plan;
 use crate::run::{NO_NODE, Run};
 use crate::stamp::Stamp;
@@ -55,6 +56,7 @@ struct Outbox {
     bytes: Vec<u8>,
     socket: Option<Arc<TcpStream>>,
     online: bool,
+    session: u32,
     /// The kernel takes no more for now; the user's task waits for it.
     blocked: bool,
 }
@@ -195,7 +197,16 @@ impl User {
             Stamp { run: run.id, stream, number, due }.write(run.plan.body, text);
             let chat = Chat { from: self.id(), from_name: &self.name, to, text, mid, qos: run.plan.qos };
             run.wire.chat(chat, &mut outbox.bytes);
-            run.note(|| crate::history::Event::send(self.id(), to, mid, text, run.plan.qos, due, again));
+            run.note(|| Event::Send {
+                user: self.id(),
+                session: outbox.session,
+                to: to.into(),
+                mid,
+                body: crate::history::body(text),
+                qos: run.plan.qos,
+                due,
+                again,
+            });
         });
     }
 
@@ -242,9 +253,9 @@ impl User {
     }
 
     /// The connection is up: what was on its way when the last one broke goes first.
-    fn came_online(&self, run: &Run, socket: Option<Arc<TcpStream>>) {
+    fn came_online(&self, run: &Run, session: u32, socket: Option<Arc<TcpStream>>) {
         let mut outbox = self.outbox.lock();
-        *outbox = Outbox { socket, online: true, ..Outbox::default() };
+        *outbox = Outbox { socket, session, online: true, ..Outbox::default() };
         if run.plan.qos > 0 && run.wire.acknowledges() {
             self.write_unsettled(run, &mut outbox);
         }

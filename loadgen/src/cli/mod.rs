@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and the exit codes that answer.
 
+mod check;
 mod run;
 
 use anyhow::Result;
@@ -20,6 +21,8 @@ pub struct Arguments {
 enum Command {
     /// Run a plan against a cluster
     Run(Box<run::Arguments>),
+    /// Judge a kept history again, promise by promise
+    Check(check::Arguments),
 }
 
 /// Does what was asked.
@@ -27,5 +30,6 @@ pub fn execute(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         None => run::execute(run::Arguments::default()),
         Some(Command::Run(arguments)) => run::execute(*arguments),
+        Some(Command::Check(arguments)) => check::execute(&arguments),
     }
 }
