@@ -1,5 +1,6 @@
 //! What came of a run: figures, histograms and a verdict, as stored in JSON. Outcomes of several processes can be added exactly.
 
+use crate::assert::{Assertion, Checked};
 use crate::ledger::Account;
 use crate::plan::Plan;
 use crate::recorder::{Latencies, Path, Second};
@@ -92,6 +93,8 @@ pub struct Outcome {
     pub resources: Resources,
     /// Processes whose results are in here.
     pub shards: u32,
+    #[serde(default)]
+    pub assertions: Vec<Checked>,
 }
 
 impl Outcome {
@@ -118,6 +121,7 @@ impl Outcome {
             nodes: Vec::new(),
             resources: Resources::default(),
             shards: 1,
+            assertions: Vec::new(),
         }
     }
 
@@ -130,6 +134,16 @@ impl Outcome {
             FORMAT => Ok(outcome),
             other => Err(failed(format!("format {other}, this reads {FORMAT}"))),
         }
+    }
+
+    /// Holds the assertions against the figures, and keeps what came of it.
+    pub fn assert(&mut self, assertions: &[Assertion]) {
+        self.assertions = assertions.iter().map(|assertion| assertion.check(self)).collect();
+    }
+
+    /// The verdict's exit code; a failed assertion is as bad as an invalid run.
+    pub fn exit_code(&self) -> u8 {
+        if self.assertions.iter().all(|checked| checked.passed) { self.verdict.exit_code() } else { 1 }
     }
 
     /// Messages sent per second of the measured time.

@@ -19,8 +19,6 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// For the slowest users to log in after the ramp, beside what the plan allows for one try.
-const LOGIN_PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at something that takes a while.
 const POLL: Duration = Duration::from_millis(20);
 /// From the moment the driver starts until the first message is due.
@@ -168,7 +166,7 @@ impl Course<'_> {
             self.tasks.spawn(user::live(user.clone(), run.clone()));
             user.wish(Wish::Online, &run);
         }
-        let patience = begun + ramp + LOGIN_PATIENCE + run.plan.connect_timeout();
+        let patience = begun + ramp + run.plan.connect_timeout() + run.plan.patience();
         while run.online.load(Ordering::Relaxed) < run.plan.users && tokio::time::Instant::now() < patience {
             if self.interrupt.is_cancelled() {
                 return Err(Failure::Interrupted);
