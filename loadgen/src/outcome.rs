@@ -79,7 +79,7 @@ pub struct Outcome {
     /// How long it took after the measured time until everything was accounted for, in seconds.
     pub drained_s: f64,
     pub interrupted: bool,
-    /// Users online as the measured time began and as it ended.
+    /// Users online as the measured time began, and when all was over.
     pub online: (u32, u32),
     pub logins: u64,
     pub account: Account,
@@ -182,13 +182,21 @@ impl Outcome {
         } else if account.sent == 0 && self.sends() && self.has_senders() {
             self.reasons.push("nothing was sent".into());
         }
-        self.verdict = if !self.reasons.is_empty() {
-            Verdict::Invalid
-        } else if account.unknown > 0 {
+        let broken = !self.reasons.is_empty();
+        if account.unknown > 0 {
             self.reasons.push(format!("{} messages were neither acknowledged nor delivered", account.unknown));
-            Verdict::Unknown
-        } else {
-            Verdict::Valid
+        }
+        if self.online.1 < self.online.0 {
+            self.reasons.push(format!(
+                "{} of {} users could not come back",
+                self.online.0 - self.online.1,
+                self.online.0
+            ));
+        }
+        self.verdict = match (broken, self.reasons.is_empty()) {
+            (true, _) => Verdict::Invalid,
+            (false, false) => Verdict::Unknown,
+            (false, true) => Verdict::Valid,
         };
         self.warn();
     }

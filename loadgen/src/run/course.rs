@@ -241,10 +241,10 @@ impl Course<'_> {
         driver.stopped(&run).await;
         let mut resources = meter.resources();
         resources.memory_bytes = watch::memory_bytes();
-        let online = (online, run.online.load(Ordering::Relaxed));
         let interrupted = self.interrupt.is_cancelled();
         while acts.join_next().await.is_some() {}
-        let drained_s = self.drain().await;
+        let drained_s = self.drain(online).await;
+        let online = (online, run.online.load(Ordering::Relaxed));
         Ok(self.outcome(measured_s, drained_s, interrupted, online, seconds, resources))
     }
 
@@ -284,15 +284,16 @@ impl Course<'_> {
         }
     }
 
-    /// Waits until every message is accounted for, or nothing more can be hoped for.
-    async fn drain(&self) -> f64 {
+    /// Waits until every message is accounted for and everybody is back, or nothing more can be hoped for.
+    async fn drain(&self, online: u32) -> f64 {
         let run = &self.run;
         let open = run.ledger.open();
         self.progress.phase("draining", open);
         let begun = Instant::now();
         let limit = Duration::from_secs_f64(run.plan.drain_s);
         let (mut last, mut last_at, mut told) = (open, begun, 0);
-        while run.ledger.open() > 0 && begun.elapsed() < limit && last_at.elapsed() < DRAIN_QUIET {
+        let is_done = || run.ledger.open() == 0 && run.online.load(Ordering::Relaxed) >= online;
+        while !is_done() && begun.elapsed() < limit && last_at.elapsed() < DRAIN_QUIET {
             tokio::time::sleep(POLL).await;
             let now = run.ledger.open();
             if now < last {

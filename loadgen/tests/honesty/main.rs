@@ -140,6 +140,7 @@ async fn a_server_that_dies_midway_ends_in_a_full_result() {
     let (outcome, _) = run_with(Fault::Die { at: 500 }, plan()).await;
     assert!(outcome.account.delivered > 0);
     assert_ne!(outcome.verdict, Verdict::Valid);
+    assert!(outcome.reasons.iter().any(|reason| reason.contains("could not come back")), "{:?}", outcome.reasons);
     assert!(outcome.errors.keys().any(|kind| kind.starts_with("connection")), "{:?}", outcome.errors);
 }
 
