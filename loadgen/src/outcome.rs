@@ -2,7 +2,7 @@
 
 use crate::assert::{Assertion, Checked};
 use crate::ledger::Account;
-use crate::plan::Plan;
+use crate::plan::{DialectName, Plan};
 use crate::recorder::{Latencies, Path, Second};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -165,10 +165,11 @@ impl Outcome {
         self.reasons.clear();
         self.warnings.clear();
         let account = &self.account;
+        let stored = self.is_promised();
         let wrong = [
-            (account.lost, "lost"),
-            (account.duplicated, "duplicated"),
-            (account.reordered, "reordered"),
+            (if stored { account.lost } else { 0 }, "lost"),
+            (if stored { account.duplicated } else { 0 }, "duplicated"),
+            (if stored { account.reordered } else { 0 }, "reordered"),
             (account.phantom, "never sent but received"),
             (account.misdelivered, "delivered to the wrong user"),
             (account.altered, "altered"),
@@ -201,6 +202,11 @@ impl Outcome {
         self.warn();
     }
 
+    /// Whether delivery, once and in order, was promised: the framed dialect's `qos` 0 trades that for speed.
+    fn is_promised(&self) -> bool {
+        self.plan.qos > 0 || self.plan.dialect != DialectName::Framed
+    }
+
     fn has_senders(&self) -> bool {
         let world = crate::world::World::new(&self.plan);
         !world.streams.is_empty()
@@ -210,6 +216,12 @@ impl Outcome {
         let mut warnings = Vec::new();
         if self.online.0 < self.plan.users {
             warnings.push(format!("{} of {} users were online at the start", self.online.0, self.plan.users));
+        }
+        let Account { lost, duplicated, reordered, .. } = self.account;
+        if !self.is_promised() && lost + duplicated + reordered > 0 {
+            warnings.push(format!(
+                "{lost} lost, {duplicated} duplicated, {reordered} reordered, which qos 0 allows; assert 'lost == 0' to forbid it"
+            ));
         }
         if self.unsent > 0 {
             warnings
@@ -239,4 +251,34 @@ impl Outcome {
 
 fn per_second(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_breaks_a_promise_is_invalid_and_qos_0_promises_less() {
+        let check = |qos: u8, change: fn(&mut Account), expected: Verdict| {
+            let mut outcome = Outcome::failed(Plan { qos, ..Plan::default() }, String::new());
+            outcome.logins = 400;
+            outcome.online = (400, 400);
+            outcome.account = Account { sent: 10, expected: 10, delivered: 9, ..Account::default() };
+            change(&mut outcome.account);
+            outcome.judge();
+            assert_eq!(outcome.verdict, expected, "{qos}: {:?}", outcome.account);
+            let shown =
+                outcome.account.violations() == 0 || !(outcome.reasons.is_empty() && outcome.warnings.is_empty());
+            assert!(shown, "{outcome:?}");
+        };
+        check(1, |_| {}, Verdict::Valid);
+        check(1, |account| account.lost = 1, Verdict::Invalid);
+        check(1, |account| account.reordered = 1, Verdict::Invalid);
+        check(1, |account| account.unknown = 1, Verdict::Unknown);
+        check(1, |account| account.delivered = 0, Verdict::Invalid);
+        check(0, |account| account.reordered = 1, Verdict::Valid);
+        check(0, |account| account.lost = 1, Verdict::Valid);
+        check(0, |account| account.misdelivered = 1, Verdict::Invalid);
+        check(0, |account| account.delivered = 0, Verdict::Invalid);
+    }
 }

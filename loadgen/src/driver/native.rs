@@ -51,6 +51,10 @@ fn drive(run: &Run, begin: u64, end: u64) {
             std::thread::sleep(left.min(LONGEST_SLEEP));
         }
     }
+    // The thread's CPU is read when the measured time ends, and is gone with the thread.
+    while !run.is_stopping() {
+        std::thread::sleep(LONGEST_SLEEP);
+    }
 }
 
 fn write_out(run: &Run, batch: &mut Vec<(u32, u64)>) {

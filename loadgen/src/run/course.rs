@@ -236,11 +236,11 @@ impl Course<'_> {
         }
         let seconds = self.watch(&mut meter, end).await;
         let measured_s = meter.elapsed_s();
+        // Before the driver's thread ends and takes its figures along.
+        let resources = Resources { memory_bytes: watch::memory_bytes(), ..meter.resources() };
         run.refilling.store(false, Ordering::Relaxed);
         run.stopping.cancel();
         driver.stopped(&run).await;
-        let mut resources = meter.resources();
-        resources.memory_bytes = watch::memory_bytes();
         let interrupted = self.interrupt.is_cancelled();
         while acts.join_next().await.is_some() {}
         let drained_s = self.drain(online).await;
