@@ -74,6 +74,11 @@ impl Probe {
         let mut reasons = outcome.reasons.clone();
         let failed = outcome.assertions.iter().filter(|checked| !checked.holds);
         reasons.extend(failed.map(ToString::to_string));
+        // A run may be valid with losses, where nothing was promised; a rate is not borne with any.
+        let lossy = outcome.account.violations() + outcome.account.unknown > 0;
+        if lossy && outcome.verdict == Verdict::Valid {
+            reasons.push(format!("{} messages lost, doubled or out of order", outcome.account.violations()));
+        }
         let limited = outcome.is_limited_by_generator();
         if limited {
             reasons.push("the generator itself was too late".into());
@@ -88,7 +93,7 @@ impl Probe {
             rate: outcome.plan.rate,
             purpose,
             passed: reasons.is_empty() && outcome.verdict == Verdict::Valid,
-            broke_promise: outcome.verdict != Verdict::Valid,
+            broke_promise: lossy || outcome.verdict != Verdict::Valid,
             limited_by_generator: limited,
             reasons,
             sent_per_second: outcome.sent_per_second(),

@@ -16,6 +16,8 @@ use uuid::Uuid;
 
 /// The version of what is written; readers refuse others.
 pub const FORMAT: u32 = 1;
+/// Why a session ended that the client ended by LOGOUT, and the server confirmed.
+pub const LEFT: &str = "left";
 /// Events that wait for the writing thread; beyond it whoever notes one waits.
 const QUEUE: usize = 65_536;
 /// zstd's fastest regular level: histories are repetitive, and shrink tenfold all the same.
@@ -58,11 +60,12 @@ pub enum Event {
     },
     /// The session is over, as far as the client knows.
     End { user: u64, session: u32, why: String },
-    /// A message was handed to the kernel. `body` is a hash of its text.
-    Send { user: u64, to: To, mid: Uuid, body: u64, qos: u8, due: u64, again: bool },
+    /// A message was handed to the kernel. `body` is a hash of its text, `again` says that it was sent before.
+    Send { user: u64, session: u32, to: To, mid: Uuid, body: u64, qos: u8, due: u64, again: bool },
     /// CHAT_ACK without an error. Without a place where it was relayed.
     Ack {
         user: u64,
+        session: u32,
         mid: Uuid,
         #[serde(skip_serializing_if = "Option::is_none")]
         conv: Option<String>,
@@ -70,7 +73,7 @@ pub enum Event {
         seq: Option<u64>,
     },
     /// CHAT_ACK with an error.
-    Refused { user: u64, mid: Uuid, code: u64, retryable: bool },
+    Refused { user: u64, session: u32, mid: Uuid, code: u64, retryable: bool },
     /// A message arrived, whatever the client made of it then. `seq` is 0 where it has no place.
     Push {
         user: u64,
@@ -100,29 +103,41 @@ pub struct Entry {
     pub event: Event,
 }
 
-impl Event {
-    pub(crate) fn send(user: u64, to: Target, mid: Uuid, text: &str, qos: u8, due: u64, again: bool) -> Event {
-        Event::Send { user, to: to.into(), mid, body: body(text), qos, due, again }
-    }
+/// A user's session: who, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Who {
+    pub user: u64,
+    pub session: u32,
+}
 
+impl Event {
     pub(crate) fn settled(
-        user: u64,
+        who: Who,
         mid: Uuid,
         place: Option<(std::borrow::Cow<'_, str>, u64)>,
         refusal: Option<&Refusal>,
     ) -> Event {
+        let Who { user, session } = who;
         match refusal {
-            Some(refusal) => Event::Refused { user, mid, code: refusal.code, retryable: refusal.retryable },
+            Some(refusal) => Event::Refused { user, session, mid, code: refusal.code, retryable: refusal.retryable },
             None => {
                 let (conv, seq) = place.map(|(conv, seq)| (conv.into_owned(), seq)).unzip();
-                Event::Ack { user, mid, conv, seq }
+                Event::Ack { user, session, mid, conv, seq }
             }
         }
     }
 
-    pub(crate) fn push(user: u64, session: u32, push: &Push<'_>) -> Event {
-        let Push { from, seq, mid, .. } = *push;
-        Event::Push { user, session, from, conv: push.conv.to_string(), seq, mid, body: body(&push.text) }
+    pub(crate) fn push(who: Who, push: &Push<'_>) -> Event {
+        let (Who { user, session }, Push { from, seq, mid, .. }) = (who, push);
+        Event::Push {
+            user,
+            session,
+            from: *from,
+            conv: push.conv.to_string(),
+            seq: *seq,
+            mid: *mid,
+            body: body(&push.text),
+        }
     }
 }
 
@@ -186,7 +201,7 @@ impl History {
 }
 
 /// Reads a history, compressed or not, one entry after the other.
-pub fn read(path: &Path) -> Result<impl Iterator<Item = Result<Entry, Error>>, Error> {
+pub fn read(path: &Path) -> Result<impl Iterator<Item = Result<Entry, Error>> + use<>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let mut file = BufReader::new(File::open(path).map_err(failed)?);
     let compressed = file.fill_buf().map_err(failed)?.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
@@ -219,7 +234,16 @@ mod tests {
         let path = directory.path().join("history.jsonl.zst");
         let events = [
             Event::Joined { group: 5, user: 1 },
-            Event::Send { user: 1, to: To::Group(5), mid: Uuid::from_u128(9), body: 3, qos: 1, due: 7, again: false },
+            Event::Send {
+                user: 1,
+                session: 1,
+                to: To::Group(5),
+                mid: Uuid::from_u128(9),
+                body: 3,
+                qos: 1,
+                due: 7,
+                again: false,
+            },
             Event::Push { user: 2, session: 1, from: 1, conv: "g5".into(), seq: 1, mid: None, body: 3 },
             Event::Drained { user: 2 },
         ];

@@ -2,7 +2,8 @@
 //!
 //! A [`plan`] says what is to be done; a [`world`] of users, friends and groups is laid out from it ([`scenario`]); a
 //! [`driver`] sends when messages are due; [`user`]s receive. Latencies go to the [`recorder`], every message through the
-//! [`ledger`], and, where asked for, every event into a [`history`]. What comes of it is an [`outcome`], told by a [`report`].
+//! [`ledger`], and, where asked for, every event into a [`history`]. What comes of it is an [`outcome`], told by a [`report`]; [`check`] judges a history
+//! by the contract's promises.
 //!
 //! Invariants: latency counts from when a message was due, never from when it was sent; each message is accounted for exactly;
 //! nothing received is never valid.
@@ -33,6 +34,7 @@ mod files;
 pub mod link;
 pub mod progress;
 
+pub mod check;
 pub mod clock;
 pub mod history;
 pub mod ledger;

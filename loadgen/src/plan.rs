@@ -21,6 +21,17 @@ pub enum Arrivals {
     Constant,
 }
 
+/// Who sends when a message is due (open model).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// One thread: the least lateness, the highest rates.
+    #[default]
+    Native,
+    /// goose, with its dashboard, thresholds, baselines and reports.
+    Goose,
+}
+
 /// Which wire protocol to speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -44,6 +55,9 @@ pub struct Plan {
     /// Messages per second in all (open model).
     pub rate: f64,
     pub arrivals: Arrivals,
+    pub driver: Driver,
+    /// Flags for goose itself.
+    pub goose: Vec<String>,
     /// Messages outstanding per stream (closed model), instead of `rate`.
     pub window: Option<u32>,
     /// The measured time.
@@ -94,6 +108,8 @@ impl Default for Plan {
             users: 400,
             rate: 1_000.0,
             arrivals: Arrivals::Poisson,
+            driver: Driver::Native,
+            goose: Vec::new(),
             window: None,
             duration_s: 20.0,
             ramp_s: 2.0,
@@ -178,6 +194,11 @@ impl Plan {
 
     pub fn connect_timeout(&self) -> Duration {
         Duration::from_secs_f64(self.connect_timeout_s)
+    }
+
+    /// How long one who waits in turn (for a password to be hashed, for a slow start) is waited for.
+    pub fn patience(&self) -> Duration {
+        2 * self.connect_timeout()
     }
 
     /// The shares, as fractions of all.

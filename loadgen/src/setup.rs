@@ -10,16 +10,12 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use uuid::Uuid;
 
 /// Connections that register accounts.
 const REGISTRARS: u32 = 16;
 /// Requests for friends and groups under way at once.
 const REQUESTS: usize = 256;
-/// For one answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// Why there is nothing to run with. The run is over.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -58,7 +54,8 @@ async fn register_on_one_connection(
         let mut out = Vec::new();
         run.wire.ask(0, Ask::Register { name, password: PASSWORD }, Uuid::now_v7(), &mut out);
         poll_fn(|cx| link.poll_write_all(cx, &mut out)).await.map_err(|error| failed(error.to_string()))?;
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, next_answer(run.wire.as_ref(), &mut link, &mut input)).await;
+        let answer =
+            tokio::time::timeout(run.plan.patience(), next_answer(run.wire.as_ref(), &mut link, &mut input)).await;
         match answer.map_err(|_| failed("no answer within the time allowed".into()))?.map_err(failed)? {
             Err(refusal) if refusal.code != u64::from(Errno::Exists.code()) => return Err(failed(refusal.to_string())),
             _ => progress(),
@@ -137,7 +134,7 @@ async fn make_group(run: &Run, book: &Book, number: usize) -> Result<(), Error> 
 /// Asks; that something exists already is as good as done.
 async fn ask(run: &Run, user: u32, what: &'static str, ask: Ask<'_>) -> Result<u64, Error> {
     let failed = |why: &dyn ToString| Error::Ask { what, why: why.to_string() };
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, run.users[user as usize].ask(run, ask)).await;
+    let answer = tokio::time::timeout(run.plan.patience(), run.users[user as usize].ask(run, ask)).await;
     let answer = answer.map_err(|_| failed(&"no answer within the time allowed"))?;
     match answer.map_err(|_| failed(&"the connection ended"))? {
         Ok(id) => Ok(id),

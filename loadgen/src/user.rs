@@ -11,7 +11,9 @@ pub use session::live;
 
 use crate::accounts::Account;
 use crate::dialect::{Ask, Chat, Refusal, mid_of};
+use crate::history::Event;
 use crate::plan::Plan;
+use crate::recorder::Path;
 use crate::run::{NO_NODE, Run};
 use crate::stamp::Stamp;
 use futures_util::task::AtomicWaker;
@@ -25,6 +27,9 @@ use uuid::Uuid;
 
 /// Bytes waiting for one user beyond which nothing more is sent: the server does not read.
 const MAX_OUTBOX_BYTES: usize = 1024 * 1024;
+
+/// Latencies that wait to be shown elsewhere; beyond it they are only in our own record.
+const MAX_MIRRORED: usize = 4_096;
 
 thread_local! {
     static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
@@ -55,6 +60,7 @@ struct Outbox {
     bytes: Vec<u8>,
     socket: Option<Arc<TcpStream>>,
     online: bool,
+    session: u32,
     /// The kernel takes no more for now; the user's task waits for it.
     blocked: bool,
 }
@@ -80,6 +86,8 @@ pub struct User {
     /// It is time to say so.
     tell: AtomicBool,
     asks: Mutex<Vec<Pending>>,
+    /// What was measured for this user and is to be shown elsewhere as well.
+    mirrored: Mutex<Vec<(Path, u64)>>,
     /// Groups that the server said this user is in, by name.
     pub(crate) groups: Mutex<Vec<(String, u64)>>,
 }
@@ -102,6 +110,7 @@ impl User {
             dirty: AtomicBool::new(false),
             tell: AtomicBool::new(false),
             asks: Mutex::default(),
+            mirrored: Mutex::default(),
             groups: Mutex::default(),
         }
     }
@@ -129,6 +138,22 @@ impl User {
     /// What a later run can use.
     pub fn account(&self) -> Account {
         Account { name: self.name.clone(), id: self.id(), token: self.token.lock().clone() }
+    }
+
+    /// Records a latency, here and for whoever else shows it.
+    fn record(&self, run: &Run, path: Path, micros: u64) {
+        run.recorder.record(path, micros);
+        if run.mirrors {
+            let mut mirrored = self.mirrored.lock();
+            if mirrored.len() < MAX_MIRRORED {
+                mirrored.push((path, micros));
+            }
+        }
+    }
+
+    /// What was recorded for this user since the last call.
+    pub fn take_mirrored(&self) -> Vec<(Path, u64)> {
+        std::mem::take(&mut self.mirrored.lock())
     }
 
     /// Makes the user come or go, from now on. A login's latency counts from here.
@@ -195,7 +220,16 @@ impl User {
             Stamp { run: run.id, stream, number, due }.write(run.plan.body, text);
             let chat = Chat { from: self.id(), from_name: &self.name, to, text, mid, qos: run.plan.qos };
             run.wire.chat(chat, &mut outbox.bytes);
-            run.note(|| crate::history::Event::send(self.id(), to, mid, text, run.plan.qos, due, again));
+            run.note(|| Event::Send {
+                user: self.id(),
+                session: outbox.session,
+                to: to.into(),
+                mid,
+                body: crate::history::body(text),
+                qos: run.plan.qos,
+                due,
+                again,
+            });
         });
     }
 
@@ -242,9 +276,9 @@ impl User {
     }
 
     /// The connection is up: what was on its way when the last one broke goes first.
-    fn came_online(&self, run: &Run, socket: Option<Arc<TcpStream>>) {
+    fn came_online(&self, run: &Run, session: u32, socket: Option<Arc<TcpStream>>) {
         let mut outbox = self.outbox.lock();
-        *outbox = Outbox { socket, online: true, ..Outbox::default() };
+        *outbox = Outbox { socket, session, online: true, ..Outbox::default() };
         if run.plan.qos > 0 && run.wire.acknowledges() {
             self.write_unsettled(run, &mut outbox);
         }

@@ -148,6 +148,8 @@ fn find(arguments: &Arguments, mut plan: Plan, settings: Settings, assertions: &
 fn part(plan: &Plan, arguments: &Arguments, rate: f64, purpose: Purpose, number: usize) -> Plan {
     let mut plan = plan.clone();
     plan.rate = rate;
+    // Chance of its own for each run, so that a second try is not the first again.
+    plan.seed = plan.seed.wrapping_add(number as u64);
     if purpose == Purpose::Search {
         plan.duration_s = arguments.probe;
     }

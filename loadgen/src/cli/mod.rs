@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and the exit codes that answer.
 
+mod check;
 mod compare;
 mod find_capacity;
 mod merge;
@@ -36,6 +37,8 @@ enum Command {
     Merge(merge::Arguments),
     /// Show a stored result again, in any form
     Report(report::Arguments),
+    /// Judge a kept history again, promise by promise
+    Check(check::Arguments),
 }
 
 /// Does what was asked.
@@ -47,5 +50,6 @@ pub fn execute(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Compare(arguments)) => compare::execute(&arguments),
         Some(Command::Merge(arguments)) => merge::execute(&arguments),
         Some(Command::Report(arguments)) => report::execute(&arguments),
+        Some(Command::Check(arguments)) => check::execute(&arguments),
     }
 }

@@ -4,7 +4,7 @@ use super::output::Outputs;
 use super::shard::ShardFlags;
 use super::stage::Stage;
 use crate::outcome::Outcome;
-use crate::plan::{Arrivals, DialectName, Plan};
+use crate::plan::{Arrivals, DialectName, Driver, Plan};
 use crate::run;
 use crate::scenario::Kind;
 use anyhow::{Result, bail};
@@ -50,6 +50,12 @@ pub struct PlanFlags {
     /// How due times follow one another [default: poisson]
     #[arg(long, value_enum)]
     arrivals: Option<Arrivals>,
+    /// Who sends in the open model; goose brings its dashboard, thresholds, baselines and reports [default: native]
+    #[arg(long, value_enum)]
+    driver: Option<Driver>,
+    /// A flag for goose itself, as --goose=--dashboard; repeat for several; implies --driver goose
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true, conflicts_with = "window")]
+    goose: Vec<String>,
     /// Messages outstanding per stream: closed model, as fast as the server answers
     #[arg(long)]
     window: Option<u32>,
@@ -128,7 +134,23 @@ pub fn check(plan: &Plan) -> Result<()> {
     if !run::can_speak(plan.dialect) {
         bail!("this dialect is not supported yet");
     }
+    check_driver(plan)
+}
+
+#[cfg(feature = "goose")]
+fn check_driver(plan: &Plan) -> Result<()> {
+    if plan.driver == Driver::Goose && plan.window.is_none() {
+        crate::driver::goose::check_flags(&plan.goose)?;
+    }
     Ok(())
+}
+
+#[cfg(not(feature = "goose"))]
+fn check_driver(plan: &Plan) -> Result<()> {
+    match plan.driver {
+        Driver::Native => Ok(()),
+        Driver::Goose => bail!("this loadgen was built without the feature goose"),
+    }
 }
 
 fn carry_out(plan: Plan, quiet: bool) -> Result<Outcome> {
@@ -164,6 +186,11 @@ impl PlanFlags {
         set(&mut plan.users, given.users);
         set(&mut plan.rate, given.rate);
         set(&mut plan.arrivals, given.arrivals);
+        set(&mut plan.driver, given.driver);
+        if !given.goose.is_empty() {
+            plan.driver = Driver::Goose;
+            plan.goose = given.goose;
+        }
         set(&mut plan.duration_s, given.duration);
         set(&mut plan.ramp_s, given.ramp);
         set(&mut plan.drain_s, given.drain);

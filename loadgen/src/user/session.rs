@@ -3,7 +3,7 @@
 use super::establish::{self, Established};
 use super::{User, Wish};
 use crate::dialect::{Ask, Incoming, Push, Refusal, message_of};
-use crate::history::Event;
+use crate::history::{Event, Who};
 use crate::ledger::{Arrival, Fate, Ledger};
 use crate::link::Link;
 use crate::recorder::Path;
@@ -99,14 +99,14 @@ impl<'a> Session<'a> {
         let due = user.wished_at.load(Ordering::Acquire);
         user.welcomed(run, &welcome);
         run.logins.fetch_add(1, Ordering::Relaxed);
-        run.recorder.record(Path::Login, run.clock.now().saturating_sub(due));
+        user.record(run, Path::Login, run.clock.now().saturating_sub(due));
         run.note(|| Event::Login {
             user: welcome.id,
             session: number,
             node: welcome.node.clone(),
             waiting: welcome.waiting,
         });
-        user.came_online(run, link.direct());
+        user.came_online(run, number, link.direct());
         Session {
             user,
             run,
@@ -120,6 +120,10 @@ impl<'a> Session<'a> {
         }
     }
 
+    fn who(&self) -> Who {
+        Who { user: self.user.id(), session: self.number }
+    }
+
     async fn run(mut self) {
         let mut fresh = !self.partial.is_empty();
         let end = poll_fn(|cx| match self.turn(cx, std::mem::take(&mut fresh)) {
@@ -127,12 +131,11 @@ impl<'a> Session<'a> {
             Err(end) => Poll::Ready(end),
         })
         .await;
-        if matches!(end, End::Wished) {
-            Box::pin(self.leave()).await;
-        }
+        let left = matches!(end, End::Wished) && Box::pin(self.leave()).await;
         self.user.went_offline(self.run);
         let why = match end {
-            End::Wished => "left".to_owned(),
+            End::Wished if left => crate::history::LEFT.to_owned(),
+            End::Wished => "logout unanswered".to_owned(),
             End::Broken => "broken off".to_owned(),
             End::Closed => "connection: closed by the server".to_owned(),
             End::Io(text) => format!("connection: {text}"),
@@ -244,12 +247,12 @@ impl<'a> Session<'a> {
         let run = self.run;
         let now = run.clock.now();
         run.note(|| {
-            Event::settled(self.user.id(), crate::dialect::mid_of(run.id, stream, number), place, result.as_ref().err())
+            Event::settled(self.who(), crate::dialect::mid_of(run.id, stream, number), place, result.as_ref().err())
         });
         match result {
             Ok(()) => {
                 if let Some(due) = run.ledger.settle(stream, number, Fate::Acknowledged) {
-                    run.recorder.record(Path::Ack, now.saturating_sub(due));
+                    self.user.record(run, Path::Ack, now.saturating_sub(due));
                     run.refill(stream);
                 }
             }
@@ -272,7 +275,7 @@ impl<'a> Session<'a> {
         let in_order = self.advance(push);
         self.count_down(push);
         let run = self.run;
-        run.note(|| Event::push(self.user.id(), self.number, push));
+        run.note(|| Event::push(self.who(), push));
         match Stamp::read(&push.text) {
             Reading::Whole(stamp) if stamp.run == run.id => self.on_message(push, stamp, in_order),
             Reading::Altered => run.ledger.altered(),
@@ -294,8 +297,8 @@ impl<'a> Session<'a> {
         match stream.to {
             // What waited for the recipient to come measures the wait.
             Audience::Friend(_) if stamp.due < self.due => {}
-            Audience::Friend(_) => run.recorder.record(self.path_from(stream.sender), latency),
-            Audience::Group(_) => Ledger::group_paths(received).for_each(|path| run.recorder.record(path, latency)),
+            Audience::Friend(_) => self.user.record(run, self.path_from(stream.sender), latency),
+            Audience::Group(_) => Ledger::group_paths(received).for_each(|path| self.user.record(run, path, latency)),
         }
         if !run.wire.acknowledges() && received.last {
             run.refill(stamp.stream);
@@ -335,7 +338,7 @@ impl<'a> Session<'a> {
         }
         self.waiting -= 1;
         if self.waiting == 0 {
-            self.run.recorder.record(Path::Drained, self.run.clock.now().saturating_sub(self.due));
+            self.user.record(self.run, Path::Drained, self.run.clock.now().saturating_sub(self.due));
         }
     }
 
@@ -350,25 +353,27 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Logs out in good order; what is pushed meanwhile still counts.
-    async fn leave(&mut self) {
+    /// Logs out; what is pushed meanwhile still counts. True if the server answered.
+    async fn leave(&mut self) -> bool {
         self.tell();
         let mut left = self.user.ask(self.run, Ask::Logout);
         let leaving = poll_fn(|cx| {
             loop {
                 if Pin::new(&mut left).poll(cx).is_ready() {
-                    return Poll::Ready(());
+                    return Poll::Ready(true);
                 }
                 self.user.paused.store(false, Ordering::Release);
                 match self.read_and_write(cx) {
                     Ok(Poll::Ready(())) => {}
                     Ok(Poll::Pending) => return Poll::Pending,
-                    Err(_) => return Poll::Ready(()),
+                    Err(_) => return Poll::Ready(false),
                 }
             }
         });
-        if tokio::time::timeout(LEAVE_TIMEOUT, leaving).await.is_err() {
+        let left = tokio::time::timeout(LEAVE_TIMEOUT, leaving).await;
+        if left.is_err() {
             self.run.error("logout: no answer within the time allowed");
         }
+        left.unwrap_or(false)
     }
 }
