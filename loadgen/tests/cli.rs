@@ -204,3 +204,18 @@ fn help_says_effect_unit_and_default() {
         assert!(help.contains(expected), "{command}: {help}");
     }
 }
+
+#[test]
+fn what_is_kept_is_history_result_and_distributions() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let kept = directory.path().join("kept");
+    let name = kept.to_str().expect("a name");
+    let plan = ["--users", "10", "--rate", "50", "--duration", "1", "--ramp", "0.1", "--mix", "friend_chat"];
+    let run = loadgen(&[&["run", "--quiet", "--keep", name][..], &plan].concat());
+    assert_eq!(run.status.code(), Some(0), "{}{}", text(&run.stdout), text(&run.stderr));
+    let outcome = Outcome::load(&kept.join("result.json")).expect("a result");
+    assert!(!outcome.paths.is_empty() && kept.join("history.jsonl.zst").is_file());
+    for path in outcome.paths.keys() {
+        assert!(kept.join(format!("{path}.hgrm")).is_file(), "{path}");
+    }
+}

@@ -83,7 +83,7 @@ pub fn html(capacity: &Capacity) -> String {
     let drawn = plot::draw(&curve(capacity));
     let _ = write!(
         body,
-        "</ul></header><section><article><h2>Latency by rate <small>slowest path</small></h2>{drawn}</article></section>"
+        "</ul></header><section class=\"narrow\"><article><h2>Latency by rate <small>slowest path</small></h2>{drawn}</article></section>"
     );
     body.push_str("<section><h2>Every run, by rate</h2><div class=\"wide\"><table><thead><tr><th>rate/s<th>sent/s<th>delivered/s<th>p50<th>p99<th>result</thead><tbody>");
     for probe in by_rate(capacity) {
@@ -126,9 +126,9 @@ fn curve(capacity: &Capacity) -> Plot {
         x: Axis { title: "messages per second", scale: Scale::Logarithmic, show: rate },
         y: Axis { title: "p99", scale: Scale::Logarithmic, show: micros },
         series: vec![
-            line,
             of("passed", "passed", true, &|probe| probe.passed),
             of("failed", "failed", true, &|probe| !probe.passed),
+            line,
         ],
         gap: f64::INFINITY,
         to: 0.0,
@@ -137,10 +137,16 @@ fn curve(capacity: &Capacity) -> Plot {
 
 fn headline(capacity: &Capacity) -> String {
     match capacity.rate {
-        Some(found) => {
-            format!("capacity: {} messages/s, confirmed {} times", rate(found), capacity.settings.confirmations)
-        }
+        Some(found) => format!("capacity: {} messages/s, {}", rate(found), confirmed(capacity.settings.confirmations)),
         None => "no capacity was found".into(),
+    }
+}
+
+fn confirmed(runs: u32) -> String {
+    match runs {
+        0 => "not confirmed".into(),
+        1 => "confirmed by 1 run".into(),
+        runs => format!("confirmed by {runs} runs"),
     }
 }
 

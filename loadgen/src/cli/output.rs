@@ -5,7 +5,7 @@ use crate::outcome::Outcome;
 use crate::report::{self, Format};
 use anyhow::{Context, Result};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The flags.
@@ -72,6 +72,16 @@ pub fn write_forms<T, const COUNT: usize>(result: &T, files: [(&Option<PathBuf>,
         if let Some(path) = path {
             std::fs::write(path, form(result)).with_context(|| format!("cannot write {}", path.display()))?;
         }
+    }
+    Ok(())
+}
+
+/// Keeps the result and its distributions beside the history: `result.json`, and a `.hgrm` file for each path.
+pub fn keep(directory: &Path, outcome: &Outcome) -> Result<()> {
+    let paths = outcome.paths.iter().map(|(path, latencies)| (format!("{path}.hgrm"), report::hdr(latencies)));
+    for (name, text) in paths.chain([("result.json".to_owned(), report::json(outcome))]) {
+        let file = directory.join(name);
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())
 }

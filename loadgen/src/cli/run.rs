@@ -1,6 +1,6 @@
 //! `loadgen run`, and `loadgen` alone: carries out a plan and says what came of it.
 
-use super::output::Outputs;
+use super::output::{Outputs, keep};
 use super::shard::ShardFlags;
 use super::stage::Stage;
 use crate::outcome::Outcome;
@@ -104,7 +104,7 @@ pub struct PlanFlags {
     /// Nodes of the embedded cluster [default: 2]
     #[arg(long)]
     nodes: Option<u32>,
-    /// Keep the history of all messages in this directory
+    /// Keep the history of all messages, the result and a distribution of each path's latencies in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
@@ -122,6 +122,9 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     check(&plan)?;
     let mut outcome = carry_out(plan, arguments.quiet)?;
     let code = arguments.outputs.deliver(&mut outcome)?;
+    if let Some(directory) = &outcome.plan.keep {
+        keep(directory, &outcome)?;
+    }
     if let Some(path) = &arguments.outputs.html {
         eprintln!("report: {}", path.display());
     }

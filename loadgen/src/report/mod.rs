@@ -1,6 +1,7 @@
 //! Outcomes for people and programs: one file per form.
 
 mod csv;
+mod hdr;
 mod html;
 mod json;
 mod junit;
@@ -8,6 +9,7 @@ mod markdown;
 mod table;
 
 pub use csv::csv;
+pub use hdr::hdr;
 pub use html::{escape, html, page, plot};
 pub use json::json;
 pub use junit::junit;

@@ -21,7 +21,7 @@ const ANSWERS: RawFd = 4;
 
 /// The browser that is installed, if any.
 pub fn find() -> Option<PathBuf> {
-    let given = std::env::var_os("CHROME").map(PathBuf::from);
+    let given = std::env::var_os("CHROME").filter(|given| !given.is_empty()).map(PathBuf::from);
     let directories: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
     let on_path = |name: &&str| directories.iter().map(|directory| directory.join(name)).find(|path| path.is_file());
     given.or_else(|| NAMES.iter().find_map(on_path))

@@ -97,7 +97,7 @@ fn legend(plot: &Plot, text: &mut String) {
         return;
     }
     text.push_str("<figcaption>");
-    for series in &plot.series {
+    for series in plot.series.iter().filter(|series| !series.points.is_empty()) {
         let _ = write!(text, "<span class=\"{}\"><i></i>{}</span>", escape(&series.class), escape(&series.name));
     }
     text.push_str("</figcaption>");
