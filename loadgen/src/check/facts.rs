@@ -1,0 +1,238 @@
+//! A history put in order: messages with all that happened to them, sessions, members.
+
+use crate::history::{Entry, Event, To, Who};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// A place in a conversation.
+pub type Place<'a> = (&'a str, u64);
+
+/// One message: what its sender did and was told. The numbers are places in the history.
+#[derive(Debug)]
+pub struct Message<'a> {
+    pub sender: u64,
+    pub mid: Uuid,
+    pub to: To,
+    pub body: u64,
+    pub qos: u8,
+    pub sends: Vec<Sent>,
+    pub acks: Vec<(usize, Option<Place<'a>>)>,
+    pub refusals: Vec<(usize, u64, bool)>,
+    /// Places in [`Facts::pushes`].
+    pub pushes: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    pub event: usize,
+    pub session: u32,
+    pub to: To,
+    pub body: u64,
+}
+
+/// One push.
+#[derive(Clone, Copy, Debug)]
+pub struct Push<'a> {
+    pub event: usize,
+    pub who: Who,
+    pub from: u64,
+    pub conv: &'a str,
+    pub seq: u64,
+    pub mid: Option<Uuid>,
+    pub body: u64,
+}
+
+/// One session.
+#[derive(Clone, Copy, Debug)]
+pub struct Session<'a> {
+    pub begun: usize,
+    pub ended: Option<(usize, &'a str)>,
+}
+
+/// When somebody was a member: from one place in the history to another.
+type Stay = (usize, Option<usize>);
+
+/// Everything that the checkers look at.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    pub entries: &'a [Entry],
+    pub messages: Vec<Message<'a>>,
+    pub pushes: Vec<Push<'a>>,
+    pub sessions: BTreeMap<Who, Session<'a>>,
+    pub drained: BTreeSet<u64>,
+    /// Each with where it was said.
+    pub received: Vec<(usize, Who, Place<'a>)>,
+    /// Where it was said, who claimed to be whom, and whether it was done.
+    pub claims: Vec<(usize, u64, u64, bool)>,
+    /// Faults that name what they concern: from, to.
+    pub faults: Vec<(&'a str, usize, Option<usize>)>,
+    by_mid: HashMap<(u64, Uuid), usize>,
+    members: HashMap<u64, BTreeMap<u64, Vec<Stay>>>,
+}
+
+impl<'a> Facts<'a> {
+    pub fn new(entries: &'a [Entry]) -> Self {
+        let mut facts = Facts {
+            entries,
+            messages: Vec::new(),
+            pushes: Vec::new(),
+            sessions: BTreeMap::new(),
+            drained: BTreeSet::new(),
+            received: Vec::new(),
+            claims: Vec::new(),
+            faults: Vec::new(),
+            by_mid: HashMap::new(),
+            members: HashMap::new(),
+        };
+        for (place, entry) in entries.iter().enumerate() {
+            facts.add(place, &entry.event);
+        }
+        for (place, push) in facts.pushes.iter().enumerate() {
+            if let Some(&message) = push.mid.and_then(|mid| facts.by_mid.get(&(push.from, mid))) {
+                facts.messages[message].pushes.push(place);
+            }
+        }
+        facts
+    }
+
+    fn add(&mut self, event: usize, what: &'a Event) {
+        match what {
+            Event::Begin { .. } => {}
+            Event::Joined { group, user } => {
+                self.members.entry(*group).or_default().entry(*user).or_default().push((event, None));
+            }
+            Event::Left { group, user } => {
+                let stays = self.members.entry(*group).or_default().entry(*user).or_default();
+                if let Some(stay) = stays.last_mut() {
+                    stay.1 = Some(event);
+                }
+            }
+            Event::Login { user, session, .. } => {
+                self.sessions.insert(Who { user: *user, session: *session }, Session { begun: event, ended: None });
+            }
+            Event::End { user, session, why } => {
+                if let Some(known) = self.sessions.get_mut(&Who { user: *user, session: *session }) {
+                    known.ended = Some((event, why));
+                }
+            }
+            Event::Drained { user } => {
+                self.drained.insert(*user);
+            }
+            Event::Received { user, session, conv, seq } => {
+                self.received.push((event, Who { user: *user, session: *session }, (conv, *seq)));
+            }
+            Event::Claim { user, claimed, done } => self.claims.push((event, *user, *claimed, *done)),
+            Event::Fault { what, healed: false } => self.faults.push((what, event, None)),
+            Event::Fault { what, healed: true } => {
+                let broken = self.faults.iter_mut().rev().find(|fault| fault.0 == what && fault.2.is_none());
+                if let Some(fault) = broken {
+                    fault.2 = Some(event);
+                }
+            }
+            Event::Push { user, session, from, conv, seq, mid, body } => {
+                let who = Who { user: *user, session: *session };
+                self.pushes.push(Push { event, who, from: *from, conv, seq: *seq, mid: *mid, body: *body });
+            }
+            Event::Send { .. } | Event::Ack { .. } | Event::Refused { .. } => self.add_to_message(event, what),
+        }
+    }
+
+    fn add_to_message(&mut self, event: usize, what: &'a Event) {
+        match what {
+            Event::Send { user, session, to, mid, body, qos, .. } => {
+                let next = self.messages.len();
+                let place = *self.by_mid.entry((*user, *mid)).or_insert(next);
+                if place == next {
+                    self.messages.push(Message {
+                        sender: *user,
+                        mid: *mid,
+                        to: *to,
+                        body: *body,
+                        qos: *qos,
+                        sends: Vec::new(),
+                        acks: Vec::new(),
+                        refusals: Vec::new(),
+                        pushes: Vec::new(),
+                    });
+                }
+                self.messages[place].sends.push(Sent { event, session: *session, to: *to, body: *body });
+            }
+            Event::Ack { user, mid, conv, seq, .. } => {
+                let place = conv.as_deref().zip(*seq);
+                if let Some(&message) = self.by_mid.get(&(*user, *mid)) {
+                    self.messages[message].acks.push((event, place));
+                }
+            }
+            Event::Refused { user, mid, code, retryable, .. } => {
+                if let Some(&message) = self.by_mid.get(&(*user, *mid)) {
+                    self.messages[message].refusals.push((event, *code, *retryable));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The message that a push is of, if the history has it being sent.
+    pub fn message(&self, push: &Push<'_>) -> Option<&Message<'a>> {
+        self.by_mid.get(&(push.from, push.mid?)).map(|place| &self.messages[*place])
+    }
+
+    /// Whether this user does anything in this history.
+    pub fn knows(&self, user: u64) -> bool {
+        self.sessions.range(Who { user, session: 0 }..).next().is_some_and(|(who, _)| who.user == user)
+    }
+
+    /// Those who must get a message that was sent and acknowledged at these places: everyone who was a member all the while.
+    pub fn recipients(&self, message: &Message<'_>, from: usize, to: usize) -> Vec<u64> {
+        match message.to {
+            To::User(user) => vec![user],
+            To::Group(group) => {
+                let all = self.members.get(&group).into_iter().flatten();
+                let whole = |stays: &[Stay]| {
+                    stays.iter().any(|(begun, ended)| *begun <= from && ended.is_none_or(|end| end >= to))
+                };
+                all.filter(|(user, stays)| **user != message.sender && whole(stays)).map(|(user, _)| *user).collect()
+            }
+        }
+    }
+
+    /// Whether a user may get a message that was pushed at this place.
+    pub fn may_receive(&self, message: &Message<'_>, user: u64, pushed: usize) -> bool {
+        let first_sent = message.sends.first().map_or(0, |sent| sent.event);
+        match message.to {
+            To::User(to) => to == user,
+            To::Group(group) => {
+                let stays = self.members.get(&group).and_then(|members| members.get(&user));
+                // What was accepted before somebody left may still reach them: only those who had left before it was
+                // sent, or joined after it was pushed, may not have it.
+                let stay = |(begun, ended): &Stay| *begun <= pushed && ended.is_none_or(|end| end >= first_sent);
+                user != message.sender && stays.is_some_and(|stays| stays.iter().any(stay))
+            }
+        }
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Where it was first acknowledged, and its place where it has one.
+    pub fn acknowledged(&self) -> Option<(usize, Option<Place<'a>>)> {
+        self.acks.first().copied()
+    }
+
+    /// Whether the contract promises its delivery.
+    pub fn is_stored(&self) -> bool {
+        self.qos > 0 && self.acks.iter().any(|(_, place)| place.is_some())
+    }
+
+    pub fn first_sent(&self) -> usize {
+        self.sends.first().map_or(0, |sent| sent.event)
+    }
+
+    /// Everything about it up to now, for evidence.
+    pub fn events(&self) -> Vec<usize> {
+        let sends = self.sends.iter().map(|sent| sent.event);
+        sends
+            .chain(self.acks.iter().map(|(event, _)| *event))
+            .chain(self.refusals.iter().map(|(event, ..)| *event))
+            .collect()
+    }
+}

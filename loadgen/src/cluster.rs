@@ -1,0 +1,92 @@
+//! The embedded cluster: nodes in this process, sharing one SQLite database and a local bus.
+//!
+//! They run on threads of their own, so that their work and the generator's can be told apart. Passwords are hashed
+//! cheaply here, since what is measured is messages.
+
+use chat::bus::local::LocalHub;
+use chat::config::{Config, Database};
+use chat::node::{Embedded, Node};
+use chat::storage;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Threads of the nodes are named so.
+pub const THREAD_NAME: &str = "chat-node";
+/// The least argon2 takes.
+const PASSWORD_MEMORY_KIB: u32 = 64;
+/// For the nodes to stop after the run.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running cluster; it stops when dropped.
+pub struct Cluster {
+    runtime: Option<tokio::runtime::Runtime>,
+    nodes: Vec<Node>,
+    _directory: TempDir,
+}
+
+/// Why there is no cluster. Stop, and show the text.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the embedded cluster cannot start: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("the embedded cluster cannot start: {0}")]
+    Storage(#[from] storage::Error),
+    #[error("the embedded cluster cannot start: {0}")]
+    Node(#[from] chat::node::Error),
+}
+
+impl Cluster {
+    /// Starts `count` nodes on ports that the system chooses. Must not be called from within a runtime's task.
+    pub fn start(count: u32) -> Result<Cluster, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().thread_name(THREAD_NAME).enable_all().build()?;
+        let directory = TempDir::with_prefix("loadgen-")?;
+        let url = format!("sqlite:{}", directory.path().join("chat.db").display());
+        let nodes = runtime.block_on(async {
+            let storage = storage::open(&Database { url, ..Database::default() }).await?;
+            let embedded = Embedded { storage, hub: LocalHub::default() };
+            let mut nodes = Vec::new();
+            for number in 0..count {
+                nodes.push(Node::start_embedded(config(number), &embedded).await?);
+            }
+            Ok::<_, Error>(nodes)
+        })?;
+        Ok(Cluster { runtime: Some(runtime), nodes, _directory: directory })
+    }
+
+    /// Where the nodes listen.
+    pub fn targets(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.address().to_string()).collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        for node in &self.nodes {
+            node.shutdown().drain();
+            node.shutdown().force();
+        }
+        let nodes = std::mem::take(&mut self.nodes);
+        let stopped = async {
+            for node in nodes {
+                let _ = node.stopped().await;
+            }
+        };
+        // What does not stop in time is ended with the runtime.
+        let _ = runtime.block_on(async { tokio::time::timeout(STOP_TIMEOUT, stopped).await });
+        runtime.shutdown_background();
+    }
+}
+
+fn config(number: u32) -> Config {
+    let mut config = Config::default();
+    config.node.id = format!("node-{}", number + 1);
+    config.listen.host = "127.0.0.1".into();
+    config.listen.port = 0;
+    config.password.memory_kib = PASSWORD_MEMORY_KIB;
+    config.password.iterations = 1;
+    config.limits.prelogin_connections = config.limits.connections;
+    // The generator decides how much is sent.
+    config.limits.messages_per_second = 0;
+    config
+}

@@ -1,0 +1,81 @@
+//! The driver for the highest rates and the least of its own in the latencies: one thread that sleeps to the next due time.
+//!
+//! A thread wakes within some fifty microseconds of the time, a timer of the runtime within a millisecond or two. It writes
+//! to the sockets itself; what the kernel does not take is left to the users' own tasks.
+
+use super::Picker;
+use super::schedule::Schedule;
+use crate::recorder::Path;
+use crate::run::Run;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Messages put into outboxes before the first is written; more would make the first late.
+const BATCH: usize = 64;
+/// The longest sleep, so that the end of a run is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_millis(20);
+/// How much later than asked the kernel may wake the thread, to save power.
+const TIMER_SLACK_NANOS: libc::c_ulong = 1_000;
+
+/// Starts the open model at `begin` (microseconds of the run's clock); the thread ends when the run stops.
+pub fn start(run: &Arc<Run>, begin: u64, end: u64) -> std::io::Result<std::thread::JoinHandle<()>> {
+    let run = run.clone();
+    std::thread::Builder::new().name("driver".into()).spawn(move || {
+        // SAFETY: the call takes a number and concerns this thread only.
+        unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, TIMER_SLACK_NANOS) };
+        drive(&run, begin, end);
+    })
+}
+
+fn drive(run: &Run, begin: u64, end: u64) {
+    let Some(mut schedule) = Schedule::new(run.plan.rate, run.plan.arrivals, begin, run.random(3)) else { return };
+    let mut picker = Picker::new(run, 4);
+    let mut due = schedule.next_due();
+    let mut batch: Vec<(u32, u64)> = Vec::with_capacity(BATCH);
+    while due < end && !run.is_stopping() {
+        let now = run.clock.now();
+        while due <= now && due < end && batch.len() < BATCH {
+            let Some(stream) = picker.next_stream() else { return };
+            let sender = run.world.streams[stream as usize].sender;
+            if run.users[sender as usize].send(run, stream, due) {
+                batch.push((sender, due));
+            } else {
+                run.unsent.fetch_add(1, Ordering::Relaxed);
+            }
+            due = schedule.next_due();
+        }
+        write_out(run, &mut batch);
+        let left = run.clock.instant(due).saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            std::thread::sleep(left.min(LONGEST_SLEEP));
+        }
+    }
+    // The thread's CPU is read when the measured time ends, and is gone with the thread.
+    while !run.is_stopping() {
+        std::thread::sleep(LONGEST_SLEEP);
+    }
+}
+
+fn write_out(run: &Run, batch: &mut Vec<(u32, u64)>) {
+    for (sender, due) in batch.drain(..) {
+        run.users[sender as usize].flush();
+        run.recorder.record(Path::Lateness, run.clock.now().saturating_sub(due));
+    }
+}
+
+/// Closed model: puts `window` messages on the way in every stream; each that settles makes room for the next.
+pub fn fill(run: &Run, window: u32) {
+    run.refilling.store(true, Ordering::Relaxed);
+    let mut streams: Vec<u32> = run.world.casts.iter().flat_map(|cast| cast.streams.clone()).collect();
+    run.random(5).shuffle(&mut streams);
+    for stream in streams {
+        let sender = &run.users[run.world.streams[stream as usize].sender as usize];
+        for _ in 0..window {
+            if !sender.send(run, stream, run.clock.now()) {
+                run.unsent.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        sender.flush();
+    }
+}

@@ -1,0 +1,53 @@
+//! When messages are due: a rate, evenly or at random.
+
+use crate::plan::Arrivals;
+
+/// An endless series of due times, in microseconds; made from a seed alone.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    mean_gap: f64,
+    arrivals: Arrivals,
+    at: f64,
+    random: fastrand::Rng,
+}
+
+impl Schedule {
+    /// `rate` messages a second, from `begin` on; `None` if nothing is ever due.
+    pub fn new(rate: f64, arrivals: Arrivals, begin: u64, random: fastrand::Rng) -> Option<Schedule> {
+        (rate > 0.0).then(|| Schedule { mean_gap: 1e6 / rate, arrivals, at: begin as f64, random })
+    }
+
+    /// Goes on from this time.
+    pub fn begin(&mut self, at: u64) {
+        self.at = at as f64;
+    }
+
+    /// The next due time.
+    pub fn next_due(&mut self) -> u64 {
+        self.at += match self.arrivals {
+            Arrivals::Constant => self.mean_gap,
+            // 1 - f64() is above 0, so that its logarithm is finite.
+            Arrivals::Poisson => -(1.0 - self.random.f64()).ln() * self.mean_gap,
+        };
+        self.at as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_is_kept_in_the_long_run_and_gaps_vary_only_where_asked() {
+        for (arrivals, spread) in [(Arrivals::Constant, 0.0..0.02), (Arrivals::Poisson, 0.9..1.1)] {
+            let mut schedule =
+                Schedule::new(1_000.0, arrivals, 0, fastrand::Rng::with_seed(1)).expect("a rate above nothing");
+            let due: Vec<f64> = (0..100_000).map(|_| schedule.next_due() as f64).collect();
+            let gaps: Vec<f64> = due.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+            assert!((990.0..1_010.0).contains(&mean), "{arrivals:?}: {mean}");
+            let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
+            assert!(spread.contains(&(variance.sqrt() / mean)), "{arrivals:?}: {}", variance.sqrt() / mean);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The limit on open files: raised as far as allowed, or a clear message.
+
+/// Files that a run needs beside its connections.
+const OTHERS: u64 = 200;
+
+/// The system allows too few open files.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{users} users need {needed} open files here, the limit is {limit}: raise it (ulimit -n), use fewer users, or more processes with --shard"
+)]
+pub struct Error {
+    users: u32,
+    needed: u64,
+    limit: u64,
+}
+
+/// Raises the soft limit as far as needed. With `embedded` nodes both ends of each connection are in this process.
+pub fn raise_limit(users: u32, embedded: bool) -> Result<(), Error> {
+    let needed = u64::from(users) * if embedded { 2 } else { 1 } + OTHERS;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure lives through both calls and is of the type they take.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        if limit.rlim_cur < needed {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+    }
+    if limit.rlim_cur < needed {
+        return Err(Error { users, needed, limit: limit.rlim_cur });
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! What a person sees while a run goes on: on standard error, and only where that is a terminal.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
+use std::time::Duration;
+
+/// Is told how a run goes on.
+pub trait Progress: Send + Sync {
+    /// A new phase begins, of `steps` steps (0: nobody knows).
+    fn phase(&self, name: &'static str, steps: u64);
+    fn advance(&self, steps: u64);
+    fn message(&self, text: String);
+    fn finish(&self);
+}
+
+/// Shows nothing.
+#[derive(Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn phase(&self, _name: &'static str, _steps: u64) {}
+    fn advance(&self, _steps: u64) {}
+    fn message(&self, _text: String) {}
+    fn finish(&self) {}
+}
+
+/// A bar on standard error.
+#[derive(Debug, Default)]
+pub struct Bar {
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Progress for Bar {
+    fn phase(&self, name: &'static str, steps: u64) {
+        self.finish();
+        let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
+        let template = if steps == 0 { "{spinner} {prefix}" } else { "{prefix:>20} {bar:24} {percent:>3} %  {msg}" };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(name);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        *self.bar.lock() = Some(bar);
+    }
+
+    fn advance(&self, steps: u64) {
+        if let Some(bar) = &*self.bar.lock() {
+            bar.inc(steps);
+        }
+    }
+
+    fn message(&self, text: String) {
+        if let Some(bar) = &*self.bar.lock() {
+            bar.set_message(text);
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = self.bar.lock().take() {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The whole outcome as JSON, histograms included.
+
+use crate::outcome::Outcome;
+
+/// What [`Outcome::load`] reads.
+pub fn json(outcome: &Outcome) -> String {
+    let mut text = serde_json::to_string_pretty(outcome).expect("an outcome has text keys");
+    text.push('\n');
+    text
+}

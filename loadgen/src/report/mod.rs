@@ -1,0 +1,184 @@
+//! Outcomes for people and programs: one file per form.
+
+mod csv;
+mod hdr;
+mod html;
+mod json;
+mod junit;
+mod markdown;
+mod table;
+
+pub use csv::csv;
+pub use hdr::hdr;
+pub use html::{escape, html, page, plot};
+pub use json::json;
+pub use junit::junit;
+pub(crate) use markdown::escape as markdown_text;
+pub use markdown::markdown;
+pub use table::table;
+
+use crate::outcome::Outcome;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use std::io::IsTerminal;
+
+/// The forms of a result on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    #[default]
+    Table,
+    Json,
+    /// One row per path
+    Csv,
+    Markdown,
+}
+
+/// The outcome in the form asked for.
+pub fn render(outcome: &Outcome, format: Format) -> String {
+    match format {
+        Format::Table => table(outcome),
+        Format::Json => json(outcome),
+        Format::Csv => csv(outcome),
+        Format::Markdown => markdown(outcome),
+    }
+}
+
+/// Whether standard output takes colours: a terminal, and `NO_COLOR` is not set.
+pub fn is_coloured() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+/// Microseconds as a person reads them.
+pub fn duration(micros: u64) -> String {
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..10_000 => format!("{:.2} ms", micros as f64 / 1e3),
+        10_000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        _ => format!("{:.2} s", micros as f64 / 1e6),
+    }
+}
+
+/// A number per second as a person reads it: whole, unless it is small.
+pub fn rate(per_second: f64) -> String {
+    if per_second < 10.0 && per_second.fract() != 0.0 {
+        format!("{per_second:.1}")
+    } else {
+        number(per_second.round() as u64)
+    }
+}
+
+/// What was loaded, and how, in one line.
+pub fn subject(outcome: &Outcome) -> String {
+    let plan = &outcome.plan;
+    let target = match (outcome.resources.embedded, plan.targets.as_slice()) {
+        (true, _) | (_, []) => format!("embedded cluster of {} nodes", plan.nodes),
+        (false, targets) => targets.join(", "),
+    };
+    let load = match plan.window {
+        Some(window) => format!("closed model, {window} outstanding per stream"),
+        None => format!("open model, {} messages/s", rate(plan.rate)),
+    };
+    let processes = if outcome.shards > 1 { format!(", {} processes", outcome.shards) } else { String::new() };
+    let users = number(u64::from(plan.users));
+    format!("{target}: {users} users, {load}, qos {}, {:.1} s{processes}", plan.qos, outcome.measured_s)
+}
+
+/// What is to be said beside the verdict of assertions that failed, if any.
+pub fn failed_assertions(outcome: &Outcome) -> Option<String> {
+    match outcome.failed_assertions() {
+        0 => None,
+        1 => Some("1 assertion failed".into()),
+        failed => Some(format!("{failed} assertions failed")),
+    }
+}
+
+/// The scenarios and their shares, in one line.
+pub fn mix(outcome: &Outcome) -> String {
+    let shares = outcome.plan.mix.iter().map(|(kind, share)| format!("{} {share}", kind.name()));
+    shares.collect::<Vec<_>>().join(", ")
+}
+
+/// A number with its thousands apart.
+pub fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use crate::recorder::{Latencies, Path, Point, Second};
+
+    /// An outcome with a bit of everything: one message is lost, one assertion holds and one does not.
+    pub(super) fn outcome() -> Outcome {
+        let mut outcome = Outcome::failed(Plan::default(), String::new());
+        let mut cross = Latencies::default();
+        (1..=1_000).for_each(|value| cross.record(value * 100));
+        let count = cross.count();
+        outcome.paths.insert(Path::Cross, cross);
+        outcome.account.sent = count + 1;
+        outcome.account.acknowledged = count + 1;
+        outcome.account.expected = count + 1;
+        outcome.account.delivered = count;
+        outcome.account.lost = 1;
+        (outcome.started_ms, outcome.measured_from_ms, outcome.measured_s) = (1_000, 2_000, 20.0);
+        (outcome.logins, outcome.online) = (400, (400, 400));
+        let point = Point { count: 50, p50: 400, p99: 9_000, max: 90_000 };
+        outcome.seconds = (0..20)
+            .map(|second| Second {
+                at_ms: second * 1_000,
+                length_ms: 1_000,
+                paths: [(Path::Cross, point)].into(),
+                sent: 50,
+                delivered: 50,
+            })
+            .collect();
+        outcome.errors.insert("connect: refused, \"again\" | <later>".into(), 3);
+        outcome.judge();
+        let assertions = ["p99(cross) < 1s", "lost == 0"].map(|text| text.parse().expect("a lawful assertion"));
+        outcome.check(&assertions);
+        outcome
+    }
+
+    #[test]
+    fn an_outcome_is_read_back_as_it_was_stored() {
+        let stored: Outcome = serde_json::from_str(&json(&outcome())).expect("read back");
+        assert_eq!(stored, outcome());
+    }
+
+    #[test]
+    fn failed_assertions_make_the_exit_code() {
+        let mut outcome = outcome();
+        assert_eq!(outcome.exit_code(), 1);
+        outcome.account.lost = 0;
+        outcome.judge();
+        assert_eq!(outcome.exit_code(), 1);
+        outcome.check(&[]);
+        assert_eq!(outcome.exit_code(), 0);
+    }
+
+    #[test]
+    fn figures_are_written_for_people() {
+        for (micros, text) in
+            [(0, "0 µs"), (999, "999 µs"), (1_500, "1.50 ms"), (25_040, "25.0 ms"), (2_000_000, "2.00 s")]
+        {
+            assert_eq!(duration(micros), text);
+        }
+        for (value, text) in [(0.5, "0.5"), (9.0, "9"), (99.6, "100"), (12_345.6, "12,346")] {
+            assert_eq!(rate(value), text);
+        }
+        for (value, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(number(value), text);
+        }
+    }
+}

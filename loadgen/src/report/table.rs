@@ -1,0 +1,122 @@
+//! The outcome on one screen.
+
+use super::{duration, number};
+use crate::outcome::{Outcome, Verdict};
+use crate::recorder::Path;
+use owo_colors::{OwoColorize, Style};
+use std::fmt::Write;
+
+/// Errors shown; the JSON has all.
+const SHOWN_ERRORS: usize = 8;
+
+/// The table; coloured where standard output is a terminal and `NO_COLOR` is not set.
+pub fn table(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    // Writing to memory cannot fail.
+    let _ = head(outcome, &mut text)
+        .and_then(|()| latencies(outcome, &mut text))
+        .and_then(|()| account(outcome, &mut text))
+        .and_then(|()| foot(outcome, &mut text));
+    text
+}
+
+fn coloured(text: &str, style: Style) -> String {
+    if super::is_coloured() { text.style(style).to_string() } else { text.to_owned() }
+}
+
+fn head(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
+    writeln!(text, "{}", super::subject(outcome))?;
+    writeln!(text, "mix: {}\n", super::mix(outcome))
+}
+
+fn latencies(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
+    let titles = ["path", "count", "rate/s", "p50", "p90", "p99", "p99.9", "max"];
+    let mut line = format!("{:<26}", titles[0]);
+    for title in &titles[1..] {
+        write!(line, "{title:>11}")?;
+    }
+    writeln!(text, "{}", coloured(&line, Style::new().bold()))?;
+    for path in Path::ALL {
+        let Some(latencies) = outcome.paths.get(&path) else { continue };
+        let rate = latencies.count() as f64 / outcome.measured_s.max(f64::MIN_POSITIVE);
+        write!(text, "{:<26}{:>11}{rate:>11.0}", path.title(), number(latencies.count()))?;
+        for percentile in [50.0, 90.0, 99.0, 99.9] {
+            write!(text, "{:>11}", duration(latencies.percentile(percentile)))?;
+        }
+        writeln!(text, "{:>11}", duration(latencies.max()))?;
+    }
+    writeln!(text)
+}
+
+fn account(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
+    let account = &outcome.account;
+    writeln!(
+        text,
+        "{} sent ({:.0}/s), {} acknowledged, {} of {} deliveries made ({:.0}/s)",
+        number(account.sent),
+        outcome.sent_per_second(),
+        number(account.acknowledged),
+        number(account.delivered),
+        number(account.expected),
+        outcome.delivered_per_second(),
+    )?;
+    let bad = ["lost", "duplicated", "reordered", "phantom", "misdelivered", "altered", "unknown"];
+    let shown: Vec<String> = account
+        .counts()
+        .iter()
+        .filter(|(name, _)| bad.contains(name))
+        .map(|(name, count)| {
+            let style = if *count == 0 { Style::new() } else { Style::new().red().bold() };
+            coloured(&format!("{name} {}", number(*count)), style)
+        })
+        .collect();
+    writeln!(text, "{}", shown.join("  "))?;
+    let also: Vec<String> = account
+        .counts()
+        .iter()
+        .filter(|(name, count)| ["refused", "resent", "redelivered", "foreign"].contains(name) && *count > 0)
+        .map(|(name, count)| format!("{name} {}", number(*count)))
+        .collect();
+    if !also.is_empty() {
+        writeln!(text, "{}", also.join("  "))?;
+    }
+    Ok(())
+}
+
+fn foot(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
+    for (kind, count) in outcome.errors.iter().take(SHOWN_ERRORS) {
+        writeln!(text, "error: {} × {kind}", number(*count))?;
+    }
+    if outcome.errors.len() > SHOWN_ERRORS {
+        writeln!(text, "error: {} further kinds, see the JSON", outcome.errors.len() - SHOWN_ERRORS)?;
+    }
+    let used = &outcome.resources;
+    if outcome.measured_s > 0.0 {
+        let share = |seconds: f64| 100.0 * seconds / outcome.measured_s;
+        let nodes = if used.embedded { format!(", the nodes {:.0} %", share(used.nodes_cpu_s)) } else { String::new() };
+        writeln!(
+            text,
+            "the generator used {:.0} % of one core{nodes}, of {} cores; {} MB resident; drained in {:.1} s",
+            share(used.generator_cpu_s),
+            used.cores,
+            used.memory_bytes / 1_000_000,
+            outcome.drained_s,
+        )?;
+    }
+    for warning in &outcome.warnings {
+        writeln!(text, "note: {warning}")?;
+    }
+    for checked in &outcome.assertions {
+        let style = if checked.holds { Style::new() } else { Style::new().red().bold() };
+        writeln!(text, "{}", coloured(&checked.to_string(), style))?;
+    }
+    let style = match outcome.verdict {
+        Verdict::Valid => Style::new().green().bold(),
+        Verdict::Unknown => Style::new().yellow().bold(),
+        Verdict::Invalid => Style::new().red().bold(),
+    };
+    let reasons = if outcome.reasons.is_empty() { String::new() } else { format!(": {}", outcome.reasons.join("; ")) };
+    let failed = super::failed_assertions(outcome);
+    let failed = failed.map_or(String::new(), |failed| coloured(&format!("; {failed}"), Style::new().red().bold()));
+    writeln!(text, "{}{reasons}{failed}", coloured(outcome.verdict.name(), style))
+}

@@ -1,0 +1,174 @@
+//! One run: what all its users, the driver and the report have in common, and its course from set-up to outcome.
+
+mod course;
+mod watch;
+
+pub use course::{Error, can_speak, execute};
+
+use crate::clock::Clock;
+use crate::dialect::Wire;
+use crate::history::{Event, History};
+use crate::ledger::Ledger;
+use crate::link::Dialer;
+use crate::plan::{Driver, Plan};
+use crate::recorder::Recorder;
+use crate::user::User;
+use crate::world::{Audience, World};
+use chat::protocol::conversation::Target;
+use parking_lot::Mutex;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use tokio_util::sync::CancellationToken;
+
+/// Kinds of errors that are told apart; further ones count as `other`.
+const MAX_ERROR_KINDS: usize = 64;
+/// A node that nobody knows the name of.
+pub const NO_NODE: u32 = u32::MAX;
+
+/// A message that was refused for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Retry {
+    pub at: u64,
+    pub stream: u32,
+    pub number: u64,
+    pub due: u64,
+}
+
+/// What the parts of one run share.
+pub struct Run {
+    pub plan: Plan,
+    pub world: World,
+    pub clock: Clock,
+    /// Tells this run's messages from those of others on the same accounts.
+    pub id: u32,
+    pub wire: Arc<dyn Wire>,
+    pub dialer: Dialer,
+    pub users: Vec<Arc<User>>,
+    pub ledger: Ledger,
+    pub recorder: Recorder,
+    pub history: Option<History>,
+    /// Latencies are kept for goose as well.
+    pub mirrors: bool,
+    pub online: AtomicU32,
+    /// Sessions begun.
+    pub logins: AtomicU64,
+    /// Messages that were due while their sender had no connection.
+    pub unsent: AtomicU64,
+    /// The measured time is over.
+    pub stopping: CancellationToken,
+    /// Everything is over.
+    pub over: CancellationToken,
+    /// New messages are sent on as old ones settle (closed model).
+    pub refilling: AtomicBool,
+    pub(crate) group_ids: Vec<AtomicU64>,
+    pub(crate) retries: Mutex<BinaryHeap<Reverse<Retry>>>,
+    errors: Mutex<BTreeMap<String, u64>>,
+    nodes: Mutex<Vec<String>>,
+}
+
+impl Run {
+    pub(crate) fn new(plan: Plan, id: u32, wire: Arc<dyn Wire>, dialer: Dialer, history: Option<History>) -> Run {
+        let world = World::new(&plan);
+        let mut streams_of = vec![Vec::new(); plan.users as usize];
+        for (number, stream) in world.streams.iter().enumerate() {
+            streams_of[stream.sender as usize].push(number as u32);
+        }
+        let recipients: Vec<_> = world.streams.iter().map(|stream| world.recipients(stream)).collect();
+        let users = streams_of.into_iter().enumerate();
+        let users = users.map(|(index, streams)| Arc::new(User::new(index as u32, streams, &plan))).collect();
+        Run {
+            clock: Clock::start(),
+            id,
+            over: CancellationToken::new(),
+            ledger: Ledger::new(recipients, wire.acknowledges()),
+            recorder: Recorder::default(),
+            group_ids: world.groups.iter().map(|_| AtomicU64::new(0)).collect(),
+            mirrors: plan.driver == Driver::Goose && plan.window.is_none(),
+            online: AtomicU32::new(0),
+            logins: AtomicU64::new(0),
+            unsent: AtomicU64::new(0),
+            stopping: CancellationToken::new(),
+            refilling: AtomicBool::new(false),
+            retries: Mutex::default(),
+            errors: Mutex::default(),
+            nodes: Mutex::default(),
+            plan,
+            world,
+            wire,
+            dialer,
+            users,
+            history,
+        }
+    }
+
+    /// Counts an error of this kind.
+    pub fn error(&self, kind: impl Into<String>) {
+        let mut errors = self.errors.lock();
+        let kind = kind.into();
+        let known = errors.len() < MAX_ERROR_KINDS || errors.contains_key(&kind);
+        *errors.entry(if known { kind } else { "other".into() }).or_default() += 1;
+    }
+
+    /// The errors so far, by kind.
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        self.errors.lock().clone()
+    }
+
+    /// The number of the node with this name.
+    pub fn node(&self, name: &str) -> u32 {
+        let mut nodes = self.nodes.lock();
+        let place = nodes.iter().position(|known| known == name).unwrap_or_else(|| {
+            nodes.push(name.to_owned());
+            nodes.len() - 1
+        });
+        place as u32
+    }
+
+    /// The names of the nodes that users were on.
+    pub fn nodes(&self) -> Vec<String> {
+        self.nodes.lock().clone()
+    }
+
+    /// What the server calls the audience of a stream.
+    pub fn target(&self, stream: u32) -> Target {
+        match self.world.streams[stream as usize].to {
+            Audience::Friend(friend) => Target::User(self.users[friend as usize].id()),
+            Audience::Group(group) => Target::Group(self.group_ids[group as usize].load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Writes an event to the history, where one is kept.
+    pub fn note(&self, event: impl FnOnce() -> Event) {
+        if let Some(history) = &self.history {
+            history.note(self.clock.now(), event());
+        }
+    }
+
+    /// Chance that is the same in every run of this plan, a different one for each `purpose`.
+    pub fn random(&self, purpose: u64) -> fastrand::Rng {
+        fastrand::Rng::with_seed(self.plan.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose)
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Waits until then; false if the run stops before.
+    pub async fn sleep_until(&self, at: tokio::time::Instant) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep_until(at) => !self.is_stopping(),
+            () = self.stopping.cancelled() => false,
+        }
+    }
+
+    /// Closed model: one message of the stream has settled, so the next may go. True if it was sent.
+    pub(crate) fn refill(&self, stream: u32) -> bool {
+        if !self.refilling.load(Ordering::Relaxed) {
+            return false;
+        }
+        let sender = &self.users[self.world.streams[stream as usize].sender as usize];
+        sender.send(self, stream, self.clock.now())
+    }
+}

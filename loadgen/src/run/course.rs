@@ -1,0 +1,413 @@
+//! The course of a run: set up, ramp, measure, drain, account.
+
+use super::Run;
+use super::watch::{self, Meter};
+use crate::accounts::{self, Book};
+use crate::dialect::{Framed, Wire};
+use crate::driver::native;
+use crate::history::{Event, History};
+use crate::link::{self, Dialer};
+use crate::outcome::{Outcome, Resources};
+use crate::plan::{DialectName, Driver, Plan};
+use crate::progress::Progress;
+use crate::recorder::Second;
+use crate::user::{self, Wish};
+use crate::{files, history, scenario, setup};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks at something that takes a while.
+const POLL: Duration = Duration::from_millis(20);
+/// From the moment the driver starts until the first message is due.
+const LEAD_MICROS: u64 = 50_000;
+/// For everybody to log out at the end.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(6);
+/// A driver that ends this long before the measured time was stopped.
+#[cfg(feature = "goose")]
+const EARLY_MICROS: u64 = 1_000_000;
+/// For goose to stop its users and write its reports.
+const DRIVER_PATIENCE: Duration = Duration::from_secs(15);
+/// Without any progress for this long, what is open will not come any more: longer than a cluster's repair interval.
+const DRAIN_QUIET: Duration = Duration::from_secs(14);
+
+/// Why there is no outcome at all. Stop, and show the text.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Plan(#[from] crate::plan::Error),
+    #[error(transparent)]
+    Accounts(#[from] accounts::Error),
+    #[error(transparent)]
+    History(#[from] history::Error),
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Why measuring never began: this is the outcome.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Link(#[from] link::Error),
+    #[error(transparent)]
+    Setup(#[from] setup::Error),
+    #[error("nobody could log in")]
+    NobodyOnline,
+    #[error("interrupted before the measured time")]
+    Interrupted,
+    #[error(transparent)]
+    Fatal(#[from] Error),
+}
+
+/// Carries out a plan against `targets`. When `interrupt` is cancelled the measured time ends there.
+///
+/// # Errors
+/// What concerns this side only: the plan, its files, the system's limits. A target that fails is an outcome.
+pub async fn execute(
+    plan: Plan,
+    targets: &[String],
+    embedded: bool,
+    progress: &dyn Progress,
+    interrupt: CancellationToken,
+) -> Result<Outcome, Error> {
+    plan.validate()?;
+    files::raise_limit(plan.users, embedded)?;
+    let memory_before_bytes = watch::memory_bytes();
+    let started_ms = jiff::Timestamp::now().as_millisecond();
+    let dialer = match Dialer::new(&plan, targets).await {
+        Ok(dialer) => dialer,
+        Err(error) => return Ok(Outcome::failed(plan, error.to_string())),
+    };
+    let run_id = fastrand::u32(..);
+    let history = match &plan.keep {
+        Some(directory) => Some(History::create(&directory.join("history.jsonl.zst"), run_id)?),
+        None => None,
+    };
+    let run = Arc::new(Run::new(plan, run_id, wire(), dialer, history));
+    let course = Course { run: run.clone(), progress, interrupt, tasks: JoinSet::new() };
+    let mut outcome = match course.go().await {
+        Ok(outcome) => outcome,
+        Err(Failure::Fatal(error)) => return Err(error),
+        Err(failure) => {
+            let mut outcome = Outcome::failed(run.plan.clone(), failure.to_string());
+            outcome.errors = run.errors();
+            outcome.interrupted = matches!(failure, Failure::Interrupted);
+            outcome
+        }
+    };
+    outcome.started_ms = started_ms;
+    outcome.resources.embedded = embedded;
+    outcome.resources.memory_before_bytes = memory_before_bytes;
+    if outcome.measured_s > 0.0 {
+        outcome.judge();
+    }
+    if let Some(history) = Arc::into_inner(run).and_then(|run| run.history) {
+        history.finish()?;
+    }
+    Ok(outcome)
+}
+
+fn wire() -> Arc<dyn Wire> {
+    Arc::new(Framed)
+}
+
+struct Course<'a> {
+    run: Arc<Run>,
+    progress: &'a dyn Progress,
+    interrupt: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Course<'_> {
+    async fn go(mut self) -> Result<Outcome, Failure> {
+        let book = self.register().await?;
+        self.tasks.spawn(watch::tick(self.run.clone()));
+        self.ramp().await?;
+        self.set_the_stage(&book).await?;
+        let outcome = self.measure().await;
+        self.leave().await;
+        outcome
+    }
+
+    async fn register(&self) -> Result<Book, Failure> {
+        let run = &self.run;
+        let book = match &run.plan.accounts {
+            Some(path) => Book::load(path).map_err(Error::from)?,
+            None => Book::default(),
+        };
+        let known = book.accounts.iter().zip(&run.users).take_while(|(account, user)| account.name == user.name);
+        let known = known.map(|(account, user)| user.remember(account)).count() as u32;
+        self.progress.phase("accounts", u64::from(run.plan.users - known));
+        let registering = setup::register(run, known, || self.progress.advance(1));
+        tokio::select! {
+            registered = registering => registered?,
+            () = self.interrupt.cancelled() => return Err(Failure::Interrupted),
+        }
+        Ok(book)
+    }
+
+    /// Lets everybody log in, spread over the ramp.
+    async fn ramp(&mut self) -> Result<(), Failure> {
+        let run = self.run.clone();
+        self.progress.phase("logins", u64::from(run.plan.users));
+        let begun = tokio::time::Instant::now();
+        let ramp = Duration::from_secs_f64(run.plan.ramp_s);
+        let mut told = 0;
+        for (place, user) in run.users.iter().enumerate() {
+            let due = begun + ramp.mul_f64(place as f64 / run.users.len() as f64);
+            if due > tokio::time::Instant::now() {
+                tokio::time::sleep_until(due).await;
+                self.show_online(&mut told);
+            }
+            self.tasks.spawn(user::live(user.clone(), run.clone()));
+            user.wish(Wish::Online, &run);
+        }
+        let patience = begun + ramp + run.plan.connect_timeout() + run.plan.patience();
+        while run.online.load(Ordering::Relaxed) < run.plan.users && tokio::time::Instant::now() < patience {
+            if self.interrupt.is_cancelled() {
+                return Err(Failure::Interrupted);
+            }
+            tokio::time::sleep(POLL).await;
+            self.show_online(&mut told);
+        }
+        if run.online.load(Ordering::Relaxed) == 0 { Err(Failure::NobodyOnline) } else { Ok(()) }
+    }
+
+    fn show_online(&self, told: &mut u64) {
+        let online = u64::from(self.run.online.load(Ordering::Relaxed));
+        self.progress.advance(online.saturating_sub(*told));
+        *told = online.max(*told);
+    }
+
+    /// Makes friends and groups, and keeps what later runs can use.
+    async fn set_the_stage(&self, book: &Book) -> Result<(), Failure> {
+        let run = &self.run;
+        let steps = run.world.friends.len() + run.world.groups.len();
+        self.progress.phase("friends and groups", steps as u64);
+        let making = async {
+            setup::befriend(run, book, || self.progress.advance(1)).await?;
+            setup::make_groups(run, book, || self.progress.advance(1)).await
+        };
+        tokio::select! {
+            made = making => made?,
+            () = self.interrupt.cancelled() => return Err(Failure::Interrupted),
+        }
+        for (number, group) in run.world.groups.iter().enumerate() {
+            let id = run.group_ids[number].load(Ordering::Relaxed);
+            group
+                .members
+                .iter()
+                .for_each(|user| run.note(|| Event::Joined { group: id, user: run.users[*user as usize].id() }));
+        }
+        if let Some(path) = &run.plan.accounts {
+            self.book().save(path).map_err(Error::from)?;
+        }
+        Ok(())
+    }
+
+    fn book(&self) -> Book {
+        let run = &self.run;
+        let groups = run.world.groups.iter().enumerate().map(|(number, group)| {
+            let name = accounts::group_name(&run.plan, group.members[0], group.members.len());
+            (name, run.group_ids[number].load(Ordering::Relaxed))
+        });
+        Book {
+            accounts: run.users.iter().map(|user| user.account()).collect(),
+            friends: run.world.friends.clone(),
+            groups: groups.collect(),
+        }
+    }
+
+    /// Waits for the time set for all who measure together; where it is past, begins at once.
+    async fn wait_for_start(&self) -> Result<(), Failure> {
+        let Some(start) = self.run.plan.start_at_ms else { return Ok(()) };
+        let left = start.saturating_sub(jiff::Timestamp::now().as_millisecond());
+        self.progress.phase("waiting to start", 0);
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(left.try_into().unwrap_or(0))) => Ok(()),
+            () = self.interrupt.cancelled() => Err(Failure::Interrupted),
+        }
+    }
+
+    async fn measure(&mut self) -> Result<Outcome, Failure> {
+        self.wait_for_start().await?;
+        let measured_from_ms = jiff::Timestamp::now().as_millisecond();
+        let run = self.run.clone();
+        let online = run.online.load(Ordering::Relaxed);
+        self.progress.phase("measuring", run.plan.duration().as_millis() as u64);
+        let mut meter = Meter::start(&run);
+        let begin = run.clock.now() + LEAD_MICROS;
+        let end = begin + crate::clock::micros(run.plan.duration());
+        let driver = self.start_driver(begin, end)?;
+        let mut acts = JoinSet::new();
+        for cast in &run.world.casts {
+            acts.spawn(scenario::act(cast.kind, cast.actors.clone(), run.clone()));
+        }
+        let seconds = self.watch(&mut meter, end).await;
+        let measured_s = meter.elapsed_s();
+        // Before the driver's thread ends and takes its figures along.
+        let resources = Resources { memory_bytes: watch::memory_bytes(), ..meter.resources() };
+        run.refilling.store(false, Ordering::Relaxed);
+        run.stopping.cancel();
+        driver.stopped(&run).await;
+        let interrupted = self.interrupt.is_cancelled();
+        while acts.join_next().await.is_some() {}
+        let drained_s = self.drain(online).await;
+        let online = (online, run.online.load(Ordering::Relaxed));
+        let outcome = self.outcome(measured_s, drained_s, interrupted, online, seconds, resources);
+        Ok(Outcome { measured_from_ms, ..outcome })
+    }
+
+    fn start_driver(&self, begin: u64, end: u64) -> Result<Running, Failure> {
+        let run = &self.run;
+        if let Some(window) = run.plan.window {
+            native::fill(run, window);
+            return Ok(Running::ByItself);
+        }
+        if run.plan.driver == Driver::Goose {
+            return Ok(Running::goose(run, begin, end, &self.interrupt));
+        }
+        Ok(Running::Thread(native::start(run, begin, end).map_err(Error::Thread)?))
+    }
+
+    /// Shows and keeps what happens, second by second, until the measured time is over.
+    async fn watch(&self, meter: &mut Meter, end: u64) -> Vec<Second> {
+        let mut seconds = Vec::new();
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.tick().await;
+        let end = tokio::time::Instant::from_std(self.run.clock.instant(end));
+        loop {
+            let over = tokio::select! {
+                _ = tick.tick() => false,
+                () = tokio::time::sleep_until(end) => true,
+                () = self.interrupt.cancelled() => true,
+            };
+            let second = meter.second(&self.run);
+            if second.length_ms > 0 {
+                self.progress.advance(second.length_ms);
+                self.progress.message(watch::line(&self.run, &second));
+                seconds.push(second);
+            }
+            if over {
+                return seconds;
+            }
+        }
+    }
+
+    /// Waits until every message is accounted for and everybody is back, or nothing more can be hoped for.
+    async fn drain(&self, online: u32) -> f64 {
+        let run = &self.run;
+        let open = run.ledger.open();
+        self.progress.phase("draining", open);
+        let begun = Instant::now();
+        let limit = Duration::from_secs_f64(run.plan.drain_s);
+        let (mut last, mut last_at, mut told) = (open, begun, 0);
+        let is_done = || run.ledger.open() == 0 && run.online.load(Ordering::Relaxed) >= online;
+        while !is_done() && begun.elapsed() < limit && last_at.elapsed() < DRAIN_QUIET {
+            tokio::time::sleep(POLL).await;
+            let now = run.ledger.open();
+            if now < last {
+                (last, last_at) = (now, Instant::now());
+                let done = open.saturating_sub(now);
+                self.progress.advance(done.saturating_sub(told));
+                told = done.max(told);
+            }
+        }
+        begun.elapsed().as_secs_f64()
+    }
+
+    fn outcome(
+        &self,
+        measured_s: f64,
+        drained_s: f64,
+        interrupted: bool,
+        online: (u32, u32),
+        seconds: Vec<Second>,
+        resources: Resources,
+    ) -> Outcome {
+        let run = &self.run;
+        let online_now = run.users.iter().filter(|user| user.is_online());
+        online_now.for_each(|user| run.note(|| Event::Drained { user: user.id() }));
+        Outcome {
+            measured_s,
+            drained_s,
+            interrupted,
+            online,
+            logins: run.logins.load(Ordering::Relaxed),
+            account: run.ledger.account(),
+            paths: run.recorder.totals(),
+            errors: run.errors(),
+            unsent: run.unsent.load(Ordering::Relaxed),
+            seconds,
+            nodes: run.nodes(),
+            resources,
+            ..Outcome::failed(run.plan.clone(), String::new())
+        }
+    }
+
+    /// Logs everybody out.
+    async fn leave(&mut self) {
+        let run = self.run.clone();
+        self.progress.phase("leaving", 0);
+        run.users.iter().for_each(|user| user.wish(Wish::Gone, &run));
+        run.over.cancel();
+        let _ = tokio::time::timeout(LEAVE_PATIENCE, async { while self.tasks.join_next().await.is_some() {} }).await;
+        self.tasks.shutdown().await;
+        self.progress.finish();
+    }
+}
+
+/// Whoever sends in the measured time.
+enum Running {
+    /// Each answer makes room for the next message.
+    ByItself,
+    Thread(std::thread::JoinHandle<()>),
+    #[cfg_attr(not(feature = "goose"), expect(dead_code))]
+    Task(tokio::task::JoinHandle<()>),
+}
+
+impl Running {
+    #[cfg(feature = "goose")]
+    fn goose(run: &Arc<Run>, begin: u64, end: u64, interrupt: &CancellationToken) -> Running {
+        let (run, interrupt) = (run.clone(), interrupt.clone());
+        Running::Task(tokio::spawn(async move {
+            let flags = run.plan.goose.clone();
+            match crate::driver::goose::drive(run.clone(), begin, end, &flags).await {
+                Ok(None) => {}
+                Ok(Some(threshold)) => run.error(threshold),
+                Err(error) => run.error(error.to_string()),
+            }
+            // goose has taken the signal over: that it ended early is what there is to know.
+            if run.clock.now() + EARLY_MICROS < end {
+                interrupt.cancel();
+            }
+        }))
+    }
+
+    #[cfg(not(feature = "goose"))]
+    fn goose(_run: &Arc<Run>, _begin: u64, _end: u64, _interrupt: &CancellationToken) -> Running {
+        // Refused with the plan.
+        Running::ByItself
+    }
+
+    /// Waits until it has stopped, which it does by itself when the run is stopping.
+    async fn stopped(self, run: &Run) {
+        let joined = match self {
+            Running::ByItself => true,
+            Running::Thread(thread) => tokio::task::spawn_blocking(move || thread.join()).await.is_ok(),
+            Running::Task(task) => tokio::time::timeout(DRIVER_PATIENCE, task).await.is_ok(),
+        };
+        if !joined {
+            run.error("the driver did not stop in time");
+        }
+    }
+}
+
+/// The dialects that a run can speak.
+pub fn can_speak(name: DialectName) -> bool {
+    name == DialectName::Framed
+}

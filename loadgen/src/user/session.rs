@@ -1,0 +1,379 @@
+//! A user's task: connects when wished to, then reads, answers and checks all that arrives until the session ends.
+
+use super::establish::{self, Established};
+use super::{User, Wish};
+use crate::dialect::{Ask, Incoming, Push, Refusal, message_of};
+use crate::history::{Event, Who};
+use crate::ledger::{Arrival, Fate, Ledger};
+use crate::link::Link;
+use crate::recorder::Path;
+use crate::run::{NO_NODE, Retry, Run};
+use crate::stamp::{Reading, Stamp};
+use crate::world::Audience;
+use std::cmp::Reverse;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Between two tries to log in: doubling from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// How long logging out may take.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest wait before a refused message is sent again, and the wait where the server names none.
+const RETRY_MICROS: (u64, u64) = (5_000_000, 200_000);
+
+/// Runs a user until it is [`Wish::Gone`].
+pub async fn live(user: Arc<User>, run: Arc<Run>) {
+    let mut sessions = 0;
+    let mut wait = BACKOFF.0;
+    loop {
+        match user.wished() {
+            Wish::Gone => return,
+            Wish::Away => wish_changes(&user, Wish::Away).await,
+            Wish::Online => match Box::pin(establish::establish(&user, &run)).await {
+                Ok(established) => {
+                    (wait, sessions) = (BACKOFF.0, sessions + 1);
+                    let session = Session::begin(&user, &run, established, sessions);
+                    session.run().await;
+                    // A connection that broke is wished back from this moment on.
+                    user.wished_at.store(run.clock.now(), Ordering::Release);
+                }
+                Err(error) => {
+                    run.error(error.to_string());
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
+                        () = wish_changes(&user, Wish::Online) => {}
+                    }
+                }
+            },
+        }
+    }
+}
+
+async fn wish_changes(user: &User, from: Wish) {
+    poll_fn(|cx| {
+        user.waker.register(cx.waker());
+        if user.wished() == from { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+}
+
+/// Why a session ended.
+enum End {
+    Wished,
+    Broken,
+    Closed,
+    Io(String),
+    Protocol(String),
+    Notice(Refusal),
+}
+
+/// What was pushed of one conversation in this session, and what the server knows of it.
+struct Cursor {
+    conv: Box<str>,
+    seq: u64,
+    told: u64,
+}
+
+struct Session<'a> {
+    user: &'a User,
+    run: &'a Run,
+    /// Taken out only while it is read.
+    link: Option<Link>,
+    partial: Vec<u8>,
+    number: u32,
+    /// When the login was due.
+    due: u64,
+    /// Messages that waited at login and have not come yet, and the server's time of the login.
+    waiting: u64,
+    welcomed_at: i64,
+    cursors: Vec<Cursor>,
+}
+
+impl<'a> Session<'a> {
+    fn begin(user: &'a User, run: &'a Run, established: Established, number: u32) -> Session<'a> {
+        let Established { link, rest, welcome } = established;
+        let due = user.wished_at.load(Ordering::Acquire);
+        user.welcomed(run, &welcome);
+        run.logins.fetch_add(1, Ordering::Relaxed);
+        user.record(run, Path::Login, run.clock.now().saturating_sub(due));
+        run.note(|| Event::Login {
+            user: welcome.id,
+            session: number,
+            node: welcome.node.clone(),
+            waiting: welcome.waiting,
+        });
+        user.came_online(run, number, link.direct());
+        Session {
+            user,
+            run,
+            link: Some(link),
+            partial: rest,
+            number,
+            due,
+            waiting: welcome.waiting,
+            welcomed_at: welcome.time,
+            cursors: Vec::new(),
+        }
+    }
+
+    fn who(&self) -> Who {
+        Who { user: self.user.id(), session: self.number }
+    }
+
+    async fn run(mut self) {
+        let mut fresh = !self.partial.is_empty();
+        let end = poll_fn(|cx| match self.turn(cx, std::mem::take(&mut fresh)) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        })
+        .await;
+        let left = matches!(end, End::Wished) && Box::pin(self.leave()).await;
+        self.user.went_offline(self.run);
+        let why = match end {
+            End::Wished if left => crate::history::LEFT.to_owned(),
+            End::Wished => "logout unanswered".to_owned(),
+            End::Broken => "broken off".to_owned(),
+            End::Closed => "connection: closed by the server".to_owned(),
+            End::Io(text) => format!("connection: {text}"),
+            End::Protocol(text) => format!("connection: not the expected protocol: {text}"),
+            End::Notice(refusal) => format!("connection: notice: {refusal}"),
+        };
+        self.run.note(|| Event::End { user: self.user.id(), session: self.number, why: why.clone() });
+        if why.starts_with("connection") {
+            self.run.error(why);
+        }
+    }
+
+    /// Does all that can be done now; wakers are set for what can come next.
+    fn turn(&mut self, cx: &mut Context<'_>, fresh: bool) -> Result<(), End> {
+        self.user.waker.register(cx.waker());
+        if fresh {
+            self.handle(&[])?;
+        }
+        loop {
+            if self.user.broken.swap(false, Ordering::AcqRel) {
+                return Err(End::Broken);
+            }
+            if self.user.wished() != Wish::Online {
+                return Err(End::Wished);
+            }
+            if self.read_and_write(cx)?.is_pending() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ready: something was read, and there may be more.
+    fn read_and_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
+        if self.user.tell.swap(false, Ordering::AcqRel) {
+            self.tell();
+        }
+        self.write(cx)?;
+        if self.user.paused.load(Ordering::Acquire) {
+            return Ok(Poll::Pending);
+        }
+        let mut link = self.link.take().ok_or(End::Closed)?;
+        let read = link.poll_read(cx, |bytes| self.handle(bytes));
+        self.link = Some(link);
+        match read {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Ok(Some(handled))) => handled.map(Poll::Ready),
+            Poll::Ready(Ok(None)) => Err(End::Closed),
+            Poll::Ready(Err(error)) => Err(End::Io(establish::describe(&error))),
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let Some(link) = &mut self.link else { return Err(End::Closed) };
+        let mut outbox = self.user.outbox.lock();
+        if outbox.bytes.is_empty() {
+            outbox.blocked = false;
+            return Ok(());
+        }
+        match link.poll_write_all(cx, &mut outbox.bytes) {
+            Poll::Ready(Ok(())) => outbox.blocked = false,
+            Poll::Ready(Err(error)) => return Err(End::Io(establish::describe(&error))),
+            Poll::Pending => outbox.blocked = true,
+        }
+        Ok(())
+    }
+
+    /// Handles the whole frames of what is kept and `bytes`; keeps the rest.
+    fn handle(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let joined;
+        let mut rest = bytes;
+        if !self.partial.is_empty() {
+            let mut all = std::mem::take(&mut self.partial);
+            all.extend_from_slice(bytes);
+            joined = all;
+            rest = &joined;
+        }
+        while let Some((payload, end)) = self.run.wire.split(rest).map_err(End::Protocol)? {
+            let incoming = self.run.wire.read(&rest[payload]).map_err(End::Protocol)?;
+            rest = &rest[end..];
+            self.on_frame(incoming)?;
+        }
+        self.partial = rest.to_vec();
+        Ok(())
+    }
+
+    fn on_frame(&mut self, incoming: Incoming<'_>) -> Result<(), End> {
+        match incoming {
+            Incoming::Push(push) => self.on_push(&push),
+            Incoming::Settled { mid, place, result } => {
+                if let Some((stream, number)) = mid.and_then(|mid| message_of(self.run.id, mid)) {
+                    self.on_settled(stream, number, place, result);
+                }
+            }
+            Incoming::Answer { mid, result } => self.user.answered(mid, result),
+            Incoming::Ping => self.run.wire.pong(&mut self.user.outbox.lock().bytes),
+            Incoming::Notice(refusal) => return Err(End::Notice(refusal)),
+            Incoming::Welcome(_) | Incoming::LoginRefused(_) | Incoming::Other => {}
+        }
+        Ok(())
+    }
+
+    fn on_settled(
+        &self,
+        stream: u32,
+        number: u64,
+        place: Option<(std::borrow::Cow<'_, str>, u64)>,
+        result: Result<(), Refusal>,
+    ) {
+        let run = self.run;
+        let now = run.clock.now();
+        run.note(|| {
+            Event::settled(self.who(), crate::dialect::mid_of(run.id, stream, number), place, result.as_ref().err())
+        });
+        match result {
+            Ok(()) => {
+                if let Some(due) = run.ledger.settle(stream, number, Fate::Acknowledged) {
+                    self.user.record(run, Path::Ack, now.saturating_sub(due));
+                    run.refill(stream);
+                }
+            }
+            Err(refusal) if refusal.retryable && run.plan.qos > 0 => {
+                run.error(format!("send: refused for now: {refusal}"));
+                let wait = refusal.retry_ms.map_or(RETRY_MICROS.1, |wait| (wait * 1_000).min(RETRY_MICROS.0));
+                if let Some(due) = run.ledger.due(stream, number) {
+                    run.retries.lock().push(Reverse(Retry { at: now + wait, stream, number, due }));
+                }
+            }
+            Err(refusal) => {
+                run.error(format!("send: refused: {refusal}"));
+                run.ledger.settle(stream, number, Fate::Refused);
+                run.refill(stream);
+            }
+        }
+    }
+
+    fn on_push(&mut self, push: &Push<'_>) {
+        let in_order = self.advance(push);
+        self.count_down(push);
+        let run = self.run;
+        run.note(|| Event::push(self.who(), push));
+        match Stamp::read(&push.text) {
+            Reading::Whole(stamp) if stamp.run == run.id => self.on_message(push, stamp, in_order),
+            Reading::Altered => run.ledger.altered(),
+            Reading::Whole(_) | Reading::Foreign => run.ledger.foreign(),
+        }
+    }
+
+    fn on_message(&self, push: &Push<'_>, stamp: Stamp, in_order: Option<bool>) {
+        let run = self.run;
+        let now = run.clock.now();
+        let stream = run.world.streams.get(stamp.stream as usize);
+        if stream.is_some_and(|stream| run.users[stream.sender as usize].id() != push.from) {
+            // The server says that somebody else sent it.
+            return run.ledger.altered();
+        }
+        let received = run.ledger.receive(stamp.stream, stamp.number, self.user.index, self.number, in_order);
+        let Some(stream) = stream.filter(|_| matches!(received.arrival, Arrival::New | Arrival::Late)) else { return };
+        let latency = now.saturating_sub(stamp.due);
+        match stream.to {
+            // What waited for the recipient to come measures the wait.
+            Audience::Friend(_) if stamp.due < self.due => {}
+            Audience::Friend(_) => self.user.record(run, self.path_from(stream.sender), latency),
+            Audience::Group(_) => Ledger::group_paths(received).for_each(|path| self.user.record(run, path, latency)),
+        }
+        if !run.wire.acknowledges() && received.last {
+            run.refill(stamp.stream);
+        }
+    }
+
+    fn path_from(&self, sender: u32) -> Path {
+        match (self.run.users[sender as usize].node(), self.user.node()) {
+            (NO_NODE, _) | (_, NO_NODE) => Path::Direct,
+            (theirs, ours) if theirs == ours => Path::Same,
+            _ => Path::Cross,
+        }
+    }
+
+    /// Moves the conversation's cursor; says whether the place follows what came before, where there are places.
+    fn advance(&mut self, push: &Push<'_>) -> Option<bool> {
+        if push.seq == 0 || push.conv.is_empty() {
+            return None;
+        }
+        self.user.dirty.store(true, Ordering::Release);
+        match self.cursors.iter_mut().find(|cursor| *cursor.conv == *push.conv) {
+            Some(cursor) => {
+                let in_order = push.seq > cursor.seq;
+                cursor.seq = cursor.seq.max(push.seq);
+                Some(in_order)
+            }
+            None => {
+                self.cursors.push(Cursor { conv: (*push.conv).into(), seq: push.seq, told: 0 });
+                Some(true)
+            }
+        }
+    }
+
+    fn count_down(&mut self, push: &Push<'_>) {
+        if self.waiting == 0 || push.seq == 0 || push.time > self.welcomed_at {
+            return;
+        }
+        self.waiting -= 1;
+        if self.waiting == 0 {
+            self.user.record(self.run, Path::Drained, self.run.clock.now().saturating_sub(self.due));
+        }
+    }
+
+    /// Says what has been received.
+    fn tell(&mut self) {
+        let mut outbox = self.user.outbox.lock();
+        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.seq > cursor.told) {
+            cursor.told = cursor.seq;
+            self.run.wire.received(&cursor.conv, cursor.seq, &mut outbox.bytes);
+            let (user, session, conv, seq) = (self.user.id(), self.number, cursor.conv.clone(), cursor.seq);
+            self.run.note(|| Event::Received { user, session, conv: conv.into(), seq });
+        }
+    }
+
+    /// Logs out; what is pushed meanwhile still counts. True if the server answered.
+    async fn leave(&mut self) -> bool {
+        self.tell();
+        let mut left = self.user.ask(self.run, Ask::Logout);
+        let leaving = poll_fn(|cx| {
+            loop {
+                if Pin::new(&mut left).poll(cx).is_ready() {
+                    return Poll::Ready(true);
+                }
+                self.user.paused.store(false, Ordering::Release);
+                match self.read_and_write(cx) {
+                    Ok(Poll::Ready(())) => {}
+                    Ok(Poll::Pending) => return Poll::Pending,
+                    Err(_) => return Poll::Ready(false),
+                }
+            }
+        });
+        let left = tokio::time::timeout(LEAVE_TIMEOUT, leaving).await;
+        if left.is_err() {
+            self.run.error("logout: no answer within the time allowed");
+        }
+        left.unwrap_or(false)
+    }
+}
