@@ -7,6 +7,7 @@ mod establish;
 mod session;
 
 pub use establish::PASSWORD;
+pub(crate) use establish::describe;
 pub use session::live;
 
 use crate::accounts::Account;
@@ -15,6 +16,7 @@ use crate::history::Event;
 use crate::plan::Plan;
 use crate::run::{NO_NODE, Run};
 use crate::stamp::Stamp;
+use crate::window::Admission;
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
 use std::cell::RefCell;
@@ -169,16 +171,56 @@ impl User {
         }
     }
 
-    /// Puts a message of `stream` into the outbox, due at `due`. False, and nothing is entered anywhere, if there is no
-    /// connection. Follow it with [`User::flush`].
+    /// Puts a message of `stream` into the outbox, due at `due`, or lets it wait its turn where a window is full. False, and
+    /// nothing is entered anywhere, if there is no connection. Follow it with [`User::flush`].
     pub fn send(&self, run: &Run, stream: u32, due: u64) -> bool {
         let mut outbox = self.outbox.lock();
         if !outbox.online || outbox.bytes.len() > MAX_OUTBOX_BYTES {
             return false;
         }
-        let number = run.ledger.send(stream, due);
-        self.write(run, &mut outbox, stream, number, due, false);
+        match run.windows.as_ref().map_or(Admission::Send, |windows| windows.admit(stream, due)) {
+            Admission::Send => self.enter(run, &mut outbox, stream, due),
+            Admission::Waits => {}
+            Admission::Full => return false,
+        }
         true
+    }
+
+    fn enter(&self, run: &Run, outbox: &mut Outbox, stream: u32, due: u64) {
+        let number = run.ledger.send(stream, due);
+        if let Some(windows) = &run.windows {
+            windows.sent(stream, number, run.clock.now());
+        }
+        self.write(run, outbox, stream, number, due, false);
+    }
+
+    /// Sends what waits in the window of `stream`, as far as there is room.
+    pub(crate) fn send_waiting(&self, run: &Run, stream: u32) {
+        let Some(windows) = &run.windows else { return };
+        let mut outbox = self.outbox.lock();
+        while outbox.online
+            && outbox.bytes.len() <= MAX_OUTBOX_BYTES
+            && let Some(due) = windows.next(stream)
+        {
+            self.enter(run, &mut outbox, stream, due);
+        }
+        drop(outbox);
+        self.flush();
+    }
+
+    /// Gives up messages that do not arrive, so that those behind them get their turn.
+    pub(crate) fn move_windows_on(&self, run: &Run) {
+        let Some(windows) = &run.windows else { return };
+        for &stream in &self.streams {
+            let away = run.is_anybody_away(stream);
+            let given_up = windows.expire(stream, run.clock.now(), away);
+            if given_up > 0 && !away {
+                (0..given_up).for_each(|_| run.error("send: not received within the time allowed, went on"));
+            }
+            // Closed model: also what could not be refilled while this user was away.
+            while windows.has_room(stream) && run.refill(stream) {}
+            self.send_waiting(run, stream);
+        }
     }
 
     /// Sends a message once more, under the same `mid`.
@@ -269,6 +311,21 @@ impl User {
                 self.write(run, outbox, stream, number, due, true);
             }
         }
+    }
+
+    /// From now on nothing more is entered; what was goes out, and then, if wished, the request to log out.
+    fn withdraw(&self, run: &Run, logout: bool) {
+        let mut outbox = self.outbox.lock();
+        if std::mem::take(&mut outbox.online) {
+            run.online.fetch_sub(1, Ordering::Relaxed);
+        }
+        if logout {
+            run.wire.ask(self.id(), Ask::Logout, Uuid::nil(), &mut outbox.bytes);
+        }
+    }
+
+    fn has_written_all(&self) -> bool {
+        self.outbox.lock().bytes.is_empty()
     }
 
     fn went_offline(&self, run: &Run) {

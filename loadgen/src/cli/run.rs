@@ -7,7 +7,7 @@ use crate::progress::{Bar, Progress, Silent};
 use crate::report::{self, Format};
 use crate::run;
 use crate::scenario::Kind;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,9 +26,12 @@ pub struct Arguments {
     /// A node or load balancer; repeat for several [default: an embedded cluster]
     #[arg(long, value_name = "HOST:PORT")]
     target: Vec<String>,
-    /// Wire protocol [default: framed]
+    /// Wire protocol [default: framed, or what the profile says]
     #[arg(long, value_enum)]
     dialect: Option<DialectName>,
+    /// A file that describes a classic server, or the name of a shipped one: course, logout_last, register_second, checked
+    #[arg(long, value_name = "FILE|NAME")]
+    profile: Option<String>,
     /// Simulated users [default: 400]
     #[arg(long)]
     users: Option<u32>,
@@ -41,6 +44,12 @@ pub struct Arguments {
     /// Messages outstanding per stream: closed model, as fast as the server answers
     #[arg(long)]
     window: Option<u32>,
+    /// Messages on their way per stream to a server that acknowledges nothing [default: as the profile says]
+    #[arg(long, value_name = "MESSAGES", conflicts_with = "window")]
+    outstanding: Option<u32>,
+    /// How long such a message may take before the next goes without it, in seconds [default: 5]
+    #[arg(long, value_name = "SECONDS")]
+    lost_after: Option<f64>,
     /// Measured time in seconds [default: 20]
     #[arg(long, value_name = "SECONDS")]
     duration: Option<f64>,
@@ -111,9 +120,6 @@ fn parse_share(text: &str) -> Result<(Kind, f64), String> {
 pub fn execute(arguments: Arguments) -> Result<ExitCode> {
     let plan = arguments.plan()?;
     plan.validate()?;
-    if !run::can_speak(plan.dialect) {
-        bail!("this dialect is not supported yet");
-    }
     if let Some(directory) = &plan.keep {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     }
@@ -177,6 +183,9 @@ impl Arguments {
         }
         set(&mut plan.dialect, given.dialect);
         set(&mut plan.users, given.users);
+        set(&mut plan.lost_after_s, given.lost_after);
+        plan.outstanding = given.outstanding.or(plan.outstanding);
+        plan.profile = given.profile.or(plan.profile);
         set(&mut plan.rate, given.rate);
         set(&mut plan.arrivals, given.arrivals);
         set(&mut plan.duration_s, given.duration);

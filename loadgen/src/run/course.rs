@@ -3,12 +3,13 @@
 use super::Run;
 use super::watch::{self, Meter};
 use crate::accounts::{self, Book};
-use crate::dialect::{Framed, Wire};
+use crate::dialect::{Classic, Framed, Wire};
 use crate::driver::native;
 use crate::history::{Event, History};
 use crate::link::{self, Dialer};
 use crate::outcome::{Outcome, Resources};
 use crate::plan::{DialectName, Plan};
+use crate::profile::{self, LoginBy, Profile};
 use crate::progress::Progress;
 use crate::recorder::Second;
 use crate::user::{self, Wish};
@@ -41,6 +42,8 @@ pub enum Error {
     History(#[from] history::Error),
     #[error(transparent)]
     Files(#[from] files::Error),
+    #[error(transparent)]
+    Profile(#[from] profile::Error),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
 }
@@ -72,6 +75,7 @@ pub async fn execute(
     interrupt: CancellationToken,
 ) -> Result<Outcome, Error> {
     plan.validate()?;
+    let wire = wire(&plan)?;
     files::raise_limit(plan.users, embedded)?;
     let memory_before_bytes = watch::memory_bytes();
     let started_ms = jiff::Timestamp::now().as_millisecond();
@@ -84,7 +88,9 @@ pub async fn execute(
         Some(directory) => Some(History::create(&directory.join("history.jsonl.zst"), run_id)?),
         None => None,
     };
-    let run = Arc::new(Run::new(plan, run_id, wire(), dialer, history));
+    let given_prefix = plan.prefix.clone();
+    let prefix = prefix(&plan, wire.as_ref(), run_id);
+    let run = Arc::new(Run::new(Plan { prefix, ..plan }, run_id, wire, dialer, history));
     let course = Course { run: run.clone(), progress, interrupt, tasks: JoinSet::new() };
     let mut outcome = match course.go().await {
         Ok(outcome) => outcome,
@@ -97,6 +103,7 @@ pub async fn execute(
         }
     };
     outcome.started_ms = started_ms;
+    outcome.plan.prefix = given_prefix;
     outcome.resources.embedded = embedded;
     outcome.resources.memory_before_bytes = memory_before_bytes;
     if outcome.measured_s > 0.0 {
@@ -108,8 +115,22 @@ pub async fn execute(
     Ok(outcome)
 }
 
-fn wire() -> Arc<dyn Wire> {
-    Arc::new(Framed)
+/// What a run speaks. A profile says it all; without one the dialect chooses among the shipped ones.
+fn wire(plan: &Plan) -> Result<Arc<dyn Wire>, profile::Error> {
+    let name = match (&plan.profile, plan.dialect) {
+        (Some(name), _) => name,
+        (None, DialectName::Framed) => return Ok(Arc::new(Framed)),
+        (None, DialectName::Bare) => "course",
+        (None, DialectName::Checked) => "checked",
+    };
+    Ok(Arc::new(Classic::new(Profile::find(name)?)))
+}
+
+/// The beginning of the accounts' names. Who logs in by an id that only registering tells, and keeps no accounts, needs new
+/// names in every run.
+fn prefix(plan: &Plan, wire: &dyn Wire, run_id: u32) -> String {
+    let by_id = wire.profile().is_some_and(|profile| profile.login_by == LoginBy::Id);
+    if by_id && plan.accounts.is_none() { format!("{}{run_id:08x}", plan.prefix) } else { plan.prefix.clone() }
 }
 
 struct Course<'a> {
@@ -280,14 +301,15 @@ impl Course<'_> {
     /// Waits until every message is accounted for, or nothing more can be hoped for.
     async fn drain(&self) -> f64 {
         let run = &self.run;
-        let open = run.ledger.open();
+        let left = || run.ledger.open() + run.waiting();
+        let open = left();
         self.progress.phase("draining", open);
         let begun = Instant::now();
         let limit = Duration::from_secs_f64(run.plan.drain_s);
         let (mut last, mut last_at, mut told) = (open, begun, 0);
-        while run.ledger.open() > 0 && begun.elapsed() < limit && last_at.elapsed() < DRAIN_QUIET {
+        while left() > 0 && begun.elapsed() < limit && last_at.elapsed() < DRAIN_QUIET {
             tokio::time::sleep(POLL).await;
-            let now = run.ledger.open();
+            let now = left();
             if now < last {
                 (last, last_at) = (now, Instant::now());
                 let done = open.saturating_sub(now);
@@ -319,7 +341,7 @@ impl Course<'_> {
             account: run.ledger.account(),
             paths: run.recorder.totals(),
             errors: run.errors(),
-            unsent: run.unsent.load(Ordering::Relaxed),
+            unsent: run.unsent.load(Ordering::Relaxed) + run.waiting(),
             seconds,
             nodes: run.nodes(),
             resources,
@@ -337,9 +359,4 @@ impl Course<'_> {
         self.tasks.shutdown().await;
         self.progress.finish();
     }
-}
-
-/// The dialects that a run can speak.
-pub fn can_speak(name: DialectName) -> bool {
-    name == DialectName::Framed
 }

@@ -25,6 +25,9 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest wait before a refused message is sent again, and the wait where the server names none.
 const RETRY_MICROS: (u64, u64) = (5_000_000, 200_000);
 
+/// Who speaks where a server puts its own words into a chat message.
+const SERVER_ID: u64 = 0;
+
 /// Runs a user until it is [`Wish::Gone`].
 pub async fn live(user: Arc<User>, run: Arc<Run>) {
     let mut sessions = 0;
@@ -90,12 +93,14 @@ struct Session<'a> {
     /// Messages that waited at login and have not come yet, and the server's time of the login.
     waiting: u64,
     welcomed_at: i64,
+    /// Messages that came with the welcome.
+    backlog: Vec<String>,
     cursors: Vec<Cursor>,
 }
 
 impl<'a> Session<'a> {
     fn begin(user: &'a User, run: &'a Run, established: Established, number: u32) -> Session<'a> {
-        let Established { link, rest, welcome } = established;
+        let Established { link, rest, mut welcome } = established;
         let due = user.wished_at.load(Ordering::Acquire);
         user.welcomed(run, &welcome);
         run.logins.fetch_add(1, Ordering::Relaxed);
@@ -116,6 +121,7 @@ impl<'a> Session<'a> {
             due,
             waiting: welcome.waiting,
             welcomed_at: welcome.time,
+            backlog: std::mem::take(&mut welcome.messages),
             cursors: Vec::new(),
         }
     }
@@ -125,13 +131,13 @@ impl<'a> Session<'a> {
     }
 
     async fn run(mut self) {
-        let mut fresh = !self.partial.is_empty();
+        let mut fresh = !self.partial.is_empty() || !self.backlog.is_empty();
         let end = poll_fn(|cx| match self.turn(cx, std::mem::take(&mut fresh)) {
             Ok(()) => Poll::Pending,
             Err(end) => Poll::Ready(end),
         })
         .await;
-        let left = matches!(end, End::Wished) && Box::pin(self.leave()).await;
+        let left = Box::pin(self.part(&end)).await;
         self.user.went_offline(self.run);
         let why = match end {
             End::Wished if left => crate::history::LEFT.to_owned(),
@@ -152,6 +158,7 @@ impl<'a> Session<'a> {
     fn turn(&mut self, cx: &mut Context<'_>, fresh: bool) -> Result<(), End> {
         self.user.waker.register(cx.waker());
         if fresh {
+            self.read_backlog()?;
             self.handle(&[])?;
         }
         loop {
@@ -165,6 +172,20 @@ impl<'a> Session<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// What waited and came with the welcome; there it is all at once.
+    fn read_backlog(&mut self) -> Result<(), End> {
+        let backlog = std::mem::take(&mut self.backlog);
+        for message in &backlog {
+            let incoming = self.run.wire.read(message.as_bytes()).map_err(End::Protocol)?;
+            self.on_frame(incoming)?;
+        }
+        if !backlog.is_empty() {
+            let micros = self.run.clock.now().saturating_sub(self.due);
+            self.run.recorder.record(Path::Drained, micros);
+        }
+        Ok(())
     }
 
     /// Ready: something was read, and there may be more.
@@ -227,6 +248,9 @@ impl<'a> Session<'a> {
             Incoming::Settled { mid, place, result } => {
                 if let Some((stream, number)) = mid.and_then(|mid| message_of(self.run.id, mid)) {
                     self.on_settled(stream, number, place, result);
+                } else if let (None, Err(refusal)) = (mid, result) {
+                    // Nobody can tell which message it was; it will be found missing.
+                    self.run.error(format!("send: refused: {refusal}"));
                 }
             }
             Incoming::Answer { mid, result } => self.user.answered(mid, result),
@@ -279,6 +303,7 @@ impl<'a> Session<'a> {
         match Stamp::read(&push.text) {
             Reading::Whole(stamp) if stamp.run == run.id => self.on_message(push, stamp, in_order),
             Reading::Altered => run.ledger.altered(),
+            Reading::Foreign if push.from == SERVER_ID => run.error(format!("the server says: {}", push.text)),
             Reading::Whole(_) | Reading::Foreign => run.ledger.foreign(),
         }
     }
@@ -300,8 +325,8 @@ impl<'a> Session<'a> {
             Audience::Friend(_) => run.recorder.record(self.path_from(stream.sender), latency),
             Audience::Group(_) => Ledger::group_paths(received).for_each(|path| run.recorder.record(path, latency)),
         }
-        if !run.wire.acknowledges() && received.last {
-            run.refill(stamp.stream);
+        if received.last {
+            run.make_room(stamp.stream, stamp.number);
         }
     }
 
@@ -351,6 +376,45 @@ impl<'a> Session<'a> {
             let (user, session, conv, seq) = (self.user.id(), self.number, cursor.conv.clone(), cursor.seq);
             self.run.note(|| Event::Received { user, session, conv: conv.into(), seq });
         }
+    }
+
+    /// Ends the session as `end` has it. True if the server confirmed it.
+    async fn part(&mut self, end: &End) -> bool {
+        let logout = matches!(end, End::Wished);
+        let is_ours = logout || matches!(end, End::Broken);
+        match is_ours && !self.run.wire.answers(&Ask::Logout) {
+            true => self.hang_up(logout).await,
+            false => logout && self.leave().await,
+        }
+    }
+
+    /// Ends a session whose end the server does not confirm: says no more, and reads on until the server closes as well. What
+    /// it sent before counts; closing at once would destroy that unseen, and the loss would be ours.
+    async fn hang_up(&mut self, logout: bool) -> bool {
+        self.user.withdraw(self.run, logout);
+        let mut said_all = false;
+        let closing = poll_fn(|cx| {
+            loop {
+                self.user.paused.store(false, Ordering::Release);
+                match self.read_and_write(cx) {
+                    Ok(Poll::Ready(())) => {}
+                    Ok(Poll::Pending) if said_all || !self.user.has_written_all() => return Poll::Pending,
+                    Ok(Poll::Pending) => {
+                        let Some(link) = &mut self.link else { return Poll::Ready(false) };
+                        said_all = std::task::ready!(link.poll_shutdown(cx)).is_ok();
+                        if !said_all {
+                            return Poll::Ready(false);
+                        }
+                    }
+                    Err(end) => return Poll::Ready(matches!(end, End::Closed)),
+                }
+            }
+        });
+        let closed = tokio::time::timeout(LEAVE_TIMEOUT, closing).await;
+        if closed.is_err() {
+            self.run.error("hanging up: the server did not close within the time allowed");
+        }
+        closed.unwrap_or(false)
     }
 
     /// Logs out; what is pushed meanwhile still counts. True if the server answered.
