@@ -20,6 +20,17 @@ pub enum Arrivals {
     Constant,
 }
 
+/// Who sends when a message is due (open model).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// One thread: the least lateness, the highest rates.
+    #[default]
+    Native,
+    /// goose, with its dashboard, thresholds, baselines and reports.
+    Goose,
+}
+
 /// Which wire protocol to speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -43,6 +54,9 @@ pub struct Plan {
     /// Messages per second in all (open model).
     pub rate: f64,
     pub arrivals: Arrivals,
+    pub driver: Driver,
+    /// Flags for goose itself.
+    pub goose: Vec<String>,
     /// Messages outstanding per stream (closed model), instead of `rate`.
     pub window: Option<u32>,
     /// Messages on their way per stream to a server that acknowledges nothing (open model); none: what the profile says.
@@ -93,6 +107,8 @@ impl Default for Plan {
             users: 400,
             rate: 1_000.0,
             arrivals: Arrivals::Poisson,
+            driver: Driver::Native,
+            goose: Vec::new(),
             window: None,
             outstanding: None,
             lost_after_s: 5.0,

@@ -10,7 +10,7 @@ use crate::dialect::Wire;
 use crate::history::{Event, History};
 use crate::ledger::Ledger;
 use crate::link::Dialer;
-use crate::plan::Plan;
+use crate::plan::{Driver, Plan};
 use crate::recorder::Recorder;
 use crate::user::User;
 use crate::window::Windows;
@@ -52,6 +52,8 @@ pub struct Run {
     pub(crate) windows: Option<Windows>,
     pub recorder: Recorder,
     pub history: Option<History>,
+    /// Latencies are kept for goose as well.
+    pub mirrors: bool,
     pub online: AtomicU32,
     /// Sessions begun.
     pub logins: AtomicU64,
@@ -91,6 +93,7 @@ impl Run {
             windows,
             recorder: Recorder::default(),
             group_ids: world.groups.iter().map(|_| AtomicU64::new(0)).collect(),
+            mirrors: plan.driver == Driver::Goose && plan.window.is_none(),
             online: AtomicU32::new(0),
             logins: AtomicU64::new(0),
             unsent: AtomicU64::new(0),

@@ -14,6 +14,7 @@ use crate::accounts::Account;
 use crate::dialect::{Ask, Chat, Refusal, mid_of};
 use crate::history::Event;
 use crate::plan::Plan;
+use crate::recorder::Path;
 use crate::run::{NO_NODE, Run};
 use crate::stamp::Stamp;
 use crate::window::Admission;
@@ -28,6 +29,9 @@ use uuid::Uuid;
 
 /// Bytes waiting for one user beyond which nothing more is sent: the server does not read.
 const MAX_OUTBOX_BYTES: usize = 1024 * 1024;
+
+/// Latencies that wait to be shown elsewhere; beyond it they are only in our own record.
+const MAX_MIRRORED: usize = 4_096;
 
 thread_local! {
     static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
@@ -84,6 +88,8 @@ pub struct User {
     /// It is time to say so.
     tell: AtomicBool,
     asks: Mutex<Vec<Pending>>,
+    /// What was measured for this user and is to be shown elsewhere as well.
+    mirrored: Mutex<Vec<(Path, u64)>>,
     /// Groups that the server said this user is in, by name.
     pub(crate) groups: Mutex<Vec<(String, u64)>>,
 }
@@ -106,6 +112,7 @@ impl User {
             dirty: AtomicBool::new(false),
             tell: AtomicBool::new(false),
             asks: Mutex::default(),
+            mirrored: Mutex::default(),
             groups: Mutex::default(),
         }
     }
@@ -133,6 +140,22 @@ impl User {
     /// What a later run can use.
     pub fn account(&self) -> Account {
         Account { name: self.name.clone(), id: self.id(), token: self.token.lock().clone() }
+    }
+
+    /// Records a latency, here and for whoever else shows it.
+    fn record(&self, run: &Run, path: Path, micros: u64) {
+        run.recorder.record(path, micros);
+        if run.mirrors {
+            let mut mirrored = self.mirrored.lock();
+            if mirrored.len() < MAX_MIRRORED {
+                mirrored.push((path, micros));
+            }
+        }
+    }
+
+    /// What was recorded for this user since the last call.
+    pub fn take_mirrored(&self) -> Vec<(Path, u64)> {
+        std::mem::take(&mut self.mirrored.lock())
     }
 
     /// Makes the user come or go, from now on. A login's latency counts from here.

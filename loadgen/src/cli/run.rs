@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::outcome::Outcome;
-use crate::plan::{Arrivals, DialectName, Plan};
+use crate::plan::{Arrivals, DialectName, Driver, Plan};
 use crate::progress::{Bar, Progress, Silent};
 use crate::report::{self, Format};
 use crate::run;
@@ -41,6 +41,12 @@ pub struct Arguments {
     /// How due times follow one another [default: poisson]
     #[arg(long, value_enum)]
     arrivals: Option<Arrivals>,
+    /// Who sends in the open model; goose brings its dashboard, thresholds, baselines and reports [default: native]
+    #[arg(long, value_enum)]
+    driver: Option<Driver>,
+    /// A flag for goose itself, as --goose=--dashboard; repeat for several; implies --driver goose
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true, conflicts_with = "window")]
+    goose: Vec<String>,
     /// Messages outstanding per stream: closed model, as fast as the server answers
     #[arg(long)]
     window: Option<u32>,
@@ -120,6 +126,7 @@ fn parse_share(text: &str) -> Result<(Kind, f64), String> {
 pub fn execute(arguments: Arguments) -> Result<ExitCode> {
     let plan = arguments.plan()?;
     plan.validate()?;
+    check_driver(&plan)?;
     if let Some(directory) = &plan.keep {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     }
@@ -132,6 +139,22 @@ pub fn execute(arguments: Arguments) -> Result<ExitCode> {
         Format::Json => print!("{}", report::json(&outcome)),
     }
     Ok(ExitCode::from(outcome.verdict.exit_code()))
+}
+
+#[cfg(feature = "goose")]
+fn check_driver(plan: &Plan) -> Result<()> {
+    if plan.driver == Driver::Goose && plan.window.is_none() {
+        crate::driver::goose::check_flags(&plan.goose)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "goose"))]
+fn check_driver(plan: &Plan) -> Result<()> {
+    match plan.driver {
+        Driver::Native => Ok(()),
+        Driver::Goose => anyhow::bail!("this loadgen was built without the feature goose"),
+    }
 }
 
 fn carry_out(plan: Plan, quiet: bool) -> Result<Outcome> {
@@ -188,6 +211,11 @@ impl Arguments {
         plan.profile = given.profile.or(plan.profile);
         set(&mut plan.rate, given.rate);
         set(&mut plan.arrivals, given.arrivals);
+        set(&mut plan.driver, given.driver);
+        if !given.goose.is_empty() {
+            plan.driver = Driver::Goose;
+            plan.goose = given.goose;
+        }
         set(&mut plan.duration_s, given.duration);
         set(&mut plan.ramp_s, given.ramp);
         set(&mut plan.drain_s, given.drain);

@@ -1,5 +1,7 @@
 //! Sends messages: when they are due (open model), or as others settle (closed model).
 
+#[cfg(feature = "goose")]
+pub mod goose;
 pub mod native;
 pub mod schedule;
 

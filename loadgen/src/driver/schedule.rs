@@ -17,6 +17,11 @@ impl Schedule {
         (rate > 0.0).then(|| Schedule { mean_gap: 1e6 / rate, arrivals, at: begin as f64, random })
     }
 
+    /// Goes on from this time.
+    pub fn begin(&mut self, at: u64) {
+        self.at = at as f64;
+    }
+
     /// The next due time.
     pub fn next_due(&mut self) -> u64 {
         self.at += match self.arrivals {

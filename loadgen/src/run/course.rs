@@ -8,7 +8,7 @@ use crate::driver::native;
 use crate::history::{Event, History};
 use crate::link::{self, Dialer};
 use crate::outcome::{Outcome, Resources};
-use crate::plan::{DialectName, Plan};
+use crate::plan::{DialectName, Driver, Plan};
 use crate::profile::{self, LoginBy, Profile};
 use crate::progress::Progress;
 use crate::recorder::Second;
@@ -28,6 +28,11 @@ const POLL: Duration = Duration::from_millis(20);
 const LEAD_MICROS: u64 = 50_000;
 /// For everybody to log out at the end.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(6);
+/// A driver that ends this long before the measured time was stopped.
+#[cfg(feature = "goose")]
+const EARLY_MICROS: u64 = 1_000_000;
+/// For goose to stop its users and write its reports.
+const DRIVER_PATIENCE: Duration = Duration::from_secs(15);
 /// Without any progress for this long, what is open will not come any more: longer than a cluster's repair interval.
 const DRAIN_QUIET: Duration = Duration::from_secs(14);
 
@@ -247,24 +252,16 @@ impl Course<'_> {
         let mut meter = Meter::start(&run);
         let begin = run.clock.now() + LEAD_MICROS;
         let end = begin + crate::clock::micros(run.plan.duration());
-        let driver = match run.plan.window {
-            Some(window) => {
-                native::fill(&run, window);
-                None
-            }
-            None => Some(native::start(&run, begin, end).map_err(Error::Thread)?),
-        };
+        let driver = self.start_driver(begin, end)?;
         let mut acts = JoinSet::new();
         for cast in &run.world.casts {
             acts.spawn(scenario::act(cast.kind, cast.actors.clone(), run.clone()));
         }
         let seconds = self.watch(&mut meter, end).await;
+        let measured_s = meter.elapsed_s();
         run.refilling.store(false, Ordering::Relaxed);
         run.stopping.cancel();
-        if let Some(driver) = driver {
-            let _ = tokio::task::spawn_blocking(move || driver.join()).await;
-        }
-        let measured_s = meter.elapsed_s();
+        driver.stopped(&run).await;
         let mut resources = meter.resources();
         resources.memory_bytes = watch::memory_bytes();
         let online = (online, run.online.load(Ordering::Relaxed));
@@ -272,6 +269,18 @@ impl Course<'_> {
         while acts.join_next().await.is_some() {}
         let drained_s = self.drain().await;
         Ok(self.outcome(measured_s, drained_s, interrupted, online, seconds, resources))
+    }
+
+    fn start_driver(&self, begin: u64, end: u64) -> Result<Running, Failure> {
+        let run = &self.run;
+        if let Some(window) = run.plan.window {
+            native::fill(run, window);
+            return Ok(Running::ByItself);
+        }
+        if run.plan.driver == Driver::Goose {
+            return Ok(Running::goose(run, begin, end, &self.interrupt));
+        }
+        Ok(Running::Thread(native::start(run, begin, end).map_err(Error::Thread)?))
     }
 
     /// Shows and keeps what happens, second by second, until the measured time is over.
@@ -358,5 +367,51 @@ impl Course<'_> {
         let _ = tokio::time::timeout(LEAVE_PATIENCE, async { while self.tasks.join_next().await.is_some() {} }).await;
         self.tasks.shutdown().await;
         self.progress.finish();
+    }
+}
+
+/// Whoever sends in the measured time.
+enum Running {
+    /// Each answer makes room for the next message.
+    ByItself,
+    Thread(std::thread::JoinHandle<()>),
+    #[cfg_attr(not(feature = "goose"), expect(dead_code))]
+    Task(tokio::task::JoinHandle<()>),
+}
+
+impl Running {
+    #[cfg(feature = "goose")]
+    fn goose(run: &Arc<Run>, begin: u64, end: u64, interrupt: &CancellationToken) -> Running {
+        let (run, interrupt) = (run.clone(), interrupt.clone());
+        Running::Task(tokio::spawn(async move {
+            let flags = run.plan.goose.clone();
+            match crate::driver::goose::drive(run.clone(), begin, end, &flags).await {
+                Ok(None) => {}
+                Ok(Some(threshold)) => run.error(threshold),
+                Err(error) => run.error(error.to_string()),
+            }
+            // goose has taken the signal over: that it ended early is what there is to know.
+            if run.clock.now() + EARLY_MICROS < end {
+                interrupt.cancel();
+            }
+        }))
+    }
+
+    #[cfg(not(feature = "goose"))]
+    fn goose(_run: &Arc<Run>, _begin: u64, _end: u64, _interrupt: &CancellationToken) -> Running {
+        // Refused with the plan.
+        Running::ByItself
+    }
+
+    /// Waits until it has stopped, which it does by itself when the run is stopping.
+    async fn stopped(self, run: &Run) {
+        let joined = match self {
+            Running::ByItself => true,
+            Running::Thread(thread) => tokio::task::spawn_blocking(move || thread.join()).await.is_ok(),
+            Running::Task(task) => tokio::time::timeout(DRIVER_PATIENCE, task).await.is_ok(),
+        };
+        if !joined {
+            run.error("the driver did not stop in time");
+        }
     }
 }

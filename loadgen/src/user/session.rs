@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
         let due = user.wished_at.load(Ordering::Acquire);
         user.welcomed(run, &welcome);
         run.logins.fetch_add(1, Ordering::Relaxed);
-        run.recorder.record(Path::Login, run.clock.now().saturating_sub(due));
+        user.record(run, Path::Login, run.clock.now().saturating_sub(due));
         run.note(|| Event::Login {
             user: welcome.id,
             session: number,
@@ -183,7 +183,7 @@ impl<'a> Session<'a> {
         }
         if !backlog.is_empty() {
             let micros = self.run.clock.now().saturating_sub(self.due);
-            self.run.recorder.record(Path::Drained, micros);
+            self.user.record(self.run, Path::Drained, micros);
         }
         Ok(())
     }
@@ -276,7 +276,7 @@ impl<'a> Session<'a> {
         match result {
             Ok(()) => {
                 if let Some(due) = run.ledger.settle(stream, number, Fate::Acknowledged) {
-                    run.recorder.record(Path::Ack, now.saturating_sub(due));
+                    self.user.record(run, Path::Ack, now.saturating_sub(due));
                     run.refill(stream);
                 }
             }
@@ -322,8 +322,8 @@ impl<'a> Session<'a> {
         match stream.to {
             // What waited for the recipient to come measures the wait.
             Audience::Friend(_) if stamp.due < self.due => {}
-            Audience::Friend(_) => run.recorder.record(self.path_from(stream.sender), latency),
-            Audience::Group(_) => Ledger::group_paths(received).for_each(|path| run.recorder.record(path, latency)),
+            Audience::Friend(_) => self.user.record(run, self.path_from(stream.sender), latency),
+            Audience::Group(_) => Ledger::group_paths(received).for_each(|path| self.user.record(run, path, latency)),
         }
         if received.last {
             run.make_room(stamp.stream, stamp.number);
@@ -363,7 +363,7 @@ impl<'a> Session<'a> {
         }
         self.waiting -= 1;
         if self.waiting == 0 {
-            self.run.recorder.record(Path::Drained, self.run.clock.now().saturating_sub(self.due));
+            self.user.record(self.run, Path::Drained, self.run.clock.now().saturating_sub(self.due));
         }
     }
 
