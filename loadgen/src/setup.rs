@@ -4,11 +4,11 @@ use crate::accounts::{self, Account, Book};
 use crate::dialect::{Ask, Incoming, Wire};
 use crate::link;
 use crate::run::Run;
-use crate::user::{Answer, PASSWORD, Wish, describe};
+use crate::user::{Answer, PASSWORD, UNANSWERED_PAUSE, Wish, describe};
 use chat::protocol::errno::Errno;
 use futures_util::StreamExt;
 use futures_util::stream;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -137,19 +137,24 @@ async fn next_answer(wire: &dyn Wire, link: &mut link::Link, input: &mut Vec<u8>
 pub async fn befriend(run: &Run, book: &Book, progress: impl Fn() + Sync) -> Result<(), Error> {
     let known: HashSet<_> = book.friends.iter().copied().collect();
     let missing = run.world.friends.iter().filter(|pair| !known.contains(pair));
-    let mut requests = stream::iter(missing)
-        .map(|&(one, other)| async move {
-            let friend = run.users[other as usize].id();
-            ask(run, one, "make friends", Ask::AddFriend { friend }).await
+    let mut by_user: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    missing.for_each(|(one, other)| by_user.entry(*one).or_default().push(*other));
+    let progress = &progress;
+    let mut requests = stream::iter(&by_user)
+        .map(|(user, friends)| async move {
+            for friend in friends {
+                let friend = run.users[*friend as usize].id();
+                ask(run, *user, "make friends", Ask::AddFriend { friend }).await?;
+                progress();
+            }
+            Ok::<_, Error>(())
         })
         .buffer_unordered(REQUESTS);
     while let Some(answer) = requests.next().await {
         answer?;
-        progress();
     }
     drop(requests);
-    let asked = run.world.friends.iter().filter(|pair| !known.contains(pair)).map(|(one, _)| *one);
-    settle(run, &Ask::AddFriend { friend: 0 }, asked).await
+    settle(run, &Ask::AddFriend { friend: 0 }, by_user.into_keys()).await
 }
 
 /// Waits until the server has done what `users` asked, where it does not answer `ask`: they log out, which comes after the
@@ -240,8 +245,12 @@ async fn join(run: &Run, number: usize) -> Result<(), Error> {
 /// Asks; that something exists already is as good as done.
 async fn ask(run: &Run, user: u32, what: &'static str, ask: Ask<'_>) -> Result<u64, Error> {
     let failed = |why: &dyn ToString| Error::Ask { what, why: why.to_string() };
+    let is_answered = run.wire.answers(&ask);
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, run.users[user as usize].ask(run, ask)).await;
     let answer = answer.map_err(|_| failed(&"no answer within the time allowed"))?;
+    if !is_answered {
+        tokio::time::sleep(UNANSWERED_PAUSE).await;
+    }
     match answer.map_err(|_| failed(&"the connection ended"))? {
         Ok(id) => Ok(id),
         Err(refusal) if refusal.code == u64::from(Errno::Exists.code()) => Ok(0),

@@ -23,6 +23,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -32,6 +33,9 @@ const MAX_OUTBOX_BYTES: usize = 1024 * 1024;
 
 /// Latencies that wait to be shown elsewhere; beyond it they are only in our own record.
 const MAX_MIRRORED: usize = 4_096;
+
+/// Between a request that is not answered and the next: many servers take for one message whatever one read gives them.
+pub(crate) const UNANSWERED_PAUSE: Duration = Duration::from_millis(50);
 
 thread_local! {
     static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
@@ -336,15 +340,16 @@ impl User {
         }
     }
 
-    /// From now on nothing more is entered; what was goes out, and then, if wished, the request to log out.
-    fn withdraw(&self, run: &Run, logout: bool) {
-        let mut outbox = self.outbox.lock();
-        if std::mem::take(&mut outbox.online) {
+    /// From now on nothing more is entered; what was still goes out.
+    fn withdraw(&self, run: &Run) {
+        if std::mem::take(&mut self.outbox.lock().online) {
             run.online.fetch_sub(1, Ordering::Relaxed);
         }
-        if logout {
-            run.wire.ask(self.id(), Ask::Logout, Uuid::nil(), &mut outbox.bytes);
-        }
+    }
+
+    /// Asks to be logged out, without anything to come back.
+    fn say_goodbye(&self, run: &Run) {
+        run.wire.ask(self.id(), Ask::Logout, Uuid::nil(), &mut self.outbox.lock().bytes);
     }
 
     fn has_written_all(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::history::{Event, History};
 use crate::link::{self, Dialer};
 use crate::outcome::{Outcome, Resources};
 use crate::plan::{DialectName, Driver, Plan};
-use crate::profile::{self, LoginBy, Profile};
+use crate::profile::{self, Framing, LoginBy, Profile};
 use crate::progress::Progress;
 use crate::recorder::Second;
 use crate::user::{self, Wish};
@@ -73,14 +73,14 @@ enum Failure {
 /// # Errors
 /// What concerns this side only: the plan, its files, the system's limits. A target that fails is an outcome.
 pub async fn execute(
-    plan: Plan,
+    mut plan: Plan,
     targets: &[String],
     embedded: bool,
     progress: &dyn Progress,
     interrupt: CancellationToken,
 ) -> Result<Outcome, Error> {
     plan.validate()?;
-    let wire = wire(&plan)?;
+    let wire = wire(&mut plan)?;
     files::raise_limit(plan.users, embedded)?;
     let memory_before_bytes = watch::memory_bytes();
     let started_ms = jiff::Timestamp::now().as_millisecond();
@@ -120,15 +120,22 @@ pub async fn execute(
     Ok(outcome)
 }
 
-/// What a run speaks. A profile says it all; without one the dialect chooses among the shipped ones.
-fn wire(plan: &Plan) -> Result<Arc<dyn Wire>, profile::Error> {
+/// What a run speaks. A profile says it all, the dialect too; without one the dialect chooses among the shipped ones.
+fn wire(plan: &mut Plan) -> Result<Arc<dyn Wire>, profile::Error> {
     let name = match (&plan.profile, plan.dialect) {
         (Some(name), _) => name,
         (None, DialectName::Framed) => return Ok(Arc::new(Framed)),
         (None, DialectName::Bare) => "course",
         (None, DialectName::Checked) => "checked",
     };
-    Ok(Arc::new(Classic::new(Profile::find(name)?)))
+    let profile = Profile::find(name)?;
+    let spoken = if profile.framing == Framing::Checked { DialectName::Checked } else { DialectName::Bare };
+    if plan.dialect != spoken && plan.dialect != DialectName::Framed {
+        let reason = "its framing is not that of the dialect asked for: leave the dialect out".to_owned();
+        return Err(profile::Error::Invalid { name: name.to_owned(), reason });
+    }
+    plan.dialect = spoken;
+    Ok(Arc::new(Classic::new(profile)))
 }
 
 /// The beginning of the accounts' names. Who logs in by an id that only registering tells, and keeps no accounts, needs new

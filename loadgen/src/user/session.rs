@@ -1,8 +1,8 @@
 //! A user's task: connects when wished to, then reads, answers and checks all that arrives until the session ends.
 
 use super::establish::{self, Established};
-use super::{User, Wish};
-use crate::dialect::{Ask, Incoming, Push, Refusal, message_of};
+use super::{UNANSWERED_PAUSE, User, Wish};
+use crate::dialect::{Ask, Incoming, Push, Refusal, message_of, mid_of};
 use crate::history::{Event, Who};
 use crate::ledger::{Arrival, Fate, Ledger};
 use crate::link::Link;
@@ -15,7 +15,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 /// Between two tries to log in: doubling from the first to the second.
@@ -270,9 +270,7 @@ impl<'a> Session<'a> {
     ) {
         let run = self.run;
         let now = run.clock.now();
-        run.note(|| {
-            Event::settled(self.who(), crate::dialect::mid_of(run.id, stream, number), place, result.as_ref().err())
-        });
+        run.note(|| Event::settled(self.who(), mid_of(run.id, stream, number), place, result.as_ref().err()));
         match result {
             Ok(()) => {
                 if let Some(due) = run.ledger.settle(stream, number, Fate::Acknowledged) {
@@ -299,8 +297,16 @@ impl<'a> Session<'a> {
         let in_order = self.advance(push);
         self.count_down(push);
         let run = self.run;
-        run.note(|| Event::push(self.who(), push));
-        match Stamp::read(&push.text) {
+        let reading = Stamp::read(&push.text);
+        run.note(|| {
+            let mut event = Event::push(self.who(), push);
+            // Where the dialect names no message, its text does.
+            if let (Event::Push { mid: mid @ None, .. }, Reading::Whole(stamp)) = (&mut event, reading) {
+                *mid = Some(mid_of(stamp.run, stamp.stream, stamp.number));
+            }
+            event
+        });
+        match reading {
             Reading::Whole(stamp) if stamp.run == run.id => self.on_message(push, stamp, in_order),
             Reading::Altered => run.ledger.altered(),
             Reading::Foreign if push.from == SERVER_ID => run.error(format!("the server says: {}", push.text)),
@@ -391,30 +397,43 @@ impl<'a> Session<'a> {
     /// Ends a session whose end the server does not confirm: says no more, and reads on until the server closes as well. What
     /// it sent before counts; closing at once would destroy that unseen, and the loss would be ours.
     async fn hang_up(&mut self, logout: bool) -> bool {
-        self.user.withdraw(self.run, logout);
-        let mut said_all = false;
-        let closing = poll_fn(|cx| {
+        self.user.withdraw(self.run);
+        if logout {
+            // What was said last must not reach the server in one piece with the logout.
+            if let Ok(closed) = tokio::time::timeout(UNANSWERED_PAUSE, self.read_to_end(false)).await {
+                return closed;
+            }
+            self.user.say_goodbye(self.run);
+        }
+        let closed = tokio::time::timeout(LEAVE_TIMEOUT, self.read_to_end(true)).await;
+        if closed.is_err() {
+            self.run.error("hanging up: the server did not close within the time allowed");
+        }
+        closed.unwrap_or(false)
+    }
+
+    /// Reads until the connection ends, and with `shut` says that nothing more will come once all is written. True if the
+    /// server closed in good order.
+    async fn read_to_end(&mut self, shut: bool) -> bool {
+        let mut is_shut = !shut;
+        poll_fn(|cx| {
             loop {
                 self.user.paused.store(false, Ordering::Release);
                 match self.read_and_write(cx) {
                     Ok(Poll::Ready(())) => {}
-                    Ok(Poll::Pending) if said_all || !self.user.has_written_all() => return Poll::Pending,
+                    Ok(Poll::Pending) if is_shut || !self.user.has_written_all() => return Poll::Pending,
                     Ok(Poll::Pending) => {
                         let Some(link) = &mut self.link else { return Poll::Ready(false) };
-                        said_all = std::task::ready!(link.poll_shutdown(cx)).is_ok();
-                        if !said_all {
+                        is_shut = ready!(link.poll_shutdown(cx)).is_ok();
+                        if !is_shut {
                             return Poll::Ready(false);
                         }
                     }
                     Err(end) => return Poll::Ready(matches!(end, End::Closed)),
                 }
             }
-        });
-        let closed = tokio::time::timeout(LEAVE_TIMEOUT, closing).await;
-        if closed.is_err() {
-            self.run.error("hanging up: the server did not close within the time allowed");
-        }
-        closed.unwrap_or(false)
+        })
+        .await
     }
 
     /// Logs out; what is pushed meanwhile still counts. True if the server answered.
