@@ -201,6 +201,7 @@ impl User {
     /// Puts a message of `stream` into the outbox, due at `due`, or lets it wait its turn where a window is full. False, and
     /// nothing is entered anywhere, if there is no connection. Follow it with [`User::flush`].
     pub fn send(&self, run: &Run, stream: u32, due: u64) -> bool {
+        self.pass_those_away(run, stream);
         let mut outbox = self.outbox.lock();
         if !outbox.online || outbox.bytes.len() > MAX_OUTBOX_BYTES {
             return false;
@@ -211,6 +212,16 @@ impl User {
             Admission::Full => return false,
         }
         true
+    }
+
+    /// Makes room in a window that is full of messages to somebody who is away. Nothing may be locked here, since it looks at
+    /// other users.
+    fn pass_those_away(&self, run: &Run, stream: u32) {
+        let Some(windows) = &run.windows else { return };
+        if !windows.has_room(stream) && run.is_anybody_away(stream) && windows.expire(stream, run.clock.now(), true) > 0
+        {
+            self.send_waiting(run, stream);
+        }
     }
 
     fn enter(&self, run: &Run, outbox: &mut Outbox, stream: u32, due: u64) {

@@ -93,6 +93,17 @@ async fn one_at_a_time_is_what_the_course_profile_keeps_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_window_does_not_wait_for_those_who_are_away() {
+    let server = Server::start(Tongue::course(), Fault::None).await;
+    let mix = BTreeMap::from([(Kind::Offline, 1.0)]);
+    let plan = Plan { mix, outstanding: Some(1), lost_after_s: 60.0, away_s: 0.5, ..friends(8, 40.0, 3.0) };
+    let outcome = run(classic("course", plan), &server.targets()).await;
+    assert_nothing_lost(&outcome);
+    assert_eq!(outcome.unsent, 0, "{}", told(&outcome));
+    assert!(outcome.paths.contains_key(&Path::Drained), "messages waited at the server: {}", told(&outcome));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn accounts_are_made_once_where_a_file_keeps_them() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(Tongue::course(), Fault::None).await;
@@ -148,7 +159,7 @@ async fn a_profile_and_a_dialect_that_contradict_each_other_are_refused() {
     let cancel = tokio_util::sync::CancellationToken::new();
     let refused =
         loadgen::run::execute(plan, &["127.0.0.1:1".to_owned()], false, &loadgen::progress::Silent, cancel).await;
-    let error = refused.err().expect("nothing was run").to_string();
+    let error = refused.expect_err("nothing was run").to_string();
     assert!(error.contains("course") && error.contains("dialect"), "{error}");
 }
 
