@@ -201,7 +201,7 @@ impl History {
 }
 
 /// Reads a history, compressed or not, one entry after the other.
-pub fn read(path: &Path) -> Result<impl Iterator<Item = Result<Entry, Error>>, Error> {
+pub fn read(path: &Path) -> Result<impl Iterator<Item = Result<Entry, Error>> + use<>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let mut file = BufReader::new(File::open(path).map_err(failed)?);
     let compressed = file.fill_buf().map_err(failed)?.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);

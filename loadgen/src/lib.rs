@@ -10,6 +10,7 @@
 
 pub mod cli;
 
+pub mod assert;
 pub mod outcome;
 pub mod plan;
 pub mod report;

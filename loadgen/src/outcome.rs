@@ -1,7 +1,8 @@
 //! What came of a run: figures, histograms and a verdict, as stored in JSON. Outcomes of several processes can be added exactly.
 
+use crate::assert::{Assertion, Checked};
 use crate::ledger::Account;
-use crate::plan::Plan;
+use crate::plan::{DialectName, Plan};
 use crate::recorder::{Latencies, Path, Second};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -78,7 +79,7 @@ pub struct Outcome {
     /// How long it took after the measured time until everything was accounted for, in seconds.
     pub drained_s: f64,
     pub interrupted: bool,
-    /// Users online as the measured time began and as it ended.
+    /// Users online as the measured time began, and when all was over.
     pub online: (u32, u32),
     pub logins: u64,
     pub account: Account,
@@ -92,6 +93,8 @@ pub struct Outcome {
     pub resources: Resources,
     /// Processes whose results are in here.
     pub shards: u32,
+    #[serde(default)]
+    pub assertions: Vec<Checked>,
 }
 
 impl Outcome {
@@ -118,6 +121,7 @@ impl Outcome {
             nodes: Vec::new(),
             resources: Resources::default(),
             shards: 1,
+            assertions: Vec::new(),
         }
     }
 
@@ -130,6 +134,16 @@ impl Outcome {
             FORMAT => Ok(outcome),
             other => Err(failed(format!("format {other}, this reads {FORMAT}"))),
         }
+    }
+
+    /// Holds the assertions against the figures, and keeps what came of it.
+    pub fn assert(&mut self, assertions: &[Assertion]) {
+        self.assertions = assertions.iter().map(|assertion| assertion.check(self)).collect();
+    }
+
+    /// The verdict's exit code; a failed assertion is as bad as an invalid run.
+    pub fn exit_code(&self) -> u8 {
+        if self.assertions.iter().all(|checked| checked.passed) { self.verdict.exit_code() } else { 1 }
     }
 
     /// Messages sent per second of the measured time.
@@ -151,10 +165,11 @@ impl Outcome {
         self.reasons.clear();
         self.warnings.clear();
         let account = &self.account;
+        let stored = self.is_promised();
         let wrong = [
-            (account.lost, "lost"),
-            (account.duplicated, "duplicated"),
-            (account.reordered, "reordered"),
+            (if stored { account.lost } else { 0 }, "lost"),
+            (if stored { account.duplicated } else { 0 }, "duplicated"),
+            (if stored { account.reordered } else { 0 }, "reordered"),
             (account.phantom, "never sent but received"),
             (account.misdelivered, "delivered to the wrong user"),
             (account.altered, "altered"),
@@ -168,15 +183,28 @@ impl Outcome {
         } else if account.sent == 0 && self.sends() && self.has_senders() {
             self.reasons.push("nothing was sent".into());
         }
-        self.verdict = if !self.reasons.is_empty() {
-            Verdict::Invalid
-        } else if account.unknown > 0 {
+        let broken = !self.reasons.is_empty();
+        if account.unknown > 0 {
             self.reasons.push(format!("{} messages were neither acknowledged nor delivered", account.unknown));
-            Verdict::Unknown
-        } else {
-            Verdict::Valid
+        }
+        if self.online.1 < self.online.0 {
+            self.reasons.push(format!(
+                "{} of {} users could not come back",
+                self.online.0 - self.online.1,
+                self.online.0
+            ));
+        }
+        self.verdict = match (broken, self.reasons.is_empty()) {
+            (true, _) => Verdict::Invalid,
+            (false, false) => Verdict::Unknown,
+            (false, true) => Verdict::Valid,
         };
         self.warn();
+    }
+
+    /// Whether delivery, once and in order, was promised: the framed dialect's `qos` 0 trades that for speed.
+    fn is_promised(&self) -> bool {
+        self.plan.qos > 0 || self.plan.dialect != DialectName::Framed
     }
 
     fn has_senders(&self) -> bool {
@@ -188,6 +216,12 @@ impl Outcome {
         let mut warnings = Vec::new();
         if self.online.0 < self.plan.users {
             warnings.push(format!("{} of {} users were online at the start", self.online.0, self.plan.users));
+        }
+        let Account { lost, duplicated, reordered, .. } = self.account;
+        if !self.is_promised() && lost + duplicated + reordered > 0 {
+            warnings.push(format!(
+                "{lost} lost, {duplicated} duplicated, {reordered} reordered, which qos 0 allows; assert 'lost == 0' to forbid it"
+            ));
         }
         if self.unsent > 0 {
             warnings
@@ -217,4 +251,34 @@ impl Outcome {
 
 fn per_second(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_breaks_a_promise_is_invalid_and_qos_0_promises_less() {
+        let check = |qos: u8, change: fn(&mut Account), expected: Verdict| {
+            let mut outcome = Outcome::failed(Plan { qos, ..Plan::default() }, String::new());
+            outcome.logins = 400;
+            outcome.online = (400, 400);
+            outcome.account = Account { sent: 10, expected: 10, delivered: 9, ..Account::default() };
+            change(&mut outcome.account);
+            outcome.judge();
+            assert_eq!(outcome.verdict, expected, "{qos}: {:?}", outcome.account);
+            let shown =
+                outcome.account.violations() == 0 || !(outcome.reasons.is_empty() && outcome.warnings.is_empty());
+            assert!(shown, "{outcome:?}");
+        };
+        check(1, |_| {}, Verdict::Valid);
+        check(1, |account| account.lost = 1, Verdict::Invalid);
+        check(1, |account| account.reordered = 1, Verdict::Invalid);
+        check(1, |account| account.unknown = 1, Verdict::Unknown);
+        check(1, |account| account.delivered = 0, Verdict::Invalid);
+        check(0, |account| account.reordered = 1, Verdict::Valid);
+        check(0, |account| account.lost = 1, Verdict::Valid);
+        check(0, |account| account.misdelivered = 1, Verdict::Invalid);
+        check(0, |account| account.delivered = 0, Verdict::Invalid);
+    }
 }

@@ -198,6 +198,11 @@ impl Plan {
         Duration::from_secs_f64(self.connect_timeout_s)
     }
 
+    /// How long one who waits in turn (for a password to be hashed, for a slow start) is waited for.
+    pub fn patience(&self) -> Duration {
+        2 * self.connect_timeout()
+    }
+
     /// The shares, as fractions of all.
     pub fn shares(&self) -> Vec<(Kind, f64)> {
         let all: f64 = self.mix.values().sum();

@@ -25,8 +25,6 @@ const REGISTER_PAUSE: Duration = Duration::from_millis(200);
 const RETURN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two looks at whether they have.
 const POLL: Duration = Duration::from_millis(20);
-/// For one answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why there is nothing to run with. The run is over.
 #[derive(Debug, thiserror::Error)]
@@ -99,8 +97,7 @@ async fn register_while_connected(
             continue;
         }
         let answer =
-            tokio::time::timeout(run.plan.connect_timeout(), next_answer(run.wire.as_ref(), &mut link, &mut input))
-                .await;
+            tokio::time::timeout(run.plan.patience(), next_answer(run.wire.as_ref(), &mut link, &mut input)).await;
         match answer.map_err(|_| failed("no answer within the time allowed".into()))?? {
             Err(refusal) if refusal.code != u64::from(Errno::Exists.code()) => return Err(failed(refusal.to_string())),
             Ok(id) if id > 0 => run.users[user as usize].remember(&Account { name: name.clone(), id, token: None }),
@@ -246,7 +243,7 @@ async fn join(run: &Run, number: usize) -> Result<(), Error> {
 async fn ask(run: &Run, user: u32, what: &'static str, ask: Ask<'_>) -> Result<u64, Error> {
     let failed = |why: &dyn ToString| Error::Ask { what, why: why.to_string() };
     let is_answered = run.wire.answers(&ask);
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, run.users[user as usize].ask(run, ask)).await;
+    let answer = tokio::time::timeout(run.plan.patience(), run.users[user as usize].ask(run, ask)).await;
     let answer = answer.map_err(|_| failed(&"no answer within the time allowed"))?;
     if !is_answered {
         tokio::time::sleep(UNANSWERED_PAUSE).await;

@@ -64,9 +64,12 @@ fn hole(
     })
 }
 
+/// Where a message was sent, its number, and where it was acknowledged.
+type SentAndAcked = (usize, u64, usize);
+
 /// What one session sent to one conversation once, and got acknowledged, must stand in the order sent.
 fn check_senders(facts: &Facts<'_>, finding: &mut Finding) {
-    let mut by_session: BTreeMap<(u64, u32, &str), Vec<(usize, u64, usize)>> = BTreeMap::new();
+    let mut by_session: BTreeMap<(u64, u32, &str), Vec<SentAndAcked>> = BTreeMap::new();
     for message in &facts.messages {
         let [sent] = message.sends[..] else { continue };
         let Some((acked, Some((conv, seq)))) = message.acknowledged() else { continue };

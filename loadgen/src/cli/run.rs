@@ -1,5 +1,6 @@
 //! `loadgen run`, and `loadgen` alone: carries out a plan and says what came of it.
 
+use crate::assert::Assertion;
 use crate::cluster::Cluster;
 use crate::outcome::Outcome;
 use crate::plan::{Arrivals, DialectName, Driver, Plan};
@@ -107,6 +108,12 @@ pub struct Arguments {
     /// What goes to standard output [default: table]
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// Exit with 1 unless this holds of the result, as 'p99(cross) < 50ms' or 'lost == 0'; repeatable
+    #[arg(long = "assert", value_name = "ASSERTION")]
+    assertions: Vec<Assertion>,
+    /// Write assertions and promises as JUnit XML to this file
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     /// Also write the whole result, as JSON, to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -130,15 +137,21 @@ pub fn execute(arguments: Arguments) -> Result<ExitCode> {
     if let Some(directory) = &plan.keep {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     }
-    let outcome = carry_out(plan, arguments.quiet)?;
+    let mut outcome = carry_out(plan, arguments.quiet)?;
+    outcome.assert(&arguments.assertions);
     if let Some(path) = &arguments.json {
         std::fs::write(path, report::json(&outcome)).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &arguments.junit {
+        std::fs::write(path, report::junit(&outcome)).with_context(|| format!("cannot write {}", path.display()))?;
     }
     match arguments.format.unwrap_or_default() {
         Format::Table => print!("{}", report::table(&outcome)),
         Format::Json => print!("{}", report::json(&outcome)),
+        Format::Csv => print!("{}", report::csv(&outcome)),
+        Format::Markdown => print!("{}", report::markdown(&outcome)),
     }
-    Ok(ExitCode::from(outcome.verdict.exit_code()))
+    Ok(ExitCode::from(outcome.exit_code()))
 }
 
 #[cfg(feature = "goose")]

@@ -24,7 +24,7 @@ impl Picker {
     }
 
     /// `None` if nothing in the world sends.
-    pub fn next(&mut self) -> Option<u32> {
+    pub fn next_stream(&mut self) -> Option<u32> {
         let chance = self.random.f64();
         let lane = self.lanes.iter().find(|(end, _)| chance < *end).or(self.lanes.last())?;
         Some(self.random.u32(lane.1.clone()))

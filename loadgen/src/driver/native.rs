@@ -36,7 +36,7 @@ fn drive(run: &Run, begin: u64, end: u64) {
     while due < end && !run.is_stopping() {
         let now = run.clock.now();
         while due <= now && due < end && batch.len() < BATCH {
-            let Some(stream) = picker.next() else { return };
+            let Some(stream) = picker.next_stream() else { return };
             let sender = run.world.streams[stream as usize].sender;
             if run.users[sender as usize].send(run, stream, due) {
                 batch.push((sender, due));
@@ -50,6 +50,10 @@ fn drive(run: &Run, begin: u64, end: u64) {
         if !left.is_zero() {
             std::thread::sleep(left.min(LONGEST_SLEEP));
         }
+    }
+    // The thread's CPU is read when the measured time ends, and is gone with the thread.
+    while !run.is_stopping() {
+        std::thread::sleep(LONGEST_SLEEP);
     }
 }
 

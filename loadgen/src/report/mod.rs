@@ -1,9 +1,15 @@
 //! Outcomes for people and programs: one file per form.
 
+mod csv;
 mod json;
+mod junit;
+mod markdown;
 mod table;
 
+pub use csv::csv;
 pub use json::json;
+pub use junit::junit;
+pub use markdown::markdown;
 pub use table::table;
 
 use clap::ValueEnum;
@@ -17,6 +23,9 @@ pub enum Format {
     #[default]
     Table,
     Json,
+    /// One row per path, times in microseconds
+    Csv,
+    Markdown,
 }
 
 /// Whether standard output takes colours: a terminal, and `NO_COLOR` is not set.

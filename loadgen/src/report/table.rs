@@ -119,6 +119,11 @@ fn foot(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
             outcome.drained_s,
         )?;
     }
+    for checked in &outcome.assertions {
+        let (word, style) =
+            if checked.passed { ("holds", Style::new()) } else { ("FAILED", Style::new().red().bold()) };
+        writeln!(text, "assert: {} {}, found {}", checked.assertion, coloured(word, style), checked.found)?;
+    }
     for warning in &outcome.warnings {
         writeln!(text, "note: {warning}")?;
     }

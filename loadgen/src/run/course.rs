@@ -20,8 +20,6 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// For the slowest users to log in after the ramp, beside what the plan allows for one try.
-const LOGIN_PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at something that takes a while.
 const POLL: Duration = Duration::from_millis(20);
 /// From the moment the driver starts until the first message is due.
@@ -196,7 +194,7 @@ impl Course<'_> {
             self.tasks.spawn(user::live(user.clone(), run.clone()));
             user.wish(Wish::Online, &run);
         }
-        let patience = begun + ramp + LOGIN_PATIENCE + run.plan.connect_timeout();
+        let patience = begun + ramp + run.plan.connect_timeout() + run.plan.patience();
         while run.online.load(Ordering::Relaxed) < run.plan.users && tokio::time::Instant::now() < patience {
             if self.interrupt.is_cancelled() {
                 return Err(Failure::Interrupted);
@@ -266,15 +264,15 @@ impl Course<'_> {
         }
         let seconds = self.watch(&mut meter, end).await;
         let measured_s = meter.elapsed_s();
+        // Before the driver's thread ends and takes its figures along.
+        let resources = Resources { memory_bytes: watch::memory_bytes(), ..meter.resources() };
         run.refilling.store(false, Ordering::Relaxed);
         run.stopping.cancel();
         driver.stopped(&run).await;
-        let mut resources = meter.resources();
-        resources.memory_bytes = watch::memory_bytes();
-        let online = (online, run.online.load(Ordering::Relaxed));
         let interrupted = self.interrupt.is_cancelled();
         while acts.join_next().await.is_some() {}
-        let drained_s = self.drain().await;
+        let drained_s = self.drain(online).await;
+        let online = (online, run.online.load(Ordering::Relaxed));
         Ok(self.outcome(measured_s, drained_s, interrupted, online, seconds, resources))
     }
 
@@ -314,8 +312,8 @@ impl Course<'_> {
         }
     }
 
-    /// Waits until every message is accounted for, or nothing more can be hoped for.
-    async fn drain(&self) -> f64 {
+    /// Waits until every message is accounted for and everybody is back, or nothing more can be hoped for.
+    async fn drain(&self, online: u32) -> f64 {
         let run = &self.run;
         let left = || run.ledger.open() + run.waiting();
         let open = left();
@@ -323,7 +321,8 @@ impl Course<'_> {
         let begun = Instant::now();
         let limit = Duration::from_secs_f64(run.plan.drain_s);
         let (mut last, mut last_at, mut told) = (open, begun, 0);
-        while left() > 0 && begun.elapsed() < limit && last_at.elapsed() < DRAIN_QUIET {
+        let is_done = || left() == 0 && run.online.load(Ordering::Relaxed) >= online;
+        while !is_done() && begun.elapsed() < limit && last_at.elapsed() < DRAIN_QUIET {
             tokio::time::sleep(POLL).await;
             let now = left();
             if now < last {

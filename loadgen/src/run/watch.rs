@@ -4,6 +4,8 @@ use super::Run;
 use crate::outcome::Resources;
 use crate::recorder::{Path, Second};
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -81,37 +83,55 @@ impl Meter {
 
     pub fn resources(&self) -> Resources {
         let now = Cpu::now();
+        let generator_cpu_s = now.generator_since(&self.cpu);
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         Resources {
             cores,
-            generator_cpu_s: (now.all - now.nodes) - (self.cpu.all - self.cpu.nodes),
-            nodes_cpu_s: now.nodes - self.cpu.nodes,
+            generator_cpu_s,
+            nodes_cpu_s: (now.all - self.cpu.all - generator_cpu_s).max(0.0),
             ..Resources::default()
         }
     }
 }
 
-/// CPU seconds of this process so far, and those of embedded nodes among them.
-#[derive(Clone, Copy, Debug, Default)]
+/// CPU seconds so far: of the whole process, and of each of the generator's threads, which all outlive the measured time.
+/// Threads of embedded nodes come and go, so that theirs is what remains.
+#[derive(Clone, Debug, Default)]
 struct Cpu {
     all: f64,
-    nodes: f64,
+    generator: BTreeMap<OsString, f64>,
 }
 
 impl Cpu {
     fn now() -> Cpu {
-        let mut cpu = Cpu::default();
+        let mut cpu = Cpu { all: process_seconds(), ..Cpu::default() };
         let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return cpu };
         for thread in threads.flatten() {
             let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else { continue };
-            let Some((name, seconds)) = parse_stat(&stat) else { continue };
-            cpu.all += seconds;
-            if name.starts_with(crate::cluster::THREAD_NAME) {
-                cpu.nodes += seconds;
+            if let Some((name, seconds)) = parse_stat(&stat)
+                && !name.starts_with(crate::cluster::THREAD_NAME)
+            {
+                cpu.generator.insert(thread.file_name(), seconds);
             }
         }
         cpu
     }
+
+    fn generator_since(&self, before: &Cpu) -> f64 {
+        let used = |(thread, seconds): (&OsString, &f64)| seconds - before.generator.get(thread).unwrap_or(&0.0);
+        self.generator.iter().map(used).sum()
+    }
+}
+
+fn process_seconds() -> f64 {
+    // SAFETY: all zeroes is a lawful value of this structure of numbers, which lives through the call that fills it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        usage
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
 /// A thread's name and its CPU seconds, out of its `stat`.

@@ -36,7 +36,6 @@ struct State {
     friends: u64,
     /// Reads that gave two chat messages or more.
     crowded: u64,
-    places: HashMap<String, u64>,
     faults: Faults<Line>,
 }
 
@@ -59,7 +58,6 @@ impl Server {
             groups: Vec::new(),
             friends: 0,
             crowded: 0,
-            places: HashMap::new(),
             faults: Faults::new(fault),
         };
         let target = listener.local_addr().expect("bound").to_string();
@@ -153,30 +151,20 @@ impl Session {
         let kind = tongue.numbers.iter().position(|known| *known == number);
         match kind {
             Some(0) => self.login(&mut state, &request),
-            Some(2) => {
-                self.log_out(&mut state);
-                self.answer(&request, 11, json!({}));
-            }
+            Some(2) => self.log_out(&mut state),
             Some(3) => self.register(&mut state, &request),
             Some(5) => self.chat(&mut state, &request).await,
-            Some(6) => {
-                state.friends += 1;
-                self.answer(&request, 13, json!({}));
-            }
+            Some(6) => state.friends += 1,
             Some(7) => {
                 let name = request["groupname"].as_str().expect("a name").to_owned();
                 state.groups.push((name, vec![self.user]));
-                let id = state.groups.len();
-                self.answer(&request, 14, json!({ "groupid": id }));
             }
             Some(8) => {
                 let group = request["groupid"].as_u64().expect("a group") as usize;
                 state.groups[group - 1].1.push(self.user);
-                self.answer(&request, 15, json!({}));
             }
             Some(9) => self.chat(&mut state, &request).await,
-            // RECEIVED, and what else a client says that needs no answer.
-            _ => {}
+            _ => panic!("no such request: {request}"),
         }
     }
 
@@ -184,23 +172,12 @@ impl Session {
         let _ = self.pushes.send(self.server.tongue.encode(message));
     }
 
-    /// Answers as the framed dialect does; the classic ones say nothing.
-    fn answer(&self, request: &Value, number: u64, fields: Value) {
-        if self.server.tongue.framed {
-            let mut answer = fields;
-            answer["msgid"] = number.into();
-            answer["mid"] = request["mid"].clone();
-            answer["errno"] = 0.into();
-            self.say(&answer);
-        }
-    }
-
     fn register(&self, state: &mut State, request: &Value) {
         let tongue = &self.server.tongue;
         let name = request["name"].as_str().expect("a name").to_owned();
         assert!(request[tongue.password].is_string(), "{request}");
         let taken = state.users.contains(&name);
-        let mut answer = json!({ tongue.key: tongue.numbers[4], "mid": request["mid"] });
+        let mut answer = json!({ tongue.key: tongue.numbers[4] });
         answer[tongue.result] = if taken { tongue.refused.clone() } else { tongue.done.clone() };
         if !taken {
             state.users.push(name);
@@ -211,7 +188,7 @@ impl Session {
 
     fn login(&mut self, state: &mut State, request: &Value) {
         let tongue = self.server.tongue.clone();
-        let by_id = request["id"].as_u64().filter(|_| !tongue.by_name || tongue.framed);
+        let by_id = request["id"].as_u64().filter(|_| !tongue.by_name);
         let by_name = || state.users.iter().position(|name| request["name"] == **name).map(|place| place as u64 + 1);
         let user = by_id.filter(|id| (1..=state.users.len() as u64).contains(id)).or_else(by_name);
         let mut answer = json!({ tongue.key: tongue.numbers[1] });
@@ -225,15 +202,9 @@ impl Session {
         let waiting = state.waiting.remove(&user).unwrap_or_default();
         let groups = state.groups.iter().zip(1_u64..).filter(|((_, members), _)| members.contains(&user));
         let groups: Vec<Value> = groups.map(|((name, _), id)| json!({ "id": id, "groupname": name })).collect();
-        if tongue.framed {
-            answer = framed_welcome(user, &state.users[user as usize - 1], waiting.len());
-            self.say(&answer);
-            waiting.iter().for_each(|message| self.say(message));
-        } else {
-            answer["offlinemsg"] = waiting.into_iter().map(|message| tongue.entry(message)).collect();
-            answer["groups"] = groups.into_iter().map(|group| tongue.entry(group)).collect();
-            self.say(&answer);
-        }
+        answer["offlinemsg"] = waiting.into_iter().map(|message| tongue.entry(message)).collect();
+        answer["groups"] = groups.into_iter().map(|group| tongue.entry(group)).collect();
+        self.say(&answer);
         state.online.insert(user, Online { pushes: self.pushes.clone(), broken: self.broken.clone() });
     }
 
@@ -246,17 +217,8 @@ impl Session {
             }
             None => vec![request[tongue.to].as_u64().expect("a recipient")],
         };
-        let conv = group.map_or_else(|| pair_name(self.user, recipients[0]), |group| format!("g{group}"));
         let mut message = request.clone();
         message[tongue.from] = self.user.into();
-        if tongue.framed {
-            let place = state.places.entry(conv.clone()).or_default();
-            *place += 1;
-            message["conv"] = conv.clone().into();
-            message["seq"] = (*place).into();
-            message["time"] = 0.into();
-            self.answer(request, 12, json!({ "conv": conv, "seq": *place, "time": 0 }));
-        }
         for to in recipients {
             let line = Line { to, message: message.clone() };
             self.relay(state, line).await;
@@ -301,15 +263,4 @@ impl Session {
         let state = self.server.state.clone();
         self.log_out(&mut *state.lock().await);
     }
-}
-
-fn pair_name(one: u64, other: u64) -> String {
-    format!("d{}-{}", one.min(other), one.max(other))
-}
-
-fn framed_welcome(user: u64, name: &str, waiting: usize) -> Value {
-    json!({
-        "msgid": 2, "errno": 0, "id": user, "name": name, "token": "t", "node": "test", "version": 1, "server": "test",
-        "time": 0, "heartbeat_s": 30, "friends": [], "groups": [], "offline": waiting, "caps": [], "max_frame_bytes": 65_536,
-    })
 }

@@ -27,8 +27,6 @@ pub struct Tongue {
     pub lists_of_strings: bool,
     /// Users log in by name.
     pub by_name: bool,
-    /// Our own dialect: answers carry `mid`, and chat is acknowledged.
-    pub framed: bool,
 }
 
 impl Tongue {
@@ -46,7 +44,6 @@ impl Tongue {
             refused: json!(1),
             lists_of_strings: true,
             by_name: false,
-            framed: false,
         }
     }
 
@@ -72,7 +69,6 @@ impl Tongue {
             refused: json!("bad"),
             lists_of_strings: false,
             by_name: true,
-            framed: false,
         }
     }
 
@@ -99,11 +95,6 @@ impl Tongue {
         password = "pwd"
         result = "code"
     "#;
-
-    /// Ours.
-    pub fn framed() -> Tongue {
-        Tongue { frame: Frame::LengthBig, framed: true, by_name: true, lists_of_strings: false, ..Tongue::course() }
-    }
 
     /// The bytes of one message.
     pub fn encode(&self, message: &Value) -> Vec<u8> {
