@@ -129,7 +129,7 @@ async fn broken_connections_are_measured_and_no_reason_to_stop() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_moves_on_past_what_is_lost() {
     let server = Server::start(Tongue::course(), Fault::Drop(10)).await;
-    let plan = Plan { outstanding: Some(1), lost_after_s: 0.05, drain_s: 30.0, ..friends(4, 20.0, 2.0) };
+    let plan = Plan { outstanding: Some(1), lost_after_s: 0.05, drain_s: 8.0, ..friends(4, 20.0, 2.0) };
     let outcome = run(classic("course", plan), &server.targets()).await;
     let dropped = server.faults_done().await;
     assert!(dropped > 1, "{}", told(&outcome));
