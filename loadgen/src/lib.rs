@@ -32,6 +32,7 @@ pub mod cluster;
 pub mod dialect;
 mod files;
 pub mod link;
+pub mod profile;
 pub mod progress;
 
 pub mod check;
@@ -40,3 +41,4 @@ pub mod history;
 pub mod ledger;
 pub mod recorder;
 pub mod stamp;
+mod window;

@@ -76,6 +76,13 @@ impl Dialer {
         Ok(Dialer { addresses, hosts, tls })
     }
 
+    /// What stands for the name of the node that the `place`-th connection leads to, where nodes do not say theirs: the address,
+    /// if there are several targets. A single one may be a load balancer.
+    pub fn only_node(&self, place: u32) -> Option<String> {
+        let count = self.addresses.len();
+        (count > 1).then(|| self.addresses[place as usize % count].to_string())
+    }
+
     /// Connects to the `place`-th target, as the `place`-th connection of all.
     pub async fn connect(&self, place: u32) -> Result<Link, Error> {
         let target = place as usize % self.addresses.len();
@@ -169,6 +176,14 @@ impl Link {
             return Pin::new(stream.as_mut()).poll_flush(cx);
         }
         result
+    }
+
+    /// Tells the server that nothing more will come, while it can still be read.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Link::Plain(socket) => Poll::Ready(socket2::SockRef::from(&**socket).shutdown(std::net::Shutdown::Write)),
+            Link::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        }
     }
 
     /// The socket, where anybody may write to it.

@@ -60,6 +60,10 @@ pub struct Plan {
     pub goose: Vec<String>,
     /// Messages outstanding per stream (closed model), instead of `rate`.
     pub window: Option<u32>,
+    /// Messages on their way per stream to a server that acknowledges nothing (open model); none: what the profile says.
+    pub outstanding: Option<u32>,
+    /// How long such a message may be on its way before the next is sent without it.
+    pub lost_after_s: f64,
     /// The measured time.
     pub duration_s: f64,
     /// Time over which the users log in.
@@ -111,6 +115,8 @@ impl Default for Plan {
             driver: Driver::Native,
             goose: Vec::new(),
             window: None,
+            outstanding: None,
+            lost_after_s: 5.0,
             duration_s: 20.0,
             ramp_s: 2.0,
             drain_s: 25.0,
@@ -169,8 +175,11 @@ impl Plan {
         if !(self.rate.is_finite() && self.rate >= 0.0 && self.rate <= 10_000_000.0) {
             return fail("rate should be from 0 to 10000000 messages per second");
         }
-        if self.window == Some(0) {
-            return fail("window should be at least 1");
+        if self.window == Some(0) || self.outstanding == Some(0) {
+            return fail("window and outstanding should be at least 1");
+        }
+        if !(self.lost_after_s.is_finite() && (0.01..=3_600.0).contains(&self.lost_after_s)) {
+            return fail("lost_after should be from 0.01 to 3600 seconds");
         }
         for (name, value) in
             [("duration", self.duration_s), ("ramp", self.ramp_s), ("drain", self.drain_s), ("away", self.away_s)]

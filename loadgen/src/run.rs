@@ -3,7 +3,7 @@
 mod course;
 mod watch;
 
-pub use course::{Error, can_speak, execute};
+pub use course::{Error, execute};
 
 use crate::clock::Clock;
 use crate::dialect::Wire;
@@ -13,6 +13,7 @@ use crate::link::Dialer;
 use crate::plan::{Driver, Plan};
 use crate::recorder::Recorder;
 use crate::user::User;
+use crate::window::Windows;
 use crate::world::{Audience, World};
 use chat::protocol::conversation::Target;
 use parking_lot::Mutex;
@@ -47,6 +48,8 @@ pub struct Run {
     pub dialer: Dialer,
     pub users: Vec<Arc<User>>,
     pub ledger: Ledger,
+    /// Where nothing is acknowledged.
+    pub(crate) windows: Option<Windows>,
     pub recorder: Recorder,
     pub history: Option<History>,
     /// Latencies are kept for goose as well.
@@ -75,6 +78,10 @@ impl Run {
         for (number, stream) in world.streams.iter().enumerate() {
             streams_of[stream.sender as usize].push(number as u32);
         }
+        let windows = wire.profile().map(|profile| {
+            let outstanding = plan.window.or(plan.outstanding).unwrap_or(profile.outstanding);
+            Windows::new(world.streams.len(), outstanding, (plan.lost_after_s * 1e6) as u64)
+        });
         let recipients: Vec<_> = world.streams.iter().map(|stream| world.recipients(stream)).collect();
         let users = streams_of.into_iter().enumerate();
         let users = users.map(|(index, streams)| Arc::new(User::new(index as u32, streams, &plan))).collect();
@@ -83,6 +90,7 @@ impl Run {
             id,
             over: CancellationToken::new(),
             ledger: Ledger::new(recipients, wire.acknowledges()),
+            windows,
             recorder: Recorder::default(),
             group_ids: world.groups.iter().map(|_| AtomicU64::new(0)).collect(),
             mirrors: plan.driver == Driver::Goose && plan.window.is_none(),
@@ -137,6 +145,28 @@ impl Run {
             Audience::Friend(friend) => Target::User(self.users[friend as usize].id()),
             Audience::Group(group) => Target::Group(self.group_ids[group as usize].load(Ordering::Relaxed)),
         }
+    }
+
+    /// Whether any recipient of a stream is not connected.
+    pub(crate) fn is_anybody_away(&self, stream: u32) -> bool {
+        let is_away = |user: u32| !self.users[user as usize].is_online();
+        match self.world.streams[stream as usize].to {
+            Audience::Friend(friend) => is_away(friend),
+            Audience::Group(group) => self.world.groups[group as usize].members.iter().any(|user| is_away(*user)),
+        }
+    }
+
+    /// A message has reached everybody it is for, and makes room for the next, where nothing else tells.
+    pub(crate) fn make_room(&self, stream: u32, number: u64) {
+        let Some(windows) = &self.windows else { return };
+        windows.arrived(stream, number);
+        self.refill(stream);
+        self.users[self.world.streams[stream as usize].sender as usize].send_waiting(self, stream);
+    }
+
+    /// Messages that are due and wait for room in a window.
+    pub fn waiting(&self) -> u64 {
+        self.windows.as_ref().map_or(0, Windows::waiting)
     }
 
     /// Writes an event to the history, where one is kept.

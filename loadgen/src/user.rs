@@ -7,6 +7,7 @@ mod establish;
 mod session;
 
 pub use establish::PASSWORD;
+pub(crate) use establish::describe;
 pub use session::live;
 
 use crate::accounts::Account;
@@ -16,11 +17,13 @@ use crate::plan::Plan;
 use crate::recorder::Path;
 use crate::run::{NO_NODE, Run};
 use crate::stamp::Stamp;
+use crate::window::Admission;
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -30,6 +33,9 @@ const MAX_OUTBOX_BYTES: usize = 1024 * 1024;
 
 /// Latencies that wait to be shown elsewhere; beyond it they are only in our own record.
 const MAX_MIRRORED: usize = 4_096;
+
+/// Between a request that is not answered and the next: many servers take for one message whatever one read gives them.
+pub(crate) const UNANSWERED_PAUSE: Duration = Duration::from_millis(50);
 
 thread_local! {
     static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
@@ -192,16 +198,67 @@ impl User {
         }
     }
 
-    /// Puts a message of `stream` into the outbox, due at `due`. False, and nothing is entered anywhere, if there is no
-    /// connection. Follow it with [`User::flush`].
+    /// Puts a message of `stream` into the outbox, due at `due`, or lets it wait its turn where a window is full. False, and
+    /// nothing is entered anywhere, if there is no connection. Follow it with [`User::flush`].
     pub fn send(&self, run: &Run, stream: u32, due: u64) -> bool {
+        self.pass_those_away(run, stream);
         let mut outbox = self.outbox.lock();
         if !outbox.online || outbox.bytes.len() > MAX_OUTBOX_BYTES {
             return false;
         }
-        let number = run.ledger.send(stream, due);
-        self.write(run, &mut outbox, stream, number, due, false);
+        match run.windows.as_ref().map_or(Admission::Send, |windows| windows.admit(stream, due)) {
+            Admission::Send => self.enter(run, &mut outbox, stream, due),
+            Admission::Waits => {}
+            Admission::Full => return false,
+        }
         true
+    }
+
+    /// Makes room in a window that is full of messages to somebody who is away. Nothing may be locked here, since it looks at
+    /// other users.
+    fn pass_those_away(&self, run: &Run, stream: u32) {
+        let Some(windows) = &run.windows else { return };
+        if !windows.has_room(stream) && run.is_anybody_away(stream) && windows.expire(stream, run.clock.now(), true) > 0
+        {
+            self.send_waiting(run, stream);
+        }
+    }
+
+    fn enter(&self, run: &Run, outbox: &mut Outbox, stream: u32, due: u64) {
+        let number = run.ledger.send(stream, due);
+        if let Some(windows) = &run.windows {
+            windows.sent(stream, number, run.clock.now());
+        }
+        self.write(run, outbox, stream, number, due, false);
+    }
+
+    /// Sends what waits in the window of `stream`, as far as there is room.
+    pub(crate) fn send_waiting(&self, run: &Run, stream: u32) {
+        let Some(windows) = &run.windows else { return };
+        let mut outbox = self.outbox.lock();
+        while outbox.online
+            && outbox.bytes.len() <= MAX_OUTBOX_BYTES
+            && let Some(due) = windows.next(stream)
+        {
+            self.enter(run, &mut outbox, stream, due);
+        }
+        drop(outbox);
+        self.flush();
+    }
+
+    /// Gives up messages that do not arrive, so that those behind them get their turn.
+    pub(crate) fn move_windows_on(&self, run: &Run) {
+        let Some(windows) = &run.windows else { return };
+        for &stream in &self.streams {
+            let away = run.is_anybody_away(stream);
+            let given_up = windows.expire(stream, run.clock.now(), away);
+            if given_up > 0 && !away {
+                (0..given_up).for_each(|_| run.error("send: not received within the time allowed, went on"));
+            }
+            // Closed model: also what could not be refilled while this user was away.
+            while windows.has_room(stream) && run.refill(stream) {}
+            self.send_waiting(run, stream);
+        }
     }
 
     /// Sends a message once more, under the same `mid`.
@@ -292,6 +349,22 @@ impl User {
                 self.write(run, outbox, stream, number, due, true);
             }
         }
+    }
+
+    /// From now on nothing more is entered; what was still goes out.
+    fn withdraw(&self, run: &Run) {
+        if std::mem::take(&mut self.outbox.lock().online) {
+            run.online.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks to be logged out, without anything to come back.
+    fn say_goodbye(&self, run: &Run) {
+        run.wire.ask(self.id(), Ask::Logout, Uuid::nil(), &mut self.outbox.lock().bytes);
+    }
+
+    fn has_written_all(&self) -> bool {
+        self.outbox.lock().bytes.is_empty()
     }
 
     fn went_offline(&self, run: &Run) {

@@ -5,9 +5,8 @@ use super::shard::ShardFlags;
 use super::stage::Stage;
 use crate::outcome::Outcome;
 use crate::plan::{Arrivals, DialectName, Driver, Plan};
-use crate::run;
 use crate::scenario::Kind;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,9 +37,12 @@ pub struct PlanFlags {
     /// A node or load balancer; repeat for several [default: an embedded cluster]
     #[arg(long, value_name = "HOST:PORT")]
     target: Vec<String>,
-    /// Wire protocol [default: framed]
+    /// Wire protocol [default: framed, or what the profile says]
     #[arg(long, value_enum)]
     dialect: Option<DialectName>,
+    /// A file that describes a classic server, or the name of a shipped one: course, logout_last, register_second, checked
+    #[arg(long, value_name = "FILE|NAME")]
+    profile: Option<String>,
     /// Simulated users [default: 400]
     #[arg(long)]
     users: Option<u32>,
@@ -59,6 +61,12 @@ pub struct PlanFlags {
     /// Messages outstanding per stream: closed model, as fast as the server answers
     #[arg(long)]
     window: Option<u32>,
+    /// Messages on their way per stream to a server that acknowledges nothing [default: as the profile says]
+    #[arg(long, value_name = "MESSAGES", conflicts_with = "window")]
+    outstanding: Option<u32>,
+    /// How long such a message may take before the next goes without it, in seconds [default: 5]
+    #[arg(long, value_name = "SECONDS")]
+    lost_after: Option<f64>,
     /// Measured time in seconds [default: 20]
     #[arg(long, value_name = "SECONDS")]
     duration: Option<f64>,
@@ -134,9 +142,6 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
 /// Finds what cannot be carried out before anything is started.
 pub fn check(plan: &Plan) -> Result<()> {
     plan.validate()?;
-    if !run::can_speak(plan.dialect) {
-        bail!("this dialect is not supported yet");
-    }
     check_driver(plan)
 }
 
@@ -152,7 +157,7 @@ fn check_driver(plan: &Plan) -> Result<()> {
 fn check_driver(plan: &Plan) -> Result<()> {
     match plan.driver {
         Driver::Native => Ok(()),
-        Driver::Goose => bail!("this loadgen was built without the feature goose"),
+        Driver::Goose => anyhow::bail!("this loadgen was built without the feature goose"),
     }
 }
 
@@ -187,6 +192,9 @@ impl PlanFlags {
         }
         set(&mut plan.dialect, given.dialect);
         set(&mut plan.users, given.users);
+        set(&mut plan.lost_after_s, given.lost_after);
+        plan.outstanding = given.outstanding.or(plan.outstanding);
+        plan.profile = given.profile.or(plan.profile);
         set(&mut plan.rate, given.rate);
         set(&mut plan.arrivals, given.arrivals);
         set(&mut plan.driver, given.driver);

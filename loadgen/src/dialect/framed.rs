@@ -111,6 +111,7 @@ fn welcome(payload: &[u8]) -> Result<Incoming<'_>, String> {
         waiting: ack.offline,
         time: ack.time,
         groups,
+        messages: Vec::new(),
     })))
 }
 

@@ -3,9 +3,17 @@
 //! A [`Wire`] cuts a server's bytes into frames, reads them, and writes what a client says. It holds no state of a
 //! connection, so that one serves all.
 
+mod bare;
+mod checked;
 mod framed;
+mod length;
+mod object;
+mod profile;
 
 pub use framed::Framed;
+pub use profile::Classic;
+
+use crate::profile::Profile;
 
 use chat::protocol::conversation::Target;
 use std::fmt;
@@ -41,6 +49,8 @@ pub struct Welcome {
     pub time: i64,
     /// Groups by name, where they are listed.
     pub groups: Vec<(String, u64)>,
+    /// The messages that waited, where they come with the welcome; each can be [`Wire::read`].
+    pub messages: Vec<String>,
 }
 
 /// A chat message from the server.
@@ -135,6 +145,11 @@ pub trait Wire: Send + Sync + fmt::Debug {
 
     /// Whether this kind of request is answered.
     fn answers(&self, ask: &Ask<'_>) -> bool;
+
+    /// What describes a classic server; `None`: it is one of ours.
+    fn profile(&self) -> Option<&Profile> {
+        None
+    }
 }
 
 /// The `mid` of a message: a UUID (version 8) that says which it is, so that an acknowledgement needs no look-up.

@@ -3,12 +3,13 @@
 use super::Run;
 use super::watch::{self, Meter};
 use crate::accounts::{self, Book};
-use crate::dialect::{Framed, Wire};
+use crate::dialect::{Classic, Framed, Wire};
 use crate::driver::native;
 use crate::history::{Event, History};
 use crate::link::{self, Dialer};
 use crate::outcome::{Outcome, Resources};
 use crate::plan::{DialectName, Driver, Plan};
+use crate::profile::{self, Framing, LoginBy, Profile};
 use crate::progress::Progress;
 use crate::recorder::Second;
 use crate::user::{self, Wish};
@@ -44,6 +45,8 @@ pub enum Error {
     History(#[from] history::Error),
     #[error(transparent)]
     Files(#[from] files::Error),
+    #[error(transparent)]
+    Profile(#[from] profile::Error),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
 }
@@ -68,13 +71,14 @@ enum Failure {
 /// # Errors
 /// What concerns this side only: the plan, its files, the system's limits. A target that fails is an outcome.
 pub async fn execute(
-    plan: Plan,
+    mut plan: Plan,
     targets: &[String],
     embedded: bool,
     progress: &dyn Progress,
     interrupt: CancellationToken,
 ) -> Result<Outcome, Error> {
     plan.validate()?;
+    let wire = wire(&mut plan)?;
     files::raise_limit(plan.users, embedded)?;
     let memory_before_bytes = watch::memory_bytes();
     let started_ms = jiff::Timestamp::now().as_millisecond();
@@ -87,7 +91,9 @@ pub async fn execute(
         Some(directory) => Some(History::create(&directory.join("history.jsonl.zst"), run_id)?),
         None => None,
     };
-    let run = Arc::new(Run::new(plan, run_id, wire(), dialer, history));
+    let given_prefix = plan.prefix.clone();
+    let prefix = prefix(&plan, wire.as_ref(), run_id);
+    let run = Arc::new(Run::new(Plan { prefix, ..plan }, run_id, wire, dialer, history));
     let course = Course { run: run.clone(), progress, interrupt, tasks: JoinSet::new() };
     let mut outcome = match course.go().await {
         Ok(outcome) => outcome,
@@ -100,6 +106,7 @@ pub async fn execute(
         }
     };
     outcome.started_ms = started_ms;
+    outcome.plan.prefix = given_prefix;
     outcome.resources.embedded = embedded;
     outcome.resources.memory_before_bytes = memory_before_bytes;
     if outcome.measured_s > 0.0 {
@@ -111,8 +118,29 @@ pub async fn execute(
     Ok(outcome)
 }
 
-fn wire() -> Arc<dyn Wire> {
-    Arc::new(Framed)
+/// What a run speaks. A profile says it all, the dialect too; without one the dialect chooses among the shipped ones.
+fn wire(plan: &mut Plan) -> Result<Arc<dyn Wire>, profile::Error> {
+    let name = match (&plan.profile, plan.dialect) {
+        (Some(name), _) => name,
+        (None, DialectName::Framed) => return Ok(Arc::new(Framed)),
+        (None, DialectName::Bare) => "course",
+        (None, DialectName::Checked) => "checked",
+    };
+    let profile = Profile::find(name)?;
+    let spoken = if profile.framing == Framing::Checked { DialectName::Checked } else { DialectName::Bare };
+    if plan.dialect != spoken && plan.dialect != DialectName::Framed {
+        let reason = "its framing is not that of the dialect asked for: leave the dialect out".to_owned();
+        return Err(profile::Error::Invalid { name: name.to_owned(), reason });
+    }
+    plan.dialect = spoken;
+    Ok(Arc::new(Classic::new(profile)))
+}
+
+/// The beginning of the accounts' names. Who logs in by an id that only registering tells, and keeps no accounts, needs new
+/// names in every run.
+fn prefix(plan: &Plan, wire: &dyn Wire, run_id: u32) -> String {
+    let by_id = wire.profile().is_some_and(|profile| profile.login_by == LoginBy::Id);
+    if by_id && plan.accounts.is_none() { format!("{}{run_id:08x}", plan.prefix) } else { plan.prefix.clone() }
 }
 
 struct Course<'a> {
@@ -301,15 +329,16 @@ impl Course<'_> {
     /// Waits until every message is accounted for and everybody is back, or nothing more can be hoped for.
     async fn drain(&self, online: u32) -> f64 {
         let run = &self.run;
-        let open = run.ledger.open();
+        let left = || run.ledger.open() + run.waiting();
+        let open = left();
         self.progress.phase("draining", open);
         let begun = Instant::now();
         let limit = Duration::from_secs_f64(run.plan.drain_s);
         let (mut last, mut last_at, mut told) = (open, begun, 0);
-        let is_done = || run.ledger.open() == 0 && run.online.load(Ordering::Relaxed) >= online;
+        let is_done = || left() == 0 && run.online.load(Ordering::Relaxed) >= online;
         while !is_done() && begun.elapsed() < limit && last_at.elapsed() < DRAIN_QUIET {
             tokio::time::sleep(POLL).await;
-            let now = run.ledger.open();
+            let now = left();
             if now < last {
                 (last, last_at) = (now, Instant::now());
                 let done = open.saturating_sub(now);
@@ -341,7 +370,7 @@ impl Course<'_> {
             account: run.ledger.account(),
             paths: run.recorder.totals(),
             errors: run.errors(),
-            unsent: run.unsent.load(Ordering::Relaxed),
+            unsent: run.unsent.load(Ordering::Relaxed) + run.waiting(),
             seconds,
             nodes: run.nodes(),
             resources,
@@ -405,9 +434,4 @@ impl Running {
             run.error("the driver did not stop in time");
         }
     }
-}
-
-/// The dialects that a run can speak.
-pub fn can_speak(name: DialectName) -> bool {
-    name == DialectName::Framed
 }

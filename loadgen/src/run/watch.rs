@@ -24,7 +24,10 @@ pub async fn tick(run: Arc<Run>) {
             _ = interval.tick() => {}
             () = run.over.cancelled() => return,
         }
-        run.users.iter().skip(turn % TURN_TICKS).step_by(TURN_TICKS).for_each(|user| user.tell());
+        run.users.iter().skip(turn % TURN_TICKS).step_by(TURN_TICKS).for_each(|user| {
+            user.tell();
+            user.move_windows_on(&run);
+        });
         send_again(&run);
     }
 }

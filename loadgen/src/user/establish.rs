@@ -82,12 +82,15 @@ async fn try_once(user: &User, run: &Run, token: Option<&str>) -> Result<Establi
 impl User {
     /// Takes over what the welcome says.
     pub(super) fn welcomed(&self, run: &Run, welcome: &Welcome) {
-        self.id.store(welcome.id, Ordering::Relaxed);
+        // Not every server says it; then it is known from registering.
+        if welcome.id > 0 {
+            self.id.store(welcome.id, Ordering::Relaxed);
+        }
         if let Some(token) = &welcome.token {
             *self.token.lock() = Some(token.as_str().into());
         }
-        if let Some(node) = &welcome.node {
-            self.node.store(run.node(node), Ordering::Relaxed);
+        if let Some(node) = welcome.node.clone().or_else(|| run.dialer.only_node(self.index)) {
+            self.node.store(run.node(&node), Ordering::Relaxed);
         }
         let ours = welcome.groups.iter().filter(|(name, _)| name.starts_with(&run.plan.prefix));
         *self.groups.lock() = ours.cloned().collect();
@@ -103,7 +106,7 @@ fn kind_of(error: &link::Error) -> String {
 }
 
 /// An error without numbers that differ from case to case, so that equal ones count together.
-pub(super) fn describe(error: &io::Error) -> String {
+pub(crate) fn describe(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::Other => error.to_string(),
         kind => kind.to_string(),

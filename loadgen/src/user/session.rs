@@ -1,8 +1,10 @@
 //! A user's task: connects when wished to, then reads, answers and checks all that arrives until the session ends.
 
+mod ending;
+
 use super::establish::{self, Established};
 use super::{User, Wish};
-use crate::dialect::{Ask, Incoming, Push, Refusal, message_of};
+use crate::dialect::{Ask, Incoming, Push, Refusal, message_of, mid_of};
 use crate::history::{Event, Who};
 use crate::ledger::{Arrival, Fate, Ledger};
 use crate::link::Link;
@@ -24,6 +26,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest wait before a refused message is sent again, and the wait where the server names none.
 const RETRY_MICROS: (u64, u64) = (5_000_000, 200_000);
+
+/// Who speaks where a server puts its own words into a chat message.
+const SERVER_ID: u64 = 0;
 
 /// Runs a user until it is [`Wish::Gone`].
 pub async fn live(user: Arc<User>, run: Arc<Run>) {
@@ -90,12 +95,14 @@ struct Session<'a> {
     /// Messages that waited at login and have not come yet, and the server's time of the login.
     waiting: u64,
     welcomed_at: i64,
+    /// Messages that came with the welcome.
+    backlog: Vec<String>,
     cursors: Vec<Cursor>,
 }
 
 impl<'a> Session<'a> {
     fn begin(user: &'a User, run: &'a Run, established: Established, number: u32) -> Session<'a> {
-        let Established { link, rest, welcome } = established;
+        let Established { link, rest, mut welcome } = established;
         let due = user.wished_at.load(Ordering::Acquire);
         user.welcomed(run, &welcome);
         run.logins.fetch_add(1, Ordering::Relaxed);
@@ -116,6 +123,7 @@ impl<'a> Session<'a> {
             due,
             waiting: welcome.waiting,
             welcomed_at: welcome.time,
+            backlog: std::mem::take(&mut welcome.messages),
             cursors: Vec::new(),
         }
     }
@@ -125,13 +133,13 @@ impl<'a> Session<'a> {
     }
 
     async fn run(mut self) {
-        let mut fresh = !self.partial.is_empty();
+        let mut fresh = !self.partial.is_empty() || !self.backlog.is_empty();
         let end = poll_fn(|cx| match self.turn(cx, std::mem::take(&mut fresh)) {
             Ok(()) => Poll::Pending,
             Err(end) => Poll::Ready(end),
         })
         .await;
-        let left = matches!(end, End::Wished) && Box::pin(self.leave()).await;
+        let left = Box::pin(self.part(&end)).await;
         self.user.went_offline(self.run);
         let why = match end {
             End::Wished if left => crate::history::LEFT.to_owned(),
@@ -152,6 +160,7 @@ impl<'a> Session<'a> {
     fn turn(&mut self, cx: &mut Context<'_>, fresh: bool) -> Result<(), End> {
         self.user.waker.register(cx.waker());
         if fresh {
+            self.read_backlog()?;
             self.handle(&[])?;
         }
         loop {
@@ -165,6 +174,20 @@ impl<'a> Session<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// What waited and came with the welcome; there it is all at once.
+    fn read_backlog(&mut self) -> Result<(), End> {
+        let backlog = std::mem::take(&mut self.backlog);
+        for message in &backlog {
+            let incoming = self.run.wire.read(message.as_bytes()).map_err(End::Protocol)?;
+            self.on_frame(incoming)?;
+        }
+        if !backlog.is_empty() {
+            let micros = self.run.clock.now().saturating_sub(self.due);
+            self.user.record(self.run, Path::Drained, micros);
+        }
+        Ok(())
     }
 
     /// Ready: something was read, and there may be more.
@@ -227,6 +250,9 @@ impl<'a> Session<'a> {
             Incoming::Settled { mid, place, result } => {
                 if let Some((stream, number)) = mid.and_then(|mid| message_of(self.run.id, mid)) {
                     self.on_settled(stream, number, place, result);
+                } else if let (None, Err(refusal)) = (mid, result) {
+                    // Nobody can tell which message it was; it will be found missing.
+                    self.run.error(format!("send: refused: {refusal}"));
                 }
             }
             Incoming::Answer { mid, result } => self.user.answered(mid, result),
@@ -246,9 +272,7 @@ impl<'a> Session<'a> {
     ) {
         let run = self.run;
         let now = run.clock.now();
-        run.note(|| {
-            Event::settled(self.who(), crate::dialect::mid_of(run.id, stream, number), place, result.as_ref().err())
-        });
+        run.note(|| Event::settled(self.who(), mid_of(run.id, stream, number), place, result.as_ref().err()));
         match result {
             Ok(()) => {
                 if let Some(due) = run.ledger.settle(stream, number, Fate::Acknowledged) {
@@ -275,10 +299,19 @@ impl<'a> Session<'a> {
         let in_order = self.advance(push);
         self.count_down(push);
         let run = self.run;
-        run.note(|| Event::push(self.who(), push));
-        match Stamp::read(&push.text) {
+        let reading = Stamp::read(&push.text);
+        run.note(|| {
+            let mut event = Event::push(self.who(), push);
+            // Where the dialect names no message, its text does.
+            if let (Event::Push { mid: mid @ None, .. }, Reading::Whole(stamp)) = (&mut event, reading) {
+                *mid = Some(mid_of(stamp.run, stamp.stream, stamp.number));
+            }
+            event
+        });
+        match reading {
             Reading::Whole(stamp) if stamp.run == run.id => self.on_message(push, stamp, in_order),
             Reading::Altered => run.ledger.altered(),
+            Reading::Foreign if push.from == SERVER_ID => run.error(format!("the server says: {}", push.text)),
             Reading::Whole(_) | Reading::Foreign => run.ledger.foreign(),
         }
     }
@@ -300,8 +333,8 @@ impl<'a> Session<'a> {
             Audience::Friend(_) => self.user.record(run, self.path_from(stream.sender), latency),
             Audience::Group(_) => Ledger::group_paths(received).for_each(|path| self.user.record(run, path, latency)),
         }
-        if !run.wire.acknowledges() && received.last {
-            run.refill(stamp.stream);
+        if received.last {
+            run.make_room(stamp.stream, stamp.number);
         }
     }
 
