@@ -64,3 +64,22 @@ async fn a_groups_absentees_do_not_get_it() {
     assert_eq!(cluster.connect().await.login("dee").await["offline"], 0);
     assert_eq!(ann.pushed_by_now().await, [] as [Value; 0]);
 }
+
+/// Chats of one connection to one conversation take effect in the order sent, whatever their `qos`.
+#[tokio::test]
+async fn relayed_and_stored_messages_take_effect_in_the_order_sent() {
+    let cluster = Cluster::one().await;
+    let (mut ann, bob) = cluster.friend_offline().await;
+
+    // To a friend who is away both kinds are stored, so that the log shows their order.
+    let mut sent = Vec::new();
+    for n in 0..50 {
+        let mid = json!(fresh_mid());
+        ann.send(json!({"msgid": 6, "toid": bob, "msg": n.to_string(), "qos": n % 2, "mid": mid})).await;
+        sent.push(mid);
+    }
+
+    for (place, mid) in sent.iter().enumerate() {
+        assert_eq!(ann.reply(mid).await["seq"], place + 1);
+    }
+}
