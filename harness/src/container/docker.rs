@@ -39,7 +39,10 @@ fn io_kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
             return Some(io.kind());
         }
-        // It does not name its source as one.
+        // Neither names its source as one.
+        if let Some(Error::IOError { err }) = error.downcast_ref::<Error>() {
+            return Some(err.kind());
+        }
         if let Some(ClientError::Init(Error::SocketNotFoundError(_))) = error.downcast_ref::<ClientError>() {
             return Some(ErrorKind::NotFound);
         }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -131,26 +131,29 @@ async fn accept(
 }
 
 async fn relay(
-    client: TcpStream,
+    mut client: TcpStream,
     target: SocketAddr,
     quality: watch::Receiver<Quality>,
     mut resets: watch::Receiver<u64>,
 ) {
-    let Some(server) = connect(target).await else {
+    let Some(mut server) = connect(target).await else {
         // Refused there is refused here.
         let _ = client.set_zero_linger();
         return;
     };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
+    // Borrowed halves: owned ones end their direction in good order when dropped, which must not come before a reset.
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
     let forth = pass(from_client, to_server, quality.clone());
     let back = pass(from_server, to_client, quality);
     let both = async { tokio::join!(forth, back) };
     tokio::select! {
         _ = both => {}
-        // The halves are dropped with the futures; lingering for no time makes that a reset.
-        _ = resets.changed() => {}
+        // Lingering for no time makes a reset of the close that follows.
+        _ = resets.changed() => {
+            let _ = (client.set_zero_linger(), server.set_zero_linger());
+        }
     }
 }
 
@@ -160,9 +163,7 @@ async fn connect(target: SocketAddr) -> Option<TcpStream> {
 }
 
 /// One direction, until its sender ends or its receiver is gone.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, quality: watch::Receiver<Quality>) {
-    // A close in good order is said by a shutdown below; whatever else ends this shall be a reset.
-    let _ = to.as_ref().set_zero_linger();
+async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, quality: watch::Receiver<Quality>) {
     let (sender, mut chunks) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS);
     let reading = async {
         let mut quality = quality.clone();
