@@ -7,12 +7,11 @@ use crate::plan::Plan;
 use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -96,31 +95,10 @@ impl Dialer {
 }
 
 async fn connect_tcp(address: SocketAddr, place: u32) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     let block = place / CONNECTIONS_PER_ADDRESS;
-    if block > 0 && address.is_ipv4() && address.ip().is_loopback() {
-        bind_address_no_port(&socket)?;
-        let source = Ipv4Addr::new(127, 1, (block >> 8) as u8, block as u8);
-        socket.bind(SocketAddr::new(IpAddr::V4(source), 0))?;
-    }
-    socket.set_nodelay(true)?;
-    socket.connect(address).await
-}
-
-/// Leaves the choice of port to `connect`; otherwise tens of thousands of binds get slower with each.
-fn bind_address_no_port(socket: &TcpSocket) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: the descriptor is open as long as `socket` is borrowed, and the option is an int of the size given.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
-            (&raw const on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let spread = block > 0 && address.is_ipv4() && address.ip().is_loopback();
+    let source = spread.then(|| IpAddr::V4(Ipv4Addr::new(127, 1, (block >> 8) as u8, block as u8)));
+    chat::client::connect_from(source, address).await
 }
 
 impl Link {

@@ -30,6 +30,7 @@ pub use options::{Credentials, Options, Reconnect, Tls};
 pub use raw::RawConnection;
 pub use requests::{History, UsersPage};
 pub use shared::Session;
+pub use stream::connect_from;
 pub use wire::{Acknowledged, JoinedGroup};
 
 use driver::Driver;

@@ -50,7 +50,7 @@ fn connect_error(address: &str, error: &io::Error) -> Error {
 async fn connect_tcp(address: &str, local: Option<IpAddr>) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for candidate in tokio::net::lookup_host(address).await? {
-        match connect_one(candidate, local).await {
+        match connect_from(local, candidate).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
@@ -58,7 +58,12 @@ async fn connect_tcp(address: &str, local: Option<IpAddr>) -> io::Result<TcpStre
     Err(last)
 }
 
-async fn connect_one(address: SocketAddr, local: Option<IpAddr>) -> io::Result<TcpStream> {
+/// Connects from the given source address, or from whichever the system chooses. Many source addresses are how one machine
+/// gets past the ports of one.
+///
+/// # Errors
+/// As the system reports them: refused, unreachable, no port left.
+pub async fn connect_from(local: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(local) = local {
         bind_address_no_port(&socket)?;
