@@ -1,0 +1,12 @@
+//! The cluster stories in containers, one promise a file. One program, so that those who break nothing share one cluster.
+
+mod chat;
+mod cluster;
+mod database;
+mod edges;
+mod links;
+mod mariadb;
+mod nginx;
+mod nodes;
+mod redis;
+mod sessions;
