@@ -91,6 +91,12 @@ pub enum Event {
     Claim { user: u64, claimed: u64, done: bool },
     /// A part of the system was broken (`healed` false) or mended, in words: `redis`, `node 1` …
     Fault { what: String, healed: bool },
+    /// The user looked at the state of a friend.
+    Sees { user: u64, friend: u64, online: bool },
+    /// A message in the database, read when everything was over.
+    Row { conv: String, seq: u64, sender: u64, mid: Uuid, body: u64 },
+    /// All rows of the database have been told.
+    RowsRead,
     /// The user was logged in until now, with time enough for everything: what has not arrived is lost.
     Drained { user: u64 },
 }

@@ -42,6 +42,17 @@ pub struct Push<'a> {
     pub body: u64,
 }
 
+/// One message in the database.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    pub event: usize,
+    pub conv: &'a str,
+    pub seq: u64,
+    pub sender: u64,
+    pub mid: Uuid,
+    pub body: u64,
+}
+
 /// One session.
 #[derive(Clone, Copy, Debug)]
 pub struct Session<'a> {
@@ -66,6 +77,11 @@ pub struct Facts<'a> {
     pub claims: Vec<(usize, u64, u64, bool)>,
     /// Faults that name what they concern: from, to.
     pub faults: Vec<(&'a str, usize, Option<usize>)>,
+    /// By user and friend: the last look, and whether the friend was seen online.
+    pub looks: BTreeMap<(u64, u64), (usize, bool)>,
+    pub rows: Vec<Row<'a>>,
+    /// Where all rows had been told.
+    pub rows_read: Option<usize>,
     by_mid: HashMap<(u64, Uuid), usize>,
     members: HashMap<u64, BTreeMap<u64, Vec<Stay>>>,
 }
@@ -81,6 +97,9 @@ impl<'a> Facts<'a> {
             received: Vec::new(),
             claims: Vec::new(),
             faults: Vec::new(),
+            looks: BTreeMap::new(),
+            rows: Vec::new(),
+            rows_read: None,
             by_mid: HashMap::new(),
             members: HashMap::new(),
         };
@@ -133,6 +152,13 @@ impl<'a> Facts<'a> {
                 let who = Who { user: *user, session: *session };
                 self.pushes.push(Push { event, who, from: *from, conv, seq: *seq, mid: *mid, body: *body });
             }
+            Event::Sees { user, friend, online } => {
+                self.looks.insert((*user, *friend), (event, *online));
+            }
+            Event::Row { conv, seq, sender, mid, body } => {
+                self.rows.push(Row { event, conv, seq: *seq, sender: *sender, mid: *mid, body: *body });
+            }
+            Event::RowsRead => self.rows_read = Some(event),
             Event::Send { .. } | Event::Ack { .. } | Event::Refused { .. } => self.add_to_message(event, what),
         }
     }
@@ -174,7 +200,19 @@ impl<'a> Facts<'a> {
 
     /// The message that a push is of, if the history has it being sent.
     pub fn message(&self, push: &Push<'_>) -> Option<&Message<'a>> {
-        self.by_mid.get(&(push.from, push.mid?)).map(|place| &self.messages[*place])
+        self.message_of(push.from, push.mid?)
+    }
+
+    /// The message that this sender sent under this name.
+    pub fn message_of(&self, sender: u64, mid: Uuid) -> Option<&Message<'a>> {
+        self.by_mid.get(&(sender, mid)).map(|place| &self.messages[*place])
+    }
+
+    /// Where the session began that the user had at this place in the history.
+    pub fn session_at(&self, user: u64, event: usize) -> Option<usize> {
+        let all = self.sessions.range(Who { user, session: 0 }..=Who { user, session: u32::MAX });
+        let open = |session: &&Session<'_>| session.begun < event && session.ended.is_none_or(|(end, _)| end > event);
+        all.map(|(_, session)| session).find(open).map(|session| session.begun)
     }
 
     /// Whether this user does anything in this history.

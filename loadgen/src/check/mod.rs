@@ -1,4 +1,5 @@
-//! Judges a history: one pure function per promise of the contract (G1 to G8), the same for load runs and for the test harness.
+//! Judges a history: one pure function per promise, the same for load runs and for the test harness. The contract's G1 to G8,
+//! and three more that only a harness can put to the test: presence, recovery, and what the database holds.
 //!
 //! A finding is `valid` only where there was something to judge and nothing was left open. Whatever violates a promise is
 //! shown by the few events that prove it.
@@ -10,8 +11,11 @@ mod identity;
 mod one_session;
 mod ordered;
 mod phantoms;
+mod presence;
+pub mod recovery;
 mod redis;
 mod resend;
+mod rows;
 
 pub use facts::Facts;
 
@@ -23,7 +27,7 @@ use std::fmt;
 /// Violations of one promise that are shown; all are counted.
 const SHOWN: usize = 3;
 
-/// What a client may rely on, in the contract's own numbers.
+/// What a client may rely on, in the contract's own numbers, and what follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Guarantee {
     G1,
@@ -34,10 +38,13 @@ pub enum Guarantee {
     G6,
     G7,
     G8,
+    Presence,
+    Recovery,
+    Rows,
 }
 
 impl Guarantee {
-    pub const ALL: [Guarantee; 8] = [
+    pub const ALL: [Guarantee; 11] = [
         Guarantee::G1,
         Guarantee::G2,
         Guarantee::G3,
@@ -46,6 +53,9 @@ impl Guarantee {
         Guarantee::G6,
         Guarantee::G7,
         Guarantee::G8,
+        Guarantee::Presence,
+        Guarantee::Recovery,
+        Guarantee::Rows,
     ];
 
     /// The promise in a few words.
@@ -59,6 +69,9 @@ impl Guarantee {
             Guarantee::G6 => "one session a user",
             Guarantee::G7 => "redis only speeds things up",
             Guarantee::G8 => "who you are is your session",
+            Guarantee::Presence => "what friends see converges",
+            Guarantee::Recovery => "served again after a fault",
+            Guarantee::Rows => "the database has what was acked",
         }
     }
 }
@@ -155,6 +168,9 @@ pub fn check_one(guarantee: Guarantee, facts: &Facts<'_>) -> Finding {
         Guarantee::G6 => one_session::check(facts, &mut finding),
         Guarantee::G7 => redis::check(facts, &mut finding),
         Guarantee::G8 => identity::check(facts, &mut finding),
+        Guarantee::Presence => presence::check(facts, &mut finding),
+        Guarantee::Recovery => recovery::check(facts, &mut finding),
+        Guarantee::Rows => rows::check(facts, &mut finding),
     }
     finding
 }
@@ -171,7 +187,7 @@ impl fmt::Display for Told<'_> {
             let Finding { guarantee, judged, open, violated, violations } = finding;
             let (title, verdict) = (guarantee.title(), finding.verdict().name());
             let verdict = if *judged == 0 && *open == 0 { "not tested" } else { verdict };
-            write!(f, "{guarantee:?} {title:<28} {verdict:<10} {judged} judged")?;
+            write!(f, "{:<8} {title:<31} {verdict:<10} {judged} judged", format!("{guarantee:?}"))?;
             if *open > 0 {
                 write!(f, ", {open} open")?;
             }

@@ -3,12 +3,12 @@
 use super::facts::Facts;
 use super::{Finding, delivered};
 
-/// What a fault must begin with to be one of Redis.
+/// What a fault must name to be one of Redis.
 const REDIS: &str = "redis";
 
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     for (what, begun, ended) in &facts.faults {
-        if !what.to_lowercase().starts_with(REDIS) {
+        if !what.split_whitespace().any(|word| word == REDIS) {
             continue;
         }
         let during = *begun..ended.unwrap_or(facts.entries.len());

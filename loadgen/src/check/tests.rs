@@ -259,3 +259,54 @@ fn a_violation_shows_the_lines_that_prove_it() {
     assert_eq!(told.matches(r#""ev":"push""#).count(), 2, "{told}");
     assert!(told.ends_with("invalid\n"), "{told}");
 }
+
+#[test]
+fn a_friend_seen_wrongly_at_the_end_breaks_presence() {
+    let sees = |online| Event::Sees { user: ALICE, friend: BOB, online };
+    let good = [send(1), ack(1, 1), push(1, 1)];
+    let told = |looks: Vec<Event>| good.clone().into_iter().chain(looks);
+    // Only the last look counts.
+    expect(&[], told(vec![sees(false), sees(true)]));
+    expect(&[], told(vec![sees(true), end(BOB, 1), sees(false)]));
+    expect(&[Presence], told(vec![sees(true), sees(false)]));
+    expect(&[Presence], told(vec![end(BOB, 1), sees(true)]));
+}
+
+#[test]
+fn whoever_is_not_served_after_a_fault_breaks_recovery() {
+    let fault = |healed| Event::Fault { what: "kill node-1".into(), healed };
+    let good = [send(1), ack(1, 1), push(1, 1), fault(false), send(2), push(2, 2), fault(true), ack(2, 2)];
+    let told = |after: Vec<Event>| good.clone().into_iter().chain(after);
+    expect(&[], told(vec![send(3), ack(3, 3), push(3, 3), drained(BOB)]));
+    expect(&[Recovery], told(vec![send(3)]));
+    // One event a second.
+    let meanwhile = std::iter::repeat_n(drained(BOB), recovery::BOUND.as_secs() as usize);
+    let late = [send(3)].into_iter().chain(meanwhile).chain([ack(3, 3), push(3, 3)]);
+    expect(&[Recovery], told(late.collect()));
+    expect(&[], told(vec![send(3), end(ALICE, 1)]));
+    expect(&[], told(vec![send(3), refused(3, false)]));
+}
+
+#[test]
+fn a_database_that_differs_from_what_was_acknowledged_breaks_rows() {
+    let row = |number: u64, seq: u64, body: u64| Event::Row {
+        conv: DIRECT.into(),
+        seq,
+        sender: ALICE,
+        mid: mid(number),
+        body,
+    };
+    let good = [send(1), ack(1, 1), push(1, 1), send(2), ack(2, 2), push(2, 2), send(3), refused(3, false)];
+    let told = |rows: Vec<Event>| good.clone().into_iter().chain(rows).chain([Event::RowsRead]);
+    expect(&[], told(vec![row(1, 1, 1), row(2, 2, 2)]));
+    expect(&[Rows], told(vec![]));
+    expect(&[Rows], told(vec![row(1, 1, 1)]));
+    expect(&[Rows], told(vec![row(2, 1, 2), row(1, 2, 1)]));
+    expect(&[Rows], told(vec![row(1, 1, 1), row(2, 2, 7)]));
+    expect(&[Rows], told(vec![row(1, 1, 1), row(2, 2, 2), row(3, 3, 3)]));
+    expect(&[Rows], told(vec![row(1, 1, 1), row(2, 2, 2), row(9, 3, 9)]));
+    // Without an ack nobody knows; it may be there.
+    let unknown = good.clone().into_iter().chain([send(4), row(1, 1, 1), row(2, 2, 2), row(4, 3, 4), Event::RowsRead]);
+    expect(&[], unknown);
+    expect(&[Rows], told(vec![row(1, 1, 1), row(2, 2, 2), row(1, 4, 1)]));
+}

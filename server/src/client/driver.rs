@@ -5,7 +5,7 @@
 //! connections is in `reconnect`.
 
 use super::error::{Error, Why};
-use super::event::{Event, Message};
+use super::event::{Event, Message, Trace};
 use super::link::Link;
 use super::options::{CLOSE_TIMEOUT, Credentials, DEFAULT_RETRY, MAX_OUT_BYTES, MAX_RETRY, Options, RECEIVED_INTERVAL};
 use super::outbox::{Outbox, Unacked};
@@ -174,8 +174,11 @@ impl Driver {
     /// Writes the messages that may go now, up to about [`MAX_OUT_BYTES`].
     fn pump(&mut self, link: &mut Link, now: Instant) {
         if link.has_room() {
-            self.outbox.pump(now, |frame| {
-                link.out.extend_from_slice(frame);
+            self.outbox.pump(now, |message| {
+                link.out.extend_from_slice(&message.frame);
+                if self.options.trace {
+                    self.staged.push(Event::Trace(Trace::Sent { mid: message.mid, tries: message.tries }));
+                }
                 link.out.len() - link.written < MAX_OUT_BYTES
             });
         }
@@ -218,7 +221,13 @@ impl Driver {
         for (conv, seq) in taken {
             self.received.take(conv, seq);
         }
-        self.received.flush(|conv, seq| Request::Received { conv, seq }.encode(None, &mut link.out));
+        self.received.flush(|conv, seq| {
+            Request::Received { conv, seq }.encode(None, &mut link.out);
+            if self.options.trace {
+                self.staged.push(Event::Trace(Trace::Received { conv: conv.clone(), seq }));
+            }
+        });
+        self.hand_over();
     }
 
     /// Answers PING, and sends one after a heartbeat of silence.
@@ -308,7 +317,11 @@ impl Driver {
             if push.seq == 0 { Pushed::New(Arc::from(&*push.conv)) } else { self.received.push(&push.conv, push.seq) };
         match conv {
             Pushed::New(conv) => self.staged.push(Event::Message(Message::new(push, conv, self.me, at))),
-            Pushed::Duplicate => {}
+            Pushed::Duplicate(conv) if self.options.trace => {
+                let message = Message::new(push, conv, self.me, at);
+                self.staged.push(Event::Trace(Trace::Repeated(message)));
+            }
+            Pushed::Duplicate(_) => {}
             Pushed::TooMany => return Err(Why::Protocol("more conversations than a user can have".into())),
         }
         Ok(())
@@ -328,6 +341,9 @@ impl Driver {
             && tries < self.options.max_tries
         {
             self.outbox.hold(mid, at + failure.retry.unwrap_or(DEFAULT_RETRY).min(MAX_RETRY));
+            if self.options.trace {
+                self.staged.push(Event::Trace(Trace::Deferred { mid, failure: failure.clone() }));
+            }
             return;
         }
         if let Some(message) = self.outbox.remove(mid) {

@@ -58,6 +58,21 @@ pub enum Event {
     LoggedIn(Box<LoginAck>),
     /// Best-effort news of friends and groups.
     News(message::Event),
+    /// What else goes over the wire; only with [`super::Options::trace`].
+    Trace(Trace),
+}
+
+/// What a client does by itself and an application need not know: for histories that are judged afterwards.
+#[derive(Clone, Debug)]
+pub enum Trace {
+    /// A message was put on the wire for the `tries`-th time.
+    Sent { mid: Uuid, tries: u32 },
+    /// A message was refused for now, and will be put on the wire again.
+    Deferred { mid: Uuid, failure: Failure },
+    /// A message came that was handed on before; it is dropped.
+    Repeated(Message),
+    /// The node was told that everything of `conv` up to `seq` is here.
+    Received { conv: Arc<str>, seq: u64 },
 }
 
 /// The stream of events of one client. Dropping it discards what happens; nothing is then acknowledged as received.

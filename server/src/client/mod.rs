@@ -25,7 +25,7 @@ mod stream;
 pub mod wire;
 
 pub use error::{Error, Why};
-pub use event::{Event, Events, Message};
+pub use event::{Event, Events, Message, Trace};
 pub use options::{Credentials, Options, Reconnect, Tls};
 pub use raw::RawConnection;
 pub use requests::{History, UsersPage};

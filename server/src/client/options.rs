@@ -72,6 +72,8 @@ pub struct Options {
     pub credentials: Option<Credentials>,
     /// Ask the node for news (friends, presence): [`super::Event::News`].
     pub news: bool,
+    /// Tell what the client does by itself, too: [`super::Event::Trace`].
+    pub trace: bool,
     /// `None`: a lost connection ends the client.
     pub reconnect: Option<Reconnect>,
     /// Silence until PING; after three times as long the connection counts as dead.
@@ -102,6 +104,7 @@ impl Options {
             tls: None,
             credentials: None,
             news: true,
+            trace: false,
             reconnect: Some(Reconnect::default()),
             heartbeat: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(5),

@@ -58,7 +58,7 @@ impl Outbox {
     }
 
     /// Hands every message that may go now to `write`, until that says there is no more room.
-    pub(super) fn pump(&mut self, now: Instant, mut write: impl FnMut(&[u8]) -> bool) {
+    pub(super) fn pump(&mut self, now: Instant, mut write: impl FnMut(&Unacked) -> bool) {
         if self.idle == 0 {
             return;
         }
@@ -73,7 +73,7 @@ impl Outbox {
                     entry.place = Place::InFlight;
                     entry.tries += 1;
                     self.idle -= 1;
-                    if !write(&entry.frame) {
+                    if !write(entry) {
                         break;
                     }
                 }
@@ -175,8 +175,8 @@ mod tests {
 
     fn pump(outbox: &mut Outbox, now: Instant) -> Vec<u8> {
         let mut sent = Vec::new();
-        outbox.pump(now, |frame| {
-            sent.extend_from_slice(frame);
+        outbox.pump(now, |message| {
+            sent.extend_from_slice(&message.frame);
             true
         });
         sent
@@ -225,8 +225,8 @@ mod tests {
             outbox.push(message(mid, 1));
         }
         let mut sent = Vec::new();
-        outbox.pump(now, |frame| {
-            sent.extend_from_slice(frame);
+        outbox.pump(now, |message| {
+            sent.extend_from_slice(&message.frame);
             false
         });
         assert_eq!(sent, [1]);

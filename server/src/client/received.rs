@@ -21,7 +21,7 @@ struct Cursor {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
     New(Arc<str>),
-    Duplicate,
+    Duplicate(Arc<str>),
     /// More conversations than any user has: the node cannot be trusted.
     TooMany,
 }
@@ -56,9 +56,9 @@ impl Received {
             }
             // The node does not know that it arrived: an earlier RECEIVED got lost.
             if cursor.taken >= seq && !self.dirty.contains(&name) {
-                self.dirty.push(name);
+                self.dirty.push(name.clone());
             }
-            return Pushed::Duplicate;
+            return Pushed::Duplicate(name);
         }
         if self.cursors.len() >= MAX_CONVERSATIONS {
             return Pushed::TooMany;
@@ -83,7 +83,7 @@ impl Received {
     }
 
     /// Tells `tell` each conversation and seq that the node should know and does not.
-    pub(super) fn flush(&mut self, mut tell: impl FnMut(&str, u64)) {
+    pub(super) fn flush(&mut self, mut tell: impl FnMut(&Arc<str>, u64)) {
         for conv in std::mem::take(&mut self.dirty) {
             let Some(cursor) = self.cursors.get_mut(&conv) else { continue };
             let seq = cursor.taken.min(cursor.pushed);
@@ -101,7 +101,7 @@ mod tests {
 
     fn flushed(received: &mut Received) -> Vec<(String, u64)> {
         let mut told = Vec::new();
-        received.flush(|conv, seq| told.push((conv.to_owned(), seq)));
+        received.flush(|conv, seq| told.push((conv.to_string(), seq)));
         told
     }
 
@@ -131,9 +131,9 @@ mod tests {
         received.take(conv, 5);
         flushed(&mut received);
         received.start_session(true);
-        assert_eq!(received.push("g1", 4), Pushed::Duplicate);
+        assert!(matches!(received.push("g1", 4), Pushed::Duplicate(_)));
         assert_eq!(flushed(&mut received), [("g1".to_owned(), 4)]);
-        assert_eq!(received.push("g1", 5), Pushed::Duplicate);
+        assert!(matches!(received.push("g1", 5), Pushed::Duplicate(_)));
         assert_eq!(flushed(&mut received), [("g1".to_owned(), 5)]);
     }
 

@@ -328,11 +328,11 @@ fn report(command: &str, tag: Option<Value>, outcome: Outcome) -> bool {
     ok
 }
 
-/// An event's kind and fields. Acks are results here, never events.
+/// An event's kind and fields. Acks are results here, never events; nothing is traced.
 fn describe(event: Event) -> Option<(&'static str, Value)> {
     Some(match event {
         Event::Message(message) => ("message", describe_message(&message)),
-        Event::Acked { .. } => return None,
+        Event::Acked { .. } | Event::Trace(_) => return None,
         Event::Notice(notice) => ("notice", failure(&Error::Refused(notice))),
         Event::Disconnected { why } => ("disconnected", json!({"why": why.to_string()})),
         Event::Reconnecting { after } => ("reconnecting", json!({"after_ms": after.as_millis() as u64})),

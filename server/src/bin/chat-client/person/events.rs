@@ -43,7 +43,7 @@ impl Chat<'_> {
             Some(Event::News(news)) => self.on_news(&news),
             Some(Event::Disconnected { why }) => self.on_loss(&why),
             Some(Event::Reconnected) => self.note("connected again"),
-            Some(Event::Notice(_) | Event::Reconnecting { .. }) => {}
+            Some(Event::Notice(_) | Event::Reconnecting { .. } | Event::Trace(_)) => {}
             None => {
                 (self.client, self.events) = (None, None);
                 self.unacked = 0;
