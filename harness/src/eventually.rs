@@ -1,5 +1,6 @@
 //! Waiting for something to become true, instead of sleeping and hoping.
 
+use anyhow::{Result, bail};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -12,13 +13,21 @@ const INTERVAL: Duration = Duration::from_millis(10);
 ///
 /// If there is none within `budget`, also where a probe hangs; the message says `claim`, so word it as what should have
 /// become true.
-pub async fn eventually<T>(budget: Duration, claim: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(budget: Duration, claim: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    within(budget, claim, probe).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same, for what may also not become true.
+///
+/// # Errors
+/// If there is no answer within `budget`.
+pub async fn within<T>(budget: Duration, claim: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> Result<T> {
     let deadline = Instant::now() + budget;
     loop {
         match timeout_at(deadline, probe()).await {
-            Ok(Some(answer)) => return answer,
+            Ok(Some(answer)) => return Ok(answer),
             Ok(None) if Instant::now() < deadline => sleep(INTERVAL).await,
-            _ => panic!("not within {budget:?}: {claim}"),
+            _ => bail!("not within {budget:?}: {claim}"),
         }
     }
 }

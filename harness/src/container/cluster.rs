@@ -32,8 +32,8 @@ pub struct Builder {
     is_proxied: bool,
 }
 
-/// A running cluster. Dropping it removes it, which takes about a second; where a test failed, the containers' logs and
-/// configurations are kept first, and named.
+/// A running cluster. Dropping it removes it, which takes about a second; where a test failed, what tells why is kept first,
+/// and named: see [`evidence`].
 pub struct Cluster {
     topology: Topology,
     links: Vec<Link>,
@@ -231,12 +231,27 @@ impl Cluster {
         removed.map(|_| ())
     }
 
-    /// Keeps the containers' logs and configurations, and returns where.
+    /// Keeps histories, logs and configurations, and returns where.
     ///
     /// # Errors
     /// If they cannot be read or written.
     pub async fn keep_evidence(&self) -> Result<std::path::PathBuf> {
-        evidence::keep(&self.topology).await
+        evidence::keep(&self.topology, None).await
+    }
+
+    /// The same for a test that is failing in this thread; says where on standard error.
+    pub(super) fn keep_evidence_at_once(&self) {
+        let topology = self.topology.clone();
+        // Tests run in threads that carry their names, which are paths.
+        let test = thread::current().name().filter(|name| name.contains("::")).map(str::to_owned);
+        let kept = in_own_runtime(async move {
+            let docker = docker::connect().await?;
+            evidence::keep(&topology.through(&docker), test.as_deref()).await
+        });
+        match kept {
+            Ok(directory) => eprintln!("harness: histories, logs and configurations are in {}", directory.display()),
+            Err(error) => eprintln!("harness: cannot keep what tells why: {error:#}"),
+        }
     }
 }
 
@@ -253,16 +268,12 @@ impl Drop for Cluster {
         if self.is_removed {
             return;
         }
-        let has_failed = thread::panicking();
+        if thread::panicking() {
+            self.keep_evidence_at_once();
+        }
         let topology = self.topology.clone();
         let removed = in_own_runtime(async move {
             let docker = docker::connect().await?;
-            if has_failed {
-                match evidence::keep(&topology.through(&docker)).await {
-                    Ok(directory) => eprintln!("harness: logs and configurations are in {}", directory.display()),
-                    Err(error) => eprintln!("harness: cannot keep the logs: {error:#}"),
-                }
-            }
             reaper::sweep(&docker, CLUSTER, Some(topology.name())).await
         });
         if let Err(error) = removed {

@@ -7,9 +7,12 @@ use super::network::Network;
 use super::parts::{ADMIN_PORT, DATABASE_PORT, NGINX_PORT, NODE_PORT, REDIS_PORT};
 use super::probe::{self, Probe};
 use super::reaper::CLUSTER;
+use crate::users::{Record, Summary, rows};
 use anyhow::{Context, Result, bail};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::ListContainersOptionsBuilder;
@@ -30,6 +33,7 @@ pub struct Topology {
     pub redis: Machine,
     pub nginx: Machine,
     nodes: Vec<Machine>,
+    records: Arc<Mutex<Vec<Arc<Record>>>>,
 }
 
 impl Topology {
@@ -40,7 +44,16 @@ impl Topology {
         nginx: Machine,
         nodes: Vec<Machine>,
     ) -> Self {
-        Topology { network, sends_proxy_protocol: false, requires_tls: false, database, redis, nginx, nodes }
+        Topology {
+            network,
+            sends_proxy_protocol: false,
+            requires_tls: false,
+            database,
+            redis,
+            nginx,
+            nodes,
+            records: Arc::default(),
+        }
     }
 
     /// Finds a running cluster by its name.
@@ -121,6 +134,38 @@ impl Topology {
     /// If the database does not answer, or refuses.
     pub async fn query(&self, statement: &str) -> Result<Vec<Vec<String>>> {
         probe::query(self.database.address.into(), statement).await
+    }
+
+    /// A new history of what happens here; it is kept with the logs where a test fails.
+    pub fn record(&self) -> Arc<Record> {
+        let record = Arc::new(Record::default());
+        self.records.lock().push(record.clone());
+        record
+    }
+
+    pub(super) fn records(&self) -> Vec<Arc<Record>> {
+        self.records.lock().clone()
+    }
+
+    /// Writes down what the database holds.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn read_rows(&self, record: &Record) -> Result<()> {
+        let rows = self.query(rows::QUERY).await?;
+        record.rows(rows.iter().map(|row| rows::read(row)).collect::<Result<_>>()?);
+        Ok(())
+    }
+
+    /// Waits until everything has arrived, and has the checkers judge what was written down.
+    ///
+    /// # Panics
+    /// If something does not arrive within `budget`, or a promise is broken.
+    pub async fn settle(&self, record: &Record, budget: Duration) -> Summary {
+        record.everything_arrives(budget).await;
+        record.drained();
+        self.read_rows(record).await.expect("the database answers");
+        record.conclude().expect_valid()
     }
 
     pub fn machines(&self) -> impl Iterator<Item = &Machine> {

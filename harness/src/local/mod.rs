@@ -13,11 +13,14 @@ pub use node::Node;
 use crate::services::mariadb::Mariadb;
 use crate::services::nginx::Nginx;
 use crate::services::redis::Redis;
+use crate::users::{Record, Summary, rows};
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::process::ExitStatus;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::{block_in_place, spawn_blocking};
 
@@ -91,6 +94,7 @@ pub struct Cluster {
     server: Server,
     database: String,
     directory: TempDir,
+    records: Mutex<Vec<Arc<Record>>>,
 }
 
 impl Builder {
@@ -147,7 +151,7 @@ impl Builder {
             nodes.push(Node::start(format!("node-{number}"), settings.clone(), directory.path()).await?);
         }
         let nginx = Nginx::start(&nodes.iter().map(Node::address).collect::<Vec<_>>()).await?;
-        Ok(Cluster { nodes, nginx, redis, server, database, directory })
+        Ok(Cluster { nodes, nginx, redis, server, database, directory, records: Mutex::default() })
     }
 }
 
@@ -182,6 +186,30 @@ impl Cluster {
     /// If it fails, as all verbs do.
     pub fn query(&self, statement: &str) -> String {
         block_in_place(|| self.server.get().execute(&self.database, statement)).expect("the database answers")
+    }
+}
+
+/// What is written down of it.
+impl Cluster {
+    /// A new history of what happens here; it is kept with the logs where a test fails.
+    pub fn record(&self) -> Arc<Record> {
+        let record = Arc::new(Record::default());
+        self.records.lock().push(record.clone());
+        record
+    }
+
+    /// Waits until everything has arrived, and has the checkers judge what was written down.
+    ///
+    /// # Panics
+    /// If something does not arrive within `budget`, or a promise is broken.
+    pub async fn settle(&self, record: &Record, budget: Duration) -> Summary {
+        record.everything_arrives(budget).await;
+        record.drained();
+        let text = self.query(rows::QUERY);
+        let fields = |line: &str| line.split('\t').map(str::to_owned).collect::<Vec<_>>();
+        let rows = text.lines().map(|line| rows::read(&fields(line))).collect::<Result<_>>();
+        record.rows(rows.expect("rows of messages"));
+        record.conclude().expect_valid()
     }
 }
 
@@ -252,7 +280,14 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.directory.disable_cleanup(true);
-            eprintln!("the nodes' logs and configurations are in {}", self.directory.path().display());
+            for (number, record) in self.records.lock().iter().enumerate() {
+                if let Err(error) =
+                    record.write(&self.directory.path().join(format!("history-{}.jsonl.zst", number + 1)))
+                {
+                    eprintln!("cannot keep a history: {error:#}");
+                }
+            }
+            eprintln!("histories, and the nodes' logs and configurations, are in {}", self.directory.path().display());
         }
     }
 }

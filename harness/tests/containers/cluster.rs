@@ -1,9 +1,12 @@
 //! Promise: a cluster leaves nothing behind, whatever ends the process that started it, and what cannot work says so at once.
 //! Fault: the process is killed, the engine is not there, an image is not there.
 
+use chat::protocol::conversation::Target;
 use harness::container::fault::Fault;
 use harness::container::{Cluster, docker, evidence, list};
 use harness::eventually::eventually;
+use harness::users::meet;
+use loadgen::history::{self, Entry, Event};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -63,8 +66,12 @@ async fn nothing_is_left_ten_seconds_after_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failing_test_leaves_logs_and_configurations_but_no_container() {
+async fn failing_test_leaves_what_tells_why_but_no_container() {
     let cluster = Cluster::builder().nodes(1).start().await.expect("a cluster of one node");
+    let record = cluster.record();
+    let (users, _) = meet(&record, &[cluster.address()], 2).await;
+    let online = users[0].log_in(&[cluster.address()]).await.expect("nobody is online yet");
+    online.say_and_wait(Target::User(users[1].id)).await.expect("the message is acknowledged");
     let name = cluster.name().to_owned();
     let directory = evidence::directory(&name).expect("this program is somewhere");
 
@@ -74,11 +81,17 @@ async fn failing_test_leaves_logs_and_configurations_but_no_container() {
     });
 
     assert!(failing.await.is_err());
-    for file in ["node-1.log", "database.log", "redis.log", "nginx.log", "nginx.conf", "node-1.container"] {
+    for file in ["node-1.log", "database.log", "redis.log", "nginx.log", "nginx.conf", "node-1.container", "again.txt"]
+    {
         assert!(directory.join(file).exists(), "{file} is not in {}", directory.display());
     }
     let log = std::fs::read_to_string(directory.join("node-1.log")).expect("it is there");
     assert!(log.contains("chat server ready"), "{log}");
+    let history = history::read(&directory.join("history-1.jsonl.zst")).expect("it is there");
+    let is_ack = |entry: &Entry| matches!(entry.event, Event::Ack { .. });
+    assert_eq!(history.map(|entry| entry.expect("an entry")).filter(is_ack).count(), 1);
+    let verdict = std::fs::read_to_string(directory.join("verdict-1.txt")).expect("it is there");
+    assert!(verdict.contains("unknown"), "{verdict}");
     assert_eq!(left_of(&name).await, 0);
     std::fs::remove_dir_all(directory).expect("it is ours");
 }

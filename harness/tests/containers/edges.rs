@@ -5,7 +5,7 @@
 use chat::client::{Client, Credentials, Options, RawConnection, Tls};
 use chat::protocol::conversation::Target;
 use harness::container::{Cluster, shared};
-use harness::users::{Ledger, everybody_logs_in, meet};
+use harness::users::{everybody_logs_in, meet};
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -20,15 +20,15 @@ const SOON: Duration = Duration::from_secs(20);
 async fn chat_works_with_proxy_protocol_through_nginx() {
     let builder = Cluster::builder().nodes(2).setting("listen.proxy_protocol", "true");
     let cluster = builder.start().await.expect("a cluster of two nodes behind PROXY headers");
-    let ledger = Arc::new(Ledger::default());
-    let (users, group) = meet(&ledger, &[cluster.address()], 3).await;
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.address()], 3).await;
     let online = everybody_logs_in(&users, &[vec![cluster.address()]]).await;
 
     for user in &online {
         user.say_and_wait(Target::Group(group)).await.expect("the message is acknowledged");
     }
 
-    ledger.settle(SOON).await;
+    cluster.settle(&record, SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,8 +4,7 @@
 use chat::protocol::conversation::Target;
 use harness::container::fault::Fault;
 use harness::container::{Cluster, Story};
-use harness::users::{Ledger, meet};
-use std::sync::Arc;
+use harness::users::meet;
 use std::time::Duration;
 
 async fn cluster() -> Cluster {
@@ -31,8 +30,8 @@ async fn no_acknowledged_message_is_lost_when_nginx_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reload_of_nginx_keeps_open_connections() {
     let cluster = cluster().await;
-    let ledger = Arc::new(Ledger::default());
-    let (users, group) = meet(&ledger, &[cluster.address()], 2).await;
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.address()], 2).await;
     let online = users[0].log_in(&[cluster.address()]).await.expect("nobody is online yet");
 
     Fault::Reload.inflict(&cluster).await.expect("nginx can be told").heal().await.expect("there is nothing to heal");
@@ -41,5 +40,5 @@ async fn reload_of_nginx_keeps_open_connections() {
     other.say_and_wait(Target::Group(group)).await.expect("the message is acknowledged");
 
     assert_eq!((online.logins(), other.logins()), (1, 1), "nobody had to reconnect");
-    ledger.settle(Duration::from_secs(20)).await;
+    cluster.settle(&record, Duration::from_secs(20)).await;
 }

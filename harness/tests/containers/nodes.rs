@@ -4,8 +4,7 @@
 
 use harness::container::fault::Fault;
 use harness::container::{Cluster, Story};
-use harness::users::{Ledger, meet};
-use std::sync::Arc;
+use harness::users::meet;
 use std::time::{Duration, Instant};
 
 /// The lease (8 s) and a margin for a busy machine.
@@ -18,8 +17,8 @@ async fn cluster() -> Cluster {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_of_a_dead_node_can_log_in_elsewhere() {
     let cluster = cluster().await;
-    let ledger = Arc::new(Ledger::default());
-    let (users, _) = meet(&ledger, &[cluster.address()], 2).await;
+    let record = cluster.record();
+    let (users, _) = meet(&record, &[cluster.address()], 2).await;
     let online = users[0].log_in(&[cluster.node_address(0)]).await.expect("nobody is online yet");
 
     let killed = Instant::now();

@@ -8,8 +8,7 @@ use futures_util::future::join_all;
 use harness::container::fault::Fault;
 use harness::container::{Cluster, Story, shared};
 use harness::eventually::eventually;
-use harness::users::{Chat, Ledger, everybody_logs_in, meet};
-use std::sync::Arc;
+use harness::users::{Chat, everybody_logs_in, meet};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -30,8 +29,8 @@ async fn notice(events: &mut Events) -> Option<Errno> {
 #[tokio::test(flavor = "multi_thread")]
 async fn newer_login_on_another_node_takes_over() {
     let cluster = shared().await.expect("a cluster of three nodes");
-    let ledger = Arc::new(Ledger::default());
-    let (users, group) = meet(&ledger, &[cluster.address()], 2).await;
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.address()], 2).await;
     let friend = users[1].log_in(&cluster.from_node(2)).await.expect("nobody is online yet");
     let mut old = users[0].log_in(&cluster.from_node(0)).await.expect("nobody is online yet");
     assert!(users[0].log_in(&cluster.from_node(1)).await.is_err(), "a second session was allowed");
@@ -41,18 +40,18 @@ async fn newer_login_on_another_node_takes_over() {
     timeout(SOON, old.replaced()).await.expect("the older session is told");
     new.say_and_wait(Target::Group(group)).await.expect("the message is acknowledged");
     friend.say_and_wait(Target::User(users[0].id)).await.expect("the message is acknowledged");
-    ledger.settle(SOON).await;
+    cluster.settle(&record, SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn drain_tells_clients_loses_nothing_and_ends_well() {
     let cluster = Cluster::builder().nodes(2).start().await.expect("a cluster of two nodes");
-    let ledger = Arc::new(Ledger::default());
-    let (users, group) = meet(&ledger, &[cluster.address()], 5).await;
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.address()], 5).await;
     let online = everybody_logs_in(&users[..4], &[cluster.from_node(0)]).await;
     let (_client, mut events) = users[4].bare_login(&cluster.from_node(0)).await.expect("nobody is online yet");
     let chat = Chat::start(&online, group);
-    eventually(SOON, "people chat", async || (ledger.acked() >= 50).then_some(())).await;
+    eventually(SOON, "people chat", async || (record.acked() >= 50).then_some(())).await;
 
     cluster.node(0).signal("SIGTERM").await.expect("the node runs");
 
@@ -66,7 +65,7 @@ async fn drain_tells_clients_loses_nothing_and_ends_well() {
     drop(events);
     // Who only watched gets it at the next login.
     let _last = users[4].log_in_within(BACK, &cluster.from_node(1)).await;
-    ledger.settle(BACK).await;
+    cluster.settle(&record, BACK).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,12 +82,12 @@ const GROUPS_AT_ONCE: usize = 25;
 #[tokio::test(flavor = "multi_thread")]
 async fn thousand_clients_of_a_dead_node_come_back() {
     let cluster = Cluster::builder().nodes(3).start().await.expect("a cluster of three nodes");
-    let ledger = Arc::new(Ledger::default());
+    let record = cluster.record();
     let mut online = Vec::new();
     let mut groups = Vec::new();
     for _ in 0..STORM / GROUPS_OF / GROUPS_AT_ONCE {
         let gathering = (0..GROUPS_AT_ONCE).map(|_| async {
-            let (users, group) = meet(&ledger, &[cluster.address()], GROUPS_OF).await;
+            let (users, group) = meet(&record, &[cluster.address()], GROUPS_OF).await;
             (everybody_logs_in(&users, &[cluster.from_node(0)]).await, group)
         });
         for (members, group) in join_all(gathering).await {
@@ -110,6 +109,6 @@ async fn thousand_clients_of_a_dead_node_come_back() {
     for (members, group) in online.chunks(GROUPS_OF).zip(&groups) {
         members[0].say(Target::Group(*group));
     }
-    ledger.settle(BACK).await;
+    cluster.settle(&record, BACK).await;
     dead.leave();
 }

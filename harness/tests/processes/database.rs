@@ -7,8 +7,7 @@ use chat::protocol::conversation::Target;
 use chat::protocol::errno::Errno;
 use harness::eventually::eventually;
 use harness::local::Cluster;
-use harness::users::{Chat, Ledger, Online, everybody_logs_in, meet};
-use std::sync::Arc;
+use harness::users::{Chat, Online, Record, everybody_logs_in, meet};
 use std::time::{Duration, Instant};
 
 /// For what takes one hop over Redis, on a busy machine.
@@ -22,9 +21,9 @@ async fn cluster() -> Cluster {
     Cluster::builder().nodes(2).own_database_server().start().await.expect("a cluster of two nodes")
 }
 
-async fn chat_goes_on(ledger: &Ledger, budget: Duration) {
+async fn chat_goes_on(record: &Record, budget: Duration) {
     let start = Instant::now();
-    eventually(budget, "new messages are acknowledged", async || (ledger.acked_since(start) >= 50).then_some(())).await;
+    eventually(budget, "new messages are acknowledged", async || (record.acked_since(start) >= 50).then_some(())).await;
     eprintln!("new messages are acknowledged after {:?}", start.elapsed());
 }
 
@@ -40,30 +39,30 @@ async fn sender_is_told(probe: &Online, to: Target) {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_database_loses_no_acknowledged_message() {
     let mut cluster = cluster().await;
-    let ledger = Arc::new(Ledger::default());
-    let (users, group) = meet(&ledger, &[cluster.address()], 4).await;
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.address()], 4).await;
     let online = everybody_logs_in(&users[..3], &[cluster.from_node(0), cluster.from_node(1)]).await;
     let probe = users[3].log_in_once(&cluster.from_node(0)).await.expect("nobody is online yet");
     let chat = Chat::start(&online, group);
-    chat_goes_on(&ledger, SOON).await;
+    chat_goes_on(&record, SOON).await;
 
     cluster.kill_database();
     sender_is_told(&probe, Target::Group(group)).await;
     cluster.restart_database();
 
-    chat_goes_on(&ledger, RECOVERED).await;
+    chat_goes_on(&record, RECOVERED).await;
     chat.stop().await;
-    ledger.settle(RECOVERED).await;
+    cluster.settle(&record, RECOVERED).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn database_paused_for_less_than_a_lease_keeps_every_session() {
     let cluster = cluster().await;
-    let ledger = Arc::new(Ledger::default());
-    let (users, group) = meet(&ledger, &[cluster.address()], 4).await;
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.address()], 4).await;
     let online = everybody_logs_in(&users, &[cluster.from_node(0), cluster.from_node(1)]).await;
     let chat = Chat::start(&online, group);
-    chat_goes_on(&ledger, SOON).await;
+    chat_goes_on(&record, SOON).await;
 
     let paused = cluster.pause_database();
     let start = Instant::now();
@@ -72,21 +71,21 @@ async fn database_paused_for_less_than_a_lease_keeps_every_session() {
     paused.resume();
 
     assert!(start.elapsed() < Duration::from_secs(6), "the machine is too busy to pause for less than a lease");
-    chat_goes_on(&ledger, SOON).await;
+    chat_goes_on(&record, SOON).await;
     chat.stop().await;
-    ledger.settle(RECOVERED).await;
+    cluster.settle(&record, RECOVERED).await;
     assert!(online.iter().all(|user| user.logins() == 1), "nobody had to log in again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn database_paused_for_more_than_a_lease_suspends_sessions_and_resumes_them() {
     let cluster = cluster().await;
-    let ledger = Arc::new(Ledger::default());
-    let (users, group) = meet(&ledger, &[cluster.address()], 4).await;
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.address()], 4).await;
     let online = everybody_logs_in(&users[..3], &[cluster.from_node(0), cluster.from_node(1)]).await;
     let probe = users[3].log_in_once(&cluster.from_node(0)).await.expect("nobody is online yet");
     let chat = Chat::start(&online, group);
-    chat_goes_on(&ledger, SOON).await;
+    chat_goes_on(&record, SOON).await;
 
     let paused = cluster.pause_database();
     for node in cluster.nodes() {
@@ -96,8 +95,8 @@ async fn database_paused_for_more_than_a_lease_suspends_sessions_and_resumes_the
     sender_is_told(&probe, Target::Group(group)).await;
     paused.resume();
 
-    chat_goes_on(&ledger, RECOVERED).await;
+    chat_goes_on(&record, RECOVERED).await;
     chat.stop().await;
-    ledger.settle(RECOVERED).await;
+    cluster.settle(&record, RECOVERED).await;
     assert!(online.iter().all(|user| user.logins() == 1), "nobody had to log in again");
 }

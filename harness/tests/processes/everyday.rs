@@ -6,8 +6,7 @@ use chat::protocol::conversation::Target;
 use chat::protocol::errno::Errno;
 use harness::eventually::eventually;
 use harness::local::Cluster;
-use harness::users::{Chat, Ledger, everybody_logs_in, meet};
-use std::sync::Arc;
+use harness::users::{Chat, everybody_logs_in, meet};
 use std::time::Duration;
 
 /// For what takes one hop over Redis, on a busy machine.
@@ -20,25 +19,25 @@ async fn cluster() -> Cluster {
 #[tokio::test(flavor = "multi_thread")]
 async fn friends_and_groups_chat_across_nodes_behind_nginx() {
     let cluster = cluster().await;
-    let ledger = Arc::new(Ledger::default());
-    let (users, group) = meet(&ledger, &[cluster.address()], 4).await;
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.address()], 4).await;
     let online = everybody_logs_in(&users, &[vec![cluster.address()]]).await;
     let nodes: Vec<_> = online.iter().map(|user| user.node()).collect();
     assert!(nodes.contains(&Some("node-1".into())) && nodes.contains(&Some("node-2".into())), "{nodes:?}");
 
     let chat = Chat::start(&online, group);
-    eventually(SOON, "400 messages are acknowledged", async || (ledger.acked() >= 400).then_some(())).await;
+    eventually(SOON, "400 messages are acknowledged", async || (record.acked() >= 400).then_some(())).await;
     chat.stop().await;
 
-    let summary = ledger.settle(SOON).await;
+    let summary = cluster.settle(&record, SOON).await;
     assert_eq!(summary.unknown, 0, "without a fault, everything sent is acknowledged");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_to_the_absent_waits_at_every_node() {
     let cluster = cluster().await;
-    let ledger = Arc::new(Ledger::default());
-    let (users, group) = meet(&ledger, &[cluster.address()], 3).await;
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.address()], 3).await;
     let [absent, talker, present] = &users[..] else { panic!("three users") };
     let talking = talker.log_in(&cluster.from_node(0)).await.expect("nobody is online yet");
     let listening = present.log_in(&cluster.from_node(1)).await.expect("nobody is online yet");
@@ -48,9 +47,9 @@ async fn what_was_said_to_the_absent_waits_at_every_node() {
         talking.say(Target::Group(group));
         listening.say(Target::Group(group));
     }
-    eventually(SOON, "everything is acknowledged", async || (ledger.acked() == 90).then_some(())).await;
+    eventually(SOON, "everything is acknowledged", async || (record.acked() == 90).then_some(())).await;
     let first = absent.log_in(&cluster.from_node(1)).await.expect("nobody is online yet");
-    ledger.settle(SOON).await;
+    cluster.settle(&record, SOON).await;
     first.leave().await;
 
     // What was received in one session does not come again in the next, on whatever node.
@@ -68,8 +67,8 @@ async fn what_was_said_to_the_absent_waits_at_every_node() {
 #[tokio::test(flavor = "multi_thread")]
 async fn login_elsewhere_is_refused_unless_it_takes_over() {
     let cluster = cluster().await;
-    let ledger = Arc::new(Ledger::default());
-    let (users, _) = meet(&ledger, &[cluster.address()], 2).await;
+    let record = cluster.record();
+    let (users, _) = meet(&record, &[cluster.address()], 2).await;
     let mut here = users[0].log_in(&cluster.from_node(0)).await.expect("nobody is online yet");
     let friend = users[1].log_in(&cluster.from_node(1)).await.expect("nobody is online yet");
 
@@ -81,14 +80,14 @@ async fn login_elsewhere_is_refused_unless_it_takes_over() {
     here.replaced().await;
     assert_eq!(there.node().as_deref(), Some("node-2"));
     friend.say_and_wait(Target::User(users[0].id)).await.expect("the message is acknowledged");
-    ledger.settle(SOON).await;
+    cluster.settle(&record, SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_four_logins_at_once_exactly_one_wins() {
     let cluster = cluster().await;
-    let ledger = Arc::new(Ledger::default());
-    let (users, _) = meet(&ledger, &[cluster.address()], 2).await;
+    let record = cluster.record();
+    let (users, _) = meet(&record, &[cluster.address()], 2).await;
     let user = &users[0];
     let (one, other) = (cluster.from_node(0), cluster.from_node(1));
 

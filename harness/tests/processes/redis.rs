@@ -5,8 +5,7 @@
 use chat::protocol::conversation::Target;
 use harness::eventually::eventually;
 use harness::local::Cluster;
-use harness::users::{Chat, Ledger, everybody_logs_in, meet};
-use std::sync::Arc;
+use harness::users::{Chat, Record, everybody_logs_in, meet};
 use std::time::{Duration, Instant};
 
 /// For what takes one hop over Redis, on a busy machine.
@@ -16,42 +15,42 @@ const REPAIRED: Duration = Duration::from_secs(15);
 /// Far less than until the next look into the log: only Redis is this quick.
 const OVER_REDIS: Duration = Duration::from_secs(3);
 
-async fn chat_goes_on(ledger: &Ledger, more: usize) {
-    let goal = ledger.acked() + more;
-    eventually(SOON, "the chat goes on", async || (ledger.acked() >= goal).then_some(())).await;
+async fn chat_goes_on(record: &Record, more: usize) {
+    let goal = record.acked() + more;
+    eventually(SOON, "the chat goes on", async || (record.acked() >= goal).then_some(())).await;
 }
 
 /// Both nodes are subscribed again, and what is said on one is soon heard on the other.
-async fn delivery_is_quick_again(cluster: &Cluster, ledger: &Ledger) {
+async fn delivery_is_quick_again(cluster: &Cluster, record: &Record) {
     for node in cluster.nodes() {
         let claim = format!("{} is subscribed", node.id());
         let connected = async || (!node.lacks("bus").await.ok()?).then_some(());
         eventually(SOON, &claim, connected).await;
     }
     let start = Instant::now();
-    let quick = async || (ledger.delivered_since(start) >= 50).then_some(());
+    let quick = async || (record.delivered_since(start) >= 50).then_some(());
     eventually(OVER_REDIS, "messages cross nodes quickly", quick).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_cross_nodes_although_redis_was_never_there() {
     let cluster = Cluster::builder().nodes(2).redis_down().start().await.expect("nodes start without redis");
-    let ledger = Arc::new(Ledger::default());
-    let (users, group) = meet(&ledger, &[cluster.address()], 4).await;
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.address()], 4).await;
     let online = everybody_logs_in(&users, &[cluster.from_node(0), cluster.from_node(1)]).await;
 
     let chat = Chat::start(&online, group);
-    chat_goes_on(&ledger, 200).await;
+    chat_goes_on(&record, 200).await;
     chat.stop().await;
 
-    ledger.settle(REPAIRED).await;
+    cluster.settle(&record, REPAIRED).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn takeover_works_without_redis() {
     let cluster = Cluster::builder().nodes(2).redis_down().start().await.expect("nodes start without redis");
-    let ledger = Arc::new(Ledger::default());
-    let (users, _) = meet(&ledger, &[cluster.address()], 2).await;
+    let record = cluster.record();
+    let (users, _) = meet(&record, &[cluster.address()], 2).await;
     let mut here = users[0].log_in(&cluster.from_node(0)).await.expect("nobody is online yet");
     let friend = users[1].log_in(&cluster.from_node(0)).await.expect("nobody is online yet");
 
@@ -62,36 +61,36 @@ async fn takeover_works_without_redis() {
     here.replaced().await;
     assert_eq!(there.node().as_deref(), Some("node-2"));
     friend.say_and_wait(Target::User(users[0].id)).await.expect("the message is acknowledged");
-    ledger.settle(REPAIRED).await;
+    cluster.settle(&record, REPAIRED).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_killed_and_restarted_empty_loses_no_message() {
     let mut cluster = Cluster::builder().nodes(2).start().await.expect("a cluster of two nodes");
-    let ledger = Arc::new(Ledger::default());
-    let (users, group) = meet(&ledger, &[cluster.address()], 4).await;
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.address()], 4).await;
     let online = everybody_logs_in(&users, &[cluster.from_node(0), cluster.from_node(1)]).await;
     let chat = Chat::start(&online, group);
-    chat_goes_on(&ledger, 100).await;
+    chat_goes_on(&record, 100).await;
 
     cluster.kill_redis();
-    chat_goes_on(&ledger, 100).await;
+    chat_goes_on(&record, 100).await;
     cluster.restart_redis_empty().await;
 
-    delivery_is_quick_again(&cluster, &ledger).await;
+    delivery_is_quick_again(&cluster, &record).await;
     chat.stop().await;
-    let summary = ledger.settle(REPAIRED).await;
+    let summary = cluster.settle(&record, REPAIRED).await;
     assert_eq!(summary.unknown, 0, "acks do not need redis");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn paused_redis_loses_no_message() {
     let cluster = Cluster::builder().nodes(2).start().await.expect("a cluster of two nodes");
-    let ledger = Arc::new(Ledger::default());
-    let (users, group) = meet(&ledger, &[cluster.address()], 4).await;
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.address()], 4).await;
     let online = everybody_logs_in(&users, &[cluster.from_node(0), cluster.from_node(1)]).await;
     let chat = Chat::start(&online, group);
-    chat_goes_on(&ledger, 100).await;
+    chat_goes_on(&record, 100).await;
 
     // Connections stay open: only the nodes' own time-outs tell.
     let paused = cluster.pause_redis();
@@ -100,11 +99,11 @@ async fn paused_redis_loses_no_message() {
         let noticed = async || node.lacks("bus").await.ok()?.then_some(());
         eventually(REPAIRED, &claim, noticed).await;
     }
-    chat_goes_on(&ledger, 50).await;
+    chat_goes_on(&record, 50).await;
     paused.resume();
 
-    delivery_is_quick_again(&cluster, &ledger).await;
+    delivery_is_quick_again(&cluster, &record).await;
     chat.stop().await;
-    let summary = ledger.settle(REPAIRED).await;
+    let summary = cluster.settle(&record, REPAIRED).await;
     assert_eq!(summary.unknown, 0, "acks do not need redis");
 }

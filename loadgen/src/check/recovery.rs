@@ -1,6 +1,6 @@
 //! Recovery is bounded: what somebody sends after a fault has healed is acknowledged within [`BOUND`], counted from when it was sent.
 
-use super::facts::{Facts, Message};
+use super::facts::Facts;
 use super::{Finding, Violation};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,22 +12,11 @@ pub const BOUND: Duration = Duration::from_secs(60);
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     for (what, _, healed) in &facts.faults {
         let Some(healed) = *healed else { continue };
-        for (user, message) in first_after(facts, healed) {
-            match recovered_after(facts, message) {
-                Some(after) if after <= BOUND => finding.judge(None),
-                Some(_) => {
-                    let told =
-                        format!("user {user} was served again only {BOUND:?} and more after {what:?} had healed");
-                    finding.judge(Some(Violation { what: told, events: evidence(healed, message) }));
-                }
-                // Whoever left, or was told no, has nothing to wait for.
-                None if facts.session_at(user, facts.entries.len()).is_none() => {}
-                None if !message.refusals.is_empty() => {}
-                None => {
-                    let told = format!("user {user} was not served again after {what:?} had healed");
-                    finding.judge(Some(Violation { what: told, events: evidence(healed, message) }));
-                }
-            }
+        for (user, comeback) in comebacks(facts, healed) {
+            finding.judge(late(facts, user, &comeback).map(|told| Violation {
+                what: format!("user {user} was {told} after {what:?} had healed"),
+                events: [healed, comeback.sent].into_iter().chain(comeback.acked).collect(),
+            }));
         }
     }
 }
@@ -35,29 +24,45 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
 /// How long after the end of a fault it took until the last of those who went on had an acknowledgement.
 pub fn slowest(facts: &Facts<'_>) -> Option<Duration> {
     let healed = facts.faults.iter().filter_map(|(_, _, healed)| *healed);
-    let waits = healed.flat_map(|healed| {
-        let begun = facts.entries[healed].t;
-        let acked = first_after(facts, healed).into_values().filter_map(|message| message.acknowledged());
-        acked.map(move |(acked, _)| Duration::from_micros(facts.entries[acked].t.saturating_sub(begun)))
-    });
-    waits.max()
+    let acked = |healed: usize| {
+        let all = comebacks(facts, healed).into_values().filter_map(|comeback| comeback.acked);
+        all.map(move |acked| between(facts, healed, acked))
+    };
+    healed.flat_map(acked).max()
 }
 
-/// The first message that each user sent after an event.
-fn first_after<'f, 'a>(facts: &'f Facts<'a>, event: usize) -> BTreeMap<u64, &'f Message<'a>> {
-    let mut first: BTreeMap<u64, &Message<'_>> = BTreeMap::new();
-    for message in facts.messages.iter().filter(|message| message.first_sent() > event) {
-        first.entry(message.sender).or_insert(message);
+/// How somebody came back after a fault.
+struct Comeback {
+    /// The first message sent after it.
+    sent: usize,
+    /// The first acknowledgement of any message sent after it.
+    acked: Option<usize>,
+    was_refused: bool,
+}
+
+fn comebacks(facts: &Facts<'_>, healed: usize) -> BTreeMap<u64, Comeback> {
+    let mut comebacks: BTreeMap<u64, Comeback> = BTreeMap::new();
+    for message in facts.messages.iter().filter(|message| message.first_sent() > healed) {
+        let sent = message.first_sent();
+        let known = comebacks.entry(message.sender).or_insert(Comeback { sent, acked: None, was_refused: false });
+        let acked = message.acknowledged().map(|(acked, _)| acked);
+        known.acked = [known.acked, acked].into_iter().flatten().min();
+        known.was_refused |= !message.refusals.is_empty();
     }
-    first
+    comebacks
 }
 
-fn recovered_after(facts: &Facts<'_>, message: &Message<'_>) -> Option<Duration> {
-    let (acked, _) = message.acknowledged()?;
-    let sent = facts.entries[message.first_sent()].t;
-    Some(Duration::from_micros(facts.entries[acked].t.saturating_sub(sent)))
+/// What is wrong with a comeback, if anything.
+fn late(facts: &Facts<'_>, user: u64, comeback: &Comeback) -> Option<String> {
+    match comeback.acked {
+        Some(acked) if between(facts, comeback.sent, acked) <= BOUND => None,
+        Some(_) => Some(format!("served again only {BOUND:?} and more")),
+        // Whoever left, or was told no, has nothing to wait for.
+        None if comeback.was_refused || facts.session_at(user, facts.entries.len()).is_none() => None,
+        None => Some("not served again".into()),
+    }
 }
 
-fn evidence(healed: usize, message: &Message<'_>) -> Vec<usize> {
-    [healed].into_iter().chain(message.events()).collect()
+fn between(facts: &Facts<'_>, from: usize, to: usize) -> Duration {
+    Duration::from_micros(facts.entries[to].t.saturating_sub(facts.entries[from].t))
 }
