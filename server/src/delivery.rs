@@ -6,6 +6,7 @@
 use crate::bus::{Item, Recipients};
 use crate::cluster::NodeId;
 use crate::core::Core;
+use crate::failpoint::{self, Failpoint};
 use crate::limits::LISTED_RECIPIENTS;
 use crate::outbound::Parcel;
 use crate::protocol::conversation::{Conversation, Target, UserId};
@@ -81,6 +82,9 @@ async fn deliver(core: &Arc<Core>, committed: Vec<Committed>) {
         tracing::warn!(%error, "cannot look up routes; the sweep will deliver");
     }
     for (message, audience) in addressed {
+        if failpoint::hits(Failpoint::PushMisdeliver) {
+            misdeliver(core, &message, &audience.members);
+        }
         let elsewhere = push_here(core, &message, &audience.members);
         if audience.members.len() > LISTED_RECIPIENTS {
             send_to_all(core, &message, audience.version);
@@ -108,6 +112,12 @@ pub fn push_here(core: &Core, message: &ChatMessage, users: &[UserId]) -> Vec<Us
         }
     }
     elsewhere
+}
+
+/// `push::misdeliver`: pushes a message to somebody here who is no recipient.
+fn misdeliver(core: &Core, message: &ChatMessage, members: &[UserId]) {
+    let parcel = Parcel::new(message, 1);
+    core.registry.all().iter().any(|session| !members.contains(&session.user) && session.relay(&parcel));
 }
 
 fn send_to_all(core: &Core, message: &ChatMessage, version: u64) {

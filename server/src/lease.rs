@@ -3,6 +3,7 @@
 //! A lease runs from the moment its renewal was *sent*, by this machine's monotonic clock, and so ends here no later than in
 //! the database. Past it the node stops committing and pushing, until a renewal succeeds.
 
+use crate::failpoint::{self, Failpoint};
 use crate::limits::LEASE;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +36,9 @@ impl Lease {
 
     /// For how long the node may still act.
     pub fn left(&self) -> Duration {
+        if failpoint::hits(Failpoint::LeaseStale) {
+            return LEASE;
+        }
         let until = Duration::from_millis(self.until_ms.load(Ordering::Acquire));
         until.saturating_sub(self.start.elapsed())
     }

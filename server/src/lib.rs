@@ -8,6 +8,7 @@ pub mod bus;
 pub mod client;
 pub mod cluster;
 pub mod config;
+pub mod failpoint;
 pub mod limits;
 pub mod node;
 pub mod protocol;

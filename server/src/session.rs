@@ -7,10 +7,11 @@
 //!
 //! Knows no socket: bytes go to an [`Outbound`].
 
+use crate::failpoint::PushFaults;
 use crate::outbound::{Outbound, Parcel};
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{ChatMessage, Event, Outgoing};
+use crate::protocol::message::{Event, Outgoing};
 use crate::storage::{Mark, Page, Release, Waiting};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ pub struct Session {
     /// The client sends RECEIVED; otherwise what the kernel took counts as received.
     pub acknowledges: bool,
     outbound: Arc<Outbound>,
+    faults: PushFaults,
     state: Mutex<State>,
     /// Some cursor waits for room in the outbound queue, or for the session to be live.
     stalled: AtomicBool,
@@ -117,6 +119,7 @@ impl Session {
             events,
             acknowledges,
             outbound,
+            faults: PushFaults::default(),
             state: Mutex::default(),
             stalled: AtomicBool::new(false),
             unsaved: AtomicBool::new(false),
@@ -148,7 +151,7 @@ impl Session {
             return Delivery::Done;
         }
         if live && message.seq == cursor.pushed + 1 {
-            if self.pass(cursor, message, || self.outbound.push(parcel)) {
+            if self.pass(cursor, parcel) {
                 return Delivery::Done;
             }
             cursor.target = message.seq;
@@ -204,12 +207,13 @@ impl Session {
     }
 
     /// Moves the cursor over the next message: one's own is not pushed. False if there was no room.
-    fn pass(&self, cursor: &mut Cursor, message: &ChatMessage, push: impl FnOnce() -> bool) -> bool {
+    fn pass(&self, cursor: &mut Cursor, parcel: &Parcel<'_>) -> bool {
+        let message = parcel.message;
         if message.sender == self.user {
             if cursor.received == cursor.pushed {
                 cursor.received = message.seq;
             }
-        } else if !push() {
+        } else if !self.faults.push(parcel, |parcel| self.outbound.push(parcel)) {
             return false;
         }
         cursor.pushed = message.seq;
@@ -352,7 +356,7 @@ impl Session {
         }
         for message in unseen {
             let parcel = Parcel::new(message, 1);
-            if !live || !self.pass(cursor, message, || self.outbound.push(&parcel)) {
+            if !live || !self.pass(cursor, &parcel) {
                 cursor.progress = Progress::Stalled;
                 self.stalled.store(true, Ordering::Release);
                 return false;

@@ -5,6 +5,7 @@
 //! after the subscription was broken or a node died.
 
 use crate::core::Core;
+use crate::failpoint::{self, Failpoint};
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::message::TimeMs;
 use crate::session::Delivery;
@@ -29,7 +30,7 @@ pub async fn run(core: Arc<Core>) {
     let mut since = core.storage.changes(None).await.ok().map(|changes| changes.now);
     loop {
         let _ = tokio::time::timeout(interval, core.sweep_now.notified()).await;
-        if core.suspend_unless_leased() {
+        if core.suspend_unless_leased() || failpoint::hits(Failpoint::SweepSkip) {
             tokio::time::sleep(PAUSE).await;
             continue;
         }

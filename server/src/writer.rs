@@ -6,6 +6,7 @@
 
 use crate::audiences::Audiences;
 use crate::delivery::{Committed, Delivery};
+use crate::failpoint::EarlyAcks;
 use crate::lease::Lease;
 use crate::limits::{BATCH_BYTES, BATCH_MESSAGES};
 use crate::metrics::Metrics;
@@ -75,7 +76,12 @@ impl Writers {
         let queues = (0..count.max(1)).map(|_| {
             let (jobs, work) = mpsc::channel(QUEUE_MESSAGES);
             let bytes = Arc::new(AtomicUsize::new(0));
-            let writer = Writer { parts: parts.clone(), queued_bytes: bytes.clone(), delivery: delivery() };
+            let writer = Writer {
+                parts: parts.clone(),
+                queued_bytes: bytes.clone(),
+                delivery: delivery(),
+                early_acks: EarlyAcks::default(),
+            };
             tokio::spawn(writer.run(work));
             Queue { jobs, bytes }
         });
@@ -117,6 +123,7 @@ struct Writer {
     parts: Parts,
     queued_bytes: Arc<AtomicUsize>,
     delivery: Delivery,
+    early_acks: EarlyAcks,
 }
 
 impl Writer {
@@ -161,9 +168,10 @@ impl Writer {
             }
             Err(error) => {
                 tracing::warn!(%error, messages = appends.len(), "cannot commit messages");
-                for ticket in tickets {
+                for (append, ticket) in appends.iter().zip(tickets) {
                     if let Some(request) = ticket.request {
-                        request.answer(Err(unavailable()));
+                        let early = self.early_acks.give(append.conv, now);
+                        request.answer(early.map(Some).ok_or_else(unavailable));
                     }
                 }
             }
@@ -188,6 +196,7 @@ impl Writer {
             let stored = |seq, time| Stored { conv: append.conv, seq, time };
             let answer = match outcome {
                 Appended::Stored { seq } => {
+                    self.early_acks.saw(append.conv, seq);
                     let sender_name = ticket.sender_name;
                     let answer = Ok(Some(stored(seq, now)));
                     committed.push(Committed {

@@ -7,6 +7,7 @@ use super::{Answer, Caller, SessionChange, account, news, roster, storage_failur
 use crate::bus::Item;
 use crate::cluster::NodeId;
 use crate::core::Core;
+use crate::failpoint::{self, Failpoint};
 use crate::limits::{LEASE, LEASE_RENEWAL, MAX_NODE_FRAME_BYTES};
 use crate::protocol::conversation::UserId;
 use crate::protocol::errno::{Errno, Failure};
@@ -167,6 +168,10 @@ async fn greet(core: &Core, session: &Arc<Session>, account: &Account) -> Result
     };
     let mut inline = Vec::new();
     for conversation in waiting {
+        if failpoint::hits(Failpoint::SessionOfflineLost) {
+            lose(core, session, &conversation);
+            continue;
+        }
         let pushed = match session.acknowledges {
             true => conversation.received_seq,
             false => inline_waiting(core, session, &conversation, &mut inline).await?,
@@ -189,6 +194,14 @@ async fn greet(core: &Core, session: &Arc<Session>, account: &Account) -> Result
         max_frame_bytes: core.config.limits.max_frame_bytes,
         waiting: inline,
     })
+}
+
+/// `session::offline_lost`: counts what waits in one conversation as pushed and received.
+fn lose(core: &Core, session: &Arc<Session>, waiting: &Waiting) {
+    session.waits(waiting, waiting.last_seq);
+    if session.received(waiting.conv, waiting.last_seq) {
+        core.marks.add(session.clone());
+    }
 }
 
 /// Adds what waits in one conversation to `inline`, as far as it fits; returns the seq up to which it is in there.

@@ -38,7 +38,7 @@ enum Command {
     Migrate(migrate::Arguments),
 }
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,6 +59,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         config.listen.port = port;
     }
     logging::init(&config.log)?;
+    #[cfg(feature = "failpoints")]
+    chat::failpoint::set_from_environment()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {

@@ -6,6 +6,7 @@
 
 use super::conversations::{Locked, audiences, conversation, lock_all};
 use super::executor::{Connection, Fault, Result, Value, padded_values, power_of_two_chunks, repeated};
+use crate::failpoint::{self, Failpoint};
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::message::TimeMs;
 use crate::storage::{Append, Appended, AppendedBatch, Audience, Error, Fence};
@@ -299,12 +300,13 @@ impl<'a> Writer<'a> {
             let mut values = Vec::with_capacity(chunk.len() * 7);
             for (at, seq) in chunk {
                 let message = &self.batch[*at];
+                let mid = if failpoint::hits(Failpoint::WriterForgetMid) { Uuid::now_v7() } else { message.mid };
                 let sent_as = message.sent_as.as_ref().and_then(|sent_as| serde_json::to_string(sent_as).ok());
                 values.extend([
                     message.conv.into(),
                     (*seq).into(),
                     message.sender.into(),
-                    Value::Bytes(message.mid.as_bytes().to_vec()),
+                    Value::Bytes(mid.as_bytes().to_vec()),
                     self.now.into(),
                     Value::Text(message.msg.clone()),
                     sent_as.map_or(Value::Null, Value::from),

@@ -1,0 +1,89 @@
+//! Faults that are built in on purpose, to prove that the tests and checkers which should notice them do.
+//!
+//! Each [`Failpoint`] breaks one promise of PROTOCOL.md in the place where a real bug would. They exist only with the Cargo
+//! feature `failpoints` (binary `chat-server-failpoints`) and are off until named in the environment:
+//! `FAILPOINTS='push::drop=1%return;lease::stale=return'`, in the syntax of the crate `fail`: `return` is a hit, `1%return`
+//! one in a hundred times, `3*return` the first three times, `50*off->1*return` only the 51st time.
+//!
+//! Without the feature every function here is constant, every type empty, and `fail` is not linked.
+
+#[cfg(not(feature = "failpoints"))]
+mod absent;
+#[cfg(feature = "failpoints")]
+mod armed;
+#[cfg(feature = "failpoints")]
+mod early_acks;
+#[cfg(feature = "failpoints")]
+mod push_faults;
+
+#[cfg(not(feature = "failpoints"))]
+pub(crate) use absent::{EarlyAcks, PushFaults, hits};
+#[cfg(feature = "failpoints")]
+pub(crate) use armed::hits;
+#[cfg(feature = "failpoints")]
+pub use armed::{Error, clear, set, set_from_environment};
+#[cfg(feature = "failpoints")]
+pub(crate) use early_acks::EarlyAcks;
+#[cfg(feature = "failpoints")]
+pub(crate) use push_faults::PushFaults;
+
+/// A place where a fault can be switched on, and the promises that it breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failpoint {
+    /// G2: a session counts a stored message as pushed without sending it.
+    PushDrop,
+    /// G2: a session pushes a message twice.
+    PushTwice,
+    /// G3: a session pushes a message only after the next one of its conversation. One that no other follows is never sent.
+    PushSwap,
+    /// G5: a session pushes the first half of the text.
+    PushAlter,
+    /// G5: a message also reaches somebody on the sender's node who is no recipient.
+    PushMisdeliver,
+    /// G1: a message is acknowledged although its commit failed, as if the writer had not waited for it.
+    WriterAckEarly,
+    /// G4: a message is stored under a `mid` that is not its own, so that a resend is not recognised. Read from the log it is a
+    /// phantom (G5).
+    WriterForgetMid,
+    /// G6: the node believes in its lease for ever. It goes on after the end of it, and keeps sessions that were taken over.
+    LeaseStale,
+    /// G2, G7: the sweep does not look into the log.
+    SweepSkip,
+    /// G2: what waits for a user at login counts as received before it is pushed.
+    SessionOfflineLost,
+    /// G8: the sender of a message is whoever its `id` says.
+    IdentityTrust,
+}
+
+impl Failpoint {
+    pub const ALL: [Failpoint; 11] = [
+        Failpoint::PushDrop,
+        Failpoint::PushTwice,
+        Failpoint::PushSwap,
+        Failpoint::PushAlter,
+        Failpoint::PushMisdeliver,
+        Failpoint::WriterAckEarly,
+        Failpoint::WriterForgetMid,
+        Failpoint::LeaseStale,
+        Failpoint::SweepSkip,
+        Failpoint::SessionOfflineLost,
+        Failpoint::IdentityTrust,
+    ];
+
+    /// As `FAILPOINTS` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Failpoint::PushDrop => "push::drop",
+            Failpoint::PushTwice => "push::twice",
+            Failpoint::PushSwap => "push::swap",
+            Failpoint::PushAlter => "push::alter",
+            Failpoint::PushMisdeliver => "push::misdeliver",
+            Failpoint::WriterAckEarly => "writer::ack_early",
+            Failpoint::WriterForgetMid => "writer::forget_mid",
+            Failpoint::LeaseStale => "lease::stale",
+            Failpoint::SweepSkip => "sweep::skip",
+            Failpoint::SessionOfflineLost => "session::offline_lost",
+            Failpoint::IdentityTrust => "identity::trust",
+        }
+    }
+}
