@@ -1,4 +1,6 @@
-//! `harness`: a cluster in containers for working by hand.
+//! `harness`: clusters in containers, for working by hand and for telling stories.
+
+mod cli;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -6,6 +8,7 @@ use harness::container::fault::Fault;
 use harness::container::reaper::{CLUSTER, sweep};
 use harness::container::{Cluster, Flavour, Topology, docker, list, reaper};
 use harness::images;
+use harness::local::binary::Program;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -59,6 +62,12 @@ enum Command {
         #[arg(long)]
         seconds: Option<u64>,
     },
+    /// Tell a story on a cluster of its own, with a fault, and judge it promise by promise.
+    Story(cli::story::Arguments),
+    /// Tell every story with every fault, and print a table of the verdicts.
+    Table(cli::table::Arguments),
+    /// Build faults into the server and show that the stories' checkers find every one of them.
+    Prove(cli::prove::Arguments),
     /// Obtain all images that a cluster is made of, building what is missing.
     Images,
     /// Wait for the end of standard input, then remove all that a run left. For the harness's own use.
@@ -83,6 +92,9 @@ async fn run(command: Command) -> Result<()> {
         Command::Ps => ps().await,
         Command::Down { cluster, images } => down(cluster, images).await,
         Command::Fault { fault, cluster, seconds } => inflict(&fault.join(" "), cluster, seconds).await,
+        Command::Story(arguments) => cli::story::execute(arguments).await,
+        Command::Table(arguments) => cli::table::execute(arguments).await,
+        Command::Prove(arguments) => cli::prove::execute(arguments).await,
         Command::Images => images().await,
         Command::Reap { run } => reaper::reap(&run).await,
     }
@@ -175,7 +187,7 @@ async fn images() -> Result<()> {
     for part in images::Part::ALL {
         println!("{:<8} {}", part.to_string(), images::acquire(&docker, part).await?);
     }
-    println!("{:<8} {}", "node", images::node(&docker).await?);
+    println!("{:<8} {}", "node", images::node(&docker, Program::Server).await?);
     Ok(())
 }
 

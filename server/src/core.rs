@@ -201,15 +201,18 @@ impl Core {
         self.suspended.load(Ordering::Acquire)
     }
 
-    /// The lease holds again: sessions go on, but for those that were `taken_over` meanwhile.
-    pub fn resume_all(&self, taken_over: &HashSet<Release>) {
+    /// The lease is about to hold again: those sessions that were taken over meanwhile must not go on with it.
+    pub fn close_all(&self, taken_over: &HashSet<Release>) {
+        let sessions = self.registry.all();
+        let replaced = sessions.iter().filter(|session| taken_over.contains(&session.release()));
+        replaced.for_each(|session| session.close(Errno::Replaced.into()));
+    }
+
+    /// The lease holds again: sessions go on, but for those that are closing.
+    pub fn resume_all(&self) {
         self.suspended.store(false, Ordering::Release);
-        for session in self.registry.all() {
-            if taken_over.contains(&session.release()) {
-                session.close(Errno::Replaced.into());
-            } else {
-                self.go_live(&session);
-            }
+        for session in self.registry.all().iter().filter(|session| !session.is_closing()) {
+            self.go_live(session);
         }
     }
 }

@@ -116,10 +116,11 @@ async fn resume(core: &Arc<Core>, sent: Instant) -> Result<(), Error> {
             taken_over.remove(&held);
         }
     }
+    core.close_all(&taken_over);
     core.lease.renewed(sent);
     if core.lease.is_held() {
         tracing::info!(sessions = local.len(), taken_over = taken_over.len(), "the lease is good again");
-        core.resume_all(&taken_over);
+        core.resume_all();
     }
     Ok(())
 }

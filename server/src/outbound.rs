@@ -232,8 +232,12 @@ impl Outbound {
         .await;
     }
 
+    pub fn is_closing(&self) -> bool {
+        self.close_asked.load(Ordering::Acquire)
+    }
+
     pub fn close_asked(&self) -> Option<Close> {
-        if !self.close_asked.load(Ordering::Acquire) {
+        if !self.is_closing() {
             return None;
         }
         self.state.lock().close.clone()

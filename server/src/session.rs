@@ -266,6 +266,11 @@ impl Session {
         self.outbound.close(why);
     }
 
+    /// Its connection is to be closed, and takes no more messages.
+    pub fn is_closing(&self) -> bool {
+        self.outbound.is_closing()
+    }
+
     /// Nothing is pushed any more, though the row may not be free yet.
     pub fn has_ended(&self) -> bool {
         self.state.lock().phase == Phase::Ended

@@ -13,6 +13,7 @@ use super::proxy::Proxy;
 use super::reaper::{self, CLUSTER, RUN};
 use super::topology::{self, Topology};
 use crate::images::{self, Part};
+use crate::local::binary::Program;
 use anyhow::{Context, Result, ensure};
 use futures_util::future::{try_join, try_join_all};
 use std::collections::HashMap;
@@ -30,6 +31,8 @@ pub struct Builder {
     files: Vec<(String, Vec<u8>)>,
     name: Option<String>,
     is_proxied: bool,
+    /// For nodes built with failpoints: what is on, as FAILPOINTS has it.
+    failpoints: Option<String>,
 }
 
 /// A running cluster. Dropping it removes it, which takes about a second; where a test failed, what tells why is kept first,
@@ -86,6 +89,12 @@ impl Builder {
         self
     }
 
+    /// Nodes of a build that has faults built in, with those on that `FAILPOINTS` would name; see [`chat::failpoint`].
+    pub fn failpoints(mut self, failpoints: &str) -> Self {
+        self.failpoints = Some(failpoints.into());
+        self
+    }
+
     /// Starts everything, and returns when everything answers.
     ///
     /// # Errors
@@ -119,12 +128,13 @@ impl Builder {
             (0..self.nodes).map(|place| network.address(FIRST_NODE_HOST + place as u8)).collect();
         // What takes longest, a server to be built, goes on beside the rest.
         let services = self.launch_services(docker, &network, &labels, &addresses);
-        let ([database, redis, nginx], node_image) = try_join(services, images::node(docker)).await?;
+        let ([database, redis, nginx], node_image) = try_join(services, images::node(docker, self.program())).await?;
         let links = self.link(&network, &database, &redis).await?;
         let nodes = addresses.iter().enumerate().map(|(place, address)| {
             let settings = self.settings(place + 1, &database, &redis, &links);
             let mut plan = parts::node(place + 1, node_image.clone(), *address, &settings);
             plan.files.clone_from(&self.files);
+            plan.environment.extend(self.failpoints.iter().map(|on| ("FAILPOINTS".to_owned(), on.clone())));
             Machine::launch(docker, &network, labels.clone(), plan)
         });
         let nodes = try_join_all(nodes).await?;
@@ -176,6 +186,10 @@ impl Builder {
         Ok(links)
     }
 
+    fn program(&self) -> Program {
+        if self.failpoints.is_some() { Program::WithFailpoints } else { Program::Server }
+    }
+
     fn is_on(&self, setting: &str) -> bool {
         self.settings.iter().any(|(key, value)| key == setting && value == "true")
     }
@@ -208,6 +222,7 @@ impl Cluster {
             files: Vec::new(),
             name: None,
             is_proxied: false,
+            failpoints: None,
         }
     }
 

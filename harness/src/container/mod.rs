@@ -25,5 +25,5 @@ pub use cluster::{Builder, Cluster};
 pub use parts::Flavour;
 pub use proxy::Proxy;
 pub use shared::shared;
-pub use story::Story;
+pub use story::{Plot, Story};
 pub use topology::{Entry, Topology, list};

@@ -4,6 +4,7 @@
 //! also a second build of every crate. Importing takes a second; an image of the same program is used again.
 
 use super::{archive, is_there};
+use crate::local::binary::{Program, chat_server};
 use anyhow::{Context, Result, ensure};
 use futures_util::TryStreamExt;
 use std::collections::HashMap;
@@ -22,10 +23,10 @@ const BUILT_FROM: &str = "chat.harness.program";
 ///
 /// # Errors
 /// If the server does not build, or the engine does not take the image.
-pub async fn node(docker: &Docker) -> Result<String> {
+pub async fn node(docker: &Docker, program: Program) -> Result<String> {
     let program = match std::env::var("CHAT_NODE_IMAGE") {
-        Ok(image) if !image.is_empty() => return Ok(image),
-        _ => tokio::task::spawn_blocking(crate::local::binary::chat_server).await??,
+        Ok(image) if !image.is_empty() && program == Program::Server => return Ok(image),
+        _ => tokio::task::spawn_blocking(move || chat_server(program)).await??,
     };
     let tag = tag(&program)?;
     let image = format!("{REPOSITORY}:{tag}");

@@ -8,31 +8,62 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 use std::time::SystemTime;
 
-const NAME: &str = "chat-server";
 /// What goes into the program, from the root of the workspace.
 const SOURCES: [&str; 4] = ["server/src", "server/Cargo.toml", "Cargo.lock", "chat.sql"];
 
-/// The program, built from the sources as they are now.
-pub fn chat_server() -> Result<PathBuf> {
-    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let found = FOUND.get_or_init(|| find().map_err(|error| format!("{error:#}")));
-    found.clone().map_err(anyhow::Error::msg)
+/// Which build of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Program {
+    #[default]
+    Server,
+    /// With the failpoints that seed faults.
+    WithFailpoints,
 }
 
-fn find() -> Result<PathBuf> {
+impl Program {
+    fn name(self) -> &'static str {
+        match self {
+            Program::Server => "chat-server",
+            Program::WithFailpoints => "chat-server-failpoints",
+        }
+    }
+
+    fn features(self) -> &'static [&'static str] {
+        match self {
+            Program::Server => &[],
+            Program::WithFailpoints => &["--features", "failpoints"],
+        }
+    }
+}
+
+/// Where the program is, built from the sources as they are now.
+pub fn chat_server(program: Program) -> Result<PathBuf> {
+    static FOUND: Mutex<Vec<(Program, Result<PathBuf, String>)>> = Mutex::new(Vec::new());
+    let mut all = FOUND.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let known = all.iter().find(|(known, _)| *known == program).map(|(_, found)| found.clone());
+    let found = known.unwrap_or_else(|| {
+        let found = find(program).map_err(|error| format!("{error:#}"));
+        all.push((program, found.clone()));
+        found
+    });
+    found.map_err(anyhow::Error::msg)
+}
+
+fn find(wanted: Program) -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     // Test executables are in `deps`, other ones (and benches) may not be.
     let directory = test.parent().context("the test executable has no directory")?;
     let profile = if directory.ends_with("deps") { directory.parent().context("no profile")? } else { directory };
-    let program = profile.join(NAME);
+    let name = wanted.name();
+    let program = profile.join(name);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the harness is in a workspace")?;
     if !is_fresh(&program, root)? {
-        build(root, profile)?;
+        build(wanted, root, profile)?;
     }
-    ensure!(program.exists(), "{} is missing: cargo build -p chat --bin {NAME}", program.display());
+    ensure!(program.exists(), "{} is missing: cargo build -p chat --bin {name}", program.display());
     Ok(program)
 }
 
@@ -59,10 +90,14 @@ fn newest(path: &Path) -> Result<SystemTime> {
 }
 
 /// Several test processes may come here at once: cargo's own lock has them take turns.
-fn build(root: &Path, profile: &Path) -> Result<()> {
+fn build(wanted: Program, root: &Path, profile: &Path) -> Result<()> {
+    let name = wanted.name();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(&cargo);
-    command.current_dir(root).args(["build", "--quiet", "--locked", "-p", "chat", "--bin", NAME]);
+    command
+        .current_dir(root)
+        .args(["build", "--quiet", "--locked", "-p", "chat", "--bin", name])
+        .args(wanted.features());
     if profile.ends_with("release") {
         command.arg("--release");
     }
@@ -71,6 +106,6 @@ fn build(root: &Path, profile: &Path) -> Result<()> {
     }
     let output = command.output().with_context(|| format!("cannot run {}", cargo.display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "cargo build -p chat --bin {NAME} fails:\n{said}");
+    ensure!(output.status.success(), "cargo build -p chat --bin {name} fails:\n{said}");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! One `chat-server` process: its configuration, its log, its life.
 
-use super::binary::chat_server;
+use super::binary::{Program, chat_server};
 use crate::eventually::eventually;
 use crate::services::ports::free_port;
 use crate::services::process::Process;
@@ -45,7 +45,7 @@ impl Node {
         loop {
             let (client_port, admin_port) = (free_port()?, free_port()?);
             let (id, directory, settings) = (id.clone(), directory.to_owned(), settings.clone());
-            let program = chat_server()?;
+            let program = chat_server(Program::Server)?;
             let mut node = Node { id, program, directory, settings, client_port, admin_port, process: None };
             match node.run().await {
                 Ok(()) => return Ok(node),

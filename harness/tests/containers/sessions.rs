@@ -6,7 +6,7 @@ use chat::protocol::conversation::Target;
 use chat::protocol::errno::Errno;
 use futures_util::future::join_all;
 use harness::container::fault::Fault;
-use harness::container::{Cluster, Story, shared};
+use harness::container::{Cluster, Plot, Story, shared};
 use harness::eventually::eventually;
 use harness::users::{Chat, everybody_logs_in, meet};
 use std::time::{Duration, Instant};
@@ -72,6 +72,19 @@ async fn drain_tells_clients_loses_nothing_and_ends_well() {
 async fn terminated_node_comes_back_without_a_loss() {
     let cluster = Cluster::builder().nodes(2).start().await.expect("a cluster of two nodes");
     Story::on(&cluster).nothing_is_lost_through(Fault::Terminate("node-1".into())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_who_come_and_go_miss_nothing_when_a_node_is_killed() {
+    let cluster = Cluster::builder().nodes(3).start().await.expect("a cluster of three nodes");
+    Story::on(&cluster).of(Plot::Offline).nothing_is_lost_through(Fault::Kill("node-1".into())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_who_log_in_elsewhere_have_one_session_when_a_node_stands_still() {
+    let cluster = Cluster::builder().nodes(3).start().await.expect("a cluster of three nodes");
+    let story = Story::on(&cluster).of(Plot::Logins).lasting(Duration::from_secs(12));
+    story.nothing_is_lost_through(Fault::Pause("node-2".into())).await;
 }
 
 /// Clients of the node that dies: groups of friends, who have something to say afterwards.

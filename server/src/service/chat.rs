@@ -55,7 +55,8 @@ fn refuse(core: &Core, session: &Session, chat: &Chat) -> Option<Failure> {
     if chat.msg.len() > MAX_MESSAGE_BYTES {
         return Some(Failure::new(Errno::TooLarge, format!("a message has at most {MAX_MESSAGE_BYTES} bytes")));
     }
-    (!core.lease.is_held()).then(unavailable)
+    // In this order: what was taken over is closed before the lease is good again.
+    (!core.lease.is_held() || session.is_closing()).then(unavailable)
 }
 
 fn store(core: &Core, session: &Session, chat: Chat, request: PendingChat) {

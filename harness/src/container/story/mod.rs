@@ -9,7 +9,7 @@ mod forger;
 mod presence;
 mod roamers;
 
-use super::fault::Fault;
+use super::fault::{Active, Fault};
 use super::topology::Topology;
 use crate::eventually::within;
 use crate::users::{Conclusion, Record, Summary};
@@ -72,12 +72,21 @@ pub struct Story<'a> {
     plot: Plot,
     users: usize,
     lasting: Duration,
+    stays_broken: bool,
+    patience: Duration,
 }
 
 impl<'a> Story<'a> {
     /// People chat: fifty users, and a fault of five seconds.
     pub fn on(topology: &'a Topology) -> Self {
-        Story { topology, plot: Plot::Chat, users: 50, lasting: Duration::from_secs(5) }
+        Story {
+            topology,
+            plot: Plot::Chat,
+            users: 50,
+            lasting: Duration::from_secs(5),
+            stays_broken: false,
+            patience: RECOVERED,
+        }
     }
 
     pub fn of(mut self, plot: Plot) -> Self {
@@ -97,47 +106,80 @@ impl<'a> Story<'a> {
         self
     }
 
+    /// The fault is healed only when everything has arrived.
+    pub fn staying_broken(mut self) -> Self {
+        self.stays_broken = true;
+        self
+    }
+
+    /// How long to wait in the end for what has not arrived; a minute if not said.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Tells it with a fault.
     ///
     /// # Panics
     /// If a promise is broken, the chat does not go on after the fault, or the fault can be neither inflicted nor healed.
     pub async fn nothing_is_lost_through(self, fault: Fault) -> Summary {
-        let told = self.tell(Some(fault)).await;
+        let told = self.tell(&[fault]).await;
         told.unwrap_or_else(|error| panic!("the story has no end: {error:#}")).expect_valid()
     }
 
-    /// Tells it, with a fault or without, and judges what happened.
+    /// Tells it, with faults at the same time or without any, and judges what happened.
     ///
     /// # Errors
     /// If it comes to no end: a step does not happen in its time, or the fault can be neither inflicted nor healed.
-    pub async fn tell(self, fault: Option<Fault>) -> Result<Conclusion> {
+    pub async fn tell(self, faults: &[Fault]) -> Result<Conclusion> {
         let record = self.topology.record();
         let mut cast = Cast::gather(self.topology, &record, self.users, self.plot).await?;
         cast.begin();
         more_is_acknowledged(&record, SOON).await?;
-        self.trouble(&record, fault).await?;
+        let mut troubles = Vec::new();
+        for fault in faults {
+            troubles.push(Trouble::begin(self.topology, &record, fault).await?);
+        }
+        tokio::time::sleep(self.lasting).await;
+        if !self.stays_broken {
+            end_all(&record, &mut troubles).await?;
+        }
         more_is_acknowledged(&record, RECOVERED).await?;
         cast.stop().await?;
-        record.everything_arrives(RECOVERED).await;
+        record.everything_arrives(self.patience).await;
         record.drained();
+        end_all(&record, &mut troubles).await?;
         presence::everybody_looks(&record, cast.into_circles()).await;
         self.topology.read_rows(&record).await?;
         Ok(record.conclude())
     }
+}
 
-    async fn trouble(&self, record: &Record, fault: Option<Fault>) -> Result<()> {
-        let Some(fault) = fault else {
-            tokio::time::sleep(self.lasting).await;
-            return Ok(());
-        };
+/// A fault that is there, and written down.
+struct Trouble {
+    what: String,
+    active: Active,
+}
+
+impl Trouble {
+    async fn begin(topology: &Topology, record: &Record, fault: &Fault) -> Result<Trouble> {
         let what = fault.to_string();
         record.note(Event::Fault { what: what.clone(), healed: false });
-        let active = fault.inflict(self.topology).await?;
-        tokio::time::sleep(self.lasting).await;
-        active.heal().await?;
-        record.note(Event::Fault { what, healed: true });
+        Ok(Trouble { what, active: fault.clone().inflict(topology).await? })
+    }
+
+    async fn end(self, record: &Record) -> Result<()> {
+        self.active.heal().await?;
+        record.note(Event::Fault { what: self.what, healed: true });
         Ok(())
     }
+}
+
+async fn end_all(record: &Record, troubles: &mut Vec<Trouble>) -> Result<()> {
+    for trouble in troubles.drain(..) {
+        trouble.end(record).await?;
+    }
+    Ok(())
 }
 
 async fn more_is_acknowledged(record: &Record, budget: Duration) -> Result<()> {

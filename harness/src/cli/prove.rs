@@ -1,0 +1,159 @@
+//! `harness prove`: shows that the checkers find what they are there for.
+//!
+//! Each [`Seed`] builds one fault into the server (see `chat::failpoint`), tells a story that it must spoil, and looks whether
+//! the verdict names a promise that it breaks. The same stories without any fault built in must be valid, else a red verdict
+//! would prove nothing.
+
+use anyhow::{Result, ensure};
+use chat::failpoint::Failpoint;
+use clap::Args;
+use futures_util::{StreamExt, stream};
+use harness::container::fault::Fault;
+use harness::container::{Cluster, Plot, Story};
+use harness::users::Conclusion;
+use loadgen::check::Guarantee;
+use loadgen::outcome::Verdict;
+use std::time::Duration;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Only those whose name contains this, as in push or sweep::skip
+    #[arg(default_value = "")]
+    only: String,
+    /// Clusters at the same time
+    #[arg(long, default_value_t = 2)]
+    at_once: usize,
+    #[arg(long, default_value_t = 25)]
+    users: usize,
+}
+
+/// A fault of the server, and the story that shows it.
+#[derive(Clone, Copy)]
+struct Seed {
+    /// `None`: the story as it must be.
+    failpoint: Option<Failpoint>,
+    /// How often, as the crate `fail` has it.
+    often: &'static str,
+    plot: Plot,
+    faults: &'static [&'static str],
+    seconds: u64,
+    /// The fault of the environment lasts until everything should have arrived.
+    stays_broken: bool,
+    /// What must be found broken: at least one of these.
+    breaks: &'static [Guarantee],
+}
+
+/// For what is on its way: two looks into the log, which come every ten seconds. What a seed has lost never comes.
+const PATIENCE: Duration = Duration::from_secs(21);
+
+use Guarantee::*;
+
+const RIGHT: Seed =
+    Seed { failpoint: None, often: "off", plot: Plot::Chat, faults: &[], seconds: 3, stays_broken: false, breaks: &[] };
+const DATABASE_KILLED: Seed = Seed { faults: &["kill database"], ..RIGHT };
+const REDIS_GONE: Seed = Seed { faults: &["kill redis"], stays_broken: true, ..RIGHT };
+/// Longer than the lease (8 s).
+const NODE_ALONE: Seed =
+    Seed { plot: Plot::Logins, faults: &["cut node-2 database", "cut node-2 redis"], seconds: 12, ..RIGHT };
+const OFFLINE: Seed = Seed { plot: Plot::Offline, ..RIGHT };
+
+/// The stories without a fault built in, and then with each.
+fn seeds() -> Vec<Seed> {
+    let with = |failpoint: Failpoint, often: &'static str, breaks: &'static [Guarantee], story: Seed| Seed {
+        failpoint: Some(failpoint),
+        often,
+        breaks,
+        ..story
+    };
+    vec![
+        RIGHT,
+        DATABASE_KILLED,
+        REDIS_GONE,
+        NODE_ALONE,
+        OFFLINE,
+        with(Failpoint::PushDrop, "1%return", &[G2, G3], RIGHT),
+        with(Failpoint::PushTwice, "1%return", &[G2], RIGHT),
+        with(Failpoint::PushSwap, "1%return", &[G3], RIGHT),
+        with(Failpoint::PushAlter, "1%return", &[G5], RIGHT),
+        with(Failpoint::PushMisdeliver, "1%return", &[G5], RIGHT),
+        with(Failpoint::WriterAckEarly, "return", &[G1, Rows], DATABASE_KILLED),
+        with(Failpoint::WriterForgetMid, "return", &[G4], RIGHT),
+        with(Failpoint::LeaseStale, "return", &[G6], NODE_ALONE),
+        with(Failpoint::SweepSkip, "return", &[G2, G7], REDIS_GONE),
+        with(Failpoint::SessionOfflineLost, "50%return", &[G2], OFFLINE),
+        with(Failpoint::IdentityTrust, "return", &[G8], RIGHT),
+    ]
+}
+
+impl Seed {
+    fn name(&self) -> &'static str {
+        self.failpoint.map_or("(none)", Failpoint::name)
+    }
+
+    /// Environment and story in words.
+    fn story(&self) -> String {
+        let faults = self.faults.join(", ");
+        format!("{}{}{faults}", self.plot, if faults.is_empty() { "" } else { " with " })
+    }
+
+    async fn tell(&self, users: usize) -> Result<Conclusion> {
+        let failpoints = self.failpoint.map(|point| format!("{}={}", point.name(), self.often)).unwrap_or_default();
+        let cluster = Cluster::builder().nodes(2).failpoints(&failpoints).start().await?;
+        let lasting = Duration::from_secs(self.seconds);
+        let mut story = Story::on(&cluster).of(self.plot).users(users).lasting(lasting).patience(PATIENCE);
+        if self.stays_broken {
+            story = story.staying_broken();
+        }
+        let faults = self.faults.iter().map(|fault| fault.parse()).collect::<Result<Vec<Fault>>>()?;
+        let told = story.tell(&faults).await;
+        cluster.stop().await?;
+        told
+    }
+
+    /// Whether the conclusion is what the seed asks for.
+    fn is_proved_by(&self, conclusion: &Conclusion) -> bool {
+        match self.failpoint {
+            None => conclusion.verdict() == Verdict::Valid,
+            Some(_) => self.breaks.iter().any(|promise| conclusion.judgement.of(*promise).violated > 0),
+        }
+    }
+}
+
+/// Prints a line for each seed; an error unless every one is as it must be.
+pub async fn execute(arguments: Arguments) -> Result<()> {
+    let Arguments { only, at_once, users } = arguments;
+    let seeds: Vec<Seed> = seeds().into_iter().filter(|seed| seed.name().contains(&only)).collect();
+    ensure!(!seeds.is_empty(), "no failpoint's name contains {only:?}");
+    println!("{:<23} {:<52} {:<9} broken", "built in", "story", "verdict");
+    let told = stream::iter(&seeds).map(|seed| async move { (seed, seed.tell(users).await) });
+    let mut told = told.buffered(at_once.max(1));
+    let mut unproved = Vec::new();
+    while let Some((seed, told)) = told.next().await {
+        let is_proved = told.as_ref().is_ok_and(|conclusion| seed.is_proved_by(conclusion));
+        println!("{:<23} {:<52} {}", seed.name(), seed.story(), describe(seed, &told));
+        if !is_proved {
+            unproved.push(format!("{} in {}", seed.name(), seed.story()));
+            if let Ok(conclusion) = &told {
+                eprintln!("{conclusion}");
+            }
+        }
+    }
+    ensure!(unproved.is_empty(), "not as it must be: {}", unproved.join("; "));
+    println!("{} stories, each judged as it must be", seeds.len());
+    Ok(())
+}
+
+/// The verdict, the promises found broken, and a violation of the promise in question in words.
+fn describe(seed: &Seed, told: &Result<Conclusion>) -> String {
+    let conclusion = match told {
+        Ok(conclusion) => conclusion,
+        Err(error) => return format!("no end    {error:#}"),
+    };
+    let broken: Vec<_> = conclusion.judgement.findings.iter().filter(|finding| finding.violated > 0).collect();
+    let names: Vec<String> =
+        broken.iter().map(|finding| format!("{:?} ({})", finding.guarantee, finding.violated)).collect();
+    let meant = broken.iter().find(|finding| seed.breaks.contains(&finding.guarantee)).or(broken.first());
+    let first = meant.and_then(|finding| finding.violations.first()).map(|violation| violation.what.as_str());
+    let text = format!("{:<9} {}", conclusion.verdict().name(), names.join(", "));
+    first.map_or(text.clone(), |first| format!("{text}: {first}")).trim_end().to_owned()
+}
