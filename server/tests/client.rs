@@ -127,6 +127,25 @@ async fn unacknowledged_messages_go_out_again_in_order_under_their_mids() {
 }
 
 #[tokio::test]
+async fn nothing_is_told_as_received_after_a_logout() {
+    let node = ScriptedNode::start().await;
+    let (client, mut events, mut peer) = logged_in(&node, options(&[&node])).await;
+    let logout = async { client.logout(false).await.expect("the node agrees") };
+    let script = async {
+        let request = peer.expect(3).await;
+        // On its way when the client asked to leave.
+        peer.send(push(1, "one")).await;
+        assert_eq!(next_message(&mut events).await.0, 1);
+        peer.reply(&request, json!({"msgid": 11, "errno": 0})).await;
+    };
+    tokio::join!(logout, script);
+
+    client.close().await;
+
+    assert_eq!(peer.next().await, None);
+}
+
+#[tokio::test]
 async fn traced_client_tells_what_it_does_by_itself() {
     let node = ScriptedNode::start().await;
     let traced = Options { trace: true, ..options(&[&node]) };

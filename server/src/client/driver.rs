@@ -362,6 +362,8 @@ impl Driver {
             (Effect::LogIn(credentials), Ok(Reply::Login(ack))) => self.logged_in(credentials.clone(), ack),
             (Effect::LogOut, Ok(Reply::Logout)) => {
                 self.identity = None;
+                // What was taken since LOGOUT went out can be told to nobody any more.
+                self.received.start_session(true);
                 self.shared.lock().session = None;
             }
             (Effect::NewPassword(password), Ok(Reply::ChangePassword { token })) => {
