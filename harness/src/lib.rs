@@ -4,5 +4,6 @@ pub mod container;
 pub mod eventually;
 pub mod images;
 pub mod local;
+pub mod report;
 pub mod services;
 pub mod users;

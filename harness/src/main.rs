@@ -64,6 +64,8 @@ enum Command {
     },
     /// Tell a story on a cluster of its own, with a fault, and judge it promise by promise.
     Story(cli::story::Arguments),
+    /// Break one thing after the other at random while people chat; where that fails, look for the fewest steps that do.
+    Chaos(cli::chaos::Arguments),
     /// Tell every story with every fault, and print a table of the verdicts.
     Table(cli::table::Arguments),
     /// Build faults into the server and show that the stories' checkers find every one of them.
@@ -93,6 +95,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Down { cluster, images } => down(cluster, images).await,
         Command::Fault { fault, cluster, seconds } => inflict(&fault.join(" "), cluster, seconds).await,
         Command::Story(arguments) => cli::story::execute(arguments).await,
+        Command::Chaos(arguments) => cli::chaos::execute(arguments).await,
         Command::Table(arguments) => cli::table::execute(arguments).await,
         Command::Prove(arguments) => cli::prove::execute(arguments).await,
         Command::Images => images().await,

@@ -1,5 +1,6 @@
 //! `harness story`: one story with one fault, on a cluster of its own.
 
+use super::output::Outputs;
 use anyhow::{Result, bail};
 use clap::Args;
 use harness::container::fault::Fault;
@@ -27,21 +28,27 @@ pub struct Arguments {
     /// MariaDB instead of MySQL
     #[arg(long)]
     mariadb: bool,
+    #[command(flatten)]
+    outputs: Outputs,
 }
 
 /// Prints what each promise came to; an error where the verdict is not `valid`.
 pub async fn execute(arguments: Arguments) -> Result<()> {
-    let Arguments { plot, faults, seconds, users, nodes, mariadb } = arguments;
+    let Arguments { plot, faults, seconds, users, nodes, mariadb, outputs } = arguments;
     let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
     eprintln!("harness: starting {nodes} nodes");
     let cluster = Cluster::builder().nodes(nodes).database(flavour).start().await?;
     let with: Vec<String> = faults.iter().map(|fault| format!(", {fault}")).collect();
-    eprintln!("harness: story {plot}, {users} users{}, {seconds} s", with.concat());
+    let about = format!("story {plot}, {users} users{}, {seconds} s", with.concat());
+    eprintln!("harness: {about}");
     let story = Story::on(&cluster).of(plot).users(users).lasting(Duration::from_secs(seconds));
     let told = story.tell(&faults).await;
     let is_valid = told.as_ref().is_ok_and(|conclusion| conclusion.verdict() == Verdict::Valid);
     if let Ok(conclusion) = &told {
         print!("{conclusion}");
+        let with: Vec<String> = faults.iter().map(|fault| format!(" --fault '{fault}'")).collect();
+        let size = format!("--seconds {seconds} --users {users} --nodes {nodes}");
+        outputs.write(conclusion, &about, &format!("harness story {plot}{} {size}", with.concat()))?;
     }
     if !is_valid {
         let kept = cluster.keep_evidence().await?;

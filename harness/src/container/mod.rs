@@ -6,6 +6,7 @@
 //! Clients connect to the containers' own addresses: publishing ports would put a relay process between them, and halve
 //! what can be measured. So it takes Linux, with the engine on this machine.
 
+pub mod chaos;
 pub mod cluster;
 pub mod docker;
 pub mod evidence;
@@ -25,5 +26,5 @@ pub use cluster::{Builder, Cluster};
 pub use parts::Flavour;
 pub use proxy::Proxy;
 pub use shared::shared;
-pub use story::{Plot, Story};
+pub use story::{Plot, Step, Story};
 pub use topology::{Entry, Topology, list};

@@ -45,6 +45,11 @@ impl Conclusion {
         Conclusion { summary: Summary { recovered, ..summary }, judgement, entries, pending, unknown }
     }
 
+    /// The history that was judged.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// `valid` only where everything is known, and as it must be.
     pub fn verdict(&self) -> Verdict {
         match self.judgement.verdict() {

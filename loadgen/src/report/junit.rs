@@ -5,39 +5,54 @@ use crate::outcome::{Outcome, Verdict};
 use crate::shard::show_time;
 use std::fmt::Write;
 
+/// One test.
+pub struct Case {
+    pub name: String,
+    pub seconds: f64,
+    /// Why it failed, where it did.
+    pub failure: Option<String>,
+}
+
 /// The outcome as one test suite.
 pub fn junit(outcome: &Outcome) -> String {
-    let failed = outcome.assertions.iter().filter(|checked| !checked.holds).count()
-        + usize::from(outcome.verdict != Verdict::Valid);
-    let tests = outcome.assertions.len() + 1;
-    let time = outcome.measured_s + outcome.drained_s;
+    let reasons = match outcome.verdict {
+        Verdict::Valid => None,
+        verdict => Some(format!("{}: {}", verdict.name(), outcome.reasons.join("; "))),
+    };
+    let seconds = outcome.measured_s + outcome.drained_s;
+    let mut cases = vec![Case { name: "valid".into(), seconds, failure: reasons }];
+    cases.extend(outcome.assertions.iter().map(|checked| Case {
+        name: checked.assertion.clone(),
+        seconds: 0.0,
+        failure: (!checked.holds).then(|| format!("it is {}", checked.figure)),
+    }));
+    let notes: Vec<String> = outcome.warnings.iter().map(|warning| format!("note: {warning}")).collect();
+    let about = [subject(outcome), format!("began {}", show_time(outcome.started_ms)), outcome.command.clone()];
+    let about: Vec<String> = about.into_iter().chain(notes).collect();
+    suite("loadgen", &cases, &about.join("\n"))
+}
+
+/// Tests as one suite, with what else there is to say.
+pub fn suite(name: &str, cases: &[Case], about: &str) -> String {
+    let (tests, failed) = (cases.len(), cases.iter().filter(|case| case.failure.is_some()).count());
+    let time: f64 = cases.iter().map(|case| case.seconds).sum();
+    let name = escape(name);
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     // Writing to memory cannot fail.
     let _ = writeln!(text, "<testsuites tests=\"{tests}\" failures=\"{failed}\" time=\"{time:.3}\">");
     let _ = writeln!(
         text,
-        "  <testsuite name=\"loadgen\" tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" skipped=\"0\" time=\"{time:.3}\">"
+        "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" skipped=\"0\" time=\"{time:.3}\">"
     );
-    let reasons = match outcome.verdict {
-        Verdict::Valid => None,
-        verdict => Some(format!("{}: {}", verdict.name(), outcome.reasons.join("; "))),
-    };
-    case(&mut text, "valid", time, reasons.as_deref());
-    for checked in &outcome.assertions {
-        let failure = (!checked.holds).then(|| format!("it is {}", checked.figure));
-        case(&mut text, &checked.assertion, 0.0, failure.as_deref());
-    }
-    let notes: Vec<String> = outcome.warnings.iter().map(|warning| format!("note: {warning}")).collect();
-    let about = [subject(outcome), format!("began {}", show_time(outcome.started_ms)), outcome.command.clone()];
-    let about: Vec<String> = about.into_iter().chain(notes).collect();
-    let _ = writeln!(text, "    <system-out>{}</system-out>\n  </testsuite>\n</testsuites>", escape(&about.join("\n")));
+    cases.iter().for_each(|case| write_case(&mut text, &name, case));
+    let _ = writeln!(text, "    <system-out>{}</system-out>\n  </testsuite>\n</testsuites>", escape(about));
     text
 }
 
-fn case(text: &mut String, name: &str, time: f64, failure: Option<&str>) {
-    let name = escape(name);
-    let _ = write!(text, "    <testcase classname=\"loadgen\" name=\"{name}\" time=\"{time:.3}\"");
-    let _ = match failure {
+fn write_case(text: &mut String, suite: &str, case: &Case) {
+    let (name, time) = (escape(&case.name), case.seconds);
+    let _ = write!(text, "    <testcase classname=\"{suite}\" name=\"{name}\" time=\"{time:.3}\"");
+    let _ = match &case.failure {
         None => writeln!(text, "/>"),
         Some(message) => {
             let message = escape(message);

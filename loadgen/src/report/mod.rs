@@ -12,7 +12,7 @@ pub use csv::csv;
 pub use hdr::hdr;
 pub use html::{escape, html, page, plot};
 pub use json::json;
-pub use junit::junit;
+pub use junit::{Case, junit, suite};
 pub(crate) use markdown::escape as markdown_text;
 pub use markdown::markdown;
 pub use table::table;

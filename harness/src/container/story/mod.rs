@@ -5,18 +5,20 @@
 //! database's rows are added, and the checkers judge the whole.
 
 mod cast;
+mod course;
 mod forger;
 mod presence;
 mod roamers;
 
-use super::fault::{Active, Fault};
+use super::fault::Fault;
 use super::topology::Topology;
 use crate::eventually::within;
 use crate::users::{Conclusion, Record, Summary};
 use anyhow::{Context, Result};
 use cast::Cast;
+pub use course::Step;
+use course::Troubles;
 use loadgen::check::recovery;
-use loadgen::history::Event;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -132,54 +134,36 @@ impl<'a> Story<'a> {
     /// # Errors
     /// If it comes to no end: a step does not happen in its time, or the fault can be neither inflicted nor healed.
     pub async fn tell(self, faults: &[Fault]) -> Result<Conclusion> {
+        let step = Step { pause: Duration::ZERO, faults: faults.to_vec(), lasting: self.lasting };
+        self.tell_steps(&[step]).await
+    }
+
+    /// Tells it with one step after the other.
+    ///
+    /// # Errors
+    /// As for [`Story::tell`].
+    pub async fn tell_steps(self, steps: &[Step]) -> Result<Conclusion> {
         let record = self.topology.record();
         let mut cast = Cast::gather(self.topology, &record, self.users, self.plot).await?;
         cast.begin();
         more_is_acknowledged(&record, SOON).await?;
-        let mut troubles = Vec::new();
-        for fault in faults {
-            troubles.push(Trouble::begin(self.topology, &record, fault).await?);
+        let mut last = Troubles::default();
+        for step in steps {
+            std::mem::take(&mut last).heal(&record).await?;
+            last = Troubles::go_through(self.topology, &record, step).await?;
         }
-        tokio::time::sleep(self.lasting).await;
         if !self.stays_broken {
-            end_all(&record, &mut troubles).await?;
+            std::mem::take(&mut last).heal(&record).await?;
         }
         more_is_acknowledged(&record, RECOVERED).await?;
         cast.stop().await?;
         record.everything_arrives(self.patience).await;
         record.drained();
-        end_all(&record, &mut troubles).await?;
+        last.heal(&record).await?;
         presence::everybody_looks(&record, cast.into_circles()).await;
         self.topology.read_rows(&record).await?;
         Ok(record.conclude())
     }
-}
-
-/// A fault that is there, and written down.
-struct Trouble {
-    what: String,
-    active: Active,
-}
-
-impl Trouble {
-    async fn begin(topology: &Topology, record: &Record, fault: &Fault) -> Result<Trouble> {
-        let what = fault.to_string();
-        record.note(Event::Fault { what: what.clone(), healed: false });
-        Ok(Trouble { what, active: fault.clone().inflict(topology).await? })
-    }
-
-    async fn end(self, record: &Record) -> Result<()> {
-        self.active.heal().await?;
-        record.note(Event::Fault { what: self.what, healed: true });
-        Ok(())
-    }
-}
-
-async fn end_all(record: &Record, troubles: &mut Vec<Trouble>) -> Result<()> {
-    for trouble in troubles.drain(..) {
-        trouble.end(record).await?;
-    }
-    Ok(())
 }
 
 async fn more_is_acknowledged(record: &Record, budget: Duration) -> Result<()> {

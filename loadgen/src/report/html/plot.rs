@@ -60,14 +60,27 @@ pub struct Plot {
     pub to: f64,
 }
 
-/// The plot as a `figure`, with its legend and what the pointer needs; one without any point says so.
-pub fn draw(plot: &Plot) -> String {
-    let mut plot = plot.clone();
-    plot.series.iter_mut().for_each(|series| series.points.retain(|(x, y)| x.is_finite() && y.is_finite()));
-    draw_finite(&plot)
+/// A part of the horizontal axis that stands out, from one value to another, and why.
+#[derive(Clone, Debug)]
+pub struct Shade {
+    pub from: f64,
+    pub to: f64,
+    pub name: String,
 }
 
-fn draw_finite(plot: &Plot) -> String {
+/// The plot as a `figure`, with its legend and what the pointer needs; one without any point says so.
+pub fn draw(plot: &Plot) -> String {
+    draw_shaded(plot, &[])
+}
+
+/// The same, with parts shaded.
+pub fn draw_shaded(plot: &Plot, shades: &[Shade]) -> String {
+    let mut plot = plot.clone();
+    plot.series.iter_mut().for_each(|series| series.points.retain(|(x, y)| x.is_finite() && y.is_finite()));
+    draw_finite(&plot, shades)
+}
+
+fn draw_finite(plot: &Plot, shades: &[Shade]) -> String {
     let mut text = String::from("<figure class=\"plot\">");
     let points: Vec<(f64, f64)> = plot.series.iter().flat_map(|series| series.points.iter().copied()).collect();
     let far = (!points.is_empty() && plot.to > 0.0).then_some(plot.to);
@@ -83,6 +96,7 @@ fn draw_finite(plot: &Plot) -> String {
     let title = escape(&plot.title);
     // Writing to memory cannot fail, here and below.
     let _ = write!(text, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">");
+    shades.iter().for_each(|part| shade(part, &frame, &mut text));
     axes(plot, &frame, &mut text);
     // The first lies on top.
     plot.series.iter().rev().for_each(|series| line(plot, series, &frame, &mut text));
@@ -101,6 +115,16 @@ fn legend(plot: &Plot, text: &mut String) {
         let _ = write!(text, "<span class=\"{}\"><i></i>{}</span>", escape(&series.class), escape(&series.name));
     }
     text.push_str("</figcaption>");
+}
+
+fn shade(part: &Shade, frame: &Frame, text: &mut String) {
+    let (from, to) = (frame.x_of(part.from), frame.x_of(part.to));
+    let (width, height) = ((to - from).max(1.0), HEIGHT - TOP - BOTTOM);
+    let name = escape(&part.name);
+    let _ = write!(
+        text,
+        "<rect class=\"shade\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{height}\"><title>{name}</title></rect>"
+    );
 }
 
 fn axes(plot: &Plot, frame: &Frame, text: &mut String) {
@@ -304,6 +328,15 @@ mod tests {
             let places = drawn.split("<script").next().expect("a first part");
             assert!(!places.contains("inf") && !places.contains("NaN"), "{drawn}");
         }
+    }
+
+    #[test]
+    fn shaded_part_lies_where_the_axis_has_it() {
+        let part = Shade { from: 2.0, to: 4.0, name: "a < b".into() };
+        let drawn = draw_shaded(&plot(&[(0.0, 1.0), (8.0, 2.0)]), &[part]);
+        let quarter = (WIDTH - LEFT - RIGHT) / 4.0;
+        let expected = format!("x=\"{:.1}\" y=\"{TOP}\" width=\"{quarter:.1}\"", LEFT + quarter);
+        assert!(drawn.contains(&expected) && drawn.contains("<title>a &lt; b</title>"), "{drawn}");
     }
 
     #[test]

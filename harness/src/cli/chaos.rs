@@ -1,0 +1,136 @@
+//! `harness chaos`: faults at random, one after the other, while people chat.
+
+use super::output::Outputs;
+use anyhow::{Result, bail, ensure};
+use clap::Args;
+use harness::container::{Cluster, Flavour, Plot, Step, Story, chaos};
+use harness::users::Conclusion;
+use loadgen::outcome::Verdict;
+use std::time::Duration;
+
+/// Runs of the search for the smallest schedule that fails; each takes as long as its steps.
+const SEARCH_RUNS: usize = 16;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Chooses the faults: the same seed, minutes, nodes and --only give the same schedule [default: random]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// About how long faults go on
+    #[arg(long, default_value_t = 2.0)]
+    minutes: f64,
+    /// Only faults whose name contains this, as in redis or 'kill node'
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Only these steps of the schedule, by their numbers: --steps 3,7
+    #[arg(long, value_delimiter = ',')]
+    steps: Vec<usize>,
+    /// chat, offline or logins: what people do meanwhile, as for `harness story`
+    #[arg(long, default_value = "chat")]
+    plot: Plot,
+    #[arg(long, default_value_t = 50)]
+    users: usize,
+    /// How many nodes, from 1 to 200
+    #[arg(long, default_value_t = 3)]
+    nodes: usize,
+    /// MariaDB instead of MySQL
+    #[arg(long)]
+    mariadb: bool,
+    /// Where it fails, do not look for the fewest steps that fail as well
+    #[arg(long)]
+    no_search: bool,
+    #[command(flatten)]
+    outputs: Outputs,
+}
+
+/// What is told, again and again.
+struct Chaos {
+    seed: u64,
+    all: Vec<Step>,
+    arguments: Arguments,
+}
+
+/// Prints the schedule and the verdict; an error where that is not `valid`.
+pub async fn execute(arguments: Arguments) -> Result<()> {
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    ensure!(arguments.minutes > 0.0 && arguments.minutes <= 1_440.0, "--minutes is more than 0 and at most 1440");
+    let mut faults = chaos::faults(arguments.nodes);
+    faults.retain(|fault| fault.to_string().contains(&arguments.only));
+    ensure!(!faults.is_empty(), "no fault's name contains {:?}", arguments.only);
+    let all = chaos::schedule(seed, Duration::from_secs_f64(arguments.minutes * 60.0), &faults);
+    let chosen = match &arguments.steps[..] {
+        [] => (0..all.len()).collect(),
+        some => some.iter().map(|number| number.wrapping_sub(1)).collect::<Vec<_>>(),
+    };
+    ensure!(chosen.iter().all(|step| *step < all.len()), "the schedule has the steps 1 to {}", all.len());
+    let chaos = Chaos { seed, all, arguments };
+    eprintln!("harness: {}", chaos.command(&chosen));
+    for step in &chosen {
+        eprintln!("harness: {:>3}. {}", step + 1, chaos.all[*step]);
+    }
+    let told = chaos.tell(&chosen).await;
+    if let Ok(conclusion) = &told {
+        print!("{conclusion}");
+        let (about, command) = (format!("{} faults at random, seed {seed}", chosen.len()), chaos.command(&chosen));
+        chaos.arguments.outputs.write(conclusion, &about, &command)?;
+    }
+    if is_valid(&told) {
+        return Ok(());
+    }
+    let error = told.map_or_else(
+        |error| format!("{error:#}"),
+        |conclusion| format!("the verdict is {}", conclusion.verdict().name()),
+    );
+    if chaos.arguments.no_search || chosen.len() < 2 {
+        bail!("{error}; to see it again: {}", chaos.command(&chosen));
+    }
+    eprintln!("harness: {error}; looking for the fewest steps that fail as well, in at most {SEARCH_RUNS} runs");
+    let fewest = chaos::shrink(chosen, SEARCH_RUNS, async |steps: &[usize]| {
+        let fails = !is_valid(&chaos.tell(steps).await);
+        let verdict = if fails { "fail as well" } else { "are valid" };
+        eprintln!("harness: steps {} {verdict}", numbers(steps));
+        fails
+    });
+    bail!("{error}; the fewest steps that fail: {}", chaos.command(&fewest.await));
+}
+
+impl Chaos {
+    async fn tell(&self, steps: &[usize]) -> Result<Conclusion> {
+        let Arguments { plot, users, nodes, mariadb, .. } = self.arguments;
+        let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
+        let cluster = Cluster::builder().nodes(nodes).database(flavour).start().await?;
+        let steps: Vec<Step> = steps.iter().map(|step| self.all[*step].clone()).collect();
+        let told = Story::on(&cluster).of(plot).users(users).tell_steps(&steps).await;
+        if !is_valid(&told) {
+            let kept = cluster.keep_evidence().await?;
+            eprintln!("harness: histories, logs and configurations are in {}", kept.display());
+        }
+        cluster.stop().await?;
+        told
+    }
+
+    /// How to tell these steps again.
+    fn command(&self, steps: &[usize]) -> String {
+        let Arguments { minutes, only, plot, users, nodes, mariadb, .. } = &self.arguments;
+        let mut command = format!("harness chaos --seed {} --minutes {minutes} --nodes {nodes}", self.seed);
+        command += &format!(" --users {users} --plot {plot}");
+        if !only.is_empty() {
+            command += &format!(" --only '{only}'");
+        }
+        if *mariadb {
+            command += " --mariadb";
+        }
+        if steps.len() < self.all.len() {
+            command += &format!(" --steps {}", numbers(steps));
+        }
+        command
+    }
+}
+
+fn numbers(steps: &[usize]) -> String {
+    steps.iter().map(|step| (step + 1).to_string()).collect::<Vec<_>>().join(",")
+}
+
+fn is_valid(told: &Result<Conclusion>) -> bool {
+    told.as_ref().is_ok_and(|conclusion| conclusion.verdict() == Verdict::Valid)
+}
