@@ -10,3 +10,4 @@ mod nginx;
 mod nodes;
 mod redis;
 mod sessions;
+mod troubled_links;
