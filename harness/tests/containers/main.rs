@@ -4,6 +4,7 @@ mod chat;
 mod cluster;
 mod database;
 mod edges;
+mod exhaustion;
 mod links;
 mod mariadb;
 mod nginx;

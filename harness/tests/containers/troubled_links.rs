@@ -2,7 +2,7 @@
 //! Fault: the link between a node and the database or Redis is slow, thin, silent or broken off; also by another process.
 
 use harness::container::fault::Fault;
-use harness::container::{Cluster, Story};
+use harness::container::{Cluster, Flavour, Story};
 use std::process::Command;
 use std::time::Duration;
 
@@ -23,8 +23,10 @@ async fn no_acknowledged_message_is_lost_when_links_are_in_trouble() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn link_is_broken_from_another_process() {
-    let cluster = Cluster::builder().nodes(1).proxied().start().await.expect("a cluster of one node");
+async fn links_and_database_are_broken_from_another_process() {
+    // The other flavour, since no other story takes all its connections.
+    let builder = Cluster::builder().nodes(1).database(Flavour::Mariadb).proxied();
+    let cluster = builder.start().await.expect("a cluster of one node");
     let fault = |words: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
         command.args(["fault", "--cluster", cluster.name(), "--seconds", "0"]).args(words.split(' '));
@@ -32,7 +34,7 @@ async fn link_is_broken_from_another_process() {
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
 
-    for words in ["slow node-1 redis 100", "silent database node-1"] {
+    for words in ["slow node-1 redis 100", "silent database node-1", "exhaust database"] {
         let (is_done, said) = fault(words);
         assert!(is_done && said.contains("healed"), "{said}");
     }

@@ -4,6 +4,7 @@
 //! to or, at the latest, when dropped; so a test that fails leaves a shared cluster as it found it.
 
 mod cut;
+mod exhaust;
 mod isolate;
 mod kill;
 mod link;
@@ -44,6 +45,8 @@ pub enum Fault {
     /// The link between a node and `database` or `redis` is in trouble, in a cluster with relays
     /// ([`Builder::proxied`](super::Builder::proxied)).
     Link { one: String, trouble: Trouble, other: String },
+    /// The database has no connection left.
+    Exhaust,
     /// nginx reads its configuration again; nothing is left to heal.
     Reload,
 }
@@ -71,6 +74,7 @@ impl Fault {
             Fault::Cut { one, direction, other } => cut::inflict(topology, one, *direction, other).await.map(Some),
             Fault::Isolate(role) => isolate::inflict(topology, role).await.map(Some),
             Fault::Link { one, other, .. } => link::inflict(topology, &self, one, other).await.map(Some),
+            Fault::Exhaust => exhaust::inflict(topology).await.map(Some),
             Fault::Restart(role) => restart::inflict(topology, role).await.map(|()| None),
             Fault::RollingRestart => rolling_restart::inflict(topology).await.map(|()| None),
             Fault::Reload => reload::inflict(topology).await.map(|()| None),

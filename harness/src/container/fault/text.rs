@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// Every fault: how it is written, and what it does.
-const FAULTS: [(&str, &str); 13] = [
+const FAULTS: [(&str, &str); 14] = [
     ("kill MACHINE", "ends at once, as in a power failure; heals by starting again"),
     ("term MACHINE", "is asked to end, and given the time for it; heals by starting again"),
     ("pause MACHINE", "stands still with its connections open"),
@@ -21,6 +21,7 @@ const FAULTS: [(&str, &str); 13] = [
     ("thin ONE OTHER BYTES_PER_SECOND", "each connection between them passes at most that much, each way"),
     ("silent ONE OTHER", "nothing passes between them, and neither is told; afterwards it all does"),
     ("reset ONE OTHER", "every open connection between them is broken off; nothing is left to heal"),
+    ("exhaust database", "every connection of the database is taken, the nodes' own among them"),
     ("reload", "nginx reads its configuration again; nothing is left to heal"),
 ];
 
@@ -51,6 +52,7 @@ impl fmt::Display for Fault {
                 Trouble::Silent => write!(f, "silent {one} {other}"),
                 Trouble::Reset => write!(f, "reset {one} {other}"),
             },
+            Fault::Exhaust => write!(f, "exhaust database"),
             Fault::Reload => write!(f, "reload"),
         }
     }
@@ -78,6 +80,7 @@ impl FromStr for Fault {
             ["thin", one, other, rate] => Fault::link(one, Trouble::Thin(number(rate, "bytes a second")?), other),
             ["silent", one, other] => Fault::link(one, Trouble::Silent, other),
             ["reset", one, other] => Fault::link(one, Trouble::Reset, other),
+            ["exhaust", "database"] => Fault::Exhaust,
             ["reload"] => Fault::Reload,
             _ => {
                 let usages: Vec<&str> = FAULTS.iter().map(|(usage, _)| *usage).collect();
@@ -114,8 +117,8 @@ mod tests {
             let error = text.parse::<Fault>().expect_err(text).to_string();
             assert!(error.contains(why), "{text:?}: {error}");
         };
-        for text in ["", "kill", "kill a b", "explode node-1", "slow node-1 redis"] {
-            check(text, "rolling-restart");
+        for text in ["", "kill", "kill a b", "explode node-1", "slow node-1 redis", "exhaust redis"] {
+            check(text, "exhaust database");
         }
         check("slow node-1 redis 0", "milliseconds are a whole number from 1");
         check("thin node-1 redis 1.5", "bytes a second are a whole number from 1");
