@@ -5,6 +5,7 @@ mod cluster;
 mod database;
 mod edges;
 mod exhaustion;
+mod full_disk;
 mod links;
 mod mariadb;
 mod nginx;
