@@ -4,9 +4,9 @@ mod cli;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use harness::container::fault::Fault;
+use harness::container::fault::{self, Fault};
 use harness::container::reaper::{CLUSTER, sweep};
-use harness::container::{Cluster, Flavour, Topology, docker, list, reaper};
+use harness::container::{Builder, Cluster, Flavour, Topology, docker, list, reaper};
 use harness::images;
 use harness::local::binary::Program;
 use std::process::ExitCode;
@@ -33,6 +33,9 @@ enum Command {
         /// A name to find the cluster by [default: random]
         #[arg(long)]
         name: Option<String>,
+        /// Nodes reach the database and Redis through relays, for the faults slow, thin, silent and reset
+        #[arg(long)]
+        proxied: bool,
         /// A setting for every node, as in conf/server.toml; repeatable
         #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = setting)]
         settings: Vec<(String, String)>,
@@ -48,9 +51,7 @@ enum Command {
         images: bool,
     },
     /// Break something in a running cluster; it heals at Ctrl-C, or after --seconds.
-    ///
-    /// kill, term, pause, restart or isolate MACHINE; cut or cut-from ONE OTHER; rolling-restart; reload. Machines are node-1,
-    /// node-2 …, redis, database and nginx.
+    #[command(after_help = fault::help())]
     Fault {
         /// What, as in: kill node-1
         #[arg(required = true)]
@@ -90,7 +91,17 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Up { nodes, mariadb, name, settings } => up(nodes, mariadb, name, settings).await,
+        Command::Up { nodes, mariadb, name, proxied, settings } => {
+            let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
+            let mut builder = Cluster::builder().nodes(nodes).database(flavour);
+            if let Some(name) = name {
+                builder = builder.name(&name);
+            }
+            if proxied {
+                builder = builder.proxied();
+            }
+            up(settings.iter().fold(builder, |builder, (key, value)| builder.setting(key, value))).await
+        }
         Command::Ps => ps().await,
         Command::Down { cluster, images } => down(cluster, images).await,
         Command::Fault { fault, cluster, seconds } => inflict(&fault.join(" "), cluster, seconds).await,
@@ -103,14 +114,8 @@ async fn run(command: Command) -> Result<()> {
     }
 }
 
-async fn up(nodes: usize, mariadb: bool, name: Option<String>, settings: Vec<(String, String)>) -> Result<()> {
+async fn up(builder: Builder) -> Result<()> {
     let began = Instant::now();
-    let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
-    let mut builder = Cluster::builder().nodes(nodes).database(flavour);
-    builder = settings.iter().fold(builder, |builder, (key, value)| builder.setting(key, value));
-    if let Some(name) = name {
-        builder = builder.name(&name);
-    }
     let cluster = tokio::select! {
         started = builder.start() => started?,
         // What was made until now is the reaper's.

@@ -4,6 +4,7 @@
 
 use super::docker;
 use super::evidence;
+use super::links::Links;
 use super::machine::Machine;
 use super::network::Network;
 use super::parts::{
@@ -39,16 +40,9 @@ pub struct Builder {
 /// and named: see [`evidence`].
 pub struct Cluster {
     topology: Topology,
-    links: Vec<Link>,
+    /// `None` without [`Builder::proxied`].
+    links: Option<Links>,
     is_removed: bool,
-}
-
-/// What a node reaches the database or Redis through.
-struct Link {
-    node: String,
-    /// `database` or `redis`.
-    service: &'static str,
-    proxy: Proxy,
 }
 
 impl Builder {
@@ -83,7 +77,10 @@ impl Builder {
         self
     }
 
-    /// Nodes reach the database and Redis through relays that can be made bad: see [`Cluster::link`].
+    /// Nodes reach the database and Redis through relays that can be made bad: with [`Fault::Link`], or at a finer grain with
+    /// [`Cluster::link`].
+    ///
+    /// [`Fault::Link`]: super::fault::Fault::Link
     pub fn proxied(mut self) -> Self {
         self.is_proxied = true;
         self
@@ -122,16 +119,23 @@ impl Builder {
         docker: &Docker,
         name: &str,
         labels: HashMap<String, String>,
-    ) -> Result<(Topology, Vec<Link>)> {
+    ) -> Result<(Topology, Option<Links>)> {
         let network = Network::create(docker, name, labels.clone()).await?;
         let addresses: Vec<Ipv4Addr> =
             (0..self.nodes).map(|place| network.address(FIRST_NODE_HOST + place as u8)).collect();
         // What takes longest, a server to be built, goes on beside the rest.
         let services = self.launch_services(docker, &network, &labels, &addresses);
         let ([database, redis, nginx], node_image) = try_join(services, images::node(docker, self.program())).await?;
-        let links = self.link(&network, &database, &redis).await?;
+        let services = [
+            ("database", SocketAddr::from((database.address, DATABASE_PORT))),
+            ("redis", SocketAddr::from((redis.address, REDIS_PORT))),
+        ];
+        let links = match self.is_proxied {
+            true => Some(Links::start(name, network.gateway().into(), self.nodes, services).await?),
+            false => None,
+        };
         let nodes = addresses.iter().enumerate().map(|(place, address)| {
-            let settings = self.settings(place + 1, &database, &redis, &links);
+            let settings = self.settings(place + 1, services, links.as_ref());
             let mut plan = parts::node(place + 1, node_image.clone(), *address, &settings);
             plan.files.clone_from(&self.files);
             plan.environment.extend(self.failpoints.iter().map(|on| ("FAILPOINTS".to_owned(), on.clone())));
@@ -172,20 +176,6 @@ impl Builder {
         Ok([database, redis, nginx])
     }
 
-    async fn link(&self, network: &Network, database: &Machine, redis: &Machine) -> Result<Vec<Link>> {
-        let mut links = Vec::new();
-        if !self.is_proxied {
-            return Ok(links);
-        }
-        for number in 1..=self.nodes {
-            for (machine, service, port) in [(database, "database", DATABASE_PORT), (redis, "redis", REDIS_PORT)] {
-                let proxy = Proxy::start(network.gateway().into(), (machine.address, port).into()).await?;
-                links.push(Link { node: format!("node-{number}"), service, proxy });
-            }
-        }
-        Ok(links)
-    }
-
     fn program(&self) -> Program {
         if self.failpoints.is_some() { Program::WithFailpoints } else { Program::Server }
     }
@@ -194,14 +184,16 @@ impl Builder {
         self.settings.iter().any(|(key, value)| key == setting && value == "true")
     }
 
-    fn settings(&self, number: usize, database: &Machine, redis: &Machine, links: &[Link]) -> Vec<(String, String)> {
+    fn settings(
+        &self,
+        number: usize,
+        services: [(&'static str, SocketAddr); 2],
+        links: Option<&Links>,
+    ) -> Vec<(String, String)> {
         let node = format!("node-{number}");
-        let address = |service: &str, direct: SocketAddr| {
-            let link = links.iter().find(|link| link.node == node && link.service == service);
-            link.map_or(direct, |link| link.proxy.address())
-        };
-        let database = address("database", (database.address, DATABASE_PORT).into());
-        let redis = address("redis", (redis.address, REDIS_PORT).into());
+        let [database, redis] = services.map(|(service, direct)| {
+            links.and_then(|links| links.between(&node, service)).map_or(direct, Proxy::address)
+        });
         let mut settings = vec![
             ("database.url".to_owned(), format!("mysql://chat:chat@{database}/chat")),
             ("bus.url".to_owned(), format!("redis://{redis}")),
@@ -231,8 +223,8 @@ impl Cluster {
     /// # Panics
     /// If there is none: the cluster was not started with [`Builder::proxied`].
     pub fn link(&self, node: &str, service: &str) -> &Proxy {
-        let link = self.links.iter().find(|link| link.node == node && link.service == service);
-        &link.unwrap_or_else(|| panic!("there is no relay between {node} and {service}")).proxy
+        let link = self.links.as_ref().and_then(|links| links.between(node, service));
+        link.unwrap_or_else(|| panic!("there is no relay between {node} and {service}"))
     }
 
     /// Removes it, and returns when it is gone.

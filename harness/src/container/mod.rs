@@ -16,6 +16,7 @@ pub mod reaper;
 pub mod story;
 pub mod topology;
 
+mod links;
 mod machine;
 mod network;
 mod parts;

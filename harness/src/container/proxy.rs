@@ -24,13 +24,44 @@ const CHUNKS: usize = 64;
 const SLICES_PER_SECOND: u64 = 20;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// How good a link is, both ways.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What goes wrong with a link, both ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Every byte takes this much longer.
+    Slow(Duration),
+    /// Each connection passes at most this many bytes a second.
+    Thin(u64),
+    /// Nothing passes, and neither side is told.
+    Silent,
+    /// Every open connection is broken off: over as soon as it has happened.
+    Reset,
+}
+
+/// How good a link is: what troubles it at the moment. Several troubles add up, and each heals by itself.
+#[derive(Clone, Debug, Default)]
 struct Quality {
-    latency: Duration,
+    troubles: Vec<(u64, Trouble)>,
+    /// Troubles so far; the next one's number.
+    count: u64,
+}
+
+impl Quality {
+    fn latency(&self) -> Duration {
+        self.all(|trouble| if let Trouble::Slow(latency) = trouble { Some(latency) } else { None }).sum()
+    }
+
     /// `None`: as fast as it goes.
-    bytes_per_second: Option<u64>,
-    is_silent: bool,
+    fn bytes_per_second(&self) -> Option<u64> {
+        self.all(|trouble| if let Trouble::Thin(rate) = trouble { Some(rate) } else { None }).min()
+    }
+
+    fn is_silent(&self) -> bool {
+        self.troubles.iter().any(|(_, trouble)| *trouble == Trouble::Silent)
+    }
+
+    fn all<T>(&self, measure: impl Fn(Trouble) -> Option<T>) -> impl Iterator<Item = T> {
+        self.troubles.iter().filter_map(move |(_, trouble)| measure(*trouble))
+    }
 }
 
 /// A relay to one address. Dropping it closes all its connections.
@@ -47,9 +78,9 @@ type Connections = Arc<Mutex<Vec<JoinHandle<()>>>>;
 
 /// A bad link, until dropped.
 #[must_use = "the link is good again when this is dropped"]
-pub struct Bad<'a> {
-    proxy: &'a Proxy,
-    before: Quality,
+pub struct Bad {
+    quality: watch::Sender<Quality>,
+    number: u64,
 }
 
 impl Proxy {
@@ -72,18 +103,18 @@ impl Proxy {
     }
 
     /// Every byte takes this much longer, each way.
-    pub fn slow(&self, latency: Duration) -> Bad<'_> {
-        self.change(|quality| quality.latency = latency)
+    pub fn slow(&self, latency: Duration) -> Bad {
+        self.trouble(Trouble::Slow(latency))
     }
 
     /// Each connection passes at most this many bytes a second, each way.
-    pub fn thin(&self, bytes_per_second: u64) -> Bad<'_> {
-        self.change(|quality| quality.bytes_per_second = Some(bytes_per_second.max(SLICES_PER_SECOND)))
+    pub fn thin(&self, bytes_per_second: u64) -> Bad {
+        self.trouble(Trouble::Thin(bytes_per_second.max(SLICES_PER_SECOND)))
     }
 
     /// Nothing passes, and neither side is told: half-open connections. What was sent meanwhile passes afterwards.
-    pub fn silent(&self) -> Bad<'_> {
-        self.change(|quality| quality.is_silent = true)
+    pub fn silent(&self) -> Bad {
+        self.trouble(Trouble::Silent)
     }
 
     /// Breaks off every connection: both sides get a reset. New ones are accepted.
@@ -91,10 +122,32 @@ impl Proxy {
         self.resets.send_modify(|count| *count += 1);
     }
 
-    fn change(&self, change: impl FnOnce(&mut Quality)) -> Bad<'_> {
-        let before = *self.quality.borrow();
-        self.quality.send_modify(change);
-        Bad { proxy: self, before }
+    /// Makes any of these happen; a reset leaves nothing to heal.
+    pub(super) fn inflict(&self, trouble: Trouble) -> Option<Bad> {
+        match trouble {
+            Trouble::Slow(latency) => Some(self.slow(latency)),
+            Trouble::Thin(bytes_per_second) => Some(self.thin(bytes_per_second)),
+            Trouble::Silent => Some(self.silent()),
+            Trouble::Reset => {
+                self.reset();
+                None
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_good(&self) -> bool {
+        self.quality.borrow().troubles.is_empty()
+    }
+
+    fn trouble(&self, trouble: Trouble) -> Bad {
+        let mut number = 0;
+        self.quality.send_modify(|quality| {
+            number = quality.count;
+            quality.count += 1;
+            quality.troubles.push((number, trouble));
+        });
+        Bad { quality: self.quality.clone(), number }
     }
 }
 
@@ -105,13 +158,13 @@ impl Drop for Proxy {
     }
 }
 
-impl Bad<'_> {
+impl Bad {
     pub fn heal(self) {}
 }
 
-impl Drop for Bad<'_> {
+impl Drop for Bad {
     fn drop(&mut self) {
-        self.proxy.quality.send_replace(self.before);
+        self.quality.send_modify(|quality| quality.troubles.retain(|(number, _)| *number != self.number));
     }
 }
 
@@ -168,16 +221,18 @@ async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, quality: watch::Rec
     let reading = async {
         let mut quality = quality.clone();
         loop {
-            let _ = quality.wait_for(|quality| !quality.is_silent).await;
-            let now = *quality.borrow();
-            let most =
-                now.bytes_per_second.map_or(CHUNK_BYTES, |rate| CHUNK_BYTES.min((rate / SLICES_PER_SECOND) as usize));
+            let _ = quality.wait_for(|quality| !quality.is_silent()).await;
+            let (latency, rate) = {
+                let now = quality.borrow();
+                (now.latency(), now.bytes_per_second())
+            };
+            let most = rate.map_or(CHUNK_BYTES, |rate| CHUNK_BYTES.min((rate / SLICES_PER_SECOND) as usize));
             let mut chunk = vec![0; most.max(1)];
             match from.read(&mut chunk).await {
                 Ok(length) if length > 0 => chunk.truncate(length),
                 _ => break,
             }
-            if sender.send((Instant::now() + now.latency, chunk)).await.is_err() {
+            if sender.send((Instant::now() + latency, chunk)).await.is_err() {
                 break;
             }
         }
@@ -187,17 +242,17 @@ async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, quality: watch::Rec
         let mut quality = quality.clone();
         while let Some((due, chunk)) = chunks.recv().await {
             sleep_until(due).await;
-            let _ = quality.wait_for(|quality| !quality.is_silent).await;
+            let _ = quality.wait_for(|quality| !quality.is_silent()).await;
             if to.write_all(&chunk).await.is_err() {
                 return;
             }
-            let rate = quality.borrow().bytes_per_second;
+            let rate = quality.borrow().bytes_per_second();
             if let Some(rate) = rate {
                 sleep(Duration::from_secs_f64(chunk.len() as f64 / rate as f64)).await;
             }
         }
         // The end passes like the bytes before it.
-        let _ = quality.wait_for(|quality| !quality.is_silent).await;
+        let _ = quality.wait_for(|quality| !quality.is_silent()).await;
         let _ = to.shutdown().await;
     };
     tokio::join!(reading, writing);
@@ -252,8 +307,26 @@ mod tests {
         let bad = proxy.slow(Duration::from_millis(100));
         assert!(there_and_back(&mut stream, 10).await >= Duration::from_millis(200));
         bad.heal();
-        assert_eq!(*proxy.quality.borrow(), Quality::default());
+        assert!(proxy.is_good());
         there_and_back(&mut stream, 10).await;
+    }
+
+    #[tokio::test]
+    async fn troubles_add_up_and_heal_in_any_order() {
+        let (proxy, _stream) = proxied().await;
+        let slow = proxy.slow(Duration::from_millis(100));
+        let (slower, thin, thinner) = (proxy.slow(Duration::from_millis(50)), proxy.thin(5_000), proxy.thin(1_000));
+        let quality = || {
+            let now = proxy.quality.borrow();
+            (now.latency().as_millis(), now.bytes_per_second())
+        };
+        assert_eq!(quality(), (150, Some(1_000)));
+        slow.heal();
+        thinner.heal();
+        assert_eq!(quality(), (50, Some(5_000)));
+        slower.heal();
+        thin.heal();
+        assert!(proxy.is_good());
     }
 
     #[tokio::test]

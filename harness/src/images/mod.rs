@@ -6,6 +6,7 @@
 //! one never does.
 
 mod archive;
+mod disk;
 mod node;
 mod standin;
 

@@ -3,7 +3,7 @@
 //! The libraries are this machine's, so whatever the program was built against fits. A static program would need none, but
 //! also a second build of every crate. Importing takes a second; an image of the same program is used again.
 
-use super::{archive, is_there};
+use super::{archive, disk, is_there};
 use crate::local::binary::{Program, chat_server};
 use anyhow::{Context, Result, ensure};
 use futures_util::TryStreamExt;
@@ -40,12 +40,14 @@ pub async fn node(docker: &Docker, program: Program) -> Result<String> {
     }
     // Those of earlier builds; if that fails, there is only less room.
     let _ = prune(docker, format!("{BUILT_FROM}={}", program.display())).await;
-    import(docker, &program, &tag).await.with_context(|| {
-        format!(
-            "cannot make the image {image}: is the disk full? docker system df tells, harness down --images makes room"
-        )
-    })?;
-    Ok(image)
+    let made = match disk::check_room(docker).await {
+        Ok(()) => import(docker, &program, &tag).await,
+        lacking => lacking,
+    };
+    match made {
+        Ok(()) => Ok(image),
+        Err(error) => Err(disk::explain(docker, error).await.context(format!("cannot make the image {image}"))),
+    }
 }
 
 /// Removes all images of nodes that no container is made of; returns how many.

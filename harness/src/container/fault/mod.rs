@@ -4,23 +4,26 @@
 //! to or, at the latest, when dropped; so a test that fails leaves a shared cluster as it found it.
 
 mod cut;
+mod exhaust;
 mod isolate;
 mod kill;
+mod link;
 mod pause;
 mod reload;
 mod restart;
 mod rolling_restart;
 mod terminate;
+mod text;
 
 use super::cluster::in_own_runtime;
 use super::docker;
 use super::topology::Topology;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use futures_util::future::BoxFuture;
-use std::fmt;
-use std::str::FromStr;
 
+pub use super::proxy::Trouble;
 pub use cut::Direction;
+pub use text::help;
 
 /// One thing that goes wrong. Machines are named by their role: `node-1`, `redis`, `database`, `nginx`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,11 @@ pub enum Fault {
     Cut { one: String, direction: Direction, other: String },
     /// Its network cable is out: it has no network at all.
     Isolate(String),
+    /// The link between a node and `database` or `redis` is in trouble, in a cluster with relays
+    /// ([`Builder::proxied`](super::Builder::proxied)).
+    Link { one: String, trouble: Trouble, other: String },
+    /// The database has no connection left.
+    Exhaust,
     /// nginx reads its configuration again; nothing is left to heal.
     Reload,
 }
@@ -65,6 +73,8 @@ impl Fault {
             Fault::Pause(role) => pause::inflict(topology, role).await.map(Some),
             Fault::Cut { one, direction, other } => cut::inflict(topology, one, *direction, other).await.map(Some),
             Fault::Isolate(role) => isolate::inflict(topology, role).await.map(Some),
+            Fault::Link { one, other, .. } => link::inflict(topology, &self, one, other).await.map(Some),
+            Fault::Exhaust => exhaust::inflict(topology).await.map(Some),
             Fault::Restart(role) => restart::inflict(topology, role).await.map(|()| None),
             Fault::RollingRestart => rolling_restart::inflict(topology).await.map(|()| None),
             Fault::Reload => reload::inflict(topology).await.map(|()| None),
@@ -76,6 +86,11 @@ impl Fault {
     /// A cut of both ways between two machines.
     pub fn cut(one: &str, other: &str) -> Fault {
         Fault::Cut { one: one.into(), direction: Direction::Both, other: other.into() }
+    }
+
+    /// Trouble on the link between a node and `database` or `redis`.
+    pub fn link(one: &str, trouble: Trouble, other: &str) -> Fault {
+        Fault::Link { one: one.into(), trouble, other: other.into() }
     }
 }
 
@@ -91,7 +106,8 @@ impl Active {
 
     /// Leaves it broken: for the last fault of a story, whose cluster ends with it.
     pub fn leave(mut self) {
-        self.heal = None;
+        // Some faults are there only as long as what heals them.
+        std::mem::forget(self.heal.take());
     }
 }
 
@@ -105,70 +121,6 @@ impl Drop for Active {
         });
         if let Err(error) = healed {
             eprintln!("harness: cannot heal {}: {error:#}", self.fault);
-        }
-    }
-}
-
-/// As it is written on the command line.
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Kill(role) => write!(f, "kill {role}"),
-            Fault::Terminate(role) => write!(f, "term {role}"),
-            Fault::Pause(role) => write!(f, "pause {role}"),
-            Fault::Restart(role) => write!(f, "restart {role}"),
-            Fault::RollingRestart => write!(f, "rolling-restart"),
-            Fault::Cut { one, direction: Direction::Both, other } => write!(f, "cut {one} {other}"),
-            Fault::Cut { one, direction: Direction::Forth, other } => write!(f, "cut-from {one} {other}"),
-            Fault::Isolate(role) => write!(f, "isolate {role}"),
-            Fault::Reload => write!(f, "reload"),
-        }
-    }
-}
-
-impl FromStr for Fault {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        Ok(match words[..] {
-            ["kill", role] => Fault::Kill(role.into()),
-            ["term", role] => Fault::Terminate(role.into()),
-            ["pause", role] => Fault::Pause(role.into()),
-            ["restart", role] => Fault::Restart(role.into()),
-            ["rolling-restart"] => Fault::RollingRestart,
-            ["cut", one, other] => Fault::cut(one, other),
-            ["cut-from", one, other] => {
-                Fault::Cut { one: one.into(), direction: Direction::Forth, other: other.into() }
-            }
-            ["isolate", role] => Fault::Isolate(role.into()),
-            ["reload"] => Fault::Reload,
-            _ => bail!(
-                "there is no fault {text:?}, but: kill, term, pause, restart or isolate MACHINE; cut or cut-from ONE OTHER; \
-                 rolling-restart; reload"
-            ),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn faults_are_read_as_they_are_written() {
-        let check = |text: &str| {
-            let fault: Fault = text.parse().expect("it is a fault");
-            assert_eq!(fault.to_string(), text);
-        };
-        for text in ["kill node-1", "term node-2", "pause redis", "restart database", "rolling-restart"] {
-            check(text);
-        }
-        for text in ["cut node-1 redis", "cut-from nginx node-3", "isolate node-1", "reload"] {
-            check(text);
-        }
-        for text in ["", "kill", "kill a b", "explode node-1"] {
-            assert!(text.parse::<Fault>().is_err(), "{text}");
         }
     }
 }
