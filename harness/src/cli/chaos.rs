@@ -98,8 +98,9 @@ impl Chaos {
     async fn tell(&self, steps: &[usize]) -> Result<Conclusion> {
         let Arguments { plot, users, nodes, mariadb, .. } = self.arguments;
         let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
-        let cluster = Cluster::builder().nodes(nodes).database(flavour).start().await?;
         let steps: Vec<Step> = steps.iter().map(|step| self.all[*step].clone()).collect();
+        let builder = Cluster::builder().nodes(nodes).database(flavour);
+        let cluster = builder.for_faults(steps.iter().flat_map(|step| &step.faults)).start().await?;
         let told = Story::on(&cluster).of(plot).users(users).tell_steps(&steps).await;
         if !is_valid(&told) {
             let kept = cluster.keep_evidence().await?;

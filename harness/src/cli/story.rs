@@ -37,7 +37,7 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
     let Arguments { plot, faults, seconds, users, nodes, mariadb, outputs } = arguments;
     let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
     eprintln!("harness: starting {nodes} nodes");
-    let cluster = Cluster::builder().nodes(nodes).database(flavour).start().await?;
+    let cluster = Cluster::builder().nodes(nodes).database(flavour).for_faults(&faults).start().await?;
     let with: Vec<String> = faults.iter().map(|fault| format!(", {fault}")).collect();
     let about = format!("story {plot}, {users} users{}, {seconds} s", with.concat());
     eprintln!("harness: {about}");

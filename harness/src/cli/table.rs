@@ -25,7 +25,7 @@ pub struct Arguments {
 }
 
 /// Each fault, and how many seconds it lasts: those that are found out by silence last longer than that takes.
-const FAULTS: [(&str, u64); 18] = [
+const FAULTS: [(&str, u64); 24] = [
     ("kill node-1", 5),
     ("term node-1", 2),
     ("pause node-2", 12),
@@ -42,6 +42,12 @@ const FAULTS: [(&str, u64); 18] = [
     ("pause redis", 5),
     ("kill database", 5),
     ("pause database", 5),
+    ("exhaust database", 5),
+    ("slow node-1 database 200", 5),
+    ("thin node-2 database 20000", 5),
+    ("silent node-1 database", 5),
+    ("silent node-2 redis", 5),
+    ("reset node-1 database", 0),
     ("kill nginx", 2),
     ("reload", 2),
 ];
@@ -85,7 +91,7 @@ async fn row(fault: &'static str, seconds: u64, users: usize, flavour: Flavour) 
 
 async fn cell(fault: &str, seconds: u64, users: usize, flavour: Flavour, plot: Plot) -> Result<Conclusion> {
     let fault: Fault = fault.parse()?;
-    let cluster = Cluster::builder().nodes(3).database(flavour).start().await?;
+    let cluster = Cluster::builder().nodes(3).database(flavour).for_faults([&fault]).start().await?;
     let story = Story::on(&cluster).of(plot).users(users).lasting(Duration::from_secs(seconds));
     let told = story.tell(&[fault]).await;
     if !is_valid(&told) {

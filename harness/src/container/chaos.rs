@@ -1,6 +1,7 @@
 //! Faults at random: a schedule that follows from a seed, and the search for the smallest part of one that still fails.
 
 use super::fault::{Direction, Fault};
+use super::proxy::Trouble;
 use super::story::Step;
 use std::time::Duration;
 
@@ -9,13 +10,18 @@ const PAUSE_MS: std::ops::Range<u64> = 500..6_000;
 /// How long a fault lasts, in milliseconds: some outlast a lease (8 s).
 const LASTING_MS: std::ops::Range<u64> = 200..12_000;
 
+/// A slow link: one way between data centres far apart.
+const SLOW: Duration = Duration::from_millis(100);
+/// A thin link, in bytes per second: less than a chat takes.
+const THIN: u64 = 20_000;
+
 /// All single faults that a cluster of so many nodes can have.
 pub fn faults(nodes: usize) -> Vec<Fault> {
     let machine = |role: &str| {
         let role = role.to_owned();
         [Fault::Kill(role.clone()), Fault::Pause(role.clone()), Fault::Restart(role)]
     };
-    let mut all = vec![Fault::RollingRestart, Fault::Reload];
+    let mut all = vec![Fault::RollingRestart, Fault::Reload, Fault::Exhaust];
     all.extend(["redis", "database", "nginx"].into_iter().flat_map(machine));
     for node in (1..=nodes).map(|number| format!("node-{number}")) {
         all.extend(machine(&node));
@@ -27,6 +33,10 @@ pub fn faults(nodes: usize) -> Vec<Fault> {
                 other: other.into(),
             };
             all.extend([Fault::cut(&node, other), deaf(&node, other), deaf(other, &node)]);
+        }
+        for other in ["redis", "database"] {
+            let link = |trouble| Fault::Link { one: node.clone(), trouble, other: other.into() };
+            all.extend([Trouble::Slow(SLOW), Trouble::Thin(THIN), Trouble::Silent, Trouble::Reset].map(link));
         }
     }
     all

@@ -4,6 +4,7 @@
 
 use super::docker;
 use super::evidence;
+use super::fault::Fault;
 use super::links::Links;
 use super::machine::Machine;
 use super::network::Network;
@@ -90,6 +91,11 @@ impl Builder {
     pub fn failpoints(mut self, failpoints: &str) -> Self {
         self.failpoints = Some(failpoints.into());
         self
+    }
+
+    /// What these faults take.
+    pub fn for_faults<'f>(self, faults: impl IntoIterator<Item = &'f Fault>) -> Self {
+        if faults.into_iter().any(Fault::takes_relays) { self.proxied() } else { self }
     }
 
     /// Starts everything, and returns when everything answers.

@@ -83,6 +83,11 @@ impl Fault {
         Ok(Active { fault: self, topology: topology.clone(), heal })
     }
 
+    /// Whether it takes a cluster whose nodes reach the database and Redis through relays.
+    pub fn takes_relays(&self) -> bool {
+        matches!(self, Fault::Link { .. })
+    }
+
     /// A cut of both ways between two machines.
     pub fn cut(one: &str, other: &str) -> Fault {
         Fault::Cut { one: one.into(), direction: Direction::Both, other: other.into() }
