@@ -1,11 +1,11 @@
 //! `harness chaos`: faults at random, one after the other, while people chat.
 
 use super::output::Outputs;
+use super::stage::{Stage, is_valid};
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use harness::container::{Cluster, Flavour, Plot, Step, Story, chaos};
+use harness::container::{Plot, Step, chaos};
 use harness::users::Conclusion;
-use loadgen::outcome::Verdict;
 use std::time::Duration;
 
 /// Runs of the search for the smallest schedule that fails; each takes as long as its steps.
@@ -28,14 +28,8 @@ pub struct Arguments {
     /// chat, offline or logins: what people do meanwhile, as for `harness story`
     #[arg(long, default_value = "chat")]
     plot: Plot,
-    #[arg(long, default_value_t = 50)]
-    users: usize,
-    /// How many nodes, from 1 to 200
-    #[arg(long, default_value_t = 3)]
-    nodes: usize,
-    /// MariaDB instead of MySQL
-    #[arg(long)]
-    mariadb: bool,
+    #[command(flatten)]
+    stage: Stage,
     /// Where it fails, do not look for the fewest steps that fail as well
     #[arg(long)]
     no_search: bool,
@@ -54,7 +48,7 @@ struct Chaos {
 pub async fn execute(arguments: Arguments) -> Result<()> {
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     ensure!(arguments.minutes > 0.0 && arguments.minutes <= 1_440.0, "--minutes is more than 0 and at most 1440");
-    let mut faults = chaos::faults(arguments.nodes);
+    let mut faults = chaos::faults(arguments.stage.nodes);
     faults.retain(|fault| fault.to_string().contains(&arguments.only));
     ensure!(!faults.is_empty(), "no fault's name contains {:?}", arguments.only);
     let all = chaos::schedule(seed, Duration::from_secs_f64(arguments.minutes * 60.0), &faults);
@@ -96,30 +90,19 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
 
 impl Chaos {
     async fn tell(&self, steps: &[usize]) -> Result<Conclusion> {
-        let Arguments { plot, users, nodes, mariadb, .. } = self.arguments;
-        let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
+        let Arguments { plot, stage, .. } = &self.arguments;
         let steps: Vec<Step> = steps.iter().map(|step| self.all[*step].clone()).collect();
-        let builder = Cluster::builder().nodes(nodes).database(flavour);
-        let cluster = builder.for_faults(steps.iter().flat_map(|step| &step.faults)).start().await?;
-        let told = Story::on(&cluster).of(plot).users(users).tell_steps(&steps).await;
-        if !is_valid(&told) {
-            let kept = cluster.keep_evidence().await?;
-            eprintln!("harness: histories, logs and configurations are in {}", kept.display());
-        }
-        cluster.stop().await?;
-        told
+        let builder = stage.builder().for_faults(steps.iter().flat_map(|step| &step.faults));
+        stage.tell(builder, async |story| story.of(*plot).tell_steps(&steps).await).await
     }
 
     /// How to tell these steps again.
     fn command(&self, steps: &[usize]) -> String {
-        let Arguments { minutes, only, plot, users, nodes, mariadb, .. } = &self.arguments;
-        let mut command = format!("harness chaos --seed {} --minutes {minutes} --nodes {nodes}", self.seed);
-        command += &format!(" --users {users} --plot {plot}");
+        let Arguments { minutes, only, plot, stage, .. } = &self.arguments;
+        let mut command =
+            format!("harness chaos --seed {} --minutes {minutes} --plot {plot} {}", self.seed, stage.flags());
         if !only.is_empty() {
             command += &format!(" --only '{only}'");
-        }
-        if *mariadb {
-            command += " --mariadb";
         }
         if steps.len() < self.all.len() {
             command += &format!(" --steps {}", numbers(steps));
@@ -130,8 +113,4 @@ impl Chaos {
 
 fn numbers(steps: &[usize]) -> String {
     steps.iter().map(|step| (step + 1).to_string()).collect::<Vec<_>>().join(",")
-}
-
-fn is_valid(told: &Result<Conclusion>) -> bool {
-    told.as_ref().is_ok_and(|conclusion| conclusion.verdict() == Verdict::Valid)
 }

@@ -6,3 +6,4 @@ pub mod story;
 pub mod table;
 
 mod output;
+mod stage;

@@ -1,10 +1,11 @@
 //! `harness story`: one story with one fault, on a cluster of its own.
 
 use super::output::Outputs;
+use super::stage::Stage;
 use anyhow::{Result, bail};
 use clap::Args;
+use harness::container::Plot;
 use harness::container::fault::Fault;
-use harness::container::{Cluster, Flavour, Plot, Story};
 use loadgen::outcome::Verdict;
 use std::time::Duration;
 
@@ -20,42 +21,30 @@ pub struct Arguments {
     /// How long it stays broken
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    #[arg(long, default_value_t = 50)]
-    users: usize,
-    /// How many nodes, from 1 to 200
-    #[arg(long, default_value_t = 3)]
-    nodes: usize,
-    /// MariaDB instead of MySQL
-    #[arg(long)]
-    mariadb: bool,
+    #[command(flatten)]
+    stage: Stage,
     #[command(flatten)]
     outputs: Outputs,
 }
 
 /// Prints what each promise came to; an error where the verdict is not `valid`.
 pub async fn execute(arguments: Arguments) -> Result<()> {
-    let Arguments { plot, faults, seconds, users, nodes, mariadb, outputs } = arguments;
-    let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
-    eprintln!("harness: starting {nodes} nodes");
-    let cluster = Cluster::builder().nodes(nodes).database(flavour).for_faults(&faults).start().await?;
-    let with: Vec<String> = faults.iter().map(|fault| format!(", {fault}")).collect();
-    let about = format!("story {plot}, {users} users{}, {seconds} s", with.concat());
-    eprintln!("harness: {about}");
-    let story = Story::on(&cluster).of(plot).users(users).lasting(Duration::from_secs(seconds));
-    let told = story.tell(&faults).await;
-    let is_valid = told.as_ref().is_ok_and(|conclusion| conclusion.verdict() == Verdict::Valid);
-    if let Ok(conclusion) = &told {
-        print!("{conclusion}");
-        let with: Vec<String> = faults.iter().map(|fault| format!(" --fault '{fault}'")).collect();
-        let size = format!("--seconds {seconds} --users {users} --nodes {nodes}");
-        outputs.write(conclusion, &about, &format!("harness story {plot}{} {size}", with.concat()))?;
-    }
-    if !is_valid {
-        let kept = cluster.keep_evidence().await?;
-        eprintln!("harness: histories, logs and configurations are in {}", kept.display());
-    }
-    cluster.stop().await?;
-    match told?.verdict() {
+    let Arguments { plot, faults, seconds, stage, outputs } = arguments;
+    let with = |word: fn(&Fault) -> String| faults.iter().map(word).collect::<String>();
+    let about = format!("story {plot}, {} users{}, {seconds} s", stage.users, with(|fault| format!(", {fault}")));
+    eprintln!("harness: {about}, on {} nodes", stage.nodes);
+    let lasting = Duration::from_secs(seconds);
+    let builder = stage.builder().for_faults(&faults);
+    let told = stage.tell(builder, async |story| story.of(plot).lasting(lasting).tell(&faults).await);
+    let conclusion = told.await?;
+    print!("{conclusion}");
+    let flags = with(|fault| format!(" --fault '{fault}'"));
+    outputs.write(
+        &conclusion,
+        &about,
+        &format!("harness story {plot}{flags} --seconds {seconds} {}", stage.flags()),
+    )?;
+    match conclusion.verdict() {
         Verdict::Valid => Ok(()),
         verdict => bail!("the verdict is {}", verdict.name()),
     }

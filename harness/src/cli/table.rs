@@ -1,12 +1,12 @@
 //! `harness table`: every fault against every story, as a Markdown table of verdicts.
 
+use super::stage::{Stage, is_valid};
 use anyhow::{Result, ensure};
 use clap::Args;
 use futures_util::{StreamExt, stream};
+use harness::container::Plot;
 use harness::container::fault::Fault;
-use harness::container::{Cluster, Flavour, Plot, Story};
 use harness::users::Conclusion;
-use loadgen::outcome::Verdict;
 use std::time::Duration;
 
 #[derive(Args)]
@@ -17,11 +17,8 @@ pub struct Arguments {
     /// Clusters at the same time
     #[arg(long, default_value_t = 2)]
     at_once: usize,
-    #[arg(long, default_value_t = 50)]
-    users: usize,
-    /// MariaDB instead of MySQL
-    #[arg(long)]
-    mariadb: bool,
+    #[command(flatten)]
+    stage: Stage,
 }
 
 /// Each fault, and how many seconds it lasts: those that are found out by silence last longer than that takes.
@@ -54,13 +51,12 @@ const FAULTS: [(&str, u64); 24] = [
 
 /// Prints a row as soon as it is known; an error unless every cell is `valid`.
 pub async fn execute(arguments: Arguments) -> Result<()> {
-    let Arguments { only, at_once, users, mariadb } = arguments;
-    let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
+    let Arguments { only, at_once, stage } = arguments;
     let faults: Vec<_> = FAULTS.into_iter().filter(|(fault, _)| fault.contains(&only)).collect();
     ensure!(!faults.is_empty(), "no fault of the table contains {only:?}");
     println!("| fault | {} |", Plot::ALL.map(Plot::name).join(" | "));
     println!("|---|{}", "---|".repeat(Plot::ALL.len()));
-    let rows = stream::iter(faults).map(|(fault, seconds)| row(fault, seconds, users, flavour));
+    let rows = stream::iter(faults).map(|(fault, seconds)| row(&stage, fault, seconds));
     let mut rows = rows.buffered(at_once.max(1));
     let mut bad = Vec::new();
     while let Some((fault, seconds, cells)) = rows.next().await {
@@ -68,7 +64,7 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
         println!("| `{fault}`, {seconds} s | {} |", texts.join(" | "));
         for (plot, cell) in Plot::ALL.into_iter().zip(&cells) {
             if !is_valid(cell) {
-                bad.push(format!("harness story {plot} --fault '{fault}' --seconds {seconds}"));
+                bad.push(format!("harness story {plot} --fault '{fault}' --seconds {seconds} {}", stage.flags()));
                 if let Ok(conclusion) = cell {
                     eprintln!("{fault}, {plot}:\n{conclusion}");
                 }
@@ -81,29 +77,19 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
 
 type Row = (&'static str, u64, Vec<Result<Conclusion>>);
 
-async fn row(fault: &'static str, seconds: u64, users: usize, flavour: Flavour) -> Row {
+async fn row(stage: &Stage, fault: &'static str, seconds: u64) -> Row {
     let mut cells = Vec::new();
     for plot in Plot::ALL {
-        cells.push(cell(fault, seconds, users, flavour, plot).await);
+        cells.push(cell(stage, fault, seconds, plot).await);
     }
     (fault, seconds, cells)
 }
 
-async fn cell(fault: &str, seconds: u64, users: usize, flavour: Flavour, plot: Plot) -> Result<Conclusion> {
+async fn cell(stage: &Stage, fault: &str, seconds: u64, plot: Plot) -> Result<Conclusion> {
     let fault: Fault = fault.parse()?;
-    let cluster = Cluster::builder().nodes(3).database(flavour).for_faults([&fault]).start().await?;
-    let story = Story::on(&cluster).of(plot).users(users).lasting(Duration::from_secs(seconds));
-    let told = story.tell(&[fault]).await;
-    if !is_valid(&told) {
-        let kept = cluster.keep_evidence().await?;
-        eprintln!("harness: histories, logs and configurations are in {}", kept.display());
-    }
-    cluster.stop().await?;
-    told
-}
-
-fn is_valid(told: &Result<Conclusion>) -> bool {
-    told.as_ref().is_ok_and(|conclusion| conclusion.verdict() == Verdict::Valid)
+    let builder = stage.builder().for_faults([&fault]);
+    let lasting = Duration::from_secs(seconds);
+    stage.tell(builder, async |story| story.of(plot).lasting(lasting).tell(&[fault]).await).await
 }
 
 fn describe(told: &Result<Conclusion>) -> String {

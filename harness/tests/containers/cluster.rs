@@ -143,7 +143,13 @@ fn wrong_image_override_is_explained() {
 }
 
 #[test]
-fn unknown_fault_and_cluster_are_explained() {
+fn wrong_words_are_explained() {
     fails_with(harness().args(["fault", "explode", "node-1"]), &["there is no fault", "rolling-restart"]);
     fails_with(harness().args(["fault", "--cluster", "nowhere", "kill", "node-1"]), &["nowhere", "harness ps"]);
+    fails_with(harness().args(["story", "dance"]), &["dance", "chat, offline, logins"]);
+    fails_with(harness().args(["story", "--fault", "explode node-1"]), &["there is no fault", "rolling-restart"]);
+    fails_with(harness().args(["chaos", "--seed", "1", "--steps", "1,999"]), &["the schedule has the steps 1 to"]);
+    fails_with(harness().args(["chaos", "--minutes", "0"]), &["--minutes is more than 0"]);
+    fails_with(harness().args(["table", "dancing"]), &["no fault of the table contains", "dancing"]);
+    fails_with(harness().args(["prove", "dancing"]), &["no failpoint's name contains", "dancing"]);
 }

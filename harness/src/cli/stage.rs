@@ -1,0 +1,57 @@
+//! Where stories are told: a cluster of its own for each.
+
+use anyhow::Result;
+use clap::Args;
+use harness::container::{Builder, Cluster, Flavour, Story};
+use harness::users::Conclusion;
+use loadgen::outcome::Verdict;
+
+/// How large the stage is.
+#[derive(Args)]
+pub struct Stage {
+    /// How many people take part, in circles of five friends
+    #[arg(long, default_value_t = 50)]
+    pub users: usize,
+    /// How many nodes, from 1 to 200
+    #[arg(long, default_value_t = 3)]
+    pub nodes: usize,
+    /// MariaDB instead of MySQL
+    #[arg(long)]
+    pub mariadb: bool,
+}
+
+impl Stage {
+    pub fn builder(&self) -> Builder {
+        let flavour = if self.mariadb { Flavour::Mariadb } else { Flavour::Mysql };
+        Cluster::builder().nodes(self.nodes).database(flavour)
+    }
+
+    /// The flags that ask for it.
+    pub fn flags(&self) -> String {
+        let Stage { users, nodes, mariadb } = self;
+        format!("--users {users} --nodes {nodes}{}", if *mariadb { " --mariadb" } else { "" })
+    }
+
+    /// Starts a cluster, has a story told on it, and removes it; where the verdict is not `valid`, what tells why is kept.
+    ///
+    /// # Errors
+    /// If the cluster does not start, or the story comes to no end.
+    pub async fn tell(
+        &self,
+        builder: Builder,
+        tell: impl AsyncFnOnce(Story<'_>) -> Result<Conclusion>,
+    ) -> Result<Conclusion> {
+        let cluster = builder.start().await?;
+        let told = tell(Story::on(&cluster).users(self.users)).await;
+        if !is_valid(&told) {
+            let kept = cluster.keep_evidence().await?;
+            eprintln!("harness: histories, logs and configurations are in {}", kept.display());
+        }
+        cluster.stop().await?;
+        told
+    }
+}
+
+pub fn is_valid(told: &Result<Conclusion>) -> bool {
+    told.as_ref().is_ok_and(|conclusion| conclusion.verdict() == Verdict::Valid)
+}
