@@ -2,6 +2,7 @@
 
 use super::facts::Facts;
 use super::{Finding, Violation};
+use crate::history::{LEFT, Who};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     for (what, _, healed) in &facts.faults {
         let Some(healed) = *healed else { continue };
         for (user, comeback) in comebacks(facts, healed) {
-            finding.judge(late(facts, user, &comeback).map(|told| Violation {
+            finding.judge(late(facts, &comeback).map(|told| Violation {
                 what: format!("user {user} was {told} after {what:?} had healed"),
                 events: [healed, comeback.sent].into_iter().chain(comeback.acked).collect(),
             }));
@@ -38,29 +39,42 @@ struct Comeback {
     /// The first acknowledgement of any message sent after it.
     acked: Option<usize>,
     was_refused: bool,
+    /// Some of these was sent in a session that is still there, or ended by a LOGOUT, which waits for all acknowledgements.
+    is_owed: bool,
 }
 
 fn comebacks(facts: &Facts<'_>, healed: usize) -> BTreeMap<u64, Comeback> {
     let mut comebacks: BTreeMap<u64, Comeback> = BTreeMap::new();
     for message in facts.messages.iter().filter(|message| message.first_sent() > healed) {
         let sent = message.first_sent();
-        let known = comebacks.entry(message.sender).or_insert(Comeback { sent, acked: None, was_refused: false });
+        let known = comebacks.entry(message.sender).or_insert(Comeback {
+            sent,
+            acked: None,
+            was_refused: false,
+            is_owed: false,
+        });
         let acked = message.acknowledged().map(|(acked, _)| acked);
         known.acked = [known.acked, acked].into_iter().flatten().min();
         known.was_refused |= !message.refusals.is_empty();
+        known.is_owed |= message.sends.iter().any(|sent| is_owed(facts, message.sender, sent.session));
     }
     comebacks
 }
 
 /// What is wrong with a comeback, if anything.
-fn late(facts: &Facts<'_>, user: u64, comeback: &Comeback) -> Option<String> {
+fn late(facts: &Facts<'_>, comeback: &Comeback) -> Option<String> {
     match comeback.acked {
         Some(acked) if between(facts, comeback.sent, acked) <= BOUND => None,
         Some(_) => Some(format!("served again only {BOUND:?} and more")),
-        // Whoever left, or was told no, has nothing to wait for.
-        None if comeback.was_refused || facts.session_at(user, facts.entries.len()).is_none() => None,
+        // Whoever was told no has nothing to wait for, nor has a client that lost its session and sent nothing since.
+        None if comeback.was_refused || !comeback.is_owed => None,
         None => Some("not served again".into()),
     }
+}
+
+fn is_owed(facts: &Facts<'_>, user: u64, session: u32) -> bool {
+    let session = facts.sessions.get(&Who { user, session });
+    session.is_some_and(|session| session.ended.is_none_or(|(_, why)| why == LEFT))
 }
 
 fn between(facts: &Facts<'_>, from: usize, to: usize) -> Duration {

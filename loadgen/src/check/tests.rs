@@ -283,7 +283,9 @@ fn whoever_is_not_served_after_a_fault_breaks_recovery() {
     let meanwhile = std::iter::repeat_n(drained(BOB), recovery::BOUND.as_secs() as usize);
     let late = [send(3)].into_iter().chain(meanwhile).chain([ack(3, 3), push(3, 3)]);
     expect(&[Recovery], told(late.collect()));
-    expect(&[], told(vec![send(3), end(ALICE, 1)]));
+    let broken = Event::End { user: ALICE, session: 1, why: "connection: reset".into() };
+    expect(&[], told(vec![send(3), broken]));
+    expect(&[Recovery], told(vec![send(3), end(ALICE, 1)]));
     expect(&[], told(vec![send(3), refused(3, false)]));
 }
 
