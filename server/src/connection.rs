@@ -32,6 +32,8 @@ use tokio::time::{Instant, Sleep};
 
 /// Chat messages of one connection that may wait for their commit; beyond it the node stops reading.
 const MAX_UNANSWERED: u32 = 1_024;
+/// Bytes read behind a login that is under way; what is beyond waits in the kernel.
+const READ_AHEAD: usize = 16 * 1024;
 /// A client that cannot acknowledge is asked for by looking at the kernel's send queue this often.
 const DRAIN_POLL: Duration = Duration::from_millis(50);
 /// How long the kernel of a classic client, which knows no PING, may leave bytes unacknowledged.
@@ -160,6 +162,8 @@ impl Connection {
                 }
                 if self.wants_input() {
                     progress |= self.poll_read(cx)?;
+                } else if self.listens_ahead() {
+                    progress |= self.poll_read_ahead(cx)?;
                 }
             }
             Life::Settling(_) => progress |= self.settle(),
@@ -178,6 +182,23 @@ impl Connection {
             && !self.pace.is_waiting()
             && self.outbound.unanswered() < MAX_UNANSWERED
             && self.outbound.queued_bytes() < 2 * self.outbound.limit_bytes()
+    }
+
+    /// A login may take long, and its client may give up meanwhile: that must be known before the login wins.
+    fn listens_ahead(&self) -> bool {
+        self.in_progress.is_some()
+            && self.session.is_none()
+            && self.input.len() < READ_AHEAD
+            && !self.outbound.has_hung_up()
+    }
+
+    fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let Poll::Ready(read) = self.stream.poll_read(cx, &mut self.input) else { return Ok(false) };
+        if read? == 0 {
+            // What came before it is seen to first; the end of file is read again then.
+            self.outbound.hung_up();
+        }
+        Ok(true)
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {

@@ -26,6 +26,8 @@ pub struct Outbound {
     waker: AtomicWaker,
     /// Spares the lock while nobody wants the connection closed.
     close_asked: AtomicBool,
+    /// The client has closed its direction, or is gone altogether.
+    hung_up: AtomicBool,
     /// Chat messages handed to a writer and not yet answered.
     unanswered: AtomicU32,
     limit_bytes: usize,
@@ -86,6 +88,7 @@ impl Outbound {
             signalled: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             close_asked: AtomicBool::new(false),
+            hung_up: AtomicBool::new(false),
             unanswered: AtomicU32::new(0),
             limit_bytes,
             metrics,
@@ -243,8 +246,19 @@ impl Outbound {
         self.state.lock().close.clone()
     }
 
+    /// The client has closed its direction.
+    pub fn hung_up(&self) {
+        self.hung_up.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody may be waiting for an answer any more.
+    pub fn has_hung_up(&self) -> bool {
+        self.hung_up.load(Ordering::Acquire)
+    }
+
     /// The socket is gone; whatever still waits is dropped.
     pub fn abandon(&self) {
+        self.hung_up();
         let mut state = self.state.lock();
         state.gone = true;
         self.metrics.queue_bytes.dec_by((state.buffer.len() + state.writing_bytes) as i64);

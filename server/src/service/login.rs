@@ -56,8 +56,8 @@ async fn try_login(core: &Arc<Core>, caller: &Caller, login: Login) -> Result<(L
     }
     let account = authenticate(core, caller, &login).await?;
     let _turn = core.registry.login_turn(account.id).await;
-    make_room(core, account.id, login.takeover).await?;
-    let epoch = claim(core, account.id, login.takeover).await?;
+    make_room(core, caller, account.id, login.takeover).await?;
+    let epoch = claim(core, caller, account.id, login.takeover).await?;
 
     let name: Arc<str> = account.name.as_str().into();
     let outbound = caller.outbound.clone();
@@ -108,8 +108,9 @@ fn token_is_good(core: &Core, account: &Account, token: &str) -> bool {
 }
 
 /// Ends, or waits for the end of, the user's session on this node.
-async fn make_room(core: &Core, user: UserId, takeover: bool) -> Result<(), Failure> {
+async fn make_room(core: &Core, caller: &Caller, user: UserId, takeover: bool) -> Result<(), Failure> {
     let Some(old) = core.registry.get(user) else { return Ok(()) };
+    wants_it_still(caller, takeover)?;
     let mut released = std::pin::pin!(old.wait_released());
     released.as_mut().enable();
     if !old.has_ended() {
@@ -127,11 +128,12 @@ async fn make_room(core: &Core, user: UserId, takeover: bool) -> Result<(), Fail
 }
 
 /// Wins the session row; returns the session's epoch.
-async fn claim(core: &Core, user: UserId, takeover: bool) -> Result<u64, Failure> {
+async fn claim(core: &Core, caller: &Caller, user: UserId, takeover: bool) -> Result<u64, Failure> {
     let give_up_at = Instant::now() + TAKEOVER_WAIT;
     loop {
         let mut yielded = std::pin::pin!(core.yielded.notified());
         yielded.as_mut().enable();
+        wants_it_still(caller, takeover)?;
         match core.seats.claim(Claim { user, takeover }).await.map_err(storage_failure)? {
             Claimed::Won { epoch } if core.lease.is_held() => return Ok(epoch),
             Claimed::Won { epoch } => {
@@ -141,6 +143,7 @@ async fn claim(core: &Core, user: UserId, takeover: bool) -> Result<u64, Failure
             Claimed::NoSuchUser => return Err(Errno::WrongCredentials.into()),
             Claimed::Held { lease_left, .. } if !takeover => return Err(held_elsewhere(lease_left)),
             Claimed::Held { node, epoch, lease_left } => {
+                wants_it_still(caller, takeover)?;
                 if Instant::now() >= give_up_at {
                     return Err(Failure::from(Errno::Unavailable).retry_after(lease_left));
                 }
@@ -149,6 +152,11 @@ async fn claim(core: &Core, user: UserId, takeover: bool) -> Result<u64, Failure
             }
         }
     }
+}
+
+/// A client that has given up waiting is perhaps logged in elsewhere by now, and must not replace itself there.
+fn wants_it_still(caller: &Caller, takeover: bool) -> Result<(), Failure> {
+    if takeover && caller.outbound.has_hung_up() { Err(unavailable()) } else { Ok(()) }
 }
 
 fn ask_for(core: &Core, node: &NodeId, user: UserId, epoch: u64) {

@@ -8,7 +8,7 @@ use super::Heal;
 use crate::container::topology::Topology;
 use anyhow::{Context, Result};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
@@ -22,9 +22,8 @@ const FULL: u16 = 1040;
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks whether somebody else has got one.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// Connections of nodes name a database; those that are held here do not, and so are told from them.
-const OTHERS: &str =
-    "SELECT CAST(ID AS SIGNED) FROM information_schema.PROCESSLIST WHERE USER = 'chat' AND DB IS NOT NULL";
+/// Not the table of that name: MySQL cannot show a statement in it that has binary values.
+const ALL: &str = "SHOW PROCESSLIST";
 
 pub(super) async fn inflict(topology: &Topology) -> Result<Heal> {
     let address = topology.database.address.into();
@@ -77,7 +76,7 @@ async fn take_all(address: IpAddr, held: &mut Vec<MySqlConnection>) -> Result<()
             held.push(connection);
         }
         let first = held.first_mut().context("others hold all connections already")?;
-        let others: Vec<i64> = sqlx::query_scalar(OTHERS).fetch_all(&mut *first).await?;
+        let others = others(first).await?;
         if others.is_empty() {
             return Ok(());
         }
@@ -86,6 +85,17 @@ async fn take_all(address: IpAddr, held: &mut Vec<MySqlConnection>) -> Result<()
             let _ = first.execute(AssertSqlSafe(format!("KILL {id}"))).await;
         }
     }
+}
+
+/// The nodes' connections, which name a database; those that are held here do not.
+async fn others(connection: &mut MySqlConnection) -> Result<Vec<u64>> {
+    let mut others = Vec::new();
+    for row in connection.fetch_all(ALL).await? {
+        if row.try_get_unchecked::<Option<&str>, _>("db")?.is_some() {
+            others.push(row.try_get_unchecked::<u64, _>("Id")?);
+        }
+    }
+    Ok(others)
 }
 
 /// One more connection; `None` if none is left.

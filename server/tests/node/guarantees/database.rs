@@ -16,6 +16,7 @@ struct Cut {
     _nodes: [Node; 2],
     ann: Peer,
     bob: Peer,
+    first: std::net::SocketAddr,
     elsewhere: std::net::SocketAddr,
 }
 
@@ -30,7 +31,7 @@ async fn cluster() -> Cut {
         peer.login(name).await;
     }
     ann.befriend(bob.id).await;
-    Cut { faulty, elsewhere: second.address(), _nodes: [first, second], ann, bob }
+    Cut { faulty, first: first.address(), elsewhere: second.address(), _nodes: [first, second], ann, bob }
 }
 
 /// Sends it again, as errno 11 asks for, until it is acknowledged.
@@ -118,4 +119,26 @@ async fn a_node_without_its_lease_suspends_its_sessions_and_resumes_those_that_s
     assert_eq!(anns, bob.id);
     insist(bob, &json!({"msgid": 6, "toid": ann.id, "msg": "back", "mid": fresh_mid()})).await;
     assert_eq!(second_ann.push().await["msg"], "back");
+}
+
+#[tokio::test]
+async fn takeover_that_its_client_gave_up_replaces_nobody() {
+    let Cut { faulty, first, elsewhere, mut ann, mut bob, _nodes } = cluster().await;
+    ann.done(json!({"msgid": 3})).await;
+    let mut impatient = Peer::connect(first).await;
+
+    faulty.hang();
+    impatient.send(json!({"msgid": 1, "name": "ann", "password": PASSWORD, "takeover": true})).await;
+    drop(impatient);
+    let mut second_ann = Peer::connect(elsewhere).await;
+    second_ann.login("ann").await;
+    faulty.heal();
+
+    // Whatever was asked on the first node before is done when this is.
+    insist(&mut bob, &json!({"msgid": 6, "toid": second_ann.id, "msg": "still there?", "mid": fresh_mid()})).await;
+    assert_eq!(second_ann.push().await["msg"], "still there?");
+    let mut late = Peer::connect(first).await;
+    let refused = late.ask(json!({"msgid": 1, "name": "ann", "password": PASSWORD})).await;
+    assert_eq!(refused["errno"], 2, "{refused}");
+    second_ann.done(json!({"msgid": 26})).await;
 }

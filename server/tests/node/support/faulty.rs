@@ -1,4 +1,4 @@
-//! One node's way to the database, which can be cut, and whose answers to commits can get lost.
+//! One node's way to the database, which can be cut or hang, and whose answers to commits can get lost.
 
 use async_trait::async_trait;
 use chat::cluster::{NodeId, NodeKey};
@@ -11,21 +11,29 @@ use chat::storage::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 
 pub struct Faulty {
     storage: Arc<dyn Storage>,
     cut: AtomicBool,
+    hanging: watch::Sender<bool>,
     lose_commits: AtomicBool,
 }
 
 impl Faulty {
     pub fn new(storage: Arc<dyn Storage>) -> Arc<Self> {
-        Arc::new(Faulty { storage, cut: AtomicBool::new(false), lose_commits: AtomicBool::new(false) })
+        let hanging = watch::Sender::new(false);
+        Arc::new(Faulty { storage, cut: AtomicBool::new(false), hanging, lose_commits: AtomicBool::new(false) })
     }
 
     /// Nothing reaches the database from here on.
     pub fn cut(&self) {
         self.cut.store(true, Ordering::SeqCst);
+    }
+
+    /// Whatever is asked from here on waits until all is well.
+    pub fn hang(&self) {
+        self.hanging.send_replace(true);
     }
 
     /// Commits are made, but nobody hears of it.
@@ -37,9 +45,12 @@ impl Faulty {
     pub fn heal(&self) {
         self.cut.store(false, Ordering::SeqCst);
         self.lose_commits.store(false, Ordering::SeqCst);
+        self.hanging.send_replace(false);
     }
 
-    fn reach(&self) -> Result<&dyn Storage> {
+    async fn reach(&self) -> Result<&dyn Storage> {
+        // The sender is ours: it cannot be gone.
+        let _ = self.hanging.subscribe().wait_for(|hanging| !hanging).await;
         match self.cut.load(Ordering::SeqCst) {
             true => Err(Error::Unavailable("cut off by a test".into())),
             false => Ok(self.storage.as_ref()),
@@ -61,7 +72,7 @@ macro_rules! pass_on {
             }
 
             async fn append(&self, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch> {
-                let done = self.reach()?.append(batch, now, fence).await;
+                let done = self.reach().await?.append(batch, now, fence).await;
                 match self.lose_commits.load(Ordering::SeqCst) {
                     true => Err(Error::Unavailable("the answer was lost by a test".into())),
                     false => done,
@@ -69,7 +80,7 @@ macro_rules! pass_on {
             }
 
             $(async fn $name(&self, $($argument: $type),*) -> Result<$value> {
-                self.reach()?.$name($($argument),*).await
+                self.reach().await?.$name($($argument),*).await
             })*
         }
     };
