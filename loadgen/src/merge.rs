@@ -98,6 +98,7 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
         sum.shards += outcome.shards;
         sum.interrupted |= outcome.interrupted;
         sum.drained_s = sum.drained_s.max(outcome.drained_s);
+        sum.cut_short |= outcome.cut_short;
         sum.machines.extend(outcome.machines.iter().cloned());
     }
     let nodes: BTreeSet<&String> = outcomes.iter().flat_map(|outcome| &outcome.nodes).collect();

@@ -104,6 +104,9 @@ pub struct Outcome {
     pub measured_s: f64,
     /// How long it took after the measured time until everything was accounted for, in seconds.
     pub drained_s: f64,
+    /// Messages were still arriving as the time allowed for that was over.
+    #[serde(default)]
+    pub cut_short: bool,
     pub interrupted: bool,
     /// Users online as the measured time began, and when all was over.
     pub online: (u32, u32),
@@ -141,6 +144,7 @@ impl Outcome {
             measured_from_ms: 0,
             measured_s: 0.0,
             drained_s: 0.0,
+            cut_short: false,
             interrupted: false,
             online: (0, 0),
             logins: 0,
@@ -221,7 +225,13 @@ impl Outcome {
             self.reasons.push("nothing was sent".into());
         }
         let broken = !self.reasons.is_empty();
-        if account.unknown > 0 {
+        if self.cut_short {
+            let late = account.unknown;
+            self.reasons.push(format!(
+                "{late} messages were still on their way after {:.0} s: allow more with --drain",
+                self.drained_s
+            ));
+        } else if account.unknown > 0 {
             self.reasons.push(format!("{} messages were neither acknowledged nor delivered", account.unknown));
         }
         if self.online.1 < self.online.0 {

@@ -6,7 +6,7 @@ use super::stage::Stage;
 use crate::outcome::Outcome;
 use crate::plan::{Arrivals, DialectName, Driver, NodesAs, Plan};
 use crate::scenario::Kind;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -145,6 +145,9 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
 /// Finds what cannot be carried out before anything is started.
 pub fn check(plan: &Plan) -> Result<()> {
     plan.validate()?;
+    if plan.accounts.is_some() && plan.targets.is_empty() {
+        bail!("--accounts needs --target: an embedded cluster begins without any");
+    }
     check_driver(plan)
 }
 
@@ -160,7 +163,7 @@ fn check_driver(plan: &Plan) -> Result<()> {
 fn check_driver(plan: &Plan) -> Result<()> {
     match plan.driver {
         Driver::Native => Ok(()),
-        Driver::Goose => anyhow::bail!("this loadgen was built without the feature goose"),
+        Driver::Goose => bail!("this loadgen was built without the feature goose"),
     }
 }
 

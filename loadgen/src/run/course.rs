@@ -291,9 +291,9 @@ impl Course<'_> {
         driver.stopped(&run).await;
         let interrupted = self.interrupt.is_cancelled();
         while acts.join_next().await.is_some() {}
-        let drained_s = self.drain(online).await;
+        let drained = self.drain(online).await;
         let online = (online, run.online.load(Ordering::Relaxed));
-        let outcome = self.outcome(measured_s, drained_s, interrupted, online, seconds, resources);
+        let outcome = self.outcome(measured_s, drained, interrupted, online, seconds, resources);
         Ok(Outcome { measured_from_ms, ..outcome })
     }
 
@@ -333,8 +333,9 @@ impl Course<'_> {
         }
     }
 
-    /// Waits until every message is accounted for and everybody is back, or nothing more can be hoped for.
-    async fn drain(&self, online: u32) -> f64 {
+    /// Waits until every message is accounted for and everybody is back, or nothing more can be hoped for, or for as long as
+    /// the plan allows. Where messages were still arriving then, nobody can say that the others are lost.
+    async fn drain(&self, online: u32) -> Drained {
         let run = &self.run;
         let left = || run.ledger.open() + run.waiting();
         let open = left();
@@ -353,13 +354,14 @@ impl Course<'_> {
                 told = done.max(told);
             }
         }
-        begun.elapsed().as_secs_f64()
+        let cut_short = left() > 0 && last_at.elapsed() < DRAIN_QUIET.min(limit / 2);
+        Drained { seconds: begun.elapsed().as_secs_f64(), cut_short: cut_short && !self.nodes.have_ended() }
     }
 
     fn outcome(
         &self,
         measured_s: f64,
-        drained_s: f64,
+        drained: Drained,
         interrupted: bool,
         online: (u32, u32),
         seconds: Vec<Second>,
@@ -368,13 +370,18 @@ impl Course<'_> {
         let run = &self.run;
         let online_now = run.users.iter().filter(|user| user.is_online());
         online_now.for_each(|user| run.note(|| Event::Drained { user: user.id() }));
+        let mut account = run.ledger.account();
+        if drained.cut_short {
+            account.leave_open();
+        }
         Outcome {
             measured_s,
-            drained_s,
+            drained_s: drained.seconds,
+            cut_short: drained.cut_short,
             interrupted,
             online,
             logins: run.logins.load(Ordering::Relaxed),
-            account: run.ledger.account(),
+            account,
             paths: run.recorder.totals(),
             errors: run.errors(),
             unsent: run.unsent.load(Ordering::Relaxed) + run.waiting(),
@@ -395,6 +402,13 @@ impl Course<'_> {
         self.tasks.shutdown().await;
         self.progress.finish();
     }
+}
+
+/// How the waiting for what was on its way went.
+struct Drained {
+    seconds: f64,
+    /// Something was still arriving.
+    cut_short: bool,
 }
 
 /// Whoever sends in the measured time.

@@ -14,11 +14,15 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(20);
 /// Ticks until it is every user's turn once: one second, as the contract has it for RECEIVED.
 const TURN_TICKS: usize = 50;
+/// Refused messages that may be sent again in one tick, beside one for each that was acknowledged in the tick before: a server
+/// that is behind would fall further behind by refusing the same messages over and over.
+const RESENT_A_TICK: u64 = 50;
 
 /// Gives every user its turn once a second, spread evenly, until the run is over.
 pub async fn tick(run: Arc<Run>) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut acknowledged = 0;
     for turn in 0.. {
         tokio::select! {
             _ = interval.tick() => {}
@@ -28,13 +32,14 @@ pub async fn tick(run: Arc<Run>) {
             user.tell();
             user.move_windows_on(&run);
         });
-        send_again(&run);
+        let before = std::mem::replace(&mut acknowledged, run.recorder.count(Path::Ack));
+        send_again(&run, acknowledged - before + RESENT_A_TICK);
     }
 }
 
-fn send_again(run: &Run) {
+fn send_again(run: &Run, at_most: u64) {
     let now = run.clock.now();
-    loop {
+    for _ in 0..at_most {
         let mut retries = run.retries.lock();
         let due = retries.peek().is_some_and(|Reverse(retry)| retry.at <= now);
         let Some(Reverse(retry)) = retries.pop().filter(|_| due) else { return };
