@@ -1,14 +1,18 @@
-//! The embedded cluster: nodes in this process, sharing one SQLite database and a local bus.
+//! The embedded cluster: nodes in one process, sharing one SQLite database and a local bus.
 //!
-//! They run on threads of their own, so that their work and the generator's can be told apart. Passwords are hashed
-//! cheaply here, since what is measured is messages.
+//! That process is this one, where they run on threads of their own, or a child of it ([`process`]): either way their work and
+//! the generator's can be told apart. Passwords are hashed cheaply here, since what is measured is messages.
 
+pub mod process;
+
+use crate::plan::{NodesAs, Plan};
 use chat::bus::local::LocalHub;
 use chat::config::{Config, Database};
 use chat::node::{Embedded, Node};
 use chat::storage;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 /// Threads of the nodes are named so.
 pub const THREAD_NAME: &str = "chat-node";
@@ -16,6 +20,42 @@ pub const THREAD_NAME: &str = "chat-node";
 const PASSWORD_MEMORY_KIB: u32 = 64;
 /// For the nodes to stop after the run.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Users up to which the nodes run in the generator's process. There each user takes two open files, of which 20,000 are a
+/// usual limit.
+const THREADS_MAX_USERS: u32 = 8_000;
+
+/// Where a run's nodes are, as far as that is this program's business.
+#[derive(Clone, Debug)]
+pub enum Nodes {
+    /// Somebody else's.
+    Elsewhere,
+    /// Embedded, on threads of this process.
+    Threads,
+    /// Embedded, in the child of this process with that number; the token is cancelled when it has ended.
+    Process { id: u32, ended: CancellationToken },
+}
+
+impl Nodes {
+    pub fn are_embedded(&self) -> bool {
+        !matches!(self, Nodes::Elsewhere)
+    }
+
+    /// Whether they are embedded in a process of their own.
+    pub fn are_apart(&self) -> bool {
+        matches!(self, Nodes::Process { .. })
+    }
+
+    pub fn have_ended(&self) -> bool {
+        matches!(self, Nodes::Process { ended, .. } if ended.is_cancelled())
+    }
+}
+
+/// Where the nodes of this plan are to run, if it asks for an embedded cluster.
+pub fn place(plan: &Plan) -> NodesAs {
+    let usual = if plan.users > THREADS_MAX_USERS { NodesAs::Process } else { NodesAs::Threads };
+    plan.nodes_as.unwrap_or(usual)
+}
 
 /// A running cluster; it stops when dropped.
 pub struct Cluster {

@@ -1,5 +1,7 @@
 //! The limit on open files: raised as far as allowed, or a clear message.
 
+use crate::cluster::Nodes;
+
 /// Files that a run needs beside its connections.
 const OTHERS: u64 = 200;
 
@@ -14,9 +16,11 @@ pub struct Error {
     limit: u64,
 }
 
-/// Raises the soft limit as far as needed. With `embedded` nodes both ends of each connection are in this process.
-pub fn raise_limit(users: u32, embedded: bool) -> Result<(), Error> {
-    let needed = u64::from(users) * if embedded { 2 } else { 1 } + OTHERS;
+/// Raises the soft limit as far as needed. With nodes on threads of this process both ends of each connection are in it;
+/// those in a child of it have the same limit to themselves.
+pub fn raise_limit(users: u32, nodes: &Nodes) -> Result<(), Error> {
+    let ends = if matches!(nodes, Nodes::Threads) { 2 } else { 1 };
+    let needed = u64::from(users) * ends + OTHERS;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the structure lives through both calls and is of the type they take.
     unsafe {

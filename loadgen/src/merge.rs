@@ -98,6 +98,7 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
         sum.shards += outcome.shards;
         sum.interrupted |= outcome.interrupted;
         sum.drained_s = sum.drained_s.max(outcome.drained_s);
+        sum.cut_short |= outcome.cut_short;
         sum.machines.extend(outcome.machines.iter().cloned());
     }
     let nodes: BTreeSet<&String> = outcomes.iter().flat_map(|outcome| &outcome.nodes).collect();
@@ -136,7 +137,10 @@ fn resources(outcomes: &[&Outcome]) -> Resources {
         sum.nodes_cpu_s += used.nodes_cpu_s;
         sum.memory_bytes += used.memory_bytes;
         sum.memory_before_bytes += used.memory_before_bytes;
+        sum.nodes_memory_bytes += used.nodes_memory_bytes;
+        sum.nodes_memory_before_bytes += used.nodes_memory_before_bytes;
         sum.embedded |= used.embedded;
+        sum.nodes_apart |= used.nodes_apart;
         let host = outcome.machines.first().map_or("", |machine| machine.host.as_str());
         let cores = hosts.entry(host).or_default();
         *cores = used.cores.max(*cores);

@@ -57,12 +57,30 @@ pub struct Resources {
     pub generator_cpu_s: f64,
     /// CPU seconds of the embedded nodes in the measured time.
     pub nodes_cpu_s: f64,
-    /// Resident memory of this process at the end of the measured time, in bytes; embedded nodes included.
+    /// Resident memory of this process at the end of the measured time, in bytes; with the embedded nodes, unless they
+    /// are apart.
     pub memory_bytes: u64,
     /// The same before the first user connected.
     pub memory_before_bytes: u64,
-    /// Nodes ran within this process.
+    /// Resident memory of embedded nodes that are apart, at the same times.
+    pub nodes_memory_bytes: u64,
+    pub nodes_memory_before_bytes: u64,
+    /// The cluster was started for this run.
     pub embedded: bool,
+    /// Its nodes had a process of their own.
+    pub nodes_apart: bool,
+}
+
+impl Resources {
+    /// How much the generator's memory grew by each of `users`, in bytes; the embedded nodes' part included, unless they are apart.
+    pub fn memory_per_user(&self, users: u32) -> u64 {
+        self.memory_bytes.saturating_sub(self.memory_before_bytes) / u64::from(users.max(1))
+    }
+
+    /// How much the memory of embedded nodes that are apart grew by each of `users`, in bytes.
+    pub fn nodes_memory_per_user(&self, users: u32) -> u64 {
+        self.nodes_memory_bytes.saturating_sub(self.nodes_memory_before_bytes) / u64::from(users.max(1))
+    }
 }
 
 /// The result of a run, or of several merged.
@@ -86,6 +104,9 @@ pub struct Outcome {
     pub measured_s: f64,
     /// How long it took after the measured time until everything was accounted for, in seconds.
     pub drained_s: f64,
+    /// Messages were still arriving as the time allowed for that was over.
+    #[serde(default)]
+    pub cut_short: bool,
     pub interrupted: bool,
     /// Users online as the measured time began, and when all was over.
     pub online: (u32, u32),
@@ -123,6 +144,7 @@ impl Outcome {
             measured_from_ms: 0,
             measured_s: 0.0,
             drained_s: 0.0,
+            cut_short: false,
             interrupted: false,
             online: (0, 0),
             logins: 0,
@@ -203,7 +225,13 @@ impl Outcome {
             self.reasons.push("nothing was sent".into());
         }
         let broken = !self.reasons.is_empty();
-        if account.unknown > 0 {
+        if self.cut_short {
+            let late = account.unknown;
+            self.reasons.push(format!(
+                "{late} messages were still on their way after {:.0} s: allow more with --drain",
+                self.drained_s
+            ));
+        } else if account.unknown > 0 {
             self.reasons.push(format!("{} messages were neither acknowledged nor delivered", account.unknown));
         }
         if self.online.1 < self.online.0 {
@@ -282,8 +310,12 @@ impl Outcome {
             let kept = self.due_per_second();
             warnings.push(format!("the rate was {kept:.0}/s where {:.0}/s was asked for", self.plan.rate));
         }
-        if self.resources.embedded {
-            warnings.push("the cluster ran inside this process: generator and nodes shared its CPU".into());
+        match (self.resources.embedded, self.resources.nodes_apart) {
+            (true, false) => {
+                warnings.push("the cluster ran inside this process: generator and nodes shared its CPU".into())
+            }
+            (true, true) => warnings.push("the cluster ran on this machine: generator and nodes shared its CPU".into()),
+            (false, _) => {}
         }
         if self.interrupted {
             warnings.push(format!("interrupted after {:.1} s", self.measured_s));

@@ -32,6 +32,16 @@ pub enum Driver {
     Goose,
 }
 
+/// Where the nodes of an embedded cluster run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum NodesAs {
+    /// On threads of the generator's process.
+    Threads,
+    /// All in one process of their own, with a file limit, CPU and memory apart from the generator's.
+    Process,
+}
+
 /// Which wire protocol to speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -93,6 +103,8 @@ pub struct Plan {
     pub prefix: String,
     /// Nodes of the embedded cluster.
     pub nodes: u32,
+    /// None: as the number of users asks for.
+    pub nodes_as: Option<NodesAs>,
     /// Where the history and HDR logs are kept.
     pub keep: Option<PathBuf>,
     /// For connecting and logging in, each try.
@@ -133,6 +145,7 @@ impl Default for Plan {
             accounts: None,
             prefix: "lg".into(),
             nodes: 2,
+            nodes_as: None,
             keep: None,
             connect_timeout_s: 10.0,
             start_at_ms: None,

@@ -1,8 +1,11 @@
-//! What a person sees while a run goes on: on standard error, and only where that is a terminal.
+//! What a person sees while a run goes on: on standard error, a bar where that is a terminal, else a few lines.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Between two lines about how a phase goes, where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Is told how a run goes on.
 pub trait Progress: Send + Sync {
@@ -21,6 +24,31 @@ impl Progress for Silent {
     fn phase(&self, _name: &'static str, _steps: u64) {}
     fn advance(&self, _steps: u64) {}
     fn message(&self, _text: String) {}
+    fn finish(&self) {}
+}
+
+/// A line as each phase begins, and one now and then about how it goes: for a log.
+#[derive(Debug, Default)]
+pub struct Lines {
+    last: Mutex<Option<Instant>>,
+}
+
+impl Progress for Lines {
+    fn phase(&self, name: &'static str, _steps: u64) {
+        *self.last.lock() = None;
+        eprintln!("loadgen: {name}");
+    }
+
+    fn advance(&self, _steps: u64) {}
+
+    fn message(&self, text: String) {
+        let mut last = self.last.lock();
+        if last.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
+            *last = Some(Instant::now());
+            eprintln!("loadgen: {text}");
+        }
+    }
+
     fn finish(&self) {}
 }
 

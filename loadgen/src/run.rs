@@ -1,6 +1,7 @@
 //! One run: what all its users, the driver and the report have in common, and its course from set-up to outcome.
 
 mod course;
+mod usage;
 mod watch;
 
 pub use course::{Error, execute};

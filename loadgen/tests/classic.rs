@@ -5,7 +5,7 @@
 
 mod support;
 
-use loadgen::cluster::Cluster;
+use loadgen::cluster::{Cluster, Nodes};
 use loadgen::outcome::{Outcome, Verdict};
 use loadgen::plan::{DialectName, Plan};
 use loadgen::recorder::Path;
@@ -158,7 +158,8 @@ async fn a_profile_and_a_dialect_that_contradict_each_other_are_refused() {
     let plan = Plan { dialect: DialectName::Checked, ..classic("course", friends(4, 10.0, 0.5)) };
     let cancel = tokio_util::sync::CancellationToken::new();
     let refused =
-        loadgen::run::execute(plan, &["127.0.0.1:1".to_owned()], false, &loadgen::progress::Silent, cancel).await;
+        loadgen::run::execute(plan, &["127.0.0.1:1".to_owned()], Nodes::Elsewhere, &loadgen::progress::Silent, cancel)
+            .await;
     let error = refused.expect_err("nothing was run").to_string();
     assert!(error.contains("course") && error.contains("dialect"), "{error}");
 }

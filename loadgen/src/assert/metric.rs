@@ -70,6 +70,7 @@ impl Dimension {
             Dimension::Count => report::number(figure as u64),
             Dimension::Rate => format!("{}/s", report::rate(figure)),
             Dimension::Percent => format!("{figure:.3} %"),
+            Dimension::Bytes if figure < 1e6 => format!("{:.2} KB", figure / 1e3),
             Dimension::Bytes => format!("{:.1} MB", figure / 1e6),
         }
     }
@@ -87,7 +88,7 @@ enum Statistic {
 /// A figure of the whole run: its name, its kind, and where it stands.
 type Figure = (&'static str, Dimension, fn(&Outcome) -> f64);
 
-const FIGURES: [Figure; 12] = [
+const FIGURES: [Figure; 15] = [
     ("violations", Dimension::Count, |outcome| outcome.account.violations() as f64),
     ("unsent", Dimension::Count, |outcome| outcome.unsent as f64),
     ("logins", Dimension::Count, |outcome| outcome.logins as f64),
@@ -100,6 +101,11 @@ const FIGURES: [Figure; 12] = [
     ("cpu", Dimension::Percent, |outcome| share(outcome.resources.generator_cpu_s, outcome.measured_s)),
     ("nodes_cpu", Dimension::Percent, |outcome| share(outcome.resources.nodes_cpu_s, outcome.measured_s)),
     ("memory", Dimension::Bytes, |outcome| outcome.resources.memory_bytes as f64),
+    ("memory_per_user", Dimension::Bytes, |outcome| outcome.resources.memory_per_user(outcome.online.0) as f64),
+    ("nodes_memory", Dimension::Bytes, |outcome| outcome.resources.nodes_memory_bytes as f64),
+    ("nodes_memory_per_user", Dimension::Bytes, |outcome| {
+        outcome.resources.nodes_memory_per_user(outcome.online.0) as f64
+    }),
     ("measured", Dimension::Duration, |outcome| outcome.measured_s * 1e6),
     ("drain", Dimension::Duration, |outcome| outcome.drained_s * 1e6),
 ];

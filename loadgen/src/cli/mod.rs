@@ -4,6 +4,7 @@ mod check;
 mod compare;
 mod find_capacity;
 mod merge;
+mod nodes;
 mod report;
 mod run;
 
@@ -19,7 +20,11 @@ use std::process::ExitCode;
 ///
 /// Without a command: an embedded cluster, the default mix, 20 seconds, and a report in loadgen-report.html.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Exit codes: 0 valid, 1 invalid or an assertion failed, 2 unknown, 3 not run at all.")]
+#[command(
+    version,
+    after_help = "Exit codes: 0 valid, 1 invalid or an assertion failed, 2 unknown, 3 not run at all.\nCtrl-C ends a run early, \
+with a full report of what ran; a second one ends it at once, with 130."
+)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -39,6 +44,9 @@ enum Command {
     Report(report::Arguments),
     /// Judge a kept history again, promise by promise
     Check(check::Arguments),
+    /// Run the nodes of an embedded cluster until the end of standard input. For loadgen's own use.
+    #[command(hide = true)]
+    Nodes(nodes::Arguments),
 }
 
 /// Does what was asked.
@@ -51,5 +59,6 @@ pub fn execute(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Merge(arguments)) => merge::execute(&arguments),
         Some(Command::Report(arguments)) => report::execute(&arguments),
         Some(Command::Check(arguments)) => check::execute(&arguments),
+        Some(Command::Nodes(arguments)) => nodes::execute(&arguments),
     }
 }

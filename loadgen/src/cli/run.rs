@@ -4,9 +4,9 @@ use super::output::{Outputs, keep};
 use super::shard::ShardFlags;
 use super::stage::Stage;
 use crate::outcome::Outcome;
-use crate::plan::{Arrivals, DialectName, Driver, Plan};
+use crate::plan::{Arrivals, DialectName, Driver, NodesAs, Plan};
 use crate::scenario::Kind;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -112,6 +112,9 @@ pub struct PlanFlags {
     /// Nodes of the embedded cluster [default: 2]
     #[arg(long)]
     nodes: Option<u32>,
+    /// Where they run: on threads of this process, or all in one process of their own [default: threads up to 8000 users]
+    #[arg(long, value_enum, value_name = "WHERE")]
+    nodes_as: Option<NodesAs>,
     /// Keep the history of all messages, the result and a distribution of each path's latencies in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -142,6 +145,9 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
 /// Finds what cannot be carried out before anything is started.
 pub fn check(plan: &Plan) -> Result<()> {
     plan.validate()?;
+    if plan.accounts.is_some() && plan.targets.is_empty() {
+        bail!("--accounts needs --target: an embedded cluster begins without any");
+    }
     check_driver(plan)
 }
 
@@ -157,7 +163,7 @@ fn check_driver(plan: &Plan) -> Result<()> {
 fn check_driver(plan: &Plan) -> Result<()> {
     match plan.driver {
         Driver::Native => Ok(()),
-        Driver::Goose => anyhow::bail!("this loadgen was built without the feature goose"),
+        Driver::Goose => bail!("this loadgen was built without the feature goose"),
     }
 }
 
@@ -213,6 +219,7 @@ impl PlanFlags {
         set(&mut plan.away_s, given.away);
         set(&mut plan.prefix, given.prefix);
         set(&mut plan.nodes, given.nodes);
+        plan.nodes_as = given.nodes_as.or(plan.nodes_as);
         plan.window = given.window.or(if given.rate.is_some() { None } else { plan.window });
         plan.accounts = given.accounts.or(plan.accounts);
         plan.keep = given.keep.or(plan.keep);

@@ -1,22 +1,72 @@
 //! Where runs take place: the runtime, the embedded cluster if there is no target, progress, and Ctrl-C.
 
-use crate::cluster::Cluster;
-use crate::outcome::Outcome;
-use crate::plan::Plan;
-use crate::progress::{Bar, Progress, Silent};
+use crate::cluster::process::Process;
+use crate::cluster::{self, Cluster, Nodes};
+use crate::outcome::{Outcome, Verdict};
+use crate::plan::{NodesAs, Plan};
+use crate::progress::{Bar, Lines, Progress, Silent};
 use crate::run;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// The exit code after a second Ctrl-C: 128 and the number of the signal.
 const INTERRUPTED: i32 = 130;
 
+/// Whom the load is for.
+enum Subject {
+    Elsewhere(Vec<String>),
+    Threads(Cluster),
+    Process(Process),
+}
+
+impl Subject {
+    /// Starts an embedded cluster, if the plan names no target.
+    fn open(plan: &Plan) -> Result<Subject> {
+        if !plan.targets.is_empty() {
+            return Ok(Subject::Elsewhere(plan.targets.clone()));
+        }
+        match cluster::place(plan) {
+            NodesAs::Threads => {
+                crate::files::raise_limit(plan.users, &Nodes::Threads)?;
+                Ok(Subject::Threads(Cluster::start(plan.nodes)?))
+            }
+            NodesAs::Process => {
+                // A child has the limit that its parent has then.
+                crate::files::raise_limit(plan.users, &Nodes::Elsewhere)?;
+                Ok(Subject::Process(Process::start(plan.nodes)?))
+            }
+        }
+    }
+
+    fn targets(&self) -> Vec<String> {
+        match self {
+            Subject::Elsewhere(targets) => targets.clone(),
+            Subject::Threads(cluster) => cluster.targets(),
+            Subject::Process(process) => process.targets(),
+        }
+    }
+
+    fn nodes(&self) -> Nodes {
+        match self {
+            Subject::Elsewhere(_) => Nodes::Elsewhere,
+            Subject::Threads(_) => Nodes::Threads,
+            Subject::Process(process) => process.nodes(),
+        }
+    }
+
+    /// How the nodes ended, if they have a process and it has.
+    fn death(&self) -> Option<String> {
+        if let Subject::Process(process) = self { process.death() } else { None }
+    }
+}
+
 /// Takes one run after another.
 pub struct Stage {
-    cluster: Option<Cluster>,
-    targets: Vec<String>,
+    subject: Subject,
     runtime: Runtime,
     progress: Arc<dyn Progress>,
     interrupt: CancellationToken,
@@ -25,33 +75,48 @@ pub struct Stage {
 impl Stage {
     /// Starts what the plan needs: with no targets, an embedded cluster.
     pub fn open(plan: &Plan, quiet: bool) -> Result<Stage> {
-        let progress: Arc<dyn Progress> = if quiet { Arc::new(Silent) } else { Arc::new(Bar::default()) };
-        let embedded = plan.targets.is_empty();
-        if embedded {
-            crate::files::raise_limit(plan.users, true)?;
-        }
-        let cluster = if embedded { Some(Cluster::start(plan.nodes)?) } else { None };
-        let targets = cluster.as_ref().map_or_else(|| plan.targets.clone(), Cluster::targets);
+        let progress: Arc<dyn Progress> = match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Arc::new(Silent),
+            (false, true) => Arc::new(Bar::default()),
+            (false, false) => Arc::new(Lines::default()),
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("loadgen")
             .enable_all()
             .build()
             .context("cannot start the runtime")?;
         let interrupt = CancellationToken::new();
-        runtime.spawn(interrupts(interrupt.clone()));
-        Ok(Stage { cluster, targets, runtime, progress, interrupt })
+        let signals = runtime.block_on(async { signal(SignalKind::interrupt()) }).context("cannot watch for Ctrl-C")?;
+        runtime.spawn(interrupts(signals, interrupt.clone()));
+        let subject = Subject::open(plan)?;
+        if let Nodes::Process { ended, .. } = subject.nodes() {
+            let interrupt = interrupt.clone();
+            runtime.spawn(async move {
+                ended.cancelled().await;
+                interrupt.cancel();
+            });
+        }
+        Ok(Stage { subject, runtime, progress, interrupt })
     }
 
     /// Carries out a plan; its targets are those of the plan that the stage was opened for.
     pub fn run(&self, plan: Plan) -> Result<Outcome> {
+        if let Some(death) = self.subject.death() {
+            bail!(death);
+        }
         if let Some(directory) = &plan.keep {
             std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
         }
-        let embedded = self.cluster.is_some();
-        let run = run::execute(plan, &self.targets, embedded, self.progress.as_ref(), self.interrupt.clone());
+        let (targets, nodes) = (self.subject.targets(), self.subject.nodes());
+        let run = run::execute(plan, &targets, nodes, self.progress.as_ref(), self.interrupt.clone());
         let outcome = self.runtime.block_on(run);
         self.progress.finish();
-        Ok(outcome?)
+        let mut outcome = outcome?;
+        if let Some(death) = self.subject.death() {
+            outcome.verdict = Verdict::Invalid;
+            outcome.reasons.insert(0, death);
+        }
+        Ok(outcome)
     }
 
     /// Whether somebody pressed Ctrl-C.
@@ -66,12 +131,11 @@ impl Stage {
 }
 
 /// The first Ctrl-C ends the measured time, the second everything.
-async fn interrupts(interrupt: CancellationToken) {
-    if tokio::signal::ctrl_c().await.is_err() {
-        return;
+async fn interrupts(mut signals: Signal, interrupt: CancellationToken) {
+    if signals.recv().await.is_some() {
+        interrupt.cancel();
     }
-    interrupt.cancel();
-    if tokio::signal::ctrl_c().await.is_ok() {
+    if signals.recv().await.is_some() {
         std::process::exit(INTERRUPTED);
     }
 }

@@ -100,6 +100,30 @@ pub fn mix(outcome: &Outcome) -> String {
     shares.collect::<Vec<_>>().join(", ")
 }
 
+/// The CPU that a run took, in one line.
+fn cpu(outcome: &Outcome) -> String {
+    let used = &outcome.resources;
+    let share = |seconds: f64| format!("{:.0} %", 100.0 * seconds / outcome.measured_s.max(f64::MIN_POSITIVE));
+    let nodes = if used.embedded { format!(", the nodes {}", share(used.nodes_cpu_s)) } else { String::new() };
+    format!("the generator used {} of one core{nodes}, of {} cores", share(used.generator_cpu_s), used.cores)
+}
+
+/// The memory that a run took at its end, and what each user added to it, in one line.
+fn memory(outcome: &Outcome) -> String {
+    let used = &outcome.resources;
+    let users = outcome.online.0;
+    let part = |bytes: u64, per_user: u64| format!("{} MB, {:.1} KB a user", bytes / 1_000_000, per_user as f64 / 1e3);
+    let ours = part(used.memory_bytes, used.memory_per_user(users));
+    match (used.embedded, used.nodes_apart) {
+        (true, true) => {
+            let theirs = part(used.nodes_memory_bytes, used.nodes_memory_per_user(users));
+            format!("the generator {ours}; the nodes {theirs}")
+        }
+        (true, false) => format!("generator and nodes {ours}"),
+        (false, _) => format!("the generator {ours}"),
+    }
+}
+
 /// A number with its thousands apart.
 pub fn number(value: u64) -> String {
     let digits = value.to_string();

@@ -90,18 +90,9 @@ fn foot(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
     if outcome.errors.len() > SHOWN_ERRORS {
         writeln!(text, "error: {} further kinds, see the JSON", outcome.errors.len() - SHOWN_ERRORS)?;
     }
-    let used = &outcome.resources;
     if outcome.measured_s > 0.0 {
-        let share = |seconds: f64| 100.0 * seconds / outcome.measured_s;
-        let nodes = if used.embedded { format!(", the nodes {:.0} %", share(used.nodes_cpu_s)) } else { String::new() };
-        writeln!(
-            text,
-            "the generator used {:.0} % of one core{nodes}, of {} cores; {} MB resident; drained in {:.1} s",
-            share(used.generator_cpu_s),
-            used.cores,
-            used.memory_bytes / 1_000_000,
-            outcome.drained_s,
-        )?;
+        writeln!(text, "{}; drained in {:.1} s", super::cpu(outcome), outcome.drained_s)?;
+        writeln!(text, "memory: {}", super::memory(outcome))?;
     }
     for warning in &outcome.warnings {
         writeln!(text, "note: {warning}")?;

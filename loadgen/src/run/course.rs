@@ -1,8 +1,10 @@
 //! The course of a run: set up, ramp, measure, drain, account.
 
 use super::Run;
+use super::usage::{memory_bytes, nodes_memory_bytes};
 use super::watch::{self, Meter};
 use crate::accounts::{self, Book};
+use crate::cluster::Nodes;
 use crate::dialect::{Classic, Framed, Wire};
 use crate::driver::native;
 use crate::history::{Event, History};
@@ -66,21 +68,21 @@ enum Failure {
     Fatal(#[from] Error),
 }
 
-/// Carries out a plan against `targets`. When `interrupt` is cancelled the measured time ends there.
+/// Carries out a plan against `targets`, which are `nodes`. When `interrupt` is cancelled the measured time ends there.
 ///
 /// # Errors
 /// What concerns this side only: the plan, its files, the system's limits. A target that fails is an outcome.
 pub async fn execute(
     mut plan: Plan,
     targets: &[String],
-    embedded: bool,
+    nodes: Nodes,
     progress: &dyn Progress,
     interrupt: CancellationToken,
 ) -> Result<Outcome, Error> {
     plan.validate()?;
     let wire = wire(&mut plan)?;
-    files::raise_limit(plan.users, embedded)?;
-    let memory_before_bytes = watch::memory_bytes();
+    files::raise_limit(plan.users, &nodes)?;
+    let before = (memory_bytes(), nodes_memory_bytes(&nodes));
     let started_ms = jiff::Timestamp::now().as_millisecond();
     let dialer = match Dialer::new(&plan, targets).await {
         Ok(dialer) => dialer,
@@ -94,7 +96,7 @@ pub async fn execute(
     let given_prefix = plan.prefix.clone();
     let prefix = prefix(&plan, wire.as_ref(), run_id);
     let run = Arc::new(Run::new(Plan { prefix, ..plan }, run_id, wire, dialer, history));
-    let course = Course { run: run.clone(), progress, interrupt, tasks: JoinSet::new() };
+    let course = Course { run: run.clone(), nodes: nodes.clone(), progress, interrupt, tasks: JoinSet::new() };
     let mut outcome = match course.go().await {
         Ok(outcome) => outcome,
         Err(Failure::Fatal(error)) => return Err(error),
@@ -107,8 +109,9 @@ pub async fn execute(
     };
     outcome.started_ms = started_ms;
     outcome.plan.prefix = given_prefix;
-    outcome.resources.embedded = embedded;
-    outcome.resources.memory_before_bytes = memory_before_bytes;
+    let used = &mut outcome.resources;
+    (used.memory_before_bytes, used.nodes_memory_before_bytes) = before;
+    (used.embedded, used.nodes_apart) = (nodes.are_embedded(), nodes.are_apart());
     if outcome.measured_s > 0.0 {
         outcome.judge();
     }
@@ -145,6 +148,7 @@ fn prefix(plan: &Plan, wire: &dyn Wire, run_id: u32) -> String {
 
 struct Course<'a> {
     run: Arc<Run>,
+    nodes: Nodes,
     progress: &'a dyn Progress,
     interrupt: CancellationToken,
     tasks: JoinSet<()>,
@@ -188,8 +192,10 @@ impl Course<'_> {
         for (place, user) in run.users.iter().enumerate() {
             let due = begun + ramp.mul_f64(place as f64 / run.users.len() as f64);
             if due > tokio::time::Instant::now() {
-                tokio::time::sleep_until(due).await;
-                self.show_online(&mut told);
+                tokio::select! {
+                    () = tokio::time::sleep_until(due) => self.show_online(&mut told),
+                    () = self.interrupt.cancelled() => return Err(Failure::Interrupted),
+                }
             }
             self.tasks.spawn(user::live(user.clone(), run.clone()));
             user.wish(Wish::Online, &run);
@@ -267,7 +273,7 @@ impl Course<'_> {
         let run = self.run.clone();
         let online = run.online.load(Ordering::Relaxed);
         self.progress.phase("measuring", run.plan.duration().as_millis() as u64);
-        let mut meter = Meter::start(&run);
+        let mut meter = Meter::start(&run, &self.nodes);
         let begin = run.clock.now() + LEAD_MICROS;
         let end = begin + crate::clock::micros(run.plan.duration());
         let driver = self.start_driver(begin, end)?;
@@ -278,15 +284,16 @@ impl Course<'_> {
         let seconds = self.watch(&mut meter, end).await;
         let measured_s = meter.elapsed_s();
         // Before the driver's thread ends and takes its figures along.
-        let resources = Resources { memory_bytes: watch::memory_bytes(), ..meter.resources() };
+        let (memory_bytes, nodes_memory_bytes) = (memory_bytes(), nodes_memory_bytes(&self.nodes));
+        let resources = Resources { memory_bytes, nodes_memory_bytes, ..meter.resources() };
         run.refilling.store(false, Ordering::Relaxed);
         run.stopping.cancel();
         driver.stopped(&run).await;
         let interrupted = self.interrupt.is_cancelled();
         while acts.join_next().await.is_some() {}
-        let drained_s = self.drain(online).await;
+        let drained = self.drain(online).await;
         let online = (online, run.online.load(Ordering::Relaxed));
-        let outcome = self.outcome(measured_s, drained_s, interrupted, online, seconds, resources);
+        let outcome = self.outcome(measured_s, drained, interrupted, online, seconds, resources);
         Ok(Outcome { measured_from_ms, ..outcome })
     }
 
@@ -326,8 +333,9 @@ impl Course<'_> {
         }
     }
 
-    /// Waits until every message is accounted for and everybody is back, or nothing more can be hoped for.
-    async fn drain(&self, online: u32) -> f64 {
+    /// Waits until every message is accounted for and everybody is back, or nothing more can be hoped for, or for as long as
+    /// the plan allows. Where messages were still arriving then, nobody can say that the others are lost.
+    async fn drain(&self, online: u32) -> Drained {
         let run = &self.run;
         let left = || run.ledger.open() + run.waiting();
         let open = left();
@@ -335,7 +343,7 @@ impl Course<'_> {
         let begun = Instant::now();
         let limit = Duration::from_secs_f64(run.plan.drain_s);
         let (mut last, mut last_at, mut told) = (open, begun, 0);
-        let is_done = || left() == 0 && run.online.load(Ordering::Relaxed) >= online;
+        let is_done = || (left() == 0 && run.online.load(Ordering::Relaxed) >= online) || self.nodes.have_ended();
         while !is_done() && begun.elapsed() < limit && last_at.elapsed() < DRAIN_QUIET {
             tokio::time::sleep(POLL).await;
             let now = left();
@@ -346,13 +354,14 @@ impl Course<'_> {
                 told = done.max(told);
             }
         }
-        begun.elapsed().as_secs_f64()
+        let cut_short = left() > 0 && last_at.elapsed() < DRAIN_QUIET.min(limit / 2);
+        Drained { seconds: begun.elapsed().as_secs_f64(), cut_short: cut_short && !self.nodes.have_ended() }
     }
 
     fn outcome(
         &self,
         measured_s: f64,
-        drained_s: f64,
+        drained: Drained,
         interrupted: bool,
         online: (u32, u32),
         seconds: Vec<Second>,
@@ -361,13 +370,18 @@ impl Course<'_> {
         let run = &self.run;
         let online_now = run.users.iter().filter(|user| user.is_online());
         online_now.for_each(|user| run.note(|| Event::Drained { user: user.id() }));
+        let mut account = run.ledger.account();
+        if drained.cut_short {
+            account.leave_open();
+        }
         Outcome {
             measured_s,
-            drained_s,
+            drained_s: drained.seconds,
+            cut_short: drained.cut_short,
             interrupted,
             online,
             logins: run.logins.load(Ordering::Relaxed),
-            account: run.ledger.account(),
+            account,
             paths: run.recorder.totals(),
             errors: run.errors(),
             unsent: run.unsent.load(Ordering::Relaxed) + run.waiting(),
@@ -388,6 +402,13 @@ impl Course<'_> {
         self.tasks.shutdown().await;
         self.progress.finish();
     }
+}
+
+/// How the waiting for what was on its way went.
+struct Drained {
+    seconds: f64,
+    /// Something was still arriving.
+    cut_short: bool,
 }
 
 /// Whoever sends in the measured time.

@@ -1,11 +1,11 @@
-//! What is looked at from time to time: RECEIVED that is due, messages to be sent again, seconds, CPU and memory.
+//! What is looked at from time to time: RECEIVED that is due, messages to be sent again, rows of seconds, CPU.
 
 use super::Run;
+use super::usage::Cpu;
+use crate::cluster::Nodes;
 use crate::outcome::Resources;
 use crate::recorder::{Path, Second};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,11 +14,15 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(20);
 /// Ticks until it is every user's turn once: one second, as the contract has it for RECEIVED.
 const TURN_TICKS: usize = 50;
+/// Refused messages that may be sent again in one tick, beside one for each that was acknowledged in the tick before: a server
+/// that is behind would fall further behind by refusing the same messages over and over.
+const RESENT_A_TICK: u64 = 50;
 
 /// Gives every user its turn once a second, spread evenly, until the run is over.
 pub async fn tick(run: Arc<Run>) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut acknowledged = 0;
     for turn in 0.. {
         tokio::select! {
             _ = interval.tick() => {}
@@ -28,13 +32,14 @@ pub async fn tick(run: Arc<Run>) {
             user.tell();
             user.move_windows_on(&run);
         });
-        send_again(&run);
+        let before = std::mem::replace(&mut acknowledged, run.recorder.count(Path::Ack));
+        send_again(&run, acknowledged - before + RESENT_A_TICK);
     }
 }
 
-fn send_again(run: &Run) {
+fn send_again(run: &Run, at_most: u64) {
     let now = run.clock.now();
-    loop {
+    for _ in 0..at_most {
         let mut retries = run.retries.lock();
         let due = retries.peek().is_some_and(|Reverse(retry)| retry.at <= now);
         let Some(Reverse(retry)) = retries.pop().filter(|_| due) else { return };
@@ -51,15 +56,16 @@ pub struct Meter {
     last: Instant,
     sent: u64,
     delivered: u64,
+    nodes: Nodes,
     cpu: Cpu,
 }
 
 impl Meter {
-    pub fn start(run: &Run) -> Meter {
+    pub fn start(run: &Run, nodes: &Nodes) -> Meter {
         // What came before belongs to no second.
         run.recorder.take_second();
-        let now = Instant::now();
-        Meter { begun: now, last: now, sent: run.ledger.sent(), delivered: run.ledger.deliveries(), cpu: Cpu::now() }
+        let (now, sent, delivered) = (Instant::now(), run.ledger.sent(), run.ledger.deliveries());
+        Meter { begun: now, last: now, sent, delivered, nodes: nodes.clone(), cpu: Cpu::now(nodes) }
     }
 
     pub fn elapsed_s(&self) -> f64 {
@@ -82,78 +88,10 @@ impl Meter {
     }
 
     pub fn resources(&self) -> Resources {
-        let now = Cpu::now();
-        let generator_cpu_s = now.generator_since(&self.cpu);
+        let (generator_cpu_s, nodes_cpu_s) = Cpu::now(&self.nodes).since(&self.cpu);
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
-        Resources {
-            cores,
-            generator_cpu_s,
-            nodes_cpu_s: (now.all - self.cpu.all - generator_cpu_s).max(0.0),
-            ..Resources::default()
-        }
+        Resources { cores, generator_cpu_s, nodes_cpu_s, ..Resources::default() }
     }
-}
-
-/// CPU seconds so far: of the whole process, and of each of the generator's threads, which all outlive the measured time.
-/// Threads of embedded nodes come and go, so that theirs is what remains.
-#[derive(Clone, Debug, Default)]
-struct Cpu {
-    all: f64,
-    generator: BTreeMap<OsString, f64>,
-}
-
-impl Cpu {
-    fn now() -> Cpu {
-        let mut cpu = Cpu { all: process_seconds(), ..Cpu::default() };
-        let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return cpu };
-        for thread in threads.flatten() {
-            let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else { continue };
-            if let Some((name, seconds)) = parse_stat(&stat)
-                && !name.starts_with(crate::cluster::THREAD_NAME)
-            {
-                cpu.generator.insert(thread.file_name(), seconds);
-            }
-        }
-        cpu
-    }
-
-    fn generator_since(&self, before: &Cpu) -> f64 {
-        let used = |(thread, seconds): (&OsString, &f64)| seconds - before.generator.get(thread).unwrap_or(&0.0);
-        self.generator.iter().map(used).sum()
-    }
-}
-
-fn process_seconds() -> f64 {
-    // SAFETY: all zeroes is a lawful value of this structure of numbers, which lives through the call that fills it.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
-        usage
-    };
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
-}
-
-/// A thread's name and its CPU seconds, out of its `stat`.
-fn parse_stat(stat: &str) -> Option<(&str, f64)> {
-    // The name is in parentheses and may hold anything; the 14th and 15th fields are user and system time.
-    let (before, after) = stat.rsplit_once(')')?;
-    let name = before.split_once('(')?.1;
-    let mut fields = after.split_whitespace().skip(11);
-    let user: f64 = fields.next()?.parse().ok()?;
-    let system: f64 = fields.next()?.parse().ok()?;
-    // SAFETY: the call takes a number and gives one.
-    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    Some((name, (user + system) / ticks.max(1) as f64))
-}
-
-/// Resident memory of this process in bytes; 0 where nothing says.
-pub fn memory_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    // SAFETY: the call takes a number and gives one.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    pages * page.max(0) as u64
 }
 
 /// One line about one second, for a person who watches.
@@ -170,18 +108,4 @@ pub fn line(run: &Run, second: &Second) -> String {
         run.ledger.open(),
         run.online.load(Ordering::Relaxed),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_threads_time_is_read_whatever_its_name() {
-        let stat = "12 (a ) b) S 1 1 1 0 -1 64 0 0 0 0 250 50 0 0 20 0 1 0 5 1 1";
-        let (name, seconds) = parse_stat(stat).expect("a lawful line");
-        assert_eq!(name, "a ) b");
-        assert!(seconds > 0.0);
-        assert!(memory_bytes() > 0);
-    }
 }

@@ -282,7 +282,8 @@ impl<'a> Session<'a> {
             }
             Err(refusal) if refusal.retryable && run.plan.qos > 0 => {
                 run.error(format!("send: refused for now: {refusal}"));
-                let wait = refusal.retry_ms.map_or(RETRY_MICROS.1, |wait| (wait * 1_000).min(RETRY_MICROS.0));
+                let wait =
+                    refusal.retry_ms.map_or(RETRY_MICROS.1, |wait| wait.saturating_mul(1_000).min(RETRY_MICROS.0));
                 if let Some(due) = run.ledger.due(stream, number) {
                     run.retries.lock().push(Reverse(Retry { at: now + wait, stream, number, due }));
                 }

@@ -2,6 +2,7 @@
 
 mod server;
 
+use loadgen::cluster::Nodes;
 use loadgen::outcome::{Outcome, Verdict};
 use loadgen::plan::{Arrivals, Plan};
 use loadgen::progress::Silent;
@@ -29,7 +30,7 @@ fn plan() -> Plan {
 }
 
 async fn run(plan: Plan, targets: &[String]) -> Outcome {
-    let running = execute(plan, targets, false, &Silent, CancellationToken::new());
+    let running = execute(plan, targets, Nodes::Elsewhere, &Silent, CancellationToken::new());
     tokio::time::timeout(BOUND, running).await.expect("a run ends in time").expect("nothing is wrong on this side")
 }
 
@@ -150,7 +151,7 @@ async fn an_interrupted_run_reports_what_ran() {
     let interrupt = CancellationToken::new();
     let plan = Plan { duration_s: 600.0, ..plan() };
     let targets = [server.address()];
-    let running = execute(plan, &targets, false, &Silent, interrupt.clone());
+    let running = execute(plan, &targets, Nodes::Elsewhere, &Silent, interrupt.clone());
     let interrupting = async {
         while server.chats() < 100 {
             tokio::task::yield_now().await;

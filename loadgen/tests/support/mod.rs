@@ -6,6 +6,7 @@ pub mod fault;
 pub mod server;
 pub mod tongue;
 
+use loadgen::cluster::Nodes;
 use loadgen::outcome::Outcome;
 use loadgen::plan::{Arrivals, Plan};
 use loadgen::progress::Silent;
@@ -42,7 +43,7 @@ pub fn classic(profile: &str, plan: Plan) -> Plan {
 
 /// Carries out a plan, which must end by itself.
 pub async fn run(plan: Plan, targets: &[String]) -> Outcome {
-    let running = run::execute(plan, targets, false, &Silent, CancellationToken::new());
+    let running = run::execute(plan, targets, Nodes::Elsewhere, &Silent, CancellationToken::new());
     let outcome = tokio::time::timeout(RUN_BUDGET, running).await.expect("a run ends by itself");
     outcome.expect("nothing is wrong on this side")
 }

@@ -24,6 +24,9 @@ const READERS: usize = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: all there are, in all their sizes.
 const STATEMENT_CACHE: usize = 256;
+/// Rows that SQLite's thread may be ahead of whoever reads them: all of a batch's conversations, so that the two need not
+/// take turns.
+const ROW_BUFFER: usize = 1_024;
 /// Pages in the write-ahead log (32 MiB) before they are copied into the database. Under load the same pages change again
 /// and again; the longer the log, the fewer of them are copied. Beyond it a commit waits for the copying.
 const CHECKPOINT_PAGES: &str = "8192";
@@ -107,6 +110,7 @@ async fn connect(options: &SqliteConnectOptions) -> StorageResult<Arc<Mutex<Hand
         .foreign_keys(false)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .row_buffer_size(ROW_BUFFER)
         .statement_cache_capacity(STATEMENT_CACHE);
     let connection = SqliteConnection::connect_with(&options)
         .await

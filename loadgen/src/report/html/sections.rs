@@ -3,7 +3,7 @@
 use super::{class, escape, script_json};
 use crate::outcome::{Outcome, Verdict};
 use crate::recorder::Path;
-use crate::report::{duration, mix, number, rate, subject};
+use crate::report::{self, duration, mix, number, rate, subject};
 use crate::shard::show_time;
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ const BAD: [&str; 7] = ["lost", "duplicated", "reordered", "phantom", "misdelive
 /// Verdict, subject, reasons, notes and assertions.
 pub fn head(outcome: &Outcome) -> String {
     let verdict = outcome.verdict.name();
-    let failed = crate::report::failed_assertions(outcome);
+    let failed = report::failed_assertions(outcome);
     let failed = failed.map_or(String::new(), |failed| format!("<span class=\"badge invalid\">{failed}</span>"));
     let mut text = format!(
         "<header><h1><span class=\"badge {verdict}\">{verdict}</span>{failed}{}</h1><p class=\"mix\">{}</p>",
@@ -138,16 +138,6 @@ pub fn about(outcome: &Outcome) -> String {
     let mut text = String::from("<section><h2>How it was made</h2><dl class=\"about\">");
     let plan = serde_json::to_string_pretty(&outcome.plan).unwrap_or_default();
     let machines: Vec<String> = outcome.machines.iter().map(crate::machine::Machine::describe).collect();
-    let used = &outcome.resources;
-    let share = |seconds: f64| 100.0 * seconds / outcome.measured_s.max(f64::MIN_POSITIVE);
-    let nodes_cpu = if used.embedded { format!(", the nodes {:.0} %", share(used.nodes_cpu_s)) } else { String::new() };
-    let cpu =
-        format!("the generator {:.0} % of one core{nodes_cpu}, of {} cores", share(used.generator_cpu_s), used.cores);
-    let memory = format!(
-        "{} MB before users connected, {} MB at the end",
-        used.memory_before_bytes / 1_000_000,
-        used.memory_bytes / 1_000_000
-    );
     let online = format!(
         "{} at the start, {} at the end; {} logins",
         outcome.online.0,
@@ -159,8 +149,8 @@ pub fn about(outcome: &Outcome) -> String {
         ("machine", machines.join("\n")),
         ("nodes", outcome.nodes.join(", ")),
         ("users online", online),
-        ("CPU", cpu),
-        ("memory", memory),
+        ("CPU", report::cpu(outcome)),
+        ("memory", report::memory(outcome)),
         ("drained in", format!("{:.1} s", outcome.drained_s)),
         ("seed", outcome.plan.seed.to_string()),
     ];
