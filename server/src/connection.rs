@@ -17,6 +17,7 @@ use crate::protocol::errno::Failure;
 use crate::protocol::message::{Incoming, Kind, MidText};
 use crate::service::Answer;
 use crate::session::Session;
+use crate::storage::Claimant;
 use crate::stream::Stream;
 use bytes::{Buf, BytesMut};
 use deadlines::Deadlines;
@@ -189,7 +190,7 @@ impl Connection {
         self.in_progress.is_some()
             && self.session.is_none()
             && self.input.len() < READ_AHEAD
-            && !self.outbound.has_hung_up()
+            && self.outbound.is_waiting()
     }
 
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {

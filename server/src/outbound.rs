@@ -10,6 +10,7 @@ use crate::protocol::codec::Codec;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::errno::Failure;
 use crate::protocol::message::{ChatMessage, Kind, MidText, Outgoing, Reply};
+use crate::storage::Claimant;
 use bytes::{Bytes, BytesMut};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -251,11 +252,6 @@ impl Outbound {
         self.hung_up.store(true, Ordering::Release);
     }
 
-    /// Whether nobody may be waiting for an answer any more.
-    pub fn has_hung_up(&self) -> bool {
-        self.hung_up.load(Ordering::Acquire)
-    }
-
     /// The socket is gone; whatever still waits is dropped.
     pub fn abandon(&self) {
         self.hung_up();
@@ -264,5 +260,12 @@ impl Outbound {
         self.metrics.queue_bytes.dec_by((state.buffer.len() + state.writing_bytes) as i64);
         state.buffer = BytesMut::new();
         state.writing_bytes = 0;
+    }
+}
+
+/// A login's client.
+impl Claimant for Outbound {
+    fn is_waiting(&self) -> bool {
+        !self.hung_up.load(Ordering::Acquire)
     }
 }

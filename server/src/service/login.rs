@@ -13,7 +13,7 @@ use crate::protocol::conversation::UserId;
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{ChatMessage, Login, LoginAck, Proof, Reply, Roster, Who};
 use crate::session::Session;
-use crate::storage::{Account, Claim, Claimed, Release, Waiting};
+use crate::storage::{Account, Claim, Claimant, Claimed, Release, Waiting};
 use crate::writer::unavailable;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -130,11 +130,11 @@ async fn make_room(core: &Core, caller: &Caller, user: UserId, takeover: bool) -
 /// Wins the session row; returns the session's epoch.
 async fn claim(core: &Core, caller: &Caller, user: UserId, takeover: bool) -> Result<u64, Failure> {
     let give_up_at = Instant::now() + TAKEOVER_WAIT;
+    let by = takeover.then(|| caller.outbound.clone() as Arc<dyn Claimant>);
     loop {
         let mut yielded = std::pin::pin!(core.yielded.notified());
         yielded.as_mut().enable();
-        wants_it_still(caller, takeover)?;
-        match core.seats.claim(Claim { user, takeover }).await.map_err(storage_failure)? {
+        match core.seats.claim(Claim { user, takeover: by.clone() }).await.map_err(storage_failure)? {
             Claimed::Won { epoch } if core.lease.is_held() => return Ok(epoch),
             Claimed::Won { epoch } => {
                 core.seats.release(Release { user, epoch }, Vec::new()).await;
@@ -156,7 +156,7 @@ async fn claim(core: &Core, caller: &Caller, user: UserId, takeover: bool) -> Re
 
 /// A client that has given up waiting is perhaps logged in elsewhere by now, and must not replace itself there.
 fn wants_it_still(caller: &Caller, takeover: bool) -> Result<(), Failure> {
-    if takeover && caller.outbound.has_hung_up() { Err(unavailable()) } else { Ok(()) }
+    if takeover && !caller.outbound.is_waiting() { Err(unavailable()) } else { Ok(()) }
 }
 
 fn ask_for(core: &Core, node: &NodeId, user: UserId, epoch: u64) {

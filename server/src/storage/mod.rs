@@ -91,11 +91,17 @@ pub struct Account {
 }
 
 /// A request for the one session that a user may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Claim {
     pub user: UserId,
-    /// If another live node holds the session, ask that node (in its session row) to give it up.
-    pub takeover: bool,
+    /// If another live node holds the session, ask that node (in its session row) to give it up, as long as whoever wants
+    /// it is still waiting.
+    pub takeover: Option<Arc<dyn Claimant>>,
+}
+
+/// Whoever waits for a claim. A database may take long to answer, and a claimant that has given up must not win then.
+pub trait Claimant: Send + Sync {
+    fn is_waiting(&self) -> bool;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

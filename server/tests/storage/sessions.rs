@@ -5,7 +5,7 @@ use crate::on_every_database;
 use chat::cluster::NodeKey;
 use chat::protocol::conversation::UserId;
 use chat::protocol::message::State;
-use chat::storage::{Claim, Claimed, Error, NodeStart, Release, Storage};
+use chat::storage::{Claim, Claimant, Claimed, Error, NodeStart, Release, Storage};
 use harness::eventually::eventually;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,12 +30,25 @@ on_every_database!(
 /// Short enough to wait for.
 const SHORT: Duration = Duration::from_millis(300);
 
+/// Whether it is still waiting.
+struct Client(bool);
+
+impl Claimant for Client {
+    fn is_waiting(&self) -> bool {
+        self.0
+    }
+}
+
+fn patient() -> Arc<dyn Claimant> {
+    Arc::new(Client(true))
+}
+
 async fn start(storage: &Arc<dyn Storage>, key: &NodeKey, lease: Duration) {
     assert_eq!(storage.start_node(key, lease).await.expect("starting works"), NodeStart::Ready);
 }
 
 async fn claim(storage: &Arc<dyn Storage>, key: &NodeKey, user: UserId, takeover: bool) -> Claimed {
-    let claims = [Claim { user, takeover }];
+    let claims = [Claim { user, takeover: takeover.then(patient) }];
     storage.claim_sessions(key, &claims).await.expect("claiming works").remove(0)
 }
 
@@ -116,7 +129,7 @@ async fn batch_of_claims_is_answered_in_order(database: Database) {
     assert_eq!(claim(&storage, &other, b, false).await, Claimed::Won { epoch: 1 });
     assert_eq!(claim(&storage, &one, c, false).await, Claimed::Won { epoch: 1 });
 
-    let claims = [c, c + 1_000, b, a].map(|user| Claim { user, takeover: false });
+    let claims = [c, c + 1_000, b, a].map(|user| Claim { user, takeover: None });
     let outcomes = storage.claim_sessions(&one, &claims).await.expect("claiming works");
     // What the same run held already counts as free.
     assert_eq!(outcomes[0], Claimed::Won { epoch: 2 });
@@ -140,6 +153,9 @@ async fn takeover_asks_the_holder(database: Database) {
     assert_eq!(claim(&storage, &holder, user, true).await, Claimed::Won { epoch: 1 });
     let asked = async || storage.renew_lease(&holder, LEASE).await.expect("renewing works").asked;
     assert!(matches!(claim(&storage, &other, user, false).await, Claimed::Held { .. }));
+    assert_eq!(asked().await, []);
+    let given_up = [Claim { user, takeover: Some(Arc::new(Client(false))) }];
+    storage.claim_sessions(&other, &given_up).await.expect("claiming works");
     assert_eq!(asked().await, []);
 
     assert!(matches!(claim(&storage, &other, user, true).await, Claimed::Held { epoch: 1, .. }));
@@ -276,7 +292,7 @@ async fn large_batches_are_claimed_and_released(database: Database) {
         users.push(user(&storage, &format!("user {nth}")).await);
     }
     users.reverse();
-    let claims: Vec<Claim> = users.iter().map(|user| Claim { user: *user, takeover: false }).collect();
+    let claims: Vec<Claim> = users.iter().map(|user| Claim { user: *user, takeover: None }).collect();
     let outcomes = storage.claim_sessions(&one, &claims).await.expect("claiming works");
     assert_eq!(outcomes, vec![Claimed::Won { epoch: 1 }; 700]);
     assert_eq!(storage.routes(&users).await.expect("reading works").len(), 700);
@@ -299,7 +315,8 @@ async fn claims_of_many_nodes_at_once_do_not_block_each_other(database: Database
     let claims = nodes.iter().zip([1, 3, 7, 9]).map(|(key, step)| {
         let (storage, key) = (storage.clone(), key.clone());
         // Each names all users, in another order.
-        let claims: Vec<Claim> = (0..40).map(|at| Claim { user: users[at * step % 40], takeover: step == 1 }).collect();
+        let claims: Vec<Claim> =
+            (0..40).map(|at| Claim { user: users[at * step % 40], takeover: (step == 1).then(patient) }).collect();
         tokio::spawn(async move { storage.claim_sessions(&key, &claims).await.expect("claiming works") })
     });
     let mut won = 0;

@@ -44,7 +44,8 @@ pub async fn claim(conn: &mut dyn Connection, key: &NodeKey, claims: &[Claim]) -
         };
         match outcome {
             Claimed::Won { .. } => won.push(claim.user),
-            Claimed::Held { .. } if claim.takeover => asked.push(claim.user),
+            // Asked under the lock, after whatever had to be waited for.
+            Claimed::Held { .. } if claim.takeover.as_ref().is_some_and(|by| by.is_waiting()) => asked.push(claim.user),
             _ => {}
         }
         outcomes.push(outcome);

@@ -9,7 +9,7 @@ use std::time::Duration;
 async fn dead_node_with(cluster: &Cluster, user: u64, lease: Duration) {
     let key = NodeKey { id: "dead".into(), boot: 1 };
     cluster.storage.start_node(&key, lease).await.expect("starts");
-    let claims = [Claim { user, takeover: false }];
+    let claims = [Claim { user, takeover: None }];
     let won = cluster.storage.claim_sessions(&key, &claims).await.expect("claims");
     assert!(matches!(won[0], Claimed::Won { .. }), "{won:?}");
 }
