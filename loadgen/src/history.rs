@@ -46,6 +46,8 @@ impl From<Target> for To {
 pub enum Event {
     /// The first line.
     Begin { format: u32, run: u32 },
+    /// The server says of no message what became of it: what was sent is owed.
+    Unacknowledged,
     /// From here on the user is a member of the group.
     Joined { group: u64, user: u64 },
     /// From here on not any more.

@@ -273,7 +273,8 @@ impl Outcome {
         self.plan.qos > 0 || self.plan.dialect != DialectName::Framed
     }
 
-    fn has_senders(&self) -> bool {
+    /// Whether anybody in the plan writes to anybody.
+    pub fn has_senders(&self) -> bool {
         let world = crate::world::World::new(&self.plan);
         !world.streams.is_empty()
     }

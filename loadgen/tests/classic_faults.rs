@@ -14,14 +14,35 @@ use support::server::Server;
 use support::tongue::Tongue;
 use support::{classic, friends, run, told};
 
-/// Runs against a server with this fault; returns what came of it, and how often the fault was done.
+/// Runs against a server with this fault; returns what came of it, and how often the fault was done. The history that is kept
+/// shows the fault as well.
 async fn with_fault(fault: Fault, plan: Plan) -> (Outcome, u64) {
     let server = Server::start(Tongue::course(), fault).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let plan = Plan { keep: Some(directory.path().to_owned()), ..plan };
     let outcome = run(classic("course", plan), &server.targets()).await;
+    // Where nobody is there at the end, nobody can say that what is missing would not have come.
+    let expected = if matches!(fault, Fault::Die(_)) { Verdict::Unknown } else { Verdict::Invalid };
+    assert_eq!(verdict_on_history(directory.path()), expected, "{fault:?}");
     let done = server.faults_done().await;
     assert!(done > 0, "{fault:?} happened: {}", told(&outcome));
     assert_eq!(outcome.verdict, Verdict::Invalid, "{fault:?}: {}", told(&outcome));
     (outcome, done)
+}
+
+fn verdict_on_history(directory: &std::path::Path) -> Verdict {
+    let history = loadgen::history::read(&directory.join("history.jsonl.zst")).expect("a history");
+    let entries: Vec<_> = history.map(|entry| entry.expect("a line")).collect();
+    loadgen::check::check(&entries).verdict()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_without_acknowledgements_can_be_valid() {
+    let server = Server::start(Tongue::course(), Fault::None).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let plan = Plan { keep: Some(directory.path().to_owned()), ..friends(8, 500.0, 1.0) };
+    support::assert_nothing_lost(&run(classic("course", plan), &server.targets()).await);
+    assert_eq!(verdict_on_history(directory.path()), Verdict::Valid);
 }
 
 /// All but these counts are as they should be.

@@ -1,7 +1,7 @@
 //! G2: every recipient gets every acknowledged message, and once in a session; what a session confirmed does not come again.
 
 use super::facts::{Facts, Message};
-use super::{Finding, Violation};
+use super::{Finding, Violation, unacknowledged};
 use crate::history::{LEFT, Who};
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,17 +10,27 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
         check_message(facts, message, finding);
     }
     check_repeats(facts, finding);
+    if facts.unacknowledged {
+        unacknowledged::check_deliveries(facts, finding);
+    }
 }
 
 /// Judges the deliveries of one message; G7 does so for those acknowledged while Redis was gone.
 pub(super) fn check_message(facts: &Facts<'_>, message: &Message<'_>, finding: &mut Finding) {
-    let Some((acked, _)) = message.acknowledged() else { return };
+    if let Some((acked, _)) = message.acknowledged() {
+        check_recipients(facts, message, (acked, "acknowledged"), finding);
+    }
+}
+
+/// Judges the deliveries to everyone who was a recipient until the place in the history where the message became `owed`.
+pub(super) fn check_recipients(facts: &Facts<'_>, message: &Message<'_>, owed: (usize, &str), finding: &mut Finding) {
+    let (owed_from, why) = owed;
     let reached: BTreeSet<u64> = message.pushes.iter().map(|push| facts.pushes[*push].who.user).collect();
-    for recipient in facts.recipients(message, message.first_sent(), acked) {
+    for recipient in facts.recipients(message, message.first_sent(), owed_from) {
         if reached.contains(&recipient) {
             finding.judge(None);
         } else if facts.drained.contains(&recipient) {
-            let what = format!("acknowledged, and user {recipient} never got it");
+            let what = format!("{why}, and user {recipient} never got it");
             finding.judge(Some(Violation { what, events: message.events() }));
         } else {
             finding.open += 1;

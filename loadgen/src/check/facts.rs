@@ -67,6 +67,8 @@ type Stay = (usize, Option<usize>);
 #[derive(Debug)]
 pub struct Facts<'a> {
     pub entries: &'a [Entry],
+    /// Nothing is acknowledged.
+    pub unacknowledged: bool,
     pub messages: Vec<Message<'a>>,
     pub pushes: Vec<Push<'a>>,
     pub sessions: BTreeMap<Who, Session<'a>>,
@@ -90,6 +92,7 @@ impl<'a> Facts<'a> {
     pub fn new(entries: &'a [Entry]) -> Self {
         let mut facts = Facts {
             entries,
+            unacknowledged: false,
             messages: Vec::new(),
             pushes: Vec::new(),
             sessions: BTreeMap::new(),
@@ -117,6 +120,7 @@ impl<'a> Facts<'a> {
     fn add(&mut self, event: usize, what: &'a Event) {
         match what {
             Event::Begin { .. } => {}
+            Event::Unacknowledged => self.unacknowledged = true,
             Event::Joined { group, user } => {
                 self.members.entry(*group).or_default().entry(*user).or_default().push((event, None));
             }

@@ -16,16 +16,20 @@ pub mod recovery;
 mod redis;
 mod resend;
 mod rows;
+mod unacknowledged;
 
 pub use facts::Facts;
 
-use crate::history::Entry;
+use crate::history::{Entry, Event};
 use crate::outcome::Verdict;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Violations of one promise that are shown; all are counted.
 const SHOWN: usize = 3;
+
+/// Entries among which a history says what kind it is.
+const BEGINNING: usize = 2;
 
 /// What a client may rely on, in the contract's own numbers, and what follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -183,6 +187,9 @@ pub struct Told<'a> {
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.entries.iter().take(BEGINNING).any(|entry| entry.event == Event::Unacknowledged) {
+            writeln!(f, "{}", unacknowledged::NOTICE)?;
+        }
         for finding in &self.judgement.findings {
             let Finding { guarantee, judged, open, violated, violations } = finding;
             let (title, verdict) = (guarantee.title(), finding.verdict().name());

@@ -312,3 +312,24 @@ fn a_database_that_differs_from_what_was_acknowledged_breaks_rows() {
     expect(&[], unknown);
     expect(&[Rows], told(vec![row(1, 1, 1), row(2, 2, 2), row(1, 4, 1)]));
 }
+
+/// As a classic server answers: no acknowledgement, no place.
+fn classic(events: impl IntoIterator<Item = Event>) -> Vec<Event> {
+    [Event::Unacknowledged].into_iter().chain(events).collect()
+}
+
+fn bare_push(session: u32, number: u64) -> Event {
+    push_in("", BOB, session, number, 0)
+}
+
+#[test]
+fn where_nothing_is_acknowledged_what_was_sent_is_owed_once_and_in_order() {
+    let (one, two) = (bare_push(1, 1), bare_push(1, 2));
+    let lawful = [send(1), send(2), one.clone(), two.clone(), end(BOB, 1), login(BOB, 2), bare_push(2, 2)];
+    expect(&[], classic(lawful.into_iter().chain([drained(BOB)])));
+    expect(&[G2], classic([send(1), send(2), two.clone(), drained(BOB)]));
+    expect(&[G2], classic([send(1), one.clone(), one.clone(), drained(BOB)]));
+    expect(&[G3], classic([send(1), send(2), two, one, drained(BOB)]));
+    expect(&[G5], classic([send(1), bare_push(1, 1), bare_push(1, 7), drained(BOB)]));
+    expect_unknown(classic([send(1)]));
+}

@@ -78,6 +78,7 @@ pub fn subject(outcome: &Outcome) -> String {
     };
     let load = match plan.window {
         Some(window) => format!("closed model, {window} outstanding per stream"),
+        None if !outcome.has_senders() => "nobody writes".to_owned(),
         None => format!("open model, {} messages/s", rate(plan.rate)),
     };
     let processes = if outcome.shards > 1 { format!(", {} processes", outcome.shards) } else { String::new() };

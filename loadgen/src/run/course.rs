@@ -93,6 +93,9 @@ pub async fn execute(
         Some(directory) => Some(History::create(&directory.join("history.jsonl.zst"), run_id)?),
         None => None,
     };
+    if let Some(history) = history.as_ref().filter(|_| !wire.acknowledges()) {
+        history.note(0, Event::Unacknowledged);
+    }
     let given_prefix = plan.prefix.clone();
     let prefix = prefix(&plan, wire.as_ref(), run_id);
     let run = Arc::new(Run::new(Plan { prefix, ..plan }, run_id, wire, dialer, history));

@@ -1,0 +1,64 @@
+//! What can be judged where nothing is acknowledged and nothing has a place: the classic dialects.
+//!
+//! What was sent is owed to all recipients, and each sender's messages to one of them, or to one group, come in the order
+//! sent. A message that comes again in a later session is lawful: no client there can say what it has. What else the contract
+//! promises is about acknowledgements, and cannot be judged.
+
+use super::delivered::check_recipients;
+use super::facts::Facts;
+use super::{Finding, Violation};
+use crate::history::{To, Who};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+
+/// What a judgement of such a history begins with.
+pub const NOTICE: &str =
+    "nothing is acknowledged in this dialect: what was sent is owed; G1, G4 and G7 cannot be judged";
+
+/// G2: everything sent reaches everyone it is for, once in a session.
+pub fn check_deliveries(facts: &Facts<'_>, finding: &mut Finding) {
+    for message in &facts.messages {
+        check_recipients(facts, message, (message.first_sent(), "sent"), finding);
+        let mut seen: HashMap<Who, usize> = HashMap::new();
+        for push in message.pushes.iter().map(|push| &facts.pushes[*push]) {
+            if let Some(before) = seen.insert(push.who, push.event) {
+                let what = format!("pushed twice in one session of user {}", push.who.user);
+                finding.judge(Some(Violation { what, events: vec![before, push.event] }));
+            }
+        }
+    }
+}
+
+/// G3: whoever gets several messages of one sender to the same audience first sees them in the order sent.
+pub fn check_order(facts: &Facts<'_>, finding: &mut Finding) {
+    let mut firsts: HashMap<(u64, usize), usize> = HashMap::new();
+    for (number, message) in facts.messages.iter().enumerate() {
+        for push in message.pushes.iter().map(|push| &facts.pushes[*push]) {
+            firsts
+                .entry((push.who.user, number))
+                .and_modify(|first| *first = push.event.min(*first))
+                .or_insert(push.event);
+        }
+    }
+    let mut in_time: Vec<(usize, u64, usize)> =
+        firsts.into_iter().map(|((user, number), event)| (event, user, number)).collect();
+    in_time.sort_unstable();
+    // Messages are numbered in the order sent.
+    let mut latest: HashMap<(u64, u64, To), (usize, usize)> = HashMap::new();
+    for (event, user, number) in in_time {
+        let message = &facts.messages[number];
+        match latest.entry((user, message.sender, message.to)) {
+            Vacant(place) => _ = place.insert((number, event)),
+            Occupied(mut place) => {
+                let (before, shown) = *place.get();
+                finding.judge((before > number).then(|| Violation {
+                    what: format!("user {user} got a message of user {} after one that was sent later", message.sender),
+                    events: vec![message.first_sent(), facts.messages[before].first_sent(), shown, event],
+                }));
+                if number > before {
+                    place.insert((number, event));
+                }
+            }
+        }
+    }
+}
