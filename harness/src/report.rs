@@ -3,6 +3,7 @@
 
 use crate::users::Conclusion;
 use loadgen::check::Facts;
+use loadgen::outcome::Verdict;
 use loadgen::report::plot::{Axis, Plot, Scale, Series, Shade, draw_shaded};
 use loadgen::report::{Case, duration, escape, page, rate, suite};
 use std::fmt::Write;
@@ -56,6 +57,9 @@ pub fn html(conclusion: &Conclusion, about: &str, command: &str) -> String {
 
 /// The story as JUnit XML: each promise that was put to the test is a test.
 pub fn junit(conclusion: &Conclusion, about: &str) -> String {
+    let verdict = conclusion.verdict();
+    let failure = (verdict != Verdict::Valid).then(|| format!("the verdict is {}", verdict.name()));
+    let all = Case { name: "valid".into(), seconds: 0.0, failure };
     let judged = conclusion.judgement.findings.iter().filter(|finding| finding.judged + finding.open > 0);
     let cases = judged.map(|finding| Case {
         name: format!("{:?} {}", finding.guarantee, finding.guarantee.title()),
@@ -71,7 +75,14 @@ pub fn junit(conclusion: &Conclusion, about: &str) -> String {
             )
         }),
     });
-    suite("harness", &cases.collect::<Vec<_>>(), &format!("{about}\n{conclusion}"))
+    let cases: Vec<Case> = [all].into_iter().chain(cases).collect();
+    suite("harness", &cases, &format!("{about}\n{conclusion}"))
+}
+
+/// The same for a story that came to no end.
+pub fn junit_without_end(error: &anyhow::Error, about: &str) -> String {
+    let case = Case { name: "valid".into(), seconds: 0.0, failure: Some(format!("no end: {error:#}")) };
+    suite("harness", &[case], about)
 }
 
 fn messages(facts: &Facts<'_>) -> Vec<Message> {

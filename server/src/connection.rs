@@ -195,9 +195,10 @@ impl Connection {
 
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let Poll::Ready(read) = self.stream.poll_read(cx, &mut self.input) else { return Ok(false) };
-        if read? == 0 {
+        match read? {
             // What came before it is seen to first; the end of file is read again then.
-            self.outbound.hung_up();
+            0 => self.outbound.hung_up(),
+            bytes => self.has_read(bytes),
         }
         Ok(true)
     }
@@ -209,11 +210,15 @@ impl Connection {
             self.end_of_file();
             return Ok(true);
         }
+        self.has_read(bytes);
+        self.take_requests();
+        Ok(true)
+    }
+
+    fn has_read(&mut self, bytes: usize) {
         self.core.metrics.bytes_received_total.inc_by(bytes as u64);
         self.input_at = Instant::now();
         self.deadlines.heard(self.input_at);
-        self.take_requests();
-        Ok(true)
     }
 
     /// The client has closed its direction: nothing more will come, but what is in flight is finished.

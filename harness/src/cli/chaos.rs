@@ -6,6 +6,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 use harness::container::{Plot, Step, chaos};
 use harness::users::Conclusion;
+use loadgen::outcome::Verdict;
 use std::time::Duration;
 
 /// Runs of the search for the smallest schedule that fails; each takes as long as its steps.
@@ -65,12 +66,13 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
     let told = chaos.tell(&chosen).await;
     if let Ok(conclusion) = &told {
         print!("{conclusion}");
-        let (about, command) = (format!("{} faults at random, seed {seed}", chosen.len()), chaos.command(&chosen));
-        chaos.arguments.outputs.write(conclusion, &about, &command)?;
     }
+    let about = format!("{} faults at random, seed {seed}", chosen.len());
+    chaos.arguments.outputs.write(&told, &about, &chaos.command(&chosen))?;
     if is_valid(&told) {
         return Ok(());
     }
+    let had_no_end = told.is_err();
     let error = told.map_or_else(
         |error| format!("{error:#}"),
         |conclusion| format!("the verdict is {}", conclusion.verdict().name()),
@@ -80,8 +82,14 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
     }
     eprintln!("harness: {error}; looking for the fewest steps that fail as well, in at most {SEARCH_RUNS} runs");
     let fewest = chaos::shrink(chosen, SEARCH_RUNS, async |steps: &[usize]| {
-        let fails = !is_valid(&chaos.tell(steps).await);
-        let verdict = if fails { "fail as well" } else { "are valid" };
+        let told = chaos.tell(steps).await;
+        // An engine that fails would make every part fail.
+        let fails = told.as_ref().map_or(had_no_end, |conclusion| conclusion.verdict() != Verdict::Valid);
+        let verdict = match &told {
+            Err(error) => format!("come to no end: {error:#}"),
+            Ok(_) if fails => "fail as well".into(),
+            Ok(_) => "are valid".into(),
+        };
         eprintln!("harness: steps {} {verdict}", numbers(steps));
         fails
     });
@@ -91,9 +99,10 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
 impl Chaos {
     async fn tell(&self, steps: &[usize]) -> Result<Conclusion> {
         let Arguments { plot, stage, .. } = &self.arguments;
+        let command = self.command(steps);
         let steps: Vec<Step> = steps.iter().map(|step| self.all[*step].clone()).collect();
         let builder = stage.builder().for_faults(steps.iter().flat_map(|step| &step.faults));
-        stage.tell(builder, async |story| story.of(*plot).tell_steps(&steps).await).await
+        stage.tell(builder, &command, async |story| story.of(*plot).tell_steps(&steps).await).await
     }
 
     /// How to tell these steps again.

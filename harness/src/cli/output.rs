@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use harness::report;
 use harness::users::Conclusion;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args, Default)]
 pub struct Outputs {
@@ -17,10 +17,13 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// `about` says what was told.
-    pub fn write(&self, conclusion: &Conclusion, about: &str, command: &str) -> Result<()> {
-        let write = |path: &PathBuf, text: String| {
-            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    /// `about` says what was told. A story that came to no end has no page.
+    pub fn write(&self, told: &Result<Conclusion>, about: &str, command: &str) -> Result<()> {
+        let conclusion = match told {
+            Ok(conclusion) => conclusion,
+            Err(error) => {
+                return self.junit.as_ref().map_or(Ok(()), |path| write(path, report::junit_without_end(error, about)));
+            }
         };
         if let Some(path) = &self.html {
             write(path, report::html(conclusion, about, command))?;
@@ -31,4 +34,8 @@ impl Outputs {
         }
         Ok(())
     }
+}
+
+fn write(path: &Path, text: String) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

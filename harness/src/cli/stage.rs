@@ -32,22 +32,29 @@ impl Stage {
         format!("--users {users} --nodes {nodes}{}", if *mariadb { " --mariadb" } else { "" })
     }
 
-    /// Starts a cluster, has a story told on it, and removes it; where the verdict is not `valid`, what tells why is kept.
+    /// Starts a cluster, has a story told on it, and removes it; where the verdict is not `valid`, what tells why is kept, with
+    /// the command that tells it again.
     ///
     /// # Errors
     /// If the cluster does not start, or the story comes to no end.
     pub async fn tell(
         &self,
         builder: Builder,
+        command: &str,
         tell: impl AsyncFnOnce(Story<'_>) -> Result<Conclusion>,
     ) -> Result<Conclusion> {
         let cluster = builder.start().await?;
         let told = tell(Story::on(&cluster).users(self.users)).await;
+        // Whatever becomes of the rest, the verdict counts.
         if !is_valid(&told) {
-            let kept = cluster.keep_evidence().await?;
-            eprintln!("harness: histories, logs and configurations are in {}", kept.display());
+            match cluster.keep_evidence(command).await {
+                Ok(kept) => eprintln!("harness: histories, logs and configurations are in {}", kept.display()),
+                Err(error) => eprintln!("harness: cannot keep what tells why: {error:#}"),
+            }
         }
-        cluster.stop().await?;
+        if let Err(error) = cluster.stop().await {
+            eprintln!("harness: {error:#}; the reaper tries again when this process ends");
+        }
         told
     }
 }

@@ -32,19 +32,17 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
     let Arguments { plot, faults, seconds, stage, outputs } = arguments;
     let with = |word: fn(&Fault) -> String| faults.iter().map(word).collect::<String>();
     let about = format!("story {plot}, {} users{}, {seconds} s", stage.users, with(|fault| format!(", {fault}")));
-    eprintln!("harness: {about}, on {} nodes", stage.nodes);
-    let lasting = Duration::from_secs(seconds);
-    let builder = stage.builder().for_faults(&faults);
-    let told = stage.tell(builder, async |story| story.of(plot).lasting(lasting).tell(&faults).await);
-    let conclusion = told.await?;
-    print!("{conclusion}");
     let flags = with(|fault| format!(" --fault '{fault}'"));
-    outputs.write(
-        &conclusion,
-        &about,
-        &format!("harness story {plot}{flags} --seconds {seconds} {}", stage.flags()),
-    )?;
-    match conclusion.verdict() {
+    let command = format!("harness story {plot}{flags} --seconds {seconds} {}", stage.flags());
+    eprintln!("harness: {about}, on {} nodes", stage.nodes);
+    let (builder, lasting) = (stage.builder().for_faults(&faults), Duration::from_secs(seconds));
+    let told = stage.tell(builder, &command, async |story| story.of(plot).lasting(lasting).tell(&faults).await);
+    let told = told.await;
+    if let Ok(conclusion) = &told {
+        print!("{conclusion}");
+    }
+    outputs.write(&told, &about, &command)?;
+    match told?.verdict() {
         Verdict::Valid => Ok(()),
         verdict => bail!("the verdict is {}", verdict.name()),
     }

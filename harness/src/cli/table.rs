@@ -7,6 +7,7 @@ use futures_util::{StreamExt, stream};
 use harness::container::Plot;
 use harness::container::fault::Fault;
 use harness::users::Conclusion;
+use std::fmt::Display;
 use std::time::Duration;
 
 #[derive(Args)]
@@ -52,6 +53,7 @@ const FAULTS: [(&str, u64); 24] = [
 /// Prints a row as soon as it is known; an error unless every cell is `valid`.
 pub async fn execute(arguments: Arguments) -> Result<()> {
     let Arguments { only, at_once, stage } = arguments;
+    ensure!(stage.nodes >= 2, "the faults of the table take two nodes");
     let faults: Vec<_> = FAULTS.into_iter().filter(|(fault, _)| fault.contains(&only)).collect();
     ensure!(!faults.is_empty(), "no fault of the table contains {only:?}");
     println!("| fault | {} |", Plot::ALL.map(Plot::name).join(" | "));
@@ -64,7 +66,7 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
         println!("| `{fault}`, {seconds} s | {} |", texts.join(" | "));
         for (plot, cell) in Plot::ALL.into_iter().zip(&cells) {
             if !is_valid(cell) {
-                bad.push(format!("harness story {plot} --fault '{fault}' --seconds {seconds} {}", stage.flags()));
+                bad.push(cell_command(&stage, fault, seconds, plot));
                 if let Ok(conclusion) = cell {
                     eprintln!("{fault}, {plot}:\n{conclusion}");
                 }
@@ -89,7 +91,12 @@ async fn cell(stage: &Stage, fault: &str, seconds: u64, plot: Plot) -> Result<Co
     let fault: Fault = fault.parse()?;
     let builder = stage.builder().for_faults([&fault]);
     let lasting = Duration::from_secs(seconds);
-    stage.tell(builder, async |story| story.of(plot).lasting(lasting).tell(&[fault]).await).await
+    let command = cell_command(stage, &fault, seconds, plot);
+    stage.tell(builder, &command, async |story| story.of(plot).lasting(lasting).tell(&[fault]).await).await
+}
+
+fn cell_command(stage: &Stage, fault: impl Display, seconds: u64, plot: Plot) -> String {
+    format!("harness story {plot} --fault '{fault}' --seconds {seconds} {}", stage.flags())
 }
 
 fn describe(told: &Result<Conclusion>) -> String {
@@ -98,6 +105,7 @@ fn describe(told: &Result<Conclusion>) -> String {
             let recovered = conclusion.summary.recovered.map(|after| format!(", {:.1} s", after.as_secs_f64()));
             format!("{}{}", conclusion.verdict().name(), recovered.unwrap_or_default())
         }
-        Err(error) => format!("no end: {error:#}"),
+        // In one cell.
+        Err(error) => format!("no end: {error:#}").replace('\n', " ").replace('|', "\\|"),
     }
 }

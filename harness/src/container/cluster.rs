@@ -244,12 +244,12 @@ impl Cluster {
         removed.map(|_| ())
     }
 
-    /// Keeps histories, logs and configurations, and returns where.
+    /// Keeps histories, logs and configurations, and `again`, the command that does the same again; returns where.
     ///
     /// # Errors
     /// If they cannot be read or written.
-    pub async fn keep_evidence(&self) -> Result<std::path::PathBuf> {
-        evidence::keep(&self.topology, None).await
+    pub async fn keep_evidence(&self, again: &str) -> Result<std::path::PathBuf> {
+        evidence::keep(&self.topology, Some(again)).await
     }
 
     /// The same for a test that is failing in this thread; says where on standard error.
@@ -257,9 +257,10 @@ impl Cluster {
         let topology = self.topology.clone();
         // Tests run in threads that carry their names, which are paths.
         let test = thread::current().name().filter(|name| name.contains("::")).map(str::to_owned);
+        let again = test.map(|test| format!("cargo test -p harness --test containers -- --exact {test}"));
         let kept = in_own_runtime(async move {
             let docker = docker::connect().await?;
-            evidence::keep(&topology.through(&docker), test.as_deref()).await
+            evidence::keep(&topology.through(&docker), again.as_deref()).await
         });
         match kept {
             Ok(directory) => eprintln!("harness: histories, logs and configurations are in {}", directory.display()),

@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Writes the cluster's [`directory`], and returns where that is. `test` is the test that failed, where one did.
-pub(super) async fn keep(topology: &Topology, test: Option<&str>) -> Result<PathBuf> {
+/// Writes the cluster's [`directory`], and returns where that is. `again` is the command that does the same again, where one is
+/// known; several tests of a shared cluster add theirs.
+pub(super) async fn keep(topology: &Topology, again: Option<&str>) -> Result<PathBuf> {
     let directory = directory(topology.name())?;
     fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
     for machine in topology.machines() {
@@ -20,20 +21,27 @@ pub(super) async fn keep(topology: &Topology, test: Option<&str>) -> Result<Path
     let nodes: Vec<_> = topology.nodes().iter().map(|node| node.address).collect();
     let config = super::parts::nginx_config(&nodes, topology.sends_proxy_protocol)?;
     fs::write(directory.join("nginx.conf"), config)?;
+    let mut commands: Vec<String> = again.into_iter().map(str::to_owned).collect();
     for (number, record) in (1..).zip(topology.records()) {
-        record.write(&directory.join(format!("history-{number}.jsonl.zst")))?;
+        let history = directory.join(format!("history-{number}.jsonl.zst"));
+        record.write(&history)?;
+        commands.push(format!("cargo run -p loadgen -- check {}", history.display()));
         fs::write(directory.join(format!("verdict-{number}.txt")), record.conclude().to_string())?;
     }
-    fs::write(directory.join("again.txt"), again(test, &directory))?;
+    add(&directory.join("again.txt"), commands)?;
     Ok(directory)
 }
 
-fn again(test: Option<&str>, directory: &Path) -> String {
-    let judge = format!("cargo run -p loadgen -- check {}\n", directory.join("history-1.jsonl.zst").display());
-    match test {
-        Some(test) => format!("cargo test -p harness --test containers -- --exact {test}\n{judge}"),
-        None => judge,
+/// Adds lines to a file, each once.
+fn add(path: &Path, lines: Vec<String>) -> Result<()> {
+    let mut text = fs::read_to_string(path).unwrap_or_default();
+    for line in lines {
+        if !text.lines().any(|known| known == line) {
+            text += &line;
+            text.push('\n');
+        }
     }
+    fs::write(path, text).with_context(|| path.display().to_string())
 }
 
 /// Where what is kept of a cluster goes: `target/harness/CLUSTER`.

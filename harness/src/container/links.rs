@@ -20,6 +20,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+/// Wait after a connection that could not be accepted.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Longer than any fault is written.
 const MAX_REQUEST_BYTES: u64 = 256;
 /// Faults at the same time; whoever asks for one more gets no answer until another heals.
@@ -99,9 +101,12 @@ fn name(cluster: &str) -> Result<Name> {
 
 async fn serve(listener: UnixListener, links: Arc<Vec<Link>>) {
     let places = Arc::new(Semaphore::new(MAX_FAULTS));
-    while let Ok(place) = places.clone().acquire_owned().await
-        && let Ok((asker, _)) = listener.accept().await
-    {
+    while let Ok(place) = places.clone().acquire_owned().await {
+        let Ok((asker, _)) = listener.accept().await else {
+            // Out of open files, for example; some will be free again.
+            tokio::time::sleep(ACCEPT_AGAIN).await;
+            continue;
+        };
         let links = links.clone();
         tokio::spawn(async move {
             // Whoever does not keep to the protocol, or is gone, has nothing to be told.

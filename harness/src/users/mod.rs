@@ -13,7 +13,7 @@ pub use record::Record;
 
 use ::chat::client::{Client, Credentials, Error, Events, Options, RawConnection, Reconnect};
 use ::chat::protocol::conversation::{GroupId, UserId};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,29 +43,38 @@ pub struct User {
 /// # Panics
 /// If the cluster refuses.
 pub async fn meet(record: &Arc<Record>, addresses: &[SocketAddr], count: usize) -> (Vec<User>, GroupId) {
+    try_meet(record, addresses, count).await.unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// The same, for where the cluster may also refuse.
+///
+/// # Errors
+/// If it does.
+pub async fn try_meet(record: &Arc<Record>, addresses: &[SocketAddr], count: usize) -> Result<(Vec<User>, GroupId)> {
     let mut users: Vec<User> = Vec::new();
     let mut clients = Vec::new();
     for _ in 0..count {
         let name = format!("user-{}", Uuid::new_v4().simple());
-        let (client, events) = Client::connect(options(addresses)).await.expect("a node accepts");
-        let id = client.register(&name, PASSWORD).await.expect("the name is free");
-        client.login(Credentials::password(&name, PASSWORD)).await.expect("the password is right");
+        let (client, events) = Client::connect(options(addresses)).await.context("cannot connect")?;
+        let id = client.register(&name, PASSWORD).await.context("cannot register")?;
+        client.login(Credentials::password(&name, PASSWORD)).await.context("cannot log in")?;
         for other in &users {
-            client.add_friend(other.id).await.expect("there is such a user");
+            client.add_friend(other.id).await.context("cannot add a friend")?;
         }
         users.push(User { id, name, record: record.clone(), sessions: Arc::default() });
         clients.push((client, events));
     }
-    let group = clients[0].0.create_group(&format!("group of {}", users[0].name), "").await.expect("the name is free");
+    let (first, _) = clients.first().context("a meeting takes somebody")?;
+    let group = first.create_group(&format!("group of {}", users[0].name), "").await.context("cannot make a group")?;
     for (client, _) in &clients[1..] {
-        client.join_group(group).await.expect("there is such a group");
+        client.join_group(group).await.context("cannot join a group")?;
     }
     for (client, _) in clients {
-        client.logout(false).await.expect("a user may log out");
+        client.logout(false).await.context("cannot log out")?;
         client.close().await;
     }
     record.group(group, users.iter().map(|user| user.id).collect());
-    (users, group)
+    Ok((users, group))
 }
 
 /// Logs everybody in, user by user at each of the places in turn.

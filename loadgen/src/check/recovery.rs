@@ -14,6 +14,9 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     for (what, _, healed) in &facts.faults {
         let Some(healed) = *healed else { continue };
         for (user, comeback) in comebacks(facts, healed) {
+            if is_disturbed(facts, healed, &comeback) {
+                continue;
+            }
             finding.judge(late(facts, &comeback).map(|told| Violation {
                 what: format!("user {user} was {told} after {what:?} had healed"),
                 events: [healed, comeback.sent].into_iter().chain(comeback.acked).collect(),
@@ -26,7 +29,8 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
 pub fn slowest(facts: &Facts<'_>) -> Option<Duration> {
     let healed = facts.faults.iter().filter_map(|(_, _, healed)| *healed);
     let acked = |healed: usize| {
-        let all = comebacks(facts, healed).into_values().filter_map(|comeback| comeback.acked);
+        let all = comebacks(facts, healed).into_values().filter(move |comeback| !is_disturbed(facts, healed, comeback));
+        let all = all.filter_map(|comeback| comeback.acked);
         all.map(move |acked| between(facts, healed, acked))
     };
     healed.flat_map(acked).max()
@@ -55,10 +59,17 @@ fn comebacks(facts: &Facts<'_>, healed: usize) -> BTreeMap<u64, Comeback> {
         });
         let acked = message.acknowledged().map(|(acked, _)| acked);
         known.acked = [known.acked, acked].into_iter().flatten().min();
-        known.was_refused |= !message.refusals.is_empty();
+        known.was_refused |= message.refusals.iter().any(|(_, _, retryable)| !retryable);
         known.is_owed |= message.sends.iter().any(|sent| is_owed(facts, message.sender, sent.session));
     }
     comebacks
+}
+
+/// Something else was broken meanwhile: a wait may be due to that.
+fn is_disturbed(facts: &Facts<'_>, healed: usize, comeback: &Comeback) -> bool {
+    let until = comeback.acked.unwrap_or(facts.entries.len());
+    let meanwhile = |begun: usize, ended: Option<usize>| begun < until && ended.is_none_or(|end| end > healed);
+    facts.faults.iter().any(|(_, begun, ended)| *ended != Some(healed) && meanwhile(*begun, *ended))
 }
 
 /// What is wrong with a comeback, if anything.

@@ -1,4 +1,4 @@
-//! `loadgen nodes`: the other side of [`cluster::process`].
+//! `loadgen nodes`: the other side of [`crate::cluster::process`].
 
 use crate::cluster::process::serve;
 use anyhow::Result;

@@ -7,7 +7,7 @@
 use super::error::{Error, Why};
 use super::event::{Event, Message, Trace};
 use super::link::Link;
-use super::options::{CLOSE_TIMEOUT, Credentials, DEFAULT_RETRY, MAX_OUT_BYTES, MAX_RETRY, Options, RECEIVED_INTERVAL};
+use super::options::{Credentials, DEFAULT_RETRY, MAX_OUT_BYTES, MAX_RETRY, Options, RECEIVED_INTERVAL};
 use super::outbox::{Outbox, Unacked};
 use super::raw::split_frame;
 use super::received::{Pushed, Received};
@@ -23,7 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use uuid::Uuid;
@@ -36,11 +36,11 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
 
-struct Waiting {
+pub(super) struct Waiting {
     mid: Uuid,
     deadline: Instant,
     effect: Effect,
-    waiter: oneshot::Sender<Result<Reply, Error>>,
+    pub(super) waiter: oneshot::Sender<Result<Reply, Error>>,
 }
 
 /// The task's state; lives as long as the client, across connections.
@@ -57,15 +57,15 @@ pub(super) struct Driver {
     pub connected_at: Instant,
     /// Tries since a connection lasted; what the backoff grows with.
     pub tries: u32,
-    outbox: Outbox,
-    requests: VecDeque<Waiting>,
+    pub(super) outbox: Outbox,
+    pub(super) requests: VecDeque<Waiting>,
     received: Received,
     /// When what the application took is next told to the node.
-    tell_at: Option<Instant>,
+    pub(super) tell_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     armed: Instant,
     /// Events of the frames being handled, handed over together.
-    staged: Vec<Event>,
+    pub(super) staged: Vec<Event>,
 }
 
 impl Driver {
@@ -164,7 +164,7 @@ impl Driver {
         Ok(!inner.commands.is_empty())
     }
 
-    fn take_command(&mut self, link: &mut Link, command: Command, now: Instant) {
+    pub(super) fn take_command(&mut self, link: &mut Link, command: Command, now: Instant) {
         match command {
             Command::Chat(message) => self.outbox.push(message),
             Command::Request(ask) => self.ask(link, ask, now),
@@ -172,7 +172,7 @@ impl Driver {
     }
 
     /// Writes the messages that may go now, up to about [`MAX_OUT_BYTES`].
-    fn pump(&mut self, link: &mut Link, now: Instant) {
+    pub(super) fn pump(&mut self, link: &mut Link, now: Instant) {
         if link.has_room() {
             self.outbox.pump(now, |message| {
                 link.out.extend_from_slice(&message.frame);
@@ -212,7 +212,7 @@ impl Driver {
     }
 
     /// Sends RECEIVED for what the application took: at most once a second, or at once if `all`.
-    fn tell(&mut self, link: &mut Link, now: Instant, all: bool) {
+    pub(super) fn tell(&mut self, link: &mut Link, now: Instant, all: bool) {
         if !all && self.tell_at.is_none_or(|at| at > now) {
             return;
         }
@@ -389,13 +389,13 @@ impl Driver {
         inner.max_frame_bytes = ack.max_frame_bytes;
     }
 
-    fn answer(&self, waiter: oneshot::Sender<Result<Reply, Error>>, result: Result<Reply, Error>) {
+    pub(super) fn answer(&self, waiter: oneshot::Sender<Result<Reply, Error>>, result: Result<Reply, Error>) {
         self.shared.lock().requests -= 1;
         // The caller may have stopped waiting.
         let _ = waiter.send(result);
     }
 
-    fn settle(&mut self, message: Unacked, result: Result<wire::Acknowledged, Error>, at: Instant) {
+    pub(super) fn settle(&mut self, message: Unacked, result: Result<wire::Acknowledged, Error>, at: Instant) {
         let Unacked { mid, to, waiter, queued, .. } = message;
         match waiter {
             Some(waiter) => {
@@ -456,62 +456,5 @@ impl Driver {
             self.expire(Instant::now());
         }
         Poll::Pending
-    }
-
-    /// Ends what cannot outlive a connection, and says so.
-    fn lost(&mut self, why: &Why) {
-        self.note_loss();
-        self.tell_at = None;
-        self.shared.lock().session = None;
-        for request in std::mem::take(&mut self.requests) {
-            self.answer(request.waiter, Err(Error::Disconnected(why.clone())));
-        }
-        for message in self.outbox.disconnected(self.options.max_tries) {
-            self.settle(message, Err(Error::Disconnected(why.clone())), Instant::now());
-        }
-        self.staged.push(Event::Disconnected { why: why.clone() });
-        self.hand_over();
-    }
-
-    /// Tells the node what was received, ends sending, and waits briefly for the node to end its own.
-    async fn close(&mut self, link: &mut Link) {
-        if self.shared.lock().wish == Wish::Abort {
-            return;
-        }
-        let now = Instant::now();
-        let commands = std::mem::take(&mut self.shared.lock().commands);
-        for command in commands {
-            self.take_command(link, command, now);
-        }
-        self.pump(link, now);
-        self.tell(link, now, true);
-        let goodbye = async {
-            link.stream.write_all(&link.out[link.written..]).await?;
-            link.stream.shutdown().await?;
-            // Closing with bytes unread would reset the connection and could destroy what was just written.
-            let mut discarded = [0; 1_024];
-            while link.stream.read(&mut discarded).await? > 0 {}
-            std::io::Result::Ok(())
-        };
-        // However it ends, there is nobody left to tell.
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
-    }
-
-    fn finish(&mut self, why: Why) {
-        let now = Instant::now();
-        for request in std::mem::take(&mut self.requests) {
-            self.answer(request.waiter, Err(Error::Disconnected(why.clone())));
-        }
-        for command in self.shared.stop() {
-            match command {
-                Command::Chat(message) => self.outbox.push(message),
-                Command::Request(ask) => self.answer(ask.waiter, Err(Error::Disconnected(why.clone()))),
-            }
-        }
-        for message in self.outbox.drain() {
-            self.settle(message, Err(Error::Disconnected(why.clone())), now);
-        }
-        self.hand_over();
-        self.shared.ended(why);
     }
 }

@@ -11,6 +11,7 @@
 //! one likes, [`RawConnection`].
 
 mod driver;
+mod ending;
 mod error;
 mod event;
 mod link;

@@ -99,7 +99,8 @@ pub struct Claim {
     pub takeover: Option<Arc<dyn Claimant>>,
 }
 
-/// Whoever waits for a claim. A database may take long to answer, and a claimant that has given up must not win then.
+/// Whoever waits for a claim. A database may take long to answer, and one who has given up must not take a session from a live
+/// node any more.
 pub trait Claimant: Send + Sync {
     fn is_waiting(&self) -> bool;
 }

@@ -4,13 +4,13 @@ use super::roamers::{self, Route};
 use super::{Plot, RECOVERED, forger};
 use crate::container::topology::Topology;
 use crate::eventually::within;
-use crate::users::{Chat, Online, Record, User, meet};
+use crate::users::{Chat, Online, Record, User, try_meet};
 use ::chat::protocol::conversation::GroupId;
 use anyhow::{Context, Result};
 use futures_util::future::{join_all, try_join_all};
 use std::sync::Arc;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// Friends who chat with each other, on different nodes.
 const CIRCLE: usize = 5;
@@ -21,7 +21,8 @@ const ROAMERS: usize = 2;
 pub(super) struct Cast {
     circles: Vec<Circle>,
     chats: Vec<Chat>,
-    roaming: Vec<(usize, JoinHandle<Result<Online>>)>,
+    /// Each with the place of its circle; they end with this.
+    roaming: JoinSet<(usize, Result<Online>)>,
     stop: watch::Sender<bool>,
     plot: Plot,
 }
@@ -40,14 +41,14 @@ impl Cast {
     /// Makes accounts, and has everybody logged in who stays so.
     pub async fn gather(topology: &Topology, record: &Arc<Record>, users: usize, plot: Plot) -> Result<Cast> {
         let addresses = [topology.address()];
-        let meetings = (0..users.div_ceil(CIRCLE)).map(|_| meet(record, &addresses, CIRCLE));
-        let met = join_all(meetings).await;
+        let meetings = (0..users.div_ceil(CIRCLE)).map(|_| try_meet(record, &addresses, CIRCLE));
+        let met = try_join_all(meetings).await?;
         if let Some((users, _)) = met.first() {
             forger::somebody_forges(record, topology.address(), users).await?;
         }
         let circles = met.into_iter().map(|(users, group)| Circle::gather(topology, users, group, plot));
         let circles = try_join_all(circles).await?;
-        Ok(Cast { circles, chats: Vec::new(), roaming: Vec::new(), stop: watch::Sender::new(false), plot })
+        Ok(Cast { circles, chats: Vec::new(), roaming: JoinSet::new(), stop: watch::Sender::new(false), plot })
     }
 
     /// From here on people write, come and go.
@@ -57,11 +58,16 @@ impl Cast {
             self.chats.push(Chat::among(&circle.online, &everybody, circle.group));
             for (user, route) in circle.roamers.drain(..) {
                 let stopped = self.stop.subscribe();
-                let roaming = match self.plot {
-                    Plot::Logins => tokio::spawn(roamers::move_about(user, circle.group, route, stopped)),
-                    _ => tokio::spawn(roamers::commute(user, route, stopped)),
-                };
-                self.roaming.push((place, roaming));
+                match self.plot {
+                    Plot::Logins => {
+                        let roaming = roamers::move_about(user, circle.group, route, stopped);
+                        self.roaming.spawn(async move { (place, roaming.await) });
+                    }
+                    Plot::Chat | Plot::Offline => {
+                        let roaming = roamers::commute(user, route, stopped);
+                        self.roaming.spawn(async move { (place, roaming.await) });
+                    }
+                }
             }
         }
     }
@@ -70,9 +76,9 @@ impl Cast {
     pub async fn stop(&mut self) -> Result<()> {
         self.stop.send_replace(true);
         join_all(self.chats.drain(..).map(Chat::stop)).await;
-        for (place, roaming) in self.roaming.drain(..) {
-            let online = roaming.await.context("a user panicked")??;
-            self.circles[place].online.push(Arc::new(online));
+        while let Some(back) = self.roaming.join_next().await {
+            let (place, online) = back.context("a user panicked")?;
+            self.circles[place].online.push(Arc::new(online?));
         }
         let mut online = self.circles.iter().flat_map(|circle| &circle.online);
         let everybody = async || online.clone().all(|user| user.node().is_some()).then_some(());

@@ -160,7 +160,7 @@ impl<'a> Story<'a> {
         record.everything_arrives(self.patience).await;
         record.drained();
         last.heal(&record).await?;
-        presence::everybody_looks(&record, cast.into_circles()).await;
+        presence::everybody_looks(&record, cast.into_circles()).await?;
         self.topology.read_rows(&record).await?;
         Ok(record.conclude())
     }
