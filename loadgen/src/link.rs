@@ -4,13 +4,14 @@
 //! takes over only where the kernel is full. That saves a wake-up a message.
 
 use crate::plan::Plan;
+use socket2::SockRef;
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -108,7 +109,7 @@ impl Link {
             let count = match self {
                 Link::Plain(socket) => loop {
                     ready!(socket.poll_read_ready(cx))?;
-                    match socket.try_read(scratch) {
+                    match read_once(socket, scratch) {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         other => break other?,
                     }
@@ -159,7 +160,7 @@ impl Link {
     /// Tells the server that nothing more will come, while it can still be read.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Link::Plain(socket) => Poll::Ready(socket2::SockRef::from(&**socket).shutdown(std::net::Shutdown::Write)),
+            Link::Plain(socket) => Poll::Ready(SockRef::from(&**socket).shutdown(std::net::Shutdown::Write)),
             Link::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
@@ -171,6 +172,20 @@ impl Link {
             Link::Tls(_) => None,
         }
     }
+}
+
+/// Reads once. What does not fill the buffer was all there was: the socket then counts as not readable until more comes, which
+/// saves asking it in vain after every message.
+fn read_once(socket: &TcpStream, scratch: &mut [u8]) -> io::Result<usize> {
+    let mut short = None;
+    let result = socket.try_io(Interest::READABLE, || match (&*SockRef::from(socket)).read(scratch) {
+        Ok(count) if count > 0 && count < scratch.len() => {
+            short = Some(count);
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+        other => other,
+    });
+    short.map_or(result, Ok)
 }
 
 /// Takes `count` bytes off the front; an empty buffer gives its memory back.

@@ -4,7 +4,7 @@ mod course;
 mod usage;
 mod watch;
 
-pub use course::{Error, execute};
+pub use course::{Error, execute, execute_over};
 
 use crate::clock::Clock;
 use crate::dialect::Wire;

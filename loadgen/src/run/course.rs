@@ -79,8 +79,23 @@ pub async fn execute(
     progress: &dyn Progress,
     interrupt: CancellationToken,
 ) -> Result<Outcome, Error> {
-    plan.validate()?;
     let wire = wire(&mut plan)?;
+    execute_over(wire, plan, targets, nodes, progress, interrupt).await
+}
+
+/// The same, over whatever speaks to the targets.
+///
+/// # Errors
+/// As [`execute`].
+pub async fn execute_over(
+    wire: Arc<dyn Wire>,
+    plan: Plan,
+    targets: &[String],
+    nodes: Nodes,
+    progress: &dyn Progress,
+    interrupt: CancellationToken,
+) -> Result<Outcome, Error> {
+    plan.validate()?;
     files::raise_limit(plan.users, &nodes)?;
     let before = (memory_bytes(), nodes_memory_bytes(&nodes));
     let started_ms = jiff::Timestamp::now().as_millisecond();

@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What a node answers to a message with `qos` 0, but for the mid.
 pub const ACK: &[u8] = b"\0\0\0\x43{\"msgid\":12,\"mid\":\"00000000-0000-7000-8000-000000000000\",\"errno\":0}";
+/// The mid in it.
+const ACK_MID: std::ops::Range<usize> = 23..59;
 const READ_BYTES: usize = 64 * 1024;
 
 /// Bytes waiting for one connection.
@@ -26,7 +28,8 @@ struct Queue {
 
 type Pair = [Arc<Queue>; 2];
 
-/// Listens on a free port. A client's first five bytes are the number of its pair and its side, 0 or 1.
+/// Listens on a free port. A client's first six bytes are the number of its pair, its side (0 or 1), and where in each of its
+/// frames the mid stands that goes into the acknowledgement (0: nowhere). The answer is one acknowledgement.
 pub async fn start() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -34,10 +37,17 @@ pub async fn start() -> io::Result<SocketAddr> {
         let mut pairs: HashMap<u32, Pair> = HashMap::new();
         while let Ok((mut socket, _)) = listener.accept().await {
             let _ = socket.set_nodelay(true);
-            let (Ok(pair), Ok(side)) = (socket.read_u32().await, socket.read_u8().await) else { continue };
-            let [own, peer] = pairs.entry(pair).or_default().clone();
+            let (Ok(pair), Ok(side), Ok(mid_at)) =
+                (socket.read_u32().await, socket.read_u8().await, socket.read_u8().await)
+            else {
+                continue;
+            };
+            // Whoever comes first waits for the other.
+            let [own, peer] = pairs.remove(&pair).unwrap_or_else(|| pairs.entry(pair).or_default().clone());
             let (own, peer) = if side == 0 { (own, peer) } else { (peer, own) };
-            tokio::spawn(Connection { socket, own, peer, input: BytesMut::new(), writing: BytesMut::new() }.run());
+            lock(&own).extend_from_slice(ACK);
+            let (input, writing) = (BytesMut::new(), BytesMut::new());
+            tokio::spawn(Connection { socket, own, peer, mid_at: mid_at.into(), input, writing }.run());
         }
     });
     Ok(address)
@@ -47,6 +57,7 @@ struct Connection {
     socket: TcpStream,
     own: Arc<Queue>,
     peer: Arc<Queue>,
+    mid_at: usize,
     input: BytesMut,
     writing: BytesMut,
 }
@@ -73,18 +84,24 @@ impl Connection {
 
     /// Moves the whole frames that were read into the peer's queue, and their acknowledgements into one's own.
     fn forward(&mut self) {
-        let (mut end, mut frames) = (0, 0);
+        let mut end = 0;
+        let mut own = lock(&self.own);
         while let Some(header) = self.input[end..].first_chunk() {
             let next = end + header.len() + u32::from_be_bytes(*header) as usize;
             if next > self.input.len() {
                 break;
             }
-            (end, frames) = (next, frames + 1);
+            let ack = own.len();
+            own.extend_from_slice(ACK);
+            if self.mid_at > 0 {
+                let mid = &self.input[end + self.mid_at..][..ACK_MID.len()];
+                own[ack..][ACK_MID].copy_from_slice(mid);
+            }
+            end = next;
         }
+        drop(own);
         lock(&self.peer).extend_from_slice(&self.input[..end]);
         self.peer.waker.wake();
-        let mut own = lock(&self.own);
-        (0..frames).for_each(|_| own.extend_from_slice(ACK));
         self.input.advance(end);
     }
 

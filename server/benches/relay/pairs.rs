@@ -76,7 +76,8 @@ impl Pairs {
         let connect = |pair: u32, side: u8| -> Result<Client> {
             let mut client = Client::connect(address)?;
             client.socket.write_all(&pair.to_be_bytes())?;
-            client.socket.write_all(&[side])?;
+            client.socket.write_all(&[side, 0])?;
+            client.socket.read_exact(&mut [0; bare::ACK.len()])?;
             Ok(client)
         };
         Pairs::new(count, 0, |pair| Ok((connect(pair, 0)?, connect(pair, 1)?, 1)))
