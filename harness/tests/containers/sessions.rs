@@ -1,7 +1,7 @@
 //! Promise: one session a user, across all nodes (G6), and whoever has to move is told.
 //! Fault: a newer login elsewhere, a node that is asked to end, a node that dies with hundreds of clients.
 
-use chat::client::{Event, Events};
+use chat::client::Why;
 use chat::protocol::conversation::Target;
 use chat::protocol::errno::Errno;
 use futures_util::future::join_all;
@@ -16,15 +16,6 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(20);
 /// The lease (8 s), clients' way back, and a margin for a busy machine.
 const BACK: Duration = Duration::from_secs(60);
-
-async fn notice(events: &mut Events) -> Option<Errno> {
-    while let Some(event) = events.next().await {
-        if let Event::Notice(failure) = event {
-            return Some(failure.errno);
-        }
-    }
-    None
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn newer_login_on_another_node_takes_over() {
@@ -49,21 +40,20 @@ async fn drain_tells_clients_loses_nothing_and_ends_well() {
     let record = cluster.record();
     let (users, group) = meet(&record, &[cluster.address()], 5).await;
     let online = everybody_logs_in(&users[..4], &[cluster.from_node(0)]).await;
-    let (_client, mut events) = users[4].bare_login(&cluster.from_node(0)).await.expect("nobody is online yet");
+    let mut watcher = users[4].log_in_once(&cluster.from_node(0)).await.expect("nobody is online yet");
     let chat = Chat::start(&online, group);
     eventually(SOON, "people chat", async || (record.acked() >= 50).then_some(())).await;
 
     cluster.node(0).signal("SIGTERM").await.expect("the node runs");
 
-    let told = timeout(SOON, notice(&mut events)).await.expect("the client is told");
-    assert_eq!(told, Some(Errno::Draining));
+    let why = timeout(SOON, watcher.ended()).await.expect("the client is told");
+    assert!(matches!(&why, Why::Notice(failure) if failure.errno == Errno::Draining), "{why:?}");
     let code = cluster.node(0).ended(SOON).await.expect("the node ends");
     assert_eq!(code, 0);
     let has_moved = async || online.iter().all(|user| user.node().as_deref() == Some("node-2")).then_some(());
     eventually(BACK, "everybody is on the other node", has_moved).await;
     chat.stop().await;
-    drop(events);
-    // Who only watched gets it at the next login.
+    // Who was told and stayed away gets the rest at the next login.
     let _last = users[4].log_in_within(BACK, &cluster.from_node(1)).await;
     cluster.settle(&record, BACK).await;
 }
