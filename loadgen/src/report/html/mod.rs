@@ -76,7 +76,7 @@ fn script_json(data: &impl serde::Serialize) -> String {
 }
 
 fn seconds_axis() -> Axis {
-    Axis { title: "seconds", scale: Scale::Linear, show: seconds }
+    Axis { title: "time", scale: Scale::Linear, show: seconds }
 }
 
 fn seconds(value: f64) -> String {
@@ -118,10 +118,16 @@ fn plots(outcome: &Outcome) -> Vec<(&'static str, Plot)> {
     let title = "latency by percentile".to_owned();
     let by_percentile = Plot { title, x: nines, y: latency_axis(), series: curves, gap: f64::INFINITY, to: 0.0 };
     vec![
-        ("Throughput over time", timed("messages per second over time", per_second, throughput(outcome))),
+        (
+            "Throughput over time <small>messages per second</small>",
+            timed("messages per second over time", per_second, throughput(outcome)),
+        ),
         ("Latency over time <small>p99 of each second</small>", timed("p99 latency over time", latency_axis(), p99)),
         ("Latency by percentile", by_percentile),
-        ("Each path's throughput over time", timed("measured per second over time", per_second, arrived)),
+        (
+            "Each path's throughput over time <small>measured per second</small>",
+            timed("measured per second over time", per_second, arrived),
+        ),
     ]
 }
 

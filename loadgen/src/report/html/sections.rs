@@ -67,9 +67,9 @@ pub fn tiles(outcome: &Outcome) -> String {
     tile(&mut text, "violations", &number(bad), what, class);
     if let Some(late) = late {
         let class = if outcome.is_limited_by_generator() { "bad" } else { "" };
-        tile(&mut text, "generator lateness p99", &late, "the generator's own", class);
+        tile(&mut text, "lateness p99", &late, "the generator's own", class);
     }
-    tile(&mut text, "generator", &format!("{cpu:.0} %"), &format!("of one core; {memory} resident"), "");
+    tile(&mut text, "generator", &format!("{cpu:.0} %"), &format!("of one core, {memory}"), "");
     text.push_str("</section>");
     text
 }
