@@ -110,7 +110,7 @@ fn check_pointer(page: &mut Page) {
     );
     assert_eq!(tip[0], false, "the pointer shows figures");
     let text = tip[1].as_str().expect("a text");
-    assert!(text.contains("seconds") && text.contains("delivered"), "{text}");
+    assert!(text.contains("time") && text.contains("delivered"), "{text}");
 }
 
 fn check_dark(page: &mut Page) {
