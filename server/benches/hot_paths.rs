@@ -145,7 +145,8 @@ fn append(criterion: &mut Criterion) {
         runtime.block_on(storage::open(&config(&url).database)).expect("a database is made");
     let pairs = runtime.block_on(friends(storage.as_ref(), CONVERSATIONS));
     let conv = Conversation::direct(pairs[0].0, pairs[0].1);
-    let audience = runtime.block_on(storage.audience(conv)).expect("SQLite answers").expect("they are friends");
+    let audiences = runtime.block_on(storage.audiences(&[conv])).expect("SQLite answers");
+    let version = audiences[&conv].version;
     let mut group = criterion.benchmark_group("append");
     group.sample_size(20);
     for (count, conversations) in [(1, 1), (64, 1), (64, CONVERSATIONS), (256, CONVERSATIONS)] {
@@ -154,7 +155,7 @@ fn append(criterion: &mut Criterion) {
             let pairs = pairs[..conversations as usize].iter().cycle();
             pairs
                 .take(count as usize)
-                .map(|(sender, recipient)| message_to_append(*sender, *recipient, audience.version))
+                .map(|(sender, recipient)| message_to_append(*sender, *recipient, version))
                 .collect()
         };
         group.bench_function(format!("{count} messages in {conversations}, SQLite, flushed"), |bencher| {

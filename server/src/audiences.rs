@@ -6,6 +6,7 @@
 use crate::protocol::conversation::Conversation;
 use crate::storage::{self, Audience, Storage};
 use dashmap::DashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -45,11 +46,28 @@ impl Audiences {
     }
 
     pub async fn load(&self, conv: Conversation) -> storage::Result<Option<Audience>> {
-        let audience = self.storage.audience(conv).await?;
-        if let Some(audience) = &audience {
-            self.learn(conv, audience.clone());
+        Ok(self.load_all([conv]).await?.remove(&conv))
+    }
+
+    /// Reads many, the direct conversations together; returns those that exist.
+    pub async fn load_all(
+        &self,
+        convs: impl IntoIterator<Item = Conversation>,
+    ) -> storage::Result<BTreeMap<Conversation, Audience>> {
+        let (direct, groups): (Vec<_>, Vec<_>) =
+            convs.into_iter().partition(|conv| matches!(conv, Conversation::Direct(..)));
+        let mut read = BTreeMap::new();
+        if !direct.is_empty() {
+            read.extend(self.storage.audiences(&direct).await?);
         }
-        Ok(audience)
+        for group in groups {
+            // Any may be large.
+            read.extend(self.storage.audiences(&[group]).await?);
+        }
+        for (conv, audience) in &read {
+            self.learn(*conv, audience.clone());
+        }
+        Ok(read)
     }
 
     /// Keeps the audience unless a newer one is known.

@@ -15,6 +15,7 @@ use crate::password::PasswordHasher;
 use crate::protocol::conversation::Conversation;
 use crate::protocol::errno::Errno;
 use crate::registry::Registry;
+use crate::relay::Relays;
 use crate::routes::Routes;
 use crate::seats::Seats;
 use crate::session::Session;
@@ -37,6 +38,7 @@ pub struct Core {
     pub audiences: Arc<Audiences>,
     pub routes: Routes,
     pub writers: Writers,
+    pub relays: Relays,
     pub catch_up: CatchUp,
     pub marks: Marks,
     pub seats: Seats,
@@ -52,7 +54,7 @@ pub struct Core {
     pub sweep_now: Notify,
     /// Asks for a look at every session's conversations.
     pub sweep_all: AtomicBool,
-    /// Bounds background work that is only best effort: EVENTs and slow relays.
+    /// Bounds background work that is only best effort: EVENTs, and saying why a relay is refused.
     pub errands: Arc<Semaphore>,
     /// The same for telling friends of logins and logouts, which must not get in the way of these.
     pub presence_errands: Arc<Semaphore>,
@@ -62,7 +64,7 @@ pub struct Core {
     suspended: AtomicBool,
 }
 
-/// Background tasks at once; beyond it a relay is refused, an EVENT not told.
+/// Background tasks at once; beyond it an EVENT is not told, and a refusal says errno 11 instead of why.
 const ERRANDS: usize = 256;
 const PRESENCE_ERRANDS: usize = 4;
 
@@ -74,6 +76,7 @@ pub struct Parts {
     pub bus: Arc<dyn Bus>,
     pub audiences: Arc<Audiences>,
     pub writers: Writers,
+    pub relays: Relays,
     pub catch_up: CatchUp,
     pub lease: Arc<Lease>,
     pub passwords: PasswordHasher,
@@ -91,6 +94,7 @@ impl Core {
             bus,
             audiences,
             writers,
+            relays,
             catch_up,
             lease,
             passwords,
@@ -119,6 +123,7 @@ impl Core {
             bus,
             audiences,
             writers,
+            relays,
             catch_up,
             lease,
             token_key,

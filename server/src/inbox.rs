@@ -7,8 +7,8 @@ use crate::delivery::push_here;
 use crate::outbound::Parcel;
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::message::{ChatMessage, Event};
-use crate::storage::{Append, Release};
-use crate::writer::Job;
+use crate::relay;
+use crate::storage::Release;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
@@ -103,7 +103,8 @@ async fn relay(core: &Arc<Core>, from: &NodeId, message: ChatMessage, recipients
             }
             core.bus.send(from, Item::NotHere { users: missing });
             if let Conversation::Direct(..) = message.conv {
-                store_instead(core, message);
+                // The friend is no longer where the route said.
+                relay::store_instead(core, message, None);
             }
         }
     }
@@ -114,13 +115,6 @@ pub fn relay_here(core: &Core, message: &ChatMessage, users: &[UserId]) -> Vec<U
     let parcel = Parcel::new(message, users.len());
     let others = users.iter().copied().filter(|user| *user != message.sender);
     others.filter(|user| core.registry.with(*user, |session| session.relay(&parcel)) != Some(true)).collect()
-}
-
-/// A friend that is no longer where the route said gets the message through the database, under the sender's mid.
-fn store_instead(core: &Core, message: ChatMessage) {
-    let ChatMessage { conv, sender, name, msg, mid, sent_as, .. } = message;
-    let append = Append { conv, sender, mid, msg, sent_as, allowed_under: 0 };
-    core.writers.submit(Job { append, sender_name: name, request: None });
 }
 
 /// Another node's client logs in with `takeover`: end the session here, free its row, and say so.

@@ -17,6 +17,7 @@ use crate::listener::{self, Open, Port};
 use crate::metrics::Metrics;
 use crate::password::{self, PasswordHasher};
 use crate::protocol::errno::Errno;
+use crate::relay::Relays;
 use crate::shutdown::Shutdown;
 use crate::storage::{self, NodeStart, Storage};
 use crate::token::TokenKey;
@@ -240,6 +241,7 @@ async fn make_core(
     let passwords = PasswordHasher::new(&config.password)?;
     let core = Arc::new_cyclic(|core: &Weak<Core>| {
         let writers = Writers::start(writer_count, &parts, || Delivery::start(core.clone()));
+        let relays = Relays::start(core);
         let parts = Parts {
             key,
             config,
@@ -247,6 +249,7 @@ async fn make_core(
             bus,
             audiences,
             writers,
+            relays,
             catch_up,
             lease,
             passwords,

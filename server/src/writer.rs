@@ -7,25 +7,17 @@
 use crate::audiences::Audiences;
 use crate::delivery::{Committed, Delivery};
 use crate::failpoint::EarlyAcks;
+use crate::lanes::{self, Lanes, Waiting};
 use crate::lease::Lease;
-use crate::limits::{BATCH_BYTES, BATCH_MESSAGES};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::protocol::conversation::Conversation;
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{ChatMessage, Kind, MidText, Reply, Stored, TimeMs};
 use crate::storage::{Append, Appended, AppendedBatch, Error, Storage};
-use std::collections::VecDeque;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 
-/// Messages that wait for one writer; beyond it errno 11.
-const QUEUE_MESSAGES: usize = 16_384;
-/// Text that waits for one writer; beyond it errno 11.
-const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// What a client is told to wait when the database cannot take its message.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -50,14 +42,19 @@ impl PendingChat {
     }
 }
 
-/// All writers of a node.
-pub struct Writers {
-    queues: Vec<Queue>,
+impl lanes::Message for Job {
+    fn conv(&self) -> Conversation {
+        self.append.conv
+    }
+
+    fn bytes(&self) -> usize {
+        self.append.msg.len()
+    }
 }
 
-struct Queue {
-    jobs: mpsc::Sender<Job>,
-    bytes: Arc<AtomicUsize>,
+/// All writers of a node.
+pub struct Writers {
+    lanes: Lanes<Job>,
 }
 
 /// What the writers work with.
@@ -73,38 +70,18 @@ impl Writers {
     /// Starts `count` writers; `delivery` makes the part that each hands its commits to. They end when this is dropped,
     /// after what is queued.
     pub fn start(count: usize, parts: &Parts, delivery: impl Fn() -> Delivery) -> Self {
-        let queues = (0..count.max(1)).map(|_| {
-            let (jobs, work) = mpsc::channel(QUEUE_MESSAGES);
-            let bytes = Arc::new(AtomicUsize::new(0));
-            let writer = Writer {
-                parts: parts.clone(),
-                queued_bytes: bytes.clone(),
-                delivery: delivery(),
-                early_acks: EarlyAcks::default(),
-            };
-            tokio::spawn(writer.run(work));
-            Queue { jobs, bytes }
-        });
-        Writers { queues: queues.collect() }
+        let start = |waiting| {
+            let writer = Writer { parts: parts.clone(), delivery: delivery(), early_acks: EarlyAcks::default() };
+            tokio::spawn(writer.run(waiting));
+        };
+        Writers { lanes: Lanes::start(count, start) }
     }
 
     /// Queues a message, or answers errno 11 at once.
     pub fn submit(&self, job: Job) {
-        let queue = &self.queues[self.place(job.append.conv)];
-        let bytes = job.append.msg.len();
-        if queue.bytes.fetch_add(bytes, Ordering::AcqRel) > QUEUE_BYTES {
-            queue.bytes.fetch_sub(bytes, Ordering::AcqRel);
-            return refuse(job, unavailable());
+        if let Err(Job { request: Some(request), .. }) = self.lanes.submit(job) {
+            request.answer(Err(unavailable()));
         }
-        if let Err(full) = queue.jobs.try_send(job) {
-            queue.bytes.fetch_sub(bytes, Ordering::AcqRel);
-            refuse(full.into_inner(), unavailable());
-        }
-    }
-
-    fn place(&self, conv: Conversation) -> usize {
-        // Any hash will do; it only spreads conversations over this node's writers.
-        BuildHasherDefault::<DefaultHasher>::default().hash_one(conv) as usize % self.queues.len()
     }
 }
 
@@ -113,42 +90,17 @@ pub fn unavailable() -> Failure {
     Failure::from(Errno::Unavailable).retry_after(RETRY)
 }
 
-fn refuse(job: Job, failure: Failure) {
-    if let Some(request) = job.request {
-        request.answer(Err(failure));
-    }
-}
-
 struct Writer {
     parts: Parts,
-    queued_bytes: Arc<AtomicUsize>,
     delivery: Delivery,
     early_acks: EarlyAcks,
 }
 
 impl Writer {
-    async fn run(self, mut work: mpsc::Receiver<Job>) {
-        let mut queued = Vec::new();
-        let mut waiting = VecDeque::new();
-        while !waiting.is_empty() || work.recv_many(&mut queued, BATCH_MESSAGES).await > 0 {
-            waiting.extend(queued.drain(..));
-            let batch = self.next_batch(&mut waiting);
+    async fn run(self, mut waiting: Waiting<Job>) {
+        while let Some(batch) = waiting.batch().await {
             self.commit(batch).await;
         }
-    }
-
-    /// From the front, as much as one commit takes.
-    fn next_batch(&self, waiting: &mut VecDeque<Job>) -> Vec<Job> {
-        let mut bytes = 0;
-        let fits = waiting.iter().take_while(|job| {
-            bytes += job.append.msg.len();
-            bytes <= BATCH_BYTES
-        });
-        let count = fits.count().max(1).min(waiting.len());
-        let batch: Vec<Job> = waiting.drain(..count).collect();
-        let taken = batch.iter().map(|job| job.append.msg.len()).sum();
-        self.queued_bytes.fetch_sub(taken, Ordering::AcqRel);
-        batch
     }
 
     async fn commit(&self, mut batch: Vec<Job>) {

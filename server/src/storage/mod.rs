@@ -15,6 +15,7 @@ use crate::config;
 use crate::protocol::conversation::{Conversation, GroupId, UserId};
 use crate::protocol::message::{ChatMessage, Friend, Group, GroupPage, SentAs, TimeMs, Who};
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -324,8 +325,8 @@ pub trait Storage: Send + Sync + 'static {
     async fn group_page(&self, user: UserId, page: GroupPage) -> Result<Option<Group>>;
 
     // --- conversations --------------------------------------------------------------------------------------------
-    /// `None`: no such conversation.
-    async fn audience(&self, conv: Conversation) -> Result<Option<Audience>>;
+    /// Of those conversations that exist.
+    async fn audiences(&self, convs: &[Conversation]) -> Result<BTreeMap<Conversation, Audience>>;
     /// Appends a batch in one transaction, all with time `now`. A duplicate mid within the batch or in the database is
     /// answered with the stored seq, also where the sender may no longer post.
     async fn append(&self, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch>;

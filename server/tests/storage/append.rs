@@ -1,6 +1,6 @@
 //! Appending: order, durability of what is answered, and that a resend changes nothing.
 
-use crate::database::{Database, NOW, append, outcomes, say, text, two_friends, user};
+use crate::database::{Database, NOW, append, audience, outcomes, say, text, two_friends, user};
 use crate::on_every_database;
 use chat::protocol::conversation::Conversation;
 use chat::protocol::message::SentAs;
@@ -279,8 +279,8 @@ async fn audiences_come_with_a_changed_version(database: Database) {
     let (one, other, direct) = two_friends(&storage).await;
     let group = storage.create_group(one, "group", "").await.expect("creating works").expect("the name is free");
     let group = Conversation::Group(group);
-    let direct_version = storage.audience(direct).await.expect("reading works").expect("it exists").version;
-    let group_audience = storage.audience(group).await.expect("reading works").expect("it exists");
+    let direct_version = audience(&storage, direct).await.expect("it exists").version;
+    let group_audience = audience(&storage, group).await.expect("it exists");
 
     let batch = [
         Append { allowed_under: direct_version, ..text(direct, one, "known") },

@@ -1,6 +1,6 @@
 //! Reading logs, cursors, and what changed since.
 
-use crate::database::{Database, outcomes, say, text, two_friends, user};
+use crate::database::{Database, audience, group, outcomes, say, text, two_friends, user};
 use crate::on_every_database;
 use chat::protocol::conversation::Conversation;
 use chat::storage::{Joined, Mark, Storage, Waiting};
@@ -15,6 +15,7 @@ on_every_database!(
     waiting_tells_all_that_is_behind,
     count_leaves_out_ones_own_and_stops,
     changes_tell_what_is_new_since,
+    audiences_of_many_are_read_at_once,
     unknown_conversations_are_nothing_special,
 );
 
@@ -173,18 +174,46 @@ async fn changes_tell_what_is_new_since(database: Database) {
     let mut changed: Vec<_> =
         changes.changed.iter().map(|change| (change.conv, change.last_seq, change.version)).collect();
     changed.sort_unstable();
-    let version = async |conv| storage.audience(conv).await.expect("reading works").expect("it exists").version;
+    let version = async |conv| audience(&storage, conv).await.expect("it exists").version;
     let group = Conversation::Group(group);
     assert_eq!(changed, [(direct, 2, version(direct).await), (group, 0, version(group).await)]);
     let all = storage.changes(Some(0)).await.expect("reading works").changed;
     assert!(all.iter().any(|change| change.conv == Conversation::Group(quiet)) && all.len() == 3);
 }
 
+async fn audiences_of_many_are_read_at_once(database: Database) {
+    let storage = database.open().await;
+    let (one, other, direct) = two_friends(&storage).await;
+    let third = user(&storage, "wang wu").await;
+    let parted = Conversation::direct(one, third);
+    storage.add_friend(one, third).await.expect("adding a friend works");
+    storage.remove_friend(third, one).await.expect("removing works");
+    let (full, left) = (group(&storage, one, "full").await, group(&storage, other, "left").await);
+    assert!(matches!(storage.join_group(third, full, 10).await, Ok(Joined::Done { .. })));
+    storage.leave_group(other, left).await.expect("leaving works");
+    let (full, left) = (Conversation::Group(full), Conversation::Group(left));
+    let unknown = [Conversation::Group(1_000_000), Conversation::direct(other, third)];
+    let asked = [&[direct, full, parted, left, direct][..], &unknown].concat();
+
+    let read = storage.audiences(&asked).await.expect("reading works");
+
+    let read: Vec<_> = read.iter().map(|(conv, audience)| (*conv, audience.members.to_vec(), audience.open)).collect();
+    let mut expected = [
+        (direct, vec![one, other], true),
+        (parted, vec![one, third], false),
+        (full, vec![one, third], true),
+        (left, vec![], true),
+    ];
+    expected.sort_unstable();
+    assert_eq!(read, expected);
+    assert!(storage.audiences(&[]).await.expect("reading works").is_empty());
+}
+
 async fn unknown_conversations_are_nothing_special(database: Database) {
     let storage = database.open().await;
     for conv in [Conversation::Group(1), Conversation::direct(1, 2), Conversation::direct((1 << 53) - 2, (1 << 53) - 1)]
     {
-        assert_eq!(storage.audience(conv).await.expect("reading works"), None);
+        assert_eq!(audience(&storage, conv).await, None);
         assert_eq!(seqs_after(&storage, conv, 0, 10).await, (vec![], false));
         assert_eq!(seqs_before(&storage, conv, None, 10).await, (vec![], false));
         storage.mark_received(&[Mark { conv, user: 1, seq: 1 }]).await.expect("marking works");

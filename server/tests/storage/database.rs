@@ -2,8 +2,8 @@
 
 use chat::cluster::NodeKey;
 use chat::config;
-use chat::protocol::conversation::{Conversation, UserId};
-use chat::storage::{self, Append, Appended, AppendedBatch, Befriended, Storage};
+use chat::protocol::conversation::{Conversation, GroupId, UserId};
+use chat::storage::{self, Append, Appended, AppendedBatch, Audience, Befriended, Storage};
 use harness::services::mariadb::Mariadb;
 use sqlx::Connection;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -109,11 +109,20 @@ pub async fn user(storage: &Arc<dyn Storage>, name: &str) -> UserId {
     storage.register(name, "hash").await.expect("registering works").expect("the name is free")
 }
 
+pub async fn group(storage: &Arc<dyn Storage>, creator: UserId, name: &str) -> GroupId {
+    storage.create_group(creator, name, "what it is for").await.expect("creating works").expect("the name is free")
+}
+
 /// Two users who are friends, and their conversation.
 pub async fn two_friends(storage: &Arc<dyn Storage>) -> (UserId, UserId, Conversation) {
     let (one, other) = (user(storage, "zhang san").await, user(storage, "li si").await);
     assert_eq!(storage.add_friend(one, other).await.expect("adding a friend works"), Befriended::Done);
     (one, other, Conversation::direct(one, other))
+}
+
+/// `None`: there is no such conversation.
+pub async fn audience(storage: &Arc<dyn Storage>, conv: Conversation) -> Option<Audience> {
+    storage.audiences(&[conv]).await.expect("reading works").remove(&conv)
 }
 
 pub fn text(conv: Conversation, sender: UserId, msg: &str) -> Append {

@@ -230,7 +230,7 @@ impl<'a> Writer<'a> {
             .collect();
         if !changed.is_empty() {
             let changed: Vec<Conversation> = changed.into_iter().collect();
-            self.audiences.extend(audiences(conn, locked, &changed).await?);
+            self.audiences.extend(audiences(conn, &changed).await?);
         }
         Ok(())
     }

@@ -59,42 +59,32 @@ pub async fn bump_version(conn: &mut dyn Connection, conv: Conversation) -> Resu
     Ok(())
 }
 
-pub async fn audience(conn: &mut dyn Connection, conv: Conversation) -> Result<Option<Audience>> {
-    // One statement, so one moment; the version is that of the very members read.
-    const READ: &str = "SELECT c.members_version, m.userid FROM conversation c \
-                        LEFT JOIN member m ON m.conv = c.id WHERE c.id = ?";
-    let rows = conn.rows(READ, &[conv.into()]).await?;
-    let Some(first) = rows.first() else { return Ok(None) };
-    let version = first.number(0)?;
-    let members = rows.iter().filter(|row| row.0.get(1) != Some(&Value::Null)).map(|row| Ok(row.number(1)?));
-    let mut members = members.collect::<Result<Vec<UserId>>>()?;
-    members.sort_unstable();
-    let open = match conv {
-        Conversation::Group(_) => true,
-        Conversation::Direct(low, high) => are_friends(conn, low, high).await?,
-    };
-    Ok(Some(Audience { version, members: members.into(), open }))
-}
-
-/// The audiences of conversations that the caller has locked.
-pub async fn audiences(
-    conn: &mut dyn Connection,
-    locked: &BTreeMap<Conversation, Locked>,
-    convs: &[Conversation],
-) -> Result<BTreeMap<Conversation, Audience>> {
-    let mut members: BTreeMap<Conversation, Vec<UserId>> = convs.iter().map(|conv| (*conv, Vec::new())).collect();
-    let (marks, values) = list(convs);
-    let sql = format!("SELECT conv, userid FROM member WHERE conv IN {marks} ORDER BY conv, userid");
-    for row in conn.rows(&sql, &values).await? {
-        members.entry(conversation(&row, 0)?).or_default().push(row.number(1)?);
+/// The audiences of those conversations that exist. Where the caller has locked them, they are so until it commits.
+pub async fn audiences(conn: &mut dyn Connection, convs: &[Conversation]) -> Result<BTreeMap<Conversation, Audience>> {
+    if convs.is_empty() {
+        return Ok(BTreeMap::new());
     }
+    let (marks, values) = list(convs);
+    let by_key = conn.dialect().by_primary_key;
+    // One statement, so one moment; each version is that of the very members read.
+    let sql = format!(
+        "SELECT c.id, c.members_version, m.userid FROM conversation c{by_key} \
+         LEFT JOIN member m ON m.conv = c.id WHERE c.id IN {marks} ORDER BY c.id, m.userid"
+    );
+    let mut found: BTreeMap<Conversation, (u64, Vec<UserId>)> = BTreeMap::new();
+    for row in conn.rows(&sql, &values).await? {
+        let (_, members) = found.entry(conversation(&row, 0)?).or_insert((row.number(1)?, Vec::new()));
+        if row.0.get(2) != Some(&Value::Null) {
+            members.push(row.number(2)?);
+        }
+    }
+    // Only now: friendship that is newer than the version does no harm, an older one would last as long as the version.
     let friends = friends_among(conn, convs).await?;
-    let audience = |(conv, members): (Conversation, Vec<UserId>)| {
-        let version = locked.get(&conv)?.version;
+    let audience = |(conv, (version, members)): (Conversation, (u64, Vec<UserId>))| {
         let open = matches!(conv, Conversation::Group(_)) || friends.contains(&conv);
-        Some((conv, Audience { version, members: members.into(), open }))
+        (conv, Audience { version, members: members.into(), open })
     };
-    Ok(members.into_iter().filter_map(audience).collect())
+    Ok(found.into_iter().map(audience).collect())
 }
 
 /// Those of the direct conversations whose users are friends.

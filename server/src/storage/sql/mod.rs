@@ -217,8 +217,8 @@ impl Storage for SqlStorage {
         read!(self, conn => groups::page(conn, user, page))
     }
 
-    async fn audience(&self, conv: Conversation) -> Result<Option<Audience>> {
-        read!(self, conn => conversations::audience(conn, conv))
+    async fn audiences(&self, convs: &[Conversation]) -> Result<BTreeMap<Conversation, Audience>> {
+        read!(self, conn => conversations::audiences(conn, convs))
     }
 
     async fn append(&self, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch> {

@@ -9,6 +9,9 @@ use chat::storage::Storage;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Messages, sent at once, that a node cannot relay without the database.
+const UNREACHABLE: usize = 40;
+
 /// Two nodes without a bus, of which the first can be cut off from the database too; Ann is logged in on the first, her
 /// friend Bob as well.
 struct Cut {
@@ -60,6 +63,28 @@ async fn without_the_database_messages_are_refused_with_errno_11_and_accepted_la
 
     assert_eq!(insist(ann, &message).await["seq"], 1);
     assert_eq!(bob.push().await["msg"], "insistent");
+}
+
+#[tokio::test]
+async fn without_the_database_relayed_messages_reach_who_is_here_and_others_are_refused() {
+    let Cut { faulty, ann, bob, .. } = &mut cluster().await;
+    let dee = ann.done(json!({"msgid": 4, "name": "dee", "password": PASSWORD})).await["id"].clone();
+    ann.done(json!({"msgid": 7, "friendid": dee})).await;
+    let message = |toid: &Value| json!({"msgid": 6, "toid": toid, "msg": "hello", "qos": 0, "mid": fresh_mid()});
+
+    faulty.cut();
+    ann.done(message(&json!(bob.id))).await;
+    for _ in 0..UNREACHABLE {
+        ann.send(message(&dee)).await;
+    }
+
+    assert_eq!(bob.push().await["msg"], "hello");
+    for _ in 0..UNREACHABLE {
+        let refused = ann.frame().await;
+        assert!(refused["errno"] == 11 && refused["retry_ms"].is_u64(), "{refused}");
+    }
+    faulty.heal();
+    assert_eq!(ann.done(message(&dee)).await["seq"], 1);
 }
 
 #[tokio::test]

@@ -2,6 +2,9 @@
 
 use crate::support::{Cluster, Value, fresh_mid, json};
 
+/// More than a node looks up at once.
+const FRIENDS: usize = 600;
+
 #[tokio::test]
 async fn relayed_message_has_no_place_in_the_conversation() {
     let cluster = Cluster::two().await;
@@ -82,4 +85,29 @@ async fn relayed_and_stored_messages_take_effect_in_the_order_sent() {
     for (place, mid) in sent.iter().enumerate() {
         assert_eq!(ann.reply(mid).await["seq"], place + 1);
     }
+}
+
+#[tokio::test]
+async fn first_messages_to_hundreds_of_friends_are_all_taken() {
+    let cluster = Cluster::two().await;
+    let mut ann = cluster.user("ann").await;
+    let mut bob = cluster.user_on(1, "bob").await;
+    ann.befriend(bob.id).await;
+    let mut friends = Vec::new();
+    for nth in 0..FRIENDS {
+        let friend = cluster.storage.register(&format!("friend {nth}"), "").await.expect("registers").expect("free");
+        cluster.storage.add_friend(ann.id, friend).await.expect("befriends");
+        friends.push(friend);
+    }
+
+    for friend in friends.iter().chain([&bob.id]) {
+        ann.send(json!({"msgid": 6, "toid": friend, "msg": "hello all", "qos": 0, "mid": fresh_mid()})).await;
+    }
+
+    for _ in 0..=FRIENDS {
+        let ack = ann.frame().await;
+        assert_eq!((&ack["msgid"], &ack["errno"]), (&json!(12), &json!(0)), "{ack}");
+    }
+    let push = bob.push().await;
+    assert_eq!((&push["msg"], push.get("seq")), (&json!("hello all"), None));
 }

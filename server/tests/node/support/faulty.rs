@@ -8,6 +8,7 @@ use chat::storage::{
     Account, Append, AppendedBatch, Audience, Befriended, Changes, Claim, Claimed, Error, Fence, Joined, Left, Mark,
     NodeStart, Page, Release, Renewal, Result, Storage, Waiting,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -110,7 +111,7 @@ pass_on! {
     fn leave_group(user: UserId, group: GroupId) -> Left;
     fn groups(user: UserId, limit: u32, users_limit: u32) -> Vec<Group>;
     fn group_page(user: UserId, page: GroupPage) -> Option<Group>;
-    fn audience(conv: Conversation) -> Option<Audience>;
+    fn audiences(convs: &[Conversation]) -> BTreeMap<Conversation, Audience>;
     fn cursors(of: &[(Conversation, UserId)]) -> Vec<Option<u64>>;
     fn messages_after(conv: Conversation, after: u64, limit: u32, max_bytes: usize) -> Page;
     fn messages_before(conv: Conversation, before: Option<u64>, limit: u32, max_bytes: usize) -> Page;
