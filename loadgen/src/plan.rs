@@ -188,6 +188,12 @@ impl Plan {
         if !(self.rate.is_finite() && self.rate >= 0.0 && self.rate <= 10_000_000.0) {
             return fail("rate should be from 0 to 10000000 messages per second");
         }
+        if self.driver == Driver::Goose && self.window.is_some() {
+            return fail("goose sends at a rate: leave out either window or goose");
+        }
+        if self.driver == Driver::Native && !self.goose.is_empty() {
+            return fail("flags for goose need the driver goose");
+        }
         if self.window == Some(0) || self.outstanding == Some(0) {
             return fail("window and outstanding should be at least 1");
         }
