@@ -28,7 +28,7 @@ pub enum Driver {
     /// One thread: the least lateness, the highest rates.
     #[default]
     Native,
-    /// goose, with its dashboard, thresholds, baselines and reports.
+    /// goose, with its dashboard, thresholds, baselines and reports; only where it is built in (cargo feature `goose`).
     Goose,
 }
 

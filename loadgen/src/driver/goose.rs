@@ -77,6 +77,8 @@ struct Crew {
     taken: AtomicUsize,
     complete: SetOnce<()>,
     measured: SetOnce<Span>,
+    /// The measured time is over once any of them stops.
+    cut: CancellationToken,
 }
 
 /// The measured time, in microseconds of the run's clock.
@@ -93,7 +95,7 @@ pub struct Attack {
 }
 
 impl Attack {
-    /// Starts goose and waits until all its users are in their places. `cut` is cancelled when it ends, whatever ends it.
+    /// Starts goose and waits until all its users are in their places. `cut` is cancelled when it begins to end, whatever ends it.
     pub async fn start(run: &Arc<Run>, cut: CancellationToken) -> Result<Attack, Error> {
         let senders = sender::all(run);
         if senders.is_empty() {
@@ -101,7 +103,7 @@ impl Attack {
         }
         let configuration = flags::configuration(senders.len(), &run.plan.goose)?;
         let (taken, complete, measured) = (AtomicUsize::new(0), SetOnce::new(), SetOnce::new());
-        let crew = Arc::new(Crew { run: run.clone(), senders, taken, complete, measured });
+        let crew = Arc::new(Crew { run: run.clone(), senders, taken, complete, measured, cut: cut.clone() });
         let attack = attack(configuration, Some(&crew))?;
         console::listen();
         let interrupts = console::Interrupts::kept();
@@ -174,6 +176,7 @@ fn attack(configuration: GooseConfiguration, crew: Option<&Arc<Crew>>) -> Result
         }));
         let end = Transaction::new(Arc::new(move |user: &mut GooseUser| {
             let crew = ends.clone();
+            crew.cut.cancel();
             Box::pin(async move { sender::show(user, &crew.run, 0).await })
         }));
         scenario = scenario

@@ -6,9 +6,8 @@
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use tokio::sync::Notify;
 
-/// Where goose says on which port its dashboard is.
-const DASHBOARD: &str = "goose::dashboard";
-
+/// What it says of where its dashboard is.
+const LISTENS: &str = "[dashboard]: listening";
 /// What it says when it has started all its users, and has put what it counted until then away.
 const HOLDS: &str = "entering GooseAttack phase: Maintain";
 
@@ -19,14 +18,17 @@ struct Console;
 
 impl Log for Console {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let target = metadata.target();
-        target.starts_with("goose") && (metadata.level() <= Level::Warn || target.starts_with(DASHBOARD))
+        metadata.target().starts_with("goose") && metadata.level() <= Level::Info
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            eprintln!("loadgen: goose: {}", record.args());
-        } else if record.target() == "goose" && record.args().to_string() == HOLDS {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let text = record.args().to_string();
+        if record.level() <= Level::Warn || text.starts_with(LISTENS) {
+            eprintln!("loadgen: goose: {text}");
+        } else if text == HOLDS {
             HOLDING.notify_one();
         }
     }

@@ -13,7 +13,7 @@ const PLANNED: &str = "is the plan's business: loadgen has flags of its own for 
 /// Why a flag that only shows something is refused.
 const SHOWN: &str = "would end the run before it begins";
 
-/// Checks goose's own flags without starting anything. Errors: what goose says of them.
+/// Checks goose's own flags without starting anything; not for tasks of a runtime. Errors: what goose says of them.
 pub fn check(flags: &[String]) -> Result<(), Error> {
     let mut configuration = configuration(2, flags)?;
     // goose looks at most flags as it starts, and at the host last of all.
@@ -23,8 +23,7 @@ pub fn check(flags: &[String]) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(GooseError::Io)?;
     match runtime.block_on(attack.execute()) {
         Err(GooseError::InvalidOption { option, .. }) if option == "--host" => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(_) => Ok(()),
+        other => Ok(other.map(drop)?),
     }
 }
 
@@ -55,7 +54,7 @@ pub(super) fn configuration(users: usize, flags: &[String]) -> Result<GooseConfi
 }
 
 /// Flags that do not go with a plan of ours: whether each is given, its name, and why not.
-fn refused(given: &GooseConfiguration) -> [(bool, &'static str, &'static str); 21] {
+fn refused(given: &GooseConfiguration) -> [(bool, &'static str, &'static str); 22] {
     [
         (given.host.is_some(), "--host", PLANNED),
         (given.users.is_some(), "--users", PLANNED),
@@ -74,6 +73,11 @@ fn refused(given: &GooseConfiguration) -> [(bool, &'static str, &'static str); 2
             given.co_mitigation.is_some(),
             "--co-mitigation",
             "has nothing to mend: latency counts from when a message was due",
+        ),
+        (
+            given.running_metrics.is_some(),
+            "--running-metrics",
+            "would stand in the result: loadgen shows how a run goes",
         ),
         (given.goose_log.is_some(), "--goose-log", "is not for this program: what goose says goes to standard error"),
         (given.no_reset_metrics, "--no-reset-metrics", "has nothing to keep: all is shown after the reset"),
