@@ -104,7 +104,7 @@ impl Attack {
         let configuration = flags::configuration(senders.len(), &run.plan.goose)?;
         let (taken, complete, measured) = (AtomicUsize::new(0), SetOnce::new(), SetOnce::new());
         let crew = Arc::new(Crew { run: run.clone(), senders, taken, complete, measured, cut: cut.clone() });
-        let attack = attack(configuration, Some(&crew))?;
+        let attack = attack(configuration, crew.scenario())?;
         console::listen();
         let interrupts = console::Interrupts::kept();
         // Not `cut`, which others cancel too.
@@ -161,11 +161,17 @@ impl Attack {
     }
 }
 
-/// goose with this crew, or with nobody, who has nothing to do.
-fn attack(configuration: GooseConfiguration, crew: Option<&Arc<Crew>>) -> Result<GooseAttack, Error> {
-    let mut scenario = Scenario::new("chat");
-    if let Some(crew) = crew {
-        let (places, turns, ends) = (crew.clone(), crew.clone(), crew.clone());
+fn attack(configuration: GooseConfiguration, scenario: Scenario) -> Result<GooseAttack, Error> {
+    Ok(GooseAttack::initialize_with_config(configuration)?
+        // One client without cookies for all; else each user costs 100 KB for HTTP that it never speaks.
+        .set_client_builder_without_cookies(GooseClientBuilder::new().without_cookies())?
+        .register_scenario(scenario))
+}
+
+impl Crew {
+    /// What each goose user does.
+    fn scenario(self: &Arc<Self>) -> Scenario {
+        let (places, turns, ends) = (self.clone(), self.clone(), self.clone());
         let place = Transaction::new(Arc::new(move |user: &mut GooseUser| {
             places.take_place(user);
             Box::pin(ready(Ok(())))
@@ -179,18 +185,12 @@ fn attack(configuration: GooseConfiguration, crew: Option<&Arc<Crew>>) -> Result
             crew.cut.cancel();
             Box::pin(async move { sender::show(user, &crew.run, 0).await })
         }));
-        scenario = scenario
+        Scenario::new("chat")
             .register_transaction(place.set_name("take a place").set_on_start())
             .register_transaction(turn.set_name("send what is due"))
-            .register_transaction(end.set_name("show the rest").set_on_stop());
+            .register_transaction(end.set_name("show the rest").set_on_stop())
     }
-    Ok(GooseAttack::initialize_with_config(configuration)?
-        // One client without cookies for all; else each user costs 100 KB for HTTP that it never speaks.
-        .set_client_builder_without_cookies(GooseClientBuilder::new().without_cookies())?
-        .register_scenario(scenario))
-}
 
-impl Crew {
     fn take_place(&self, user: &mut GooseUser) {
         let place = self.taken.fetch_add(1, Ordering::Relaxed);
         // As many users as senders were asked for.

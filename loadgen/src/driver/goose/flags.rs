@@ -3,6 +3,7 @@
 use super::{Error, attack};
 use goose::GooseError;
 use goose::config::GooseConfiguration;
+use goose::goose::Scenario;
 
 /// goose wants a URL; nothing is ever asked of this one.
 const HOST: &str = "http://chat.invalid";
@@ -18,7 +19,7 @@ pub fn check(flags: &[String]) -> Result<(), Error> {
     let mut configuration = configuration(2, flags)?;
     // goose looks at most flags as it starts, and at the host last of all.
     configuration.host = None;
-    let attack = attack(configuration, None)?;
+    let attack = attack(configuration, Scenario::new("nobody"))?;
     super::console::listen();
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(GooseError::Io)?;
     match runtime.block_on(attack.execute()) {
