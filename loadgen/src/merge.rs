@@ -100,6 +100,7 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
         sum.drained_s = sum.drained_s.max(outcome.drained_s);
         sum.cut_short |= outcome.cut_short;
         sum.machines.extend(outcome.machines.iter().cloned());
+        sum.thresholds.extend(outcome.thresholds.iter().cloned());
     }
     let nodes: BTreeSet<&String> = outcomes.iter().flat_map(|outcome| &outcome.nodes).collect();
     sum.nodes = nodes.into_iter().cloned().collect();

@@ -125,7 +125,10 @@ pub struct Outcome {
     /// What this was measured with: one machine for each process.
     #[serde(default)]
     pub machines: Vec<Machine>,
-    /// What came of the assertions that were made on this.
+    /// What the driver made of the run by itself: goose's thresholds.
+    #[serde(default)]
+    pub thresholds: Vec<Checked>,
+    /// What came of the assertions that were made on this, thresholds first.
     #[serde(default)]
     pub assertions: Vec<Checked>,
 }
@@ -157,13 +160,15 @@ impl Outcome {
             resources: Resources::default(),
             shards: 1,
             machines: vec![Machine::this()],
+            thresholds: Vec::new(),
             assertions: Vec::new(),
         }
     }
 
     /// Looks whether the assertions hold, and keeps what came of it.
     pub fn check(&mut self, assertions: &[Assertion]) {
-        self.assertions = assertions.iter().map(|assertion| assertion.check(self)).collect();
+        let checked = assertions.iter().map(|assertion| assertion.check(self));
+        self.assertions = self.thresholds.iter().cloned().chain(checked).collect();
     }
 
     /// The assertions that do not hold.

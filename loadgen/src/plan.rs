@@ -28,7 +28,7 @@ pub enum Driver {
     /// One thread: the least lateness, the highest rates.
     #[default]
     Native,
-    /// goose, with its dashboard, thresholds, baselines and reports.
+    /// goose, with its dashboard, thresholds, baselines and reports; only where it is built in (cargo feature `goose`).
     Goose,
 }
 
@@ -187,6 +187,12 @@ impl Plan {
         }
         if !(self.rate.is_finite() && self.rate >= 0.0 && self.rate <= 10_000_000.0) {
             return fail("rate should be from 0 to 10000000 messages per second");
+        }
+        if self.driver == Driver::Goose && self.window.is_some() {
+            return fail("goose sends at a rate: leave out either window or goose");
+        }
+        if self.driver == Driver::Native && !self.goose.is_empty() {
+            return fail("flags for goose need the driver goose");
         }
         if self.window == Some(0) || self.outstanding == Some(0) {
             return fail("window and outstanding should be at least 1");

@@ -1,6 +1,7 @@
 //! One run: what all its users, the driver and the report have in common, and its course from set-up to outcome.
 
 mod course;
+mod sending;
 mod usage;
 mod watch;
 
@@ -94,7 +95,7 @@ impl Run {
             windows,
             recorder: Recorder::default(),
             group_ids: world.groups.iter().map(|_| AtomicU64::new(0)).collect(),
-            mirrors: plan.driver == Driver::Goose && plan.window.is_none(),
+            mirrors: plan.driver == Driver::Goose,
             online: AtomicU32::new(0),
             logins: AtomicU64::new(0),
             unsent: AtomicU64::new(0),

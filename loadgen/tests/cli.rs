@@ -205,6 +205,15 @@ fn help_says_effect_unit_and_default() {
     }
 }
 
+#[cfg(not(feature = "goose"))]
+#[test]
+fn without_goose_it_says_how_to_have_it() {
+    let refused = loadgen(&["run", "--driver", "goose"]);
+    assert_eq!(refused.status.code(), Some(3));
+    let shown = text(&refused.stderr);
+    assert!(shown.contains("cargo run --release -p loadgen --features goose --"), "{shown}");
+}
+
 #[test]
 fn what_is_kept_is_history_result_and_distributions() {
     let directory = tempfile::tempdir().expect("a directory");

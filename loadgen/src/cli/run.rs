@@ -52,10 +52,12 @@ pub struct PlanFlags {
     /// How due times follow one another [default: poisson]
     #[arg(long, value_enum)]
     arrivals: Option<Arrivals>,
-    /// Who sends in the open model; goose brings its dashboard, thresholds, baselines and reports [default: native]
+    /// Who sends in the open model; goose (with the cargo feature goose) brings its dashboard, thresholds, baselines and
+    /// reports [default: native]
     #[arg(long, value_enum)]
     driver: Option<Driver>,
-    /// A flag for goose itself, as --goose=--dashboard; repeat for several; implies --driver goose
+    /// A flag for goose itself, as --goose=--dashboard, --goose=--report-file=goose.html, --goose=--baseline-file=goose.json
+    /// or --goose='--threshold=p99<50ms for CHAT cross'; repeat for several; implies --driver goose
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true, conflicts_with = "window")]
     goose: Vec<String>,
     /// Messages outstanding per stream: closed model, as fast as the server answers
@@ -153,7 +155,7 @@ pub fn check(plan: &Plan) -> Result<()> {
 
 #[cfg(feature = "goose")]
 fn check_driver(plan: &Plan) -> Result<()> {
-    if plan.driver == Driver::Goose && plan.window.is_none() {
+    if plan.driver == Driver::Goose {
         crate::driver::goose::check_flags(&plan.goose)?;
     }
     Ok(())
@@ -163,7 +165,9 @@ fn check_driver(plan: &Plan) -> Result<()> {
 fn check_driver(plan: &Plan) -> Result<()> {
     match plan.driver {
         Driver::Native => Ok(()),
-        Driver::Goose => bail!("this loadgen was built without the feature goose"),
+        Driver::Goose => bail!(
+            "this loadgen was built without goose; use: cargo run --release -p loadgen --features goose -- run --driver goose"
+        ),
     }
 }
 

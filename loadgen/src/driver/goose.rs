@@ -2,186 +2,217 @@
 //!
 //! goose waits for a transaction to end, and so is closed by nature. Here a transaction is what is *due* of one sender by our own
 //! schedule, and the answers are our users' business: the model stays open. What was measured meanwhile is handed to goose one by
-//! one, for its displays; the recorder stays the truth. A transaction never lasts longer than a bounded wait, since goose
-//! stops a user only between two.
+//! one, for its displays; the recorder stays the truth. goose's users take their places before the measured time and are
+//! stopped after it, so that nothing of goose's own starting and stopping falls into it. What was measured before, as logins,
+//! is shown once it has begun, since goose forgets what it has counted when all its users are there.
 
-use super::schedule::Schedule;
-use crate::recorder::Path;
+mod console;
+mod flags;
+mod sender;
+
+pub use flags::check as check_flags;
+
+use crate::assert::Checked;
 use crate::run::Run;
-use goose::GooseAttack;
 use goose::client::GooseClientBuilder;
 use goose::config::GooseConfiguration;
-use goose::goose::GooseUser;
+use goose::goose::{GooseUser, Transaction};
 use goose::prelude::*;
-use std::collections::BTreeMap;
+use goose::threshold::ThresholdResult;
+use goose::{GooseAttack, trigger_killswitch};
+use sender::{LONGEST_WAIT, Sender};
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::SetOnce;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
 
-/// The longest that a transaction waits for something to be due.
-const LONGEST_WAIT: Duration = Duration::from_millis(250);
-/// goose wants a URL; nothing is ever asked of this one.
-const HOST: &str = "http://chat.invalid";
-/// What goose's rows begin with.
-const METHOD: &str = "CHAT";
+/// For all of goose's users to take their places.
+const START_PATIENCE: Duration = Duration::from_secs(15);
+/// For goose to stop its users and write its reports.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
-/// Why goose did not run.
+/// Why goose did not run, or not to its end. Stop, and show the text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("goose: {0}")]
     Goose(String),
+    #[error("goose: {flag} {reason}")]
+    Flag { flag: &'static str, reason: &'static str },
     #[error("goose: nobody sends anything in this mix")]
     Nothing,
+    #[error("goose: it ended before anything was sent")]
+    Early,
+    #[error("goose: its users were not ready within {} s", START_PATIENCE.as_secs())]
+    Unready,
+    #[error("goose: it did not end within {} s", STOP_PATIENCE.as_secs())]
+    Endless,
 }
 
-/// One sender: its streams with their rates, and when the next message is due.
-#[derive(Clone, Debug)]
-struct Part {
-    sender: u32,
-    /// Upper ends of the streams' shares of this sender's messages.
-    streams: Vec<(f64, u32)>,
-    schedule: Schedule,
-    due: u64,
-    random: fastrand::Rng,
-}
-
-/// Checks goose's own flags. Errors: what goose says of them.
-pub fn check_flags(flags: &[String]) -> Result<(), Error> {
-    configuration(1, Duration::from_secs(1), flags).map(|_| ())
-}
-
-/// Drives the measured time from `begin` to `end` (microseconds of the run's clock); returns when goose has ended, which is
-/// earlier where a threshold or Ctrl-C stopped it. The text is a failed threshold, if one failed.
-pub async fn drive(run: Arc<Run>, begin: u64, end: u64, flags: &[String]) -> Result<Option<String>, Error> {
-    let parts = parts(&run);
-    if parts.is_empty() {
-        return Err(Error::Nothing);
-    }
-    let length = Duration::from_micros(end.saturating_sub(begin));
-    let configuration = configuration(parts.len(), length, flags)?;
-    let failed = |error: GooseError| Error::Goose(error.to_string());
-    let clock = run.clock;
-    let (parts, next) = (Arc::new(parts), Arc::new(AtomicUsize::new(0)));
-    let start = Transaction::new(Arc::new(move |user: &mut GooseUser| {
-        let mut part = parts[next.fetch_add(1, Ordering::Relaxed) % parts.len()].clone();
-        // goose starts users one after the other; nothing was due of one who was not there.
-        part.schedule.begin(clock.now());
-        part.due = part.schedule.next_due();
-        user.set_session_data(part);
-        Box::pin(std::future::ready(Ok(())))
-    }));
-    let turn = {
-        let run = run.clone();
-        Transaction::new(Arc::new(move |user: &mut GooseUser| {
-            let run = run.clone();
-            Box::pin(async move { turn(user, &run).await })
-        }))
-    };
-    let scenario = Scenario::new("chat")
-        .register_transaction(start.set_name("start").set_on_start())
-        .register_transaction(turn.set_name("send what is due"));
-    let attack = GooseAttack::initialize_with_config(configuration)
-        .map_err(failed)?
-        // One client without cookies for all; else each user costs 100 KB for HTTP that it never speaks.
-        .set_client_builder_without_cookies(GooseClientBuilder::new().without_cookies())
-        .map_err(failed)?
-        .register_scenario(scenario);
-    match attack.execute().await {
-        Ok(_) => Ok(None),
-        Err(error @ GooseError::ThresholdsFailed { .. }) => Ok(Some(error.to_string())),
-        Err(error) => Err(failed(error)),
-    }
-}
-
-fn configuration(users: usize, length: Duration, flags: &[String]) -> Result<GooseConfiguration, Error> {
-    let (users, seconds) = (users.to_string(), format!("{}s", length.as_secs().max(1)));
-    // Users all start in the first second. Samples of the start are kept, and its console tables are not wanted beside ours.
-    let ours = [
-        "--host",
-        HOST,
-        "--users",
-        &users,
-        "--increase-rate",
-        &users,
-        "--run-time",
-        &seconds,
-        "--no-reset-metrics",
-        "--no-telnet",
-        "--no-print-metrics",
-        "--no-transaction-metrics",
-        "--no-scenario-metrics",
-        "-q",
-    ];
-    let all: Vec<&str> = ours.into_iter().chain(flags.iter().map(String::as_str)).collect();
-    GooseConfiguration::parse_args_default(&all).map_err(|error| Error::Goose(error.to_string()))
-}
-
-/// The senders with their streams' rates, each schedule independent; together they are the plan's rate.
-fn parts(run: &Run) -> Vec<Part> {
-    let mut rates: BTreeMap<u32, Vec<(f64, u32)>> = BTreeMap::new();
-    let mut before = 0.0;
-    for (upto, streams) in super::lanes(&run.world, &run.plan.shares()) {
-        let each = (upto - before) * run.plan.rate / streams.len() as f64;
-        for stream in streams {
-            rates.entry(run.world.streams[stream as usize].sender).or_default().push((each, stream));
+impl From<GooseError> for Error {
+    fn from(error: GooseError) -> Error {
+        match error {
+            // What goose displays of it says neither which flag nor why.
+            GooseError::InvalidOption { value, detail, .. } if detail.contains(&value) => Error::Goose(detail),
+            GooseError::InvalidOption { value, detail, .. } => Error::Goose(format!("{detail} ({value})")),
+            GooseError::Io(source) => Error::Goose(source.to_string()),
+            other => Error::Goose(other.to_string()),
         }
-        before = upto;
     }
-    let part = |(sender, mut streams): (u32, Vec<(f64, u32)>)| {
-        let mut sum = 0.0;
-        for (rate, _) in &mut streams {
-            sum += *rate;
-            *rate = sum;
+}
+
+impl From<JoinError> for Error {
+    fn from(error: JoinError) -> Error {
+        Error::Goose(error.to_string())
+    }
+}
+
+/// What all of goose's users share.
+struct Crew {
+    run: Arc<Run>,
+    senders: Vec<Sender>,
+    /// Senders that have their goose user.
+    taken: AtomicUsize,
+    complete: SetOnce<()>,
+    measured: SetOnce<Span>,
+    /// The measured time is over once any of them stops.
+    cut: CancellationToken,
+}
+
+/// The measured time, in microseconds of the run's clock.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    begin: u64,
+    end: u64,
+}
+
+/// goose at work.
+pub struct Attack {
+    crew: Arc<Crew>,
+    task: JoinHandle<Result<Vec<ThresholdResult>, GooseError>>,
+}
+
+impl Attack {
+    /// Starts goose and waits until all its users are in their places. `cut` is cancelled when it begins to end, whatever ends it.
+    pub async fn start(run: &Arc<Run>, cut: CancellationToken) -> Result<Attack, Error> {
+        let senders = sender::all(run);
+        if senders.is_empty() {
+            return Err(Error::Nothing);
         }
-        let random = run.random(1_000 + u64::from(sender));
-        let schedule = Schedule::new(sum, run.plan.arrivals, 0, random.clone())?;
-        Some(Part { sender, streams, schedule, due: 0, random })
-    };
-    rates.into_iter().filter_map(part).collect()
-}
-
-async fn turn(user: &mut GooseUser, run: &Run) -> TransactionResult {
-    let Some(part) = user.get_session_data_mut::<Part>() else { return Ok(()) };
-    let wait = Duration::from_micros(part.due.saturating_sub(run.clock.now()));
-    if run.is_stopping() || wait > LONGEST_WAIT {
-        tokio::time::sleep(LONGEST_WAIT.min(wait)).await;
-    } else {
-        tokio::time::sleep(wait).await;
-    }
-    let Some(part) = user.get_session_data_mut::<Part>() else { return Ok(()) };
-    let (sender, unsent) = (part.sender, part.send_due(run));
-    for (path, micros) in run.users[sender as usize].take_mirrored() {
-        user.record_custom_request_duration(METHOD, path.name(), Duration::from_micros(micros), true, None, None)
-            .await?;
-    }
-    for _ in 0..unsent {
-        let error = Some("no connection");
-        user.record_custom_request_duration(METHOD, "send", Duration::ZERO, false, None, error).await?;
-    }
-    Ok(())
-}
-
-impl Part {
-    /// Sends everything that is due; returns how many had no connection.
-    fn send_due(&mut self, run: &Run) -> u32 {
-        let (mut unsent, mut sent) = (0, Vec::new());
-        let user = &run.users[self.sender as usize];
-        while self.due <= run.clock.now() && !run.is_stopping() {
-            let chance = self.random.f64() * self.streams.last().map_or(0.0, |last| last.0);
-            let stream = self.streams.iter().find(|(end, _)| chance < *end).or(self.streams.last());
-            let Some((_, stream)) = stream else { break };
-            if user.send(run, *stream, self.due) {
-                sent.push(self.due);
-            } else {
-                unsent += 1;
+        let configuration = flags::configuration(senders.len(), &run.plan.goose)?;
+        let (taken, complete, measured) = (AtomicUsize::new(0), SetOnce::new(), SetOnce::new());
+        let crew = Arc::new(Crew { run: run.clone(), senders, taken, complete, measured, cut: cut.clone() });
+        let attack = attack(configuration, crew.scenario())?;
+        console::listen();
+        let interrupts = console::Interrupts::kept();
+        // Not `cut`, which others cancel too.
+        let ended = CancellationToken::new();
+        let guards = (cut.drop_guard(), ended.clone().drop_guard());
+        let task = tokio::spawn(async move {
+            let _guards = guards;
+            match attack.execute().await {
+                Ok(metrics) => Ok(metrics.thresholds),
+                Err(GooseError::ThresholdsFailed { metrics, .. }) => Ok(metrics.0.thresholds),
+                Err(error) => Err(error),
             }
-            self.due = self.schedule.next_due();
+        });
+        let all_ready = async {
+            crew.complete.wait().await;
+            console::HOLDING.notified().await;
+        };
+        let ready = tokio::select! {
+            () = all_ready => Ok(()),
+            () = ended.cancelled() => Err(Error::Early),
+            () = tokio::time::sleep(START_PATIENCE) => Err(Error::Unready),
+        };
+        interrupts.give_back();
+        match ready {
+            Ok(()) => Ok(Attack { crew, task }),
+            Err(Error::Early) => {
+                // Its own error tells more.
+                task.await??;
+                Err(Error::Early)
+            }
+            Err(error) => {
+                trigger_killswitch("its users are not ready");
+                Err(error)
+            }
         }
-        user.flush();
-        for due in sent {
-            run.recorder.record(Path::Lateness, run.clock.now().saturating_sub(due));
-        }
-        run.unsent.fetch_add(u64::from(unsent), Ordering::Relaxed);
-        unsent
     }
+
+    /// Lets the measured time begin.
+    pub fn begin(&self, begin: u64, end: u64) {
+        // It begins once.
+        let _ = self.crew.measured.set(Span { begin, end });
+    }
+
+    /// Ends goose, unless it has, and lets it write its reports; answers with what it makes of its thresholds.
+    pub async fn stop(self) -> Result<Vec<Checked>, Error> {
+        trigger_killswitch("the measured time is over");
+        let thresholds = tokio::time::timeout(STOP_PATIENCE, self.task).await.map_err(|_| Error::Endless)???;
+        let checked = thresholds.into_iter().map(|threshold| Checked {
+            assertion: format!("goose: {}", threshold.rule),
+            figure: threshold.observed,
+            holds: threshold.passed,
+        });
+        Ok(checked.collect())
+    }
+}
+
+fn attack(configuration: GooseConfiguration, scenario: Scenario) -> Result<GooseAttack, Error> {
+    Ok(GooseAttack::initialize_with_config(configuration)?
+        // One client without cookies for all; else each user costs 100 KB for HTTP that it never speaks.
+        .set_client_builder_without_cookies(GooseClientBuilder::new().without_cookies())?
+        .register_scenario(scenario))
+}
+
+impl Crew {
+    /// What each goose user does.
+    fn scenario(self: &Arc<Self>) -> Scenario {
+        let (places, turns, ends) = (self.clone(), self.clone(), self.clone());
+        let place = Transaction::new(Arc::new(move |user: &mut GooseUser| {
+            places.take_place(user);
+            Box::pin(ready(Ok(())))
+        }));
+        let turn = Transaction::new(Arc::new(move |user: &mut GooseUser| {
+            let crew = turns.clone();
+            Box::pin(async move { turn(user, &crew).await })
+        }));
+        let end = Transaction::new(Arc::new(move |user: &mut GooseUser| {
+            let crew = ends.clone();
+            crew.cut.cancel();
+            Box::pin(async move { sender::show(user, &crew.run, 0).await })
+        }));
+        Scenario::new("chat")
+            .register_transaction(place.set_name("take a place").set_on_start())
+            .register_transaction(turn.set_name("send what is due"))
+            .register_transaction(end.set_name("show the rest").set_on_stop())
+    }
+
+    fn take_place(&self, user: &mut GooseUser) {
+        let place = self.taken.fetch_add(1, Ordering::Relaxed);
+        // As many users as senders were asked for.
+        if let Some(sender) = self.senders.get(place) {
+            user.set_session_data(sender.clone());
+        }
+        if place + 1 == self.senders.len() {
+            let _ = self.complete.set(());
+        }
+    }
+}
+
+/// One transaction: waits until something is due, sends all that is, and shows what was measured. It never lasts longer
+/// than a bounded wait, since goose stops a user only between two.
+async fn turn(user: &mut GooseUser, crew: &Crew) -> TransactionResult {
+    let Some(&measured) = crew.measured.get() else {
+        let _ = tokio::time::timeout(LONGEST_WAIT, crew.measured.wait()).await;
+        return Ok(());
+    };
+    let Some(sender) = user.get_session_data_mut::<Sender>() else { return Ok(()) };
+    tokio::time::sleep(sender.wait(&crew.run, measured)).await;
+    let Some(sender) = user.get_session_data_mut::<Sender>() else { return Ok(()) };
+    let unsent = sender.send_due(&crew.run, measured);
+    sender::show(user, &crew.run, unsent).await
 }

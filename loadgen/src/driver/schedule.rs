@@ -17,9 +17,14 @@ impl Schedule {
         (rate > 0.0).then(|| Schedule { mean_gap: 1e6 / rate, arrivals, at: begin as f64, random })
     }
 
-    /// Goes on from this time.
-    pub fn begin(&mut self, at: u64) {
-        self.at = at as f64;
+    /// Goes on from this time as one of many, which do not keep step.
+    pub fn join(&mut self, at: u64) {
+        let passed = match self.arrivals {
+            Arrivals::Constant => self.random.f64() * self.mean_gap,
+            // Chance has no memory.
+            Arrivals::Poisson => 0.0,
+        };
+        self.at = at as f64 - passed;
     }
 
     /// The next due time.
@@ -49,5 +54,19 @@ mod tests {
             let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
             assert!(spread.contains(&(variance.sqrt() / mean)), "{arrivals:?}: {}", variance.sqrt() / mean);
         }
+    }
+
+    #[test]
+    fn those_who_join_do_not_keep_step_and_nothing_is_due_before() {
+        let first_due = |seed| {
+            let random = fastrand::Rng::with_seed(seed);
+            let mut schedule = Schedule::new(1.0, Arrivals::Constant, 0, random).expect("a rate above nothing");
+            schedule.join(5_000_000);
+            schedule.next_due()
+        };
+        let due: Vec<u64> = (0..1_000).map(first_due).collect();
+        assert!(due.iter().all(|due| (5_000_000..=6_000_000).contains(due)));
+        let mean = due.iter().sum::<u64>() / 1_000;
+        assert!((5_450_000..5_550_000).contains(&mean), "{mean}");
     }
 }

@@ -1,16 +1,16 @@
 //! The course of a run: set up, ramp, measure, drain, account.
 
 use super::Run;
+use super::sending::Sending;
 use super::usage::{memory_bytes, nodes_memory_bytes};
 use super::watch::{self, Meter};
 use crate::accounts::{self, Book};
 use crate::cluster::Nodes;
 use crate::dialect::{Classic, Framed, Wire};
-use crate::driver::native;
 use crate::history::{Event, History};
 use crate::link::{self, Dialer};
 use crate::outcome::{Outcome, Resources};
-use crate::plan::{DialectName, Driver, Plan};
+use crate::plan::{DialectName, Plan};
 use crate::profile::{self, Framing, LoginBy, Profile};
 use crate::progress::Progress;
 use crate::recorder::Second;
@@ -28,11 +28,6 @@ const POLL: Duration = Duration::from_millis(20);
 const LEAD_MICROS: u64 = 50_000;
 /// For everybody to log out at the end.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(6);
-/// A driver that ends this long before the measured time was stopped.
-#[cfg(feature = "goose")]
-const EARLY_MICROS: u64 = 1_000_000;
-/// For goose to stop its users and write its reports.
-const DRIVER_PATIENCE: Duration = Duration::from_secs(15);
 /// Without any progress for this long, what is open will not come any more: longer than a cluster's repair interval.
 const DRAIN_QUIET: Duration = Duration::from_secs(14);
 
@@ -55,7 +50,7 @@ pub enum Error {
 
 /// Why measuring never began: this is the outcome.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Link(#[from] link::Error),
     #[error(transparent)]
@@ -64,6 +59,9 @@ enum Failure {
     NobodyOnline,
     #[error("interrupted before the measured time")]
     Interrupted,
+    #[cfg(feature = "goose")]
+    #[error(transparent)]
+    Goose(#[from] crate::driver::goose::Error),
     #[error(transparent)]
     Fatal(#[from] Error),
 }
@@ -286,6 +284,9 @@ impl Course<'_> {
     }
 
     async fn measure(&mut self) -> Result<Outcome, Failure> {
+        // What ends the measured time: somebody's interrupt, or a driver that ends early.
+        let cut = self.interrupt.child_token();
+        let mut sending = Sending::prepare(&self.run, &cut).await?;
         self.wait_for_start().await?;
         let measured_from_ms = jiff::Timestamp::now().as_millisecond();
         let run = self.run.clone();
@@ -294,41 +295,29 @@ impl Course<'_> {
         let mut meter = Meter::start(&run, &self.nodes);
         let begin = run.clock.now() + LEAD_MICROS;
         let end = begin + crate::clock::micros(run.plan.duration());
-        let driver = self.start_driver(begin, end)?;
+        sending.begin(&run, begin, end)?;
         let mut acts = JoinSet::new();
         for cast in &run.world.casts {
             acts.spawn(scenario::act(cast.kind, cast.actors.clone(), run.clone()));
         }
-        let seconds = self.watch(&mut meter, end).await;
+        let seconds = self.watch(&mut meter, end, &cut).await;
         let measured_s = meter.elapsed_s();
+        let interrupted = cut.is_cancelled();
         // Before the driver's thread ends and takes its figures along.
         let (memory_bytes, nodes_memory_bytes) = (memory_bytes(), nodes_memory_bytes(&self.nodes));
         let resources = Resources { memory_bytes, nodes_memory_bytes, ..meter.resources() };
         run.refilling.store(false, Ordering::Relaxed);
         run.stopping.cancel();
-        driver.stopped(&run).await;
-        let interrupted = self.interrupt.is_cancelled();
+        let thresholds = sending.stopped(&run).await;
         while acts.join_next().await.is_some() {}
         let drained = self.drain(online).await;
         let online = (online, run.online.load(Ordering::Relaxed));
         let outcome = self.outcome(measured_s, drained, interrupted, online, seconds, resources);
-        Ok(Outcome { measured_from_ms, ..outcome })
-    }
-
-    fn start_driver(&self, begin: u64, end: u64) -> Result<Running, Failure> {
-        let run = &self.run;
-        if let Some(window) = run.plan.window {
-            native::fill(run, window);
-            return Ok(Running::ByItself);
-        }
-        if run.plan.driver == Driver::Goose {
-            return Ok(Running::goose(run, begin, end, &self.interrupt));
-        }
-        Ok(Running::Thread(native::start(run, begin, end).map_err(Error::Thread)?))
+        Ok(Outcome { measured_from_ms, thresholds, ..outcome })
     }
 
     /// Shows and keeps what happens, second by second, until the measured time is over.
-    async fn watch(&self, meter: &mut Meter, end: u64) -> Vec<Second> {
+    async fn watch(&self, meter: &mut Meter, end: u64, cut: &CancellationToken) -> Vec<Second> {
         let mut seconds = Vec::new();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.tick().await;
@@ -337,7 +326,7 @@ impl Course<'_> {
             let over = tokio::select! {
                 _ = tick.tick() => false,
                 () = tokio::time::sleep_until(end) => true,
-                () = self.interrupt.cancelled() => true,
+                () = cut.cancelled() => true,
             };
             let second = meter.second(&self.run);
             if second.length_ms > 0 {
@@ -427,50 +416,4 @@ struct Drained {
     seconds: f64,
     /// Something was still arriving.
     cut_short: bool,
-}
-
-/// Whoever sends in the measured time.
-enum Running {
-    /// Each answer makes room for the next message.
-    ByItself,
-    Thread(std::thread::JoinHandle<()>),
-    #[cfg_attr(not(feature = "goose"), expect(dead_code))]
-    Task(tokio::task::JoinHandle<()>),
-}
-
-impl Running {
-    #[cfg(feature = "goose")]
-    fn goose(run: &Arc<Run>, begin: u64, end: u64, interrupt: &CancellationToken) -> Running {
-        let (run, interrupt) = (run.clone(), interrupt.clone());
-        Running::Task(tokio::spawn(async move {
-            let flags = run.plan.goose.clone();
-            match crate::driver::goose::drive(run.clone(), begin, end, &flags).await {
-                Ok(None) => {}
-                Ok(Some(threshold)) => run.error(threshold),
-                Err(error) => run.error(error.to_string()),
-            }
-            // goose has taken the signal over: that it ended early is what there is to know.
-            if run.clock.now() + EARLY_MICROS < end {
-                interrupt.cancel();
-            }
-        }))
-    }
-
-    #[cfg(not(feature = "goose"))]
-    fn goose(_run: &Arc<Run>, _begin: u64, _end: u64, _interrupt: &CancellationToken) -> Running {
-        // Refused with the plan.
-        Running::ByItself
-    }
-
-    /// Waits until it has stopped, which it does by itself when the run is stopping.
-    async fn stopped(self, run: &Run) {
-        let joined = match self {
-            Running::ByItself => true,
-            Running::Thread(thread) => tokio::task::spawn_blocking(move || thread.join()).await.is_ok(),
-            Running::Task(task) => tokio::time::timeout(DRIVER_PATIENCE, task).await.is_ok(),
-        };
-        if !joined {
-            run.error("the driver did not stop in time");
-        }
-    }
 }

@@ -1,8 +1,9 @@
-//! What the tests against servers of their own have in common: such a server, its language, and a run against it.
+//! What tests have in common: a server of their own, its language, and a run against it; `loadgen` as a process.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod fault;
+pub mod running;
 pub mod server;
 pub mod tongue;
 
