@@ -30,7 +30,8 @@ impl Wire for Framed {
     }
 
     fn read<'a>(&self, payload: &'a [u8]) -> Result<Incoming<'a>, String> {
-        let flat = Flat::read(payload)?;
+        let mut flat = Flat::default();
+        flat.read(payload)?;
         match flat.msgid {
             msgid::ONE_CHAT | msgid::GROUP_CHAT if flat.msg.is_some() => flat.push().map(Incoming::Push),
             msgid::LOGIN_ACK if flat.errno == 0 => welcome(payload),

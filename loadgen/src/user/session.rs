@@ -248,10 +248,10 @@ impl<'a> Session<'a> {
     }
 
     fn read_payload(&mut self, payload: &[u8], batch: &mut Batch) -> Result<(), End> {
-        let incoming = self.run.wire.read(payload).map_err(End::Protocol)?;
-        match incoming {
-            Incoming::Push(push) => self.on_push(&push, batch),
-            Incoming::Settled { mid, place, result } => {
+        match self.run.wire.read(payload) {
+            Err(text) => return Err(End::Protocol(text)),
+            Ok(Incoming::Push(push)) => self.on_push(&push, batch),
+            Ok(Incoming::Settled { mid, place, result }) => {
                 if let Some((stream, number)) = mid.and_then(|mid| message_of(self.run.id, mid)) {
                     self.on_settled(Message { stream, number }, place, result, batch);
                 } else if let (None, Err(refusal)) = (mid, result) {
@@ -259,10 +259,10 @@ impl<'a> Session<'a> {
                     self.run.error(format!("send: refused: {refusal}"));
                 }
             }
-            Incoming::Answer { mid, result } => self.user.answered(mid, result),
-            Incoming::Ping => self.run.wire.pong(&mut self.user.outbox.lock().bytes),
-            Incoming::Notice(refusal) => return Err(End::Notice(refusal)),
-            Incoming::Welcome(_) | Incoming::LoginRefused(_) | Incoming::Other => {}
+            Ok(Incoming::Answer { mid, result }) => self.user.answered(mid, result),
+            Ok(Incoming::Ping) => self.run.wire.pong(&mut self.user.outbox.lock().bytes),
+            Ok(Incoming::Notice(refusal)) => return Err(End::Notice(refusal)),
+            Ok(Incoming::Welcome(_) | Incoming::LoginRefused(_) | Incoming::Other) => {}
         }
         Ok(())
     }
