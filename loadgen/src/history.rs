@@ -143,7 +143,7 @@ impl Event {
             from: *from,
             conv: push.conv.to_string(),
             seq: *seq,
-            mid: *mid,
+            mid: mid.as_ref().and_then(|mid| Uuid::try_parse(mid).ok()),
             body: body(&push.text),
         }
     }

@@ -14,6 +14,7 @@ use crate::recorder::Path;
 use parking_lot::Mutex;
 use receiver::Receiver;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Open messages of one stream beyond which the oldest is closed: what it still misses is then found at the end from the
@@ -89,16 +90,21 @@ impl Ledger {
 
     /// Enters a message that is about to be sent; returns its number. `due` is in microseconds of the run's clock.
     pub fn send(&self, stream: u32, due: u64) -> u64 {
+        self.send_all(stream, due, 1).start
+    }
+
+    /// Enters `count` messages that are about to be sent, all due at the same time; returns their numbers.
+    pub fn send_all(&self, stream: u32, due: u64, count: u64) -> Range<u64> {
         let mut stream = self.streams[stream as usize].lock();
-        let number = stream.next;
-        stream.next += 1;
-        stream.account.sent += 1;
-        stream.open.push_back(Open { due, fate: Fate::Unknown, received_by: 0 });
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        self.open.fetch_add(1, Ordering::Relaxed);
+        let numbers = stream.next..stream.next + count;
+        stream.next = numbers.end;
+        stream.account.sent += count;
+        stream.open.extend(numbers.clone().map(|_| Open { due, fate: Fate::Unknown, received_by: 0 }));
+        self.sent.fetch_add(count, Ordering::Relaxed);
+        self.open.fetch_add(count, Ordering::Relaxed);
         let closed = stream.close_beyond(MAX_OPEN, self.acknowledged);
         self.open.fetch_sub(closed, Ordering::Relaxed);
-        number
+        numbers
     }
 
     /// Notes that the generator sends something in `stream` a second time.
@@ -110,21 +116,24 @@ impl Ledger {
 
     /// The sender learned what became of a message; returns when it was due. `None`: that was known, or never sent.
     pub fn settle(&self, stream: u32, number: u64, fate: Fate) -> Option<u64> {
-        let mut stream = self.streams.get(stream as usize)?.lock();
-        let oldest = stream.next - stream.open.len() as u64;
-        let open = stream.open.get_mut(usize::try_from(number.checked_sub(oldest)?).ok()?)?;
-        if open.fate != Fate::Unknown || fate == Fate::Unknown {
-            return None;
-        }
-        open.fate = fate;
-        let due = open.due;
-        match fate {
-            Fate::Acknowledged => stream.account.acknowledged += 1,
-            _ => stream.account.refused += 1,
-        }
+        let mut due = None;
+        self.settle_all(stream, [number], fate, |at| due = Some(at));
+        due
+    }
+
+    /// The sender learned of several messages of one stream what became of them. Tells when each was due whose fate was not known.
+    pub fn settle_all(
+        &self,
+        stream: u32,
+        numbers: impl IntoIterator<Item = u64>,
+        fate: Fate,
+        mut settled: impl FnMut(u64),
+    ) {
+        let Some(stream) = self.streams.get(stream as usize) else { return };
+        let mut stream = stream.lock();
+        numbers.into_iter().filter_map(|number| stream.settle(number, fate)).for_each(&mut settled);
         let closed = stream.close(self.acknowledged);
         self.open.fetch_sub(closed, Ordering::Relaxed);
-        Some(due)
     }
 
     /// When a message that is still open was due.
@@ -147,18 +156,33 @@ impl Ledger {
     /// `user` got message `number` of `stream` in its `session`-th session. `in_order`: what the server itself says of its place,
     /// where it says something.
     pub fn receive(&self, stream: u32, number: u64, user: u32, session: u32, in_order: Option<bool>) -> Received {
+        let mut received = Received::default();
+        self.receive_all(stream, [(number, in_order)], user, session, |one| received = one);
+        received
+    }
+
+    /// `user` got several messages of one stream, each a number and whether it is in order. Tells what each completes, in turn.
+    pub fn receive_all(
+        &self,
+        stream: u32,
+        messages: impl IntoIterator<Item = (u64, Option<bool>)>,
+        user: u32,
+        session: u32,
+        mut received: impl FnMut(Received),
+    ) {
+        let messages = messages.into_iter();
         let Some(stream) = self.streams.get(stream as usize) else {
-            self.stray.lock().phantom += 1;
-            return Received { arrival: Arrival::Phantom, ..Received::default() };
+            return messages.for_each(|_| {
+                self.stray.lock().phantom += 1;
+                received(Received { arrival: Arrival::Phantom, ..Received::default() });
+            });
         };
         let mut stream = stream.lock();
-        let received = stream.receive(number, user, session, in_order);
-        if matches!(received.arrival, Arrival::New | Arrival::Late) {
-            self.deliveries.fetch_add(1, Ordering::Relaxed);
-            let closed = stream.close(self.acknowledged);
-            self.open.fetch_sub(closed, Ordering::Relaxed);
-        }
-        received
+        let before = stream.account.delivered;
+        messages.for_each(|(number, in_order)| received(stream.receive(number, user, session, in_order)));
+        self.deliveries.fetch_add(stream.account.delivered - before, Ordering::Relaxed);
+        let closed = stream.close(self.acknowledged);
+        self.open.fetch_sub(closed, Ordering::Relaxed);
     }
 
     /// A text that begins as ours do and is not as it was sent.
@@ -225,6 +249,20 @@ impl Stream {
             receivers: users.into_iter().map(Receiver::new).collect(),
             account: Account::default(),
         }
+    }
+
+    fn settle(&mut self, number: u64, fate: Fate) -> Option<u64> {
+        let oldest = self.next - self.open.len() as u64;
+        let open = self.open.get_mut(usize::try_from(number.checked_sub(oldest)?).ok()?)?;
+        if open.fate != Fate::Unknown || fate == Fate::Unknown {
+            return None;
+        }
+        open.fate = fate;
+        match fate {
+            Fate::Acknowledged => self.account.acknowledged += 1,
+            _ => self.account.refused += 1,
+        }
+        Some(open.due)
     }
 
     fn receive(&mut self, number: u64, user: u32, session: u32, in_order: Option<bool>) -> Received {

@@ -159,10 +159,10 @@ impl Run {
     }
 
     /// A message has reached everybody it is for, and makes room for the next, where nothing else tells.
-    pub(crate) fn make_room(&self, stream: u32, number: u64) {
+    pub(crate) fn make_room(&self, stream: u32, number: u64, now: u64) {
         let Some(windows) = &self.windows else { return };
         windows.arrived(stream, number);
-        self.refill(stream);
+        self.refill(stream, now, 1);
         self.users[self.world.streams[stream as usize].sender as usize].send_waiting(self, stream);
     }
 
@@ -195,12 +195,11 @@ impl Run {
         }
     }
 
-    /// Closed model: one message of the stream has settled, so the next may go. True if it was sent.
-    pub(crate) fn refill(&self, stream: u32) -> bool {
-        if !self.refilling.load(Ordering::Relaxed) {
-            return false;
+    /// Closed model: `count` messages of the stream have settled at `now`, so as many may go.
+    pub(crate) fn refill(&self, stream: u32, now: u64, count: u64) {
+        if count > 0 && self.refilling.load(Ordering::Relaxed) {
+            let sender = &self.users[self.world.streams[stream as usize].sender as usize];
+            sender.send_all(self, stream, now, count);
         }
-        let sender = &self.users[self.world.streams[stream as usize].sender as usize];
-        sender.send(self, stream, self.clock.now())
     }
 }

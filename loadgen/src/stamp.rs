@@ -3,12 +3,14 @@
 //! The rest of the text follows from the stamp, so that a recipient can tell whether a single character was changed. It
 //! works in every dialect, with no acknowledgement and no id of the server's to lean on.
 
-use std::fmt::Write;
-
 /// What every text of ours begins with.
 const MARK: &str = "~lg";
 /// What fills a text up to its size; begun at a place that depends on the number, so that neighbours differ.
 const FILL: &str = "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789";
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Digits of the run's number.
+const RUN_DIGITS: usize = 8;
 
 /// Texts are never shorter than this many bytes: the longest stamp.
 pub const MIN_BODY_BYTES: usize = 64;
@@ -40,7 +42,14 @@ impl Stamp {
     pub fn write(&self, bytes: usize, out: &mut String) {
         let start = out.len();
         let Stamp { run, stream, number, due } = self;
-        write!(out, "{MARK} {run:08x} {stream} {number} {due} ").expect("writing to memory cannot fail");
+        out.push_str(MARK);
+        out.push(' ');
+        (0..RUN_DIGITS).rev().for_each(|place| out.push(char::from(HEX[(run >> (4 * place)) as usize % HEX.len()])));
+        for field in [u64::from(*stream), *number, *due] {
+            out.push(' ');
+            out.push_str(itoa::Buffer::new().format(field));
+        }
+        out.push(' ');
         let mut place = (number % FILL.len() as u64) as usize;
         let mut left = bytes.max(MIN_BODY_BYTES).saturating_sub(out.len() - start);
         while left > 0 {
@@ -62,13 +71,33 @@ impl Stamp {
     }
 
     fn read_fields(rest: &str) -> Option<(Stamp, &str)> {
-        let mut fields = rest.strip_prefix(' ')?.splitn(5, ' ');
-        let run = u32::from_str_radix(fields.next()?, 16).ok()?;
-        let stream = fields.next()?.parse().ok()?;
-        let number = fields.next()?.parse().ok()?;
-        let due = fields.next()?.parse().ok()?;
-        Some((Stamp { run, stream, number, due }, fields.next()?))
+        let (run, rest) = rest.strip_prefix(' ')?.split_at_checked(RUN_DIGITS)?;
+        let run = run.bytes().try_fold(0, |value, digit| Some(value << 4 | hex_value(digit)?))?;
+        let (stream, rest) = read_number(rest)?;
+        let (number, rest) = read_number(rest)?;
+        let (due, rest) = read_number(rest)?;
+        Some((Stamp { run, stream: stream.try_into().ok()?, number, due }, rest.strip_prefix(' ')?))
     }
+}
+
+fn hex_value(digit: u8) -> Option<u32> {
+    match digit {
+        b'0'..=b'9' => Some(u32::from(digit - b'0')),
+        b'a'..=b'f' => Some(u32::from(digit - b'a') + 10),
+        _ => None,
+    }
+}
+
+/// Reads a space and a number as [`Stamp::write`] writes it, which is in one way only.
+fn read_number(text: &str) -> Option<(u64, &str)> {
+    let text = text.strip_prefix(' ')?;
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = text.split_at(digits);
+    if digits == 0 || (digits > 1 && number.starts_with('0')) {
+        return None;
+    }
+    let add = |value: u64, digit| value.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    Some((number.bytes().try_fold(0, add)?, rest))
 }
 
 fn is_fill(number: u64, mut fill: &[u8]) -> bool {
@@ -111,5 +140,18 @@ mod tests {
     fn others_texts_are_told_apart() {
         assert_eq!(Stamp::read("hello"), Reading::Foreign);
         assert_eq!(Stamp::read("~lg 0000000f 1 2"), Reading::Altered);
+    }
+
+    #[test]
+    fn a_number_is_written_in_one_way_only() {
+        let stamp = Stamp { run: 0xabc, stream: 7, number: 80, due: 0 };
+        let mut text = String::new();
+        stamp.write(100, &mut text);
+        assert_eq!(Stamp::read(&text), Reading::Whole(stamp));
+        for (field, other) in
+            [("abc ", "ABC "), (" 7 ", " 07 "), (" 7 ", " +7 "), (" 0 ", "  "), (" 80 ", " 99999999999999999999 ")]
+        {
+            assert_eq!(Stamp::read(&text.replacen(field, other, 1)), Reading::Altered, "{other}");
+        }
     }
 }

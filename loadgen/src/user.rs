@@ -31,6 +31,8 @@ use uuid::Uuid;
 /// Bytes waiting for one user beyond which nothing more is sent: the server does not read.
 const MAX_OUTBOX_BYTES: usize = 1024 * 1024;
 
+/// What most frames need beyond their text.
+const USUAL_FRAME_BYTES: usize = 128;
 /// Latencies that wait to be shown elsewhere; beyond it they are only in our own record.
 const MAX_MIRRORED: usize = 4_096;
 
@@ -148,12 +150,15 @@ impl User {
 
     /// Records a latency, here and for whoever else shows it.
     fn record(&self, run: &Run, path: Path, micros: u64) {
-        run.recorder.record(path, micros);
+        self.record_all(run, path, &[micros]);
+    }
+
+    fn record_all(&self, run: &Run, path: Path, micros: &[u64]) {
+        run.recorder.record_all(path, micros);
         if run.mirrors {
             let mut mirrored = self.mirrored.lock();
-            if mirrored.len() < MAX_MIRRORED {
-                mirrored.push((path, micros));
-            }
+            let room = MAX_MIRRORED.saturating_sub(mirrored.len());
+            mirrored.extend(micros.iter().take(room).map(|micros| (path, *micros)));
         }
     }
 
@@ -214,6 +219,22 @@ impl User {
         true
     }
 
+    /// Puts `count` messages of `stream`, all due at `due`, into the outbox as [`User::send`] does: all or none, where no window
+    /// bounds them.
+    pub(crate) fn send_all(&self, run: &Run, stream: u32, due: u64, count: u64) {
+        if run.windows.is_some() {
+            (0..count).take_while(|_| self.send(run, stream, due)).count();
+            return;
+        }
+        let mut outbox = self.outbox.lock();
+        if outbox.online && outbox.bytes.len() <= MAX_OUTBOX_BYTES {
+            outbox.bytes.reserve(count as usize * (run.plan.body + USUAL_FRAME_BYTES));
+            for number in run.ledger.send_all(stream, due, count) {
+                self.write(run, &mut outbox, stream, number, due, false);
+            }
+        }
+    }
+
     /// Makes room in a window that is full of messages to somebody who is away. Nothing may be locked here, since it looks at
     /// other users.
     fn pass_those_away(&self, run: &Run, stream: u32) {
@@ -256,7 +277,11 @@ impl User {
                 (0..given_up).for_each(|_| run.error("send: not received within the time allowed, went on"));
             }
             // Closed model: also what could not be refilled while this user was away.
-            while windows.has_room(stream) && run.refill(stream) {}
+            while run.refilling.load(Ordering::Relaxed) && windows.has_room(stream) {
+                if !self.send(run, stream, run.clock.now()) {
+                    break;
+                }
+            }
             self.send_waiting(run, stream);
         }
     }

@@ -3,11 +3,10 @@
 
 use crate::bare::ACK;
 use chat::protocol::conversation::Target;
-use loadgen::dialect::{Ask, Chat, Framed, Incoming, Login, Welcome, Wire};
+use loadgen::dialect::{Ask, Chat, Frame, Framed, Incoming, Login, Welcome, Wire};
 use loadgen::plan::Plan;
 use loadgen::stamp::Stamp;
 use loadgen::world::World;
-use std::io::Write;
 use std::ops::Range;
 use uuid::Uuid;
 
@@ -73,12 +72,13 @@ impl Wire for Relayed {
     fn chat(&self, chat: Chat<'_>, out: &mut Vec<u8>) {
         let Chat { from, to, text, mid, qos, .. } = chat;
         let (Target::User(to) | Target::Group(to)) = to;
-        let start = out.len();
-        out.extend([0; HEADER_BYTES]);
-        write!(out, r#"{FRONT}{mid}","id":{from},"toid":{to},"msg":"{text}","qos":{qos}}}"#)
-            .expect("writing to memory cannot fail");
-        let length = (out.len() - start - HEADER_BYTES) as u32;
-        out[start..start + HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
+        let mut frame = Frame::begin(out);
+        frame.json(FRONT).mid(mid);
+        frame.json(r#"","id":"#).number(from);
+        frame.json(r#","toid":"#).number(to);
+        frame.json(r#","msg":""#).json(text);
+        frame.json(r#"","qos":"#).number(qos.into());
+        frame.json("}").end();
     }
 
     fn ask(&self, _id: u64, _ask: Ask<'_>, _mid: Uuid, _out: &mut Vec<u8>) {}

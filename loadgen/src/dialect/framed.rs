@@ -1,17 +1,16 @@
 //! The framed dialect: a 4-byte big-endian length and one JSON object.
 //!
-//! What is frequent is written by hand and read in one go, borrowing from the input.
+//! What is frequent is written by hand, and read in one go (`flat`), borrowing from the input.
 
-use super::{Ask, Chat, Incoming, Login, Push, Refusal, Welcome, Wire};
+use super::flat::Flat;
+use super::{Ask, Chat, Frame, Incoming, Login, Push, Refusal, Welcome, Wire};
 use chat::client::wire::{HEADER_BYTES, Request, append_frame};
 use chat::limits::MAX_NODE_FRAME_BYTES;
 use chat::protocol::conversation::Target;
 use chat::protocol::errno::Errno;
 use chat::protocol::message::{LoginAck, msgid};
-use serde::Deserialize;
 use serde_json::json;
 use std::borrow::Cow;
-use std::io::Write;
 use std::ops::Range;
 use uuid::Uuid;
 
@@ -31,7 +30,8 @@ impl Wire for Framed {
     }
 
     fn read<'a>(&self, payload: &'a [u8]) -> Result<Incoming<'a>, String> {
-        let flat: Flat<'a> = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
+        let mut flat = Flat::default();
+        flat.read(payload)?;
         match flat.msgid {
             msgid::ONE_CHAT | msgid::GROUP_CHAT if flat.msg.is_some() => flat.push().map(Incoming::Push),
             msgid::LOGIN_ACK if flat.errno == 0 => welcome(payload),
@@ -61,16 +61,17 @@ impl Wire for Framed {
 
     fn chat(&self, chat: Chat<'_>, out: &mut Vec<u8>) {
         let (number, field, to) = match chat.to {
-            Target::User(id) => (msgid::ONE_CHAT, "toid", id),
-            Target::Group(id) => (msgid::GROUP_CHAT, "groupid", id),
+            Target::User(id) => (msgid::ONE_CHAT, r#""toid":"#, id),
+            Target::Group(id) => (msgid::GROUP_CHAT, r#""groupid":"#, id),
         };
-        let start = out.len();
-        out.extend_from_slice(&[0; HEADER_BYTES]);
         let Chat { mid, text, qos, .. } = chat;
-        write!(out, r#"{{"msgid":{number},"mid":"{mid}","{field}":{to},"msg":"{text}","qos":{qos}}}"#)
-            .expect("writing to memory cannot fail");
-        let length = (out.len() - start - HEADER_BYTES) as u32;
-        out[start..start + HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
+        let mut frame = Frame::begin(out);
+        frame.json(r#"{"msgid":"#).number(number);
+        frame.json(r#","mid":""#).mid(mid);
+        frame.json(r#"","#).json(field).number(to);
+        frame.json(r#","msg":""#).json(text);
+        frame.json(r#"","qos":"#).number(qos.into());
+        frame.json("}").end();
     }
 
     fn ask(&self, _id: u64, ask: Ask<'_>, mid: Uuid, out: &mut Vec<u8>) {
@@ -115,32 +116,8 @@ fn welcome(payload: &[u8]) -> Result<Incoming<'_>, String> {
     })))
 }
 
-/// A newtype, since serde borrows in an `Option<Cow>` only behind one.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-#[derive(Deserialize)]
-struct Flat<'a> {
-    msgid: u64,
-    #[serde(borrow)]
-    mid: Option<Text<'a>>,
-    #[serde(default)]
-    errno: u64,
-    #[serde(borrow)]
-    errmsg: Option<Text<'a>>,
-    retry_ms: Option<u64>,
-    #[serde(borrow)]
-    conv: Option<Text<'a>>,
-    seq: Option<u64>,
-    id: Option<u64>,
-    toid: Option<u64>,
-    groupid: Option<u64>,
-    #[serde(borrow)]
-    msg: Option<Text<'a>>,
-    time: Option<i64>,
-}
-
 impl<'a> Flat<'a> {
+    #[inline]
     fn mid(&self) -> Option<Uuid> {
         self.mid.as_ref().and_then(|text| Uuid::try_parse(&text.0).ok())
     }
@@ -153,12 +130,13 @@ impl<'a> Flat<'a> {
         Refusal { code: self.errno, text: text.to_owned(), retry_ms: self.retry_ms, retryable }
     }
 
+    #[inline]
     fn result(&self) -> Result<(), Refusal> {
         if self.errno == 0 { Ok(()) } else { Err(self.refusal()) }
     }
 
+    #[inline]
     fn push(self) -> Result<Push<'a>, String> {
-        let mid = self.mid();
         let target = match (self.toid, self.groupid) {
             (Some(user), None) => Some(Target::User(user)),
             (None, Some(group)) => Some(Target::Group(group)),
@@ -171,10 +149,11 @@ impl<'a> Flat<'a> {
             conv: self.conv.map_or(Cow::Borrowed(""), |text| text.0),
             seq: self.seq.unwrap_or(0),
             time: self.time.unwrap_or(0),
-            mid,
+            mid: self.mid.map(|text| text.0),
         })
     }
 
+    #[inline]
     fn settled(self) -> Incoming<'a> {
         let (mid, result) = (self.mid(), self.result());
         let place = self.conv.zip(self.seq).map(|(conv, seq)| (conv.0, seq));

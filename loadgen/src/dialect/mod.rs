@@ -5,11 +5,14 @@
 
 mod bare;
 mod checked;
+mod flat;
+mod frame;
 mod framed;
 mod length;
 mod object;
 mod profile;
 
+pub use frame::Frame;
 pub use framed::Framed;
 pub use profile::Classic;
 
@@ -64,7 +67,8 @@ pub struct Push<'a> {
     /// 0 where the message has no place.
     pub seq: u64,
     pub time: i64,
-    pub mid: Option<Uuid>,
+    /// As the server wrote it.
+    pub mid: Option<std::borrow::Cow<'a, str>>,
 }
 
 /// One frame of a server.

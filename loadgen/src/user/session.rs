@@ -1,17 +1,18 @@
 //! A user's task: connects when wished to, then reads, answers and checks all that arrives until the session ends.
 
+mod batch;
 mod ending;
 
 use super::establish::{self, Established};
 use super::{User, Wish};
 use crate::dialect::{Ask, Incoming, Push, Refusal, message_of, mid_of};
 use crate::history::{Event, Who};
-use crate::ledger::{Arrival, Fate, Ledger};
+use crate::ledger::Fate;
 use crate::link::Link;
 use crate::recorder::Path;
 use crate::run::{NO_NODE, Retry, Run};
 use crate::stamp::{Reading, Stamp};
-use crate::world::Audience;
+use batch::{Batch, Delivery, Message};
 use std::cmp::Reverse;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -179,10 +180,9 @@ impl<'a> Session<'a> {
     /// What waited and came with the welcome; there it is all at once.
     fn read_backlog(&mut self) -> Result<(), End> {
         let backlog = std::mem::take(&mut self.backlog);
-        for message in &backlog {
-            let incoming = self.run.wire.read(message.as_bytes()).map_err(End::Protocol)?;
-            self.on_frame(incoming)?;
-        }
+        self.with_batch(|session, batch| {
+            backlog.iter().try_for_each(|message| session.read_payload(message.as_bytes(), batch))
+        })?;
         if !backlog.is_empty() {
             let micros = self.run.clock.now().saturating_sub(self.due);
             self.user.record(self.run, Path::Drained, micros);
@@ -235,70 +235,73 @@ impl<'a> Session<'a> {
             joined = all;
             rest = &joined;
         }
-        while let Some((payload, end)) = self.run.wire.split(rest).map_err(End::Protocol)? {
-            let incoming = self.run.wire.read(&rest[payload]).map_err(End::Protocol)?;
-            rest = &rest[end..];
-            self.on_frame(incoming)?;
-        }
+        let rest = self.with_batch(|session, batch| {
+            let mut rest = rest;
+            while let Some((payload, end)) = session.run.wire.split(rest).map_err(End::Protocol)? {
+                session.read_payload(&rest[payload], batch)?;
+                rest = &rest[end..];
+            }
+            Ok(rest)
+        })?;
         self.partial = rest.to_vec();
         Ok(())
     }
 
-    fn on_frame(&mut self, incoming: Incoming<'_>) -> Result<(), End> {
-        match incoming {
-            Incoming::Push(push) => self.on_push(&push),
-            Incoming::Settled { mid, place, result } => {
+    fn read_payload(&mut self, payload: &[u8], batch: &mut Batch) -> Result<(), End> {
+        match self.run.wire.read(payload) {
+            Err(text) => return Err(End::Protocol(text)),
+            Ok(Incoming::Push(push)) => self.on_push(&push, batch),
+            Ok(Incoming::Settled { mid, place, result }) => {
                 if let Some((stream, number)) = mid.and_then(|mid| message_of(self.run.id, mid)) {
-                    self.on_settled(stream, number, place, result);
+                    self.on_settled(Message { stream, number }, place, result, batch);
                 } else if let (None, Err(refusal)) = (mid, result) {
                     // Nobody can tell which message it was; it will be found missing.
                     self.run.error(format!("send: refused: {refusal}"));
                 }
             }
-            Incoming::Answer { mid, result } => self.user.answered(mid, result),
-            Incoming::Ping => self.run.wire.pong(&mut self.user.outbox.lock().bytes),
-            Incoming::Notice(refusal) => return Err(End::Notice(refusal)),
-            Incoming::Welcome(_) | Incoming::LoginRefused(_) | Incoming::Other => {}
+            Ok(Incoming::Answer { mid, result }) => self.user.answered(mid, result),
+            Ok(Incoming::Ping) => self.run.wire.pong(&mut self.user.outbox.lock().bytes),
+            Ok(Incoming::Notice(refusal)) => return Err(End::Notice(refusal)),
+            Ok(Incoming::Welcome(_) | Incoming::LoginRefused(_) | Incoming::Other) => {}
         }
         Ok(())
     }
 
     fn on_settled(
         &self,
-        stream: u32,
-        number: u64,
+        message: Message,
         place: Option<(std::borrow::Cow<'_, str>, u64)>,
         result: Result<(), Refusal>,
+        batch: &mut Batch,
     ) {
         let run = self.run;
-        let now = run.clock.now();
+        let Message { stream, number } = message;
         run.note(|| Event::settled(self.who(), mid_of(run.id, stream, number), place, result.as_ref().err()));
+        if result.is_err() {
+            // What the server said first of a message holds.
+            self.enter_acknowledged(batch);
+        }
         match result {
-            Ok(()) => {
-                if let Some(due) = run.ledger.settle(stream, number, Fate::Acknowledged) {
-                    self.user.record(run, Path::Ack, now.saturating_sub(due));
-                    run.refill(stream);
-                }
-            }
+            Ok(()) => batch.acknowledged.push(message),
             Err(refusal) if refusal.retryable && run.plan.qos > 0 => {
                 run.error(format!("send: refused for now: {refusal}"));
                 let wait =
                     refusal.retry_ms.map_or(RETRY_MICROS.1, |wait| wait.saturating_mul(1_000).min(RETRY_MICROS.0));
                 if let Some(due) = run.ledger.due(stream, number) {
-                    run.retries.lock().push(Reverse(Retry { at: now + wait, stream, number, due }));
+                    run.retries.lock().push(Reverse(Retry { at: batch.read_at + wait, stream, number, due }));
                 }
             }
             Err(refusal) => {
                 run.error(format!("send: refused: {refusal}"));
                 run.ledger.settle(stream, number, Fate::Refused);
-                run.refill(stream);
+                run.refill(stream, batch.read_at, 1);
             }
         }
     }
 
-    fn on_push(&mut self, push: &Push<'_>) {
+    fn on_push(&mut self, push: &Push<'_>, batch: &mut Batch) {
         let in_order = self.advance(push);
-        self.count_down(push);
+        self.count_down(push, batch.read_at);
         let run = self.run;
         let reading = Stamp::read(&push.text);
         run.note(|| {
@@ -310,33 +313,21 @@ impl<'a> Session<'a> {
             event
         });
         match reading {
-            Reading::Whole(stamp) if stamp.run == run.id => self.on_message(push, stamp, in_order),
+            Reading::Whole(stamp) if stamp.run == run.id => self.on_message(push, stamp, in_order, batch),
             Reading::Altered => run.ledger.altered(),
             Reading::Foreign if push.from == SERVER_ID => run.error(format!("the server says: {}", push.text)),
             Reading::Whole(_) | Reading::Foreign => run.ledger.foreign(),
         }
     }
 
-    fn on_message(&self, push: &Push<'_>, stamp: Stamp, in_order: Option<bool>) {
-        let run = self.run;
-        let now = run.clock.now();
-        let stream = run.world.streams.get(stamp.stream as usize);
-        if stream.is_some_and(|stream| run.users[stream.sender as usize].id() != push.from) {
+    fn on_message(&self, push: &Push<'_>, stamp: Stamp, in_order: Option<bool>, batch: &mut Batch) {
+        let Stamp { stream, number, due, .. } = stamp;
+        let known = self.run.world.streams.get(stream as usize);
+        if known.is_some_and(|known| self.run.users[known.sender as usize].id() != push.from) {
             // The server says that somebody else sent it.
-            return run.ledger.altered();
+            return self.run.ledger.altered();
         }
-        let received = run.ledger.receive(stamp.stream, stamp.number, self.user.index, self.number, in_order);
-        let Some(stream) = stream.filter(|_| matches!(received.arrival, Arrival::New | Arrival::Late)) else { return };
-        let latency = now.saturating_sub(stamp.due);
-        match stream.to {
-            // What waited for the recipient to come measures the wait.
-            Audience::Friend(_) if stamp.due < self.due => {}
-            Audience::Friend(_) => self.user.record(run, self.path_from(stream.sender), latency),
-            Audience::Group(_) => Ledger::group_paths(received).for_each(|path| self.user.record(run, path, latency)),
-        }
-        if received.last {
-            run.make_room(stamp.stream, stamp.number);
-        }
+        batch.deliveries.push(Delivery { message: Message { stream, number }, due, in_order });
     }
 
     fn path_from(&self, sender: u32) -> Path {
@@ -366,13 +357,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn count_down(&mut self, push: &Push<'_>) {
+    fn count_down(&mut self, push: &Push<'_>, now: u64) {
         if self.waiting == 0 || push.seq == 0 || push.time > self.welcomed_at {
             return;
         }
         self.waiting -= 1;
         if self.waiting == 0 {
-            self.user.record(self.run, Path::Drained, self.run.clock.now().saturating_sub(self.due));
+            self.user.record(self.run, Path::Drained, now.saturating_sub(self.due));
         }
     }
 
