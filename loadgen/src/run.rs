@@ -1,11 +1,13 @@
 //! One run: what all its users, the driver and the report have in common, and its course from set-up to outcome.
 
 mod course;
+mod retries;
 mod sending;
 mod usage;
 mod watch;
 
 pub use course::{Error, execute, execute_over};
+pub(crate) use retries::{Retries, Retry};
 
 use crate::clock::Clock;
 use crate::dialect::Wire;
@@ -19,8 +21,7 @@ use crate::window::Windows;
 use crate::world::{Audience, World};
 use chat::protocol::conversation::Target;
 use parking_lot::Mutex;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
@@ -29,15 +30,6 @@ use tokio_util::sync::CancellationToken;
 const MAX_ERROR_KINDS: usize = 64;
 /// A node that nobody knows the name of.
 pub const NO_NODE: u32 = u32::MAX;
-
-/// A message that was refused for now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Retry {
-    pub at: u64,
-    pub stream: u32,
-    pub number: u64,
-    pub due: u64,
-}
 
 /// What the parts of one run share.
 pub struct Run {
@@ -68,7 +60,7 @@ pub struct Run {
     /// New messages are sent on as old ones settle (closed model).
     pub refilling: AtomicBool,
     pub(crate) group_ids: Vec<AtomicU64>,
-    pub(crate) retries: Mutex<BinaryHeap<Reverse<Retry>>>,
+    pub(crate) retries: Retries,
     errors: Mutex<BTreeMap<String, u64>>,
     nodes: Mutex<Vec<String>>,
 }
@@ -101,7 +93,7 @@ impl Run {
             unsent: AtomicU64::new(0),
             stopping: CancellationToken::new(),
             refilling: AtomicBool::new(false),
-            retries: Mutex::default(),
+            retries: Retries::default(),
             errors: Mutex::default(),
             nodes: Mutex::default(),
             plan,

@@ -5,7 +5,6 @@ use super::usage::Cpu;
 use crate::cluster::Nodes;
 use crate::outcome::Resources;
 use crate::recorder::{Path, Second};
-use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -40,10 +39,7 @@ pub async fn tick(run: Arc<Run>) {
 fn send_again(run: &Run, at_most: u64) {
     let now = run.clock.now();
     for _ in 0..at_most {
-        let mut retries = run.retries.lock();
-        let due = retries.peek().is_some_and(|Reverse(retry)| retry.at <= now);
-        let Some(Reverse(retry)) = retries.pop().filter(|_| due) else { return };
-        drop(retries);
+        let Some(retry) = run.retries.take(now) else { return };
         let sender = &run.users[run.world.streams[retry.stream as usize].sender as usize];
         sender.send_again(run, retry.stream, retry.number, retry.due);
         sender.flush();

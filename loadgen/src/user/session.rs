@@ -13,7 +13,6 @@ use crate::recorder::Path;
 use crate::run::{NO_NODE, Retry, Run};
 use crate::stamp::{Reading, Stamp};
 use batch::{Batch, Delivery, Message};
-use std::cmp::Reverse;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -288,7 +287,7 @@ impl<'a> Session<'a> {
                 let wait =
                     refusal.retry_ms.map_or(RETRY_MICROS.1, |wait| wait.saturating_mul(1_000).min(RETRY_MICROS.0));
                 if let Some(due) = run.ledger.due(stream, number) {
-                    run.retries.lock().push(Reverse(Retry { at: batch.read_at + wait, stream, number, due }));
+                    run.retries.add(Retry { at: batch.read_at + wait, stream, number, due });
                 }
             }
             Err(refusal) => {

@@ -61,6 +61,14 @@ async fn every_dropped_message_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_message_that_is_refused_for_now_is_sent_again_in_its_time() {
+    let (outcome, refused) = run_with(Fault::Refuse { every: 50 }, Plan { drain_s: 20.0, ..plan() }).await;
+    assert!(refused > 0);
+    assert_eq!((outcome.account.resent, outcome.account.acknowledged), (refused, outcome.account.sent));
+    assert_eq!(outcome.verdict, Verdict::Valid, "{:?}", outcome.reasons);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_second_copy_is_a_duplicate() {
     let (outcome, doubled) = run_with(Fault::Twice { every: 500 }, plan()).await;
     assert!(doubled > 0);

@@ -23,6 +23,10 @@ pub enum Fault {
     Swallow {
         every: u64,
     },
+    /// For now: to be sent again.
+    Refuse {
+        every: u64,
+    },
     Twice {
         every: u64,
     },
@@ -191,6 +195,16 @@ impl Shared {
         // One lock around everything: a stall stalls everybody, and order is what it is.
         let mut state = self.state.lock().await;
         let count = self.chats.fetch_add(1, Ordering::SeqCst) + 1;
+        let due = |every: u64| count.is_multiple_of(every);
+        let did = || self.done.fetch_add(1, Ordering::SeqCst);
+        if let Fault::Refuse { every } = self.fault
+            && due(every)
+        {
+            did();
+            let refusal = json!({ "msgid": 12, "mid": request["mid"], "errno": 11, "errmsg": "busy", "retry_ms": 300 });
+            let _ = out.send(frame(&refusal));
+            return;
+        }
         let seq = state.seqs.entry((me.min(to), me.max(to))).or_default();
         *seq += 1;
         let conv = format!("d{}-{}", me.min(to), me.max(to));
@@ -199,8 +213,6 @@ impl Shared {
         });
         let ack =
             frame(&json!({ "msgid": 12, "mid": request["mid"], "errno": 0, "conv": conv, "seq": *seq, "time": 1 }));
-        let due = |every: u64| count.is_multiple_of(every);
-        let did = || self.done.fetch_add(1, Ordering::SeqCst);
         let (mut recipient, mut copies) = (to, 1);
         match self.fault {
             Fault::NoDelivery => return,
