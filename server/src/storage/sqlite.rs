@@ -4,9 +4,12 @@
 //! message survives a power cut. A second process on the same file would not see this one's sessions end, so the file is
 //! locked, and whoever comes second is told how to run several nodes.
 
+mod checkpoints;
+
 use super::sql::executor::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value};
 use super::{Error, Result as StorageResult};
 use async_trait::async_trait;
+use checkpoints::{Checkpoints, MAX_LOG_PAGES};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection, TypeInfo, ValueRef};
@@ -16,7 +19,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
 /// Connections that only read; more readers at once wait for one another.
 const READERS: usize = 4;
@@ -27,9 +30,10 @@ const STATEMENT_CACHE: usize = 256;
 /// Rows that SQLite's thread may be ahead of whoever reads them: all of a batch's conversations, so that the two need not
 /// take turns.
 const ROW_BUFFER: usize = 1_024;
-/// Pages in the write-ahead log (32 MiB) before they are copied into the database. Under load the same pages change again
-/// and again; the longer the log, the fewer of them are copied. Beyond it a commit waits for the copying.
-const CHECKPOINT_PAGES: &str = "8192";
+
+/// What the writer keeps of the database in memory, at most (in KiB, as SQLite writes it: 32 MiB). Messages go to as many
+/// places as there are conversations; with SQLite's own 2 MiB each is read again from the file.
+const WRITER_CACHE: &str = "-32768";
 
 static DIALECT: Dialect = Dialect {
     now_ms: "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)",
@@ -57,6 +61,8 @@ pub struct Sqlite {
     writer: Arc<Mutex<Handle>>,
     version: String,
     place: String,
+    /// Ends with the database.
+    _checkpoints: Option<Checkpoints>,
     /// Held as long as the database is open.
     _lock: Option<File>,
 }
@@ -65,6 +71,8 @@ struct Handle {
     connection: SqliteConnection,
     /// Set from before BEGIN until COMMIT or ROLLBACK has returned.
     in_transaction: bool,
+    /// Told of every commit.
+    committed: Arc<Notify>,
 }
 
 impl Sqlite {
@@ -72,7 +80,7 @@ impl Sqlite {
     pub async fn open(url: &str) -> StorageResult<Self> {
         if matches!(url, "sqlite::memory:" | "sqlite://:memory:") {
             let writer = connect(&SqliteConnectOptions::new().filename(":memory:")).await?;
-            return Self::with(writer, Vec::new(), "in memory".into(), None).await;
+            return Self::with(Handle::new(writer), Vec::new(), "in memory".into()).await;
         }
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|error| Error::Unusable(format!("database.url {url:?}: {error}")))?
@@ -80,42 +88,46 @@ impl Sqlite {
         let path = options.get_filename().to_path_buf();
         let lock = lock(&path)?;
         // The writer comes first: it makes the file, and turns WAL on.
-        let writer = connect(&options).await?;
+        let writer = Handle::new(connect(&options.clone().pragma("cache_size", WRITER_CACHE)).await?);
         let mut readers = Vec::with_capacity(READERS);
         for _ in 0..READERS {
-            readers.push(connect(&options.clone().pragma("query_only", "on")).await?);
+            readers.push(Handle::new(connect(&options.clone().pragma("query_only", "on")).await?));
         }
-        Self::with(writer, readers, path.display().to_string(), Some(lock)).await
+        let committed = writer.lock().await.committed.clone();
+        let checkpoints = Checkpoints::start(connect(&options).await?, writer.clone(), committed);
+        let sqlite = Self::with(writer, readers, path.display().to_string()).await?;
+        Ok(Sqlite { _checkpoints: Some(checkpoints), _lock: Some(lock), ..sqlite })
     }
 
-    async fn with(
-        writer: Arc<Mutex<Handle>>,
-        readers: Vec<Arc<Mutex<Handle>>>,
-        place: String,
-        lock: Option<File>,
-    ) -> StorageResult<Self> {
+    async fn with(writer: Arc<Mutex<Handle>>, readers: Vec<Arc<Mutex<Handle>>>, place: String) -> StorageResult<Self> {
         let version = sqlx::query_scalar("SELECT sqlite_version()")
             .fetch_one(&mut writer.lock().await.connection)
             .await
             .map_err(|error| Error::Unusable(format!("database {place}: {error}")))?;
-        Ok(Sqlite { readers, next_reader: AtomicUsize::new(0), writer, version, place, _lock: lock })
+        let next_reader = AtomicUsize::new(0);
+        Ok(Sqlite { readers, next_reader, writer, version, place, _checkpoints: None, _lock: None })
     }
 }
 
-async fn connect(options: &SqliteConnectOptions) -> StorageResult<Arc<Mutex<Handle>>> {
+impl Handle {
+    fn new(connection: SqliteConnection) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Handle { connection, in_transaction: false, committed: Arc::default() }))
+    }
+}
+
+async fn connect(options: &SqliteConnectOptions) -> StorageResult<SqliteConnection> {
     let options = options
         .clone()
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(false)
         .busy_timeout(BUSY_TIMEOUT)
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("wal_autocheckpoint", MAX_LOG_PAGES)
         .row_buffer_size(ROW_BUFFER)
         .statement_cache_capacity(STATEMENT_CACHE);
-    let connection = SqliteConnection::connect_with(&options)
+    SqliteConnection::connect_with(&options)
         .await
-        .map_err(|error| Error::Unusable(format!("database {}: {error}", options.get_filename().display())))?;
-    Ok(Arc::new(Mutex::new(Handle { connection, in_transaction: false })))
+        .map_err(|error| Error::Unusable(format!("database {}: {error}", options.get_filename().display())))
 }
 
 /// The lock is a file of its own beside the database: SQLite's locks come and go with every transaction.
@@ -215,6 +227,7 @@ impl Connection for Leased {
     async fn commit(&mut self) -> Result<()> {
         self.command("COMMIT").await?;
         self.0.in_transaction = false;
+        self.0.committed.notify_one();
         Ok(())
     }
 
