@@ -39,6 +39,9 @@ enum Command {
         /// A setting for every node, as in conf/server.toml; repeatable
         #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = setting)]
         settings: Vec<(String, String)>,
+        /// An option for the database server, as in innodb-buffer-pool-size=1G; repeatable
+        #[arg(long = "database-set", value_name = "OPTION=VALUE", value_parser = setting)]
+        database_options: Vec<(String, String)>,
     },
     /// List the clusters that run, also those of tests.
     Ps,
@@ -91,7 +94,7 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Up { nodes, mariadb, name, proxied, settings } => {
+        Command::Up { nodes, mariadb, name, proxied, settings, database_options } => {
             let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
             let mut builder = Cluster::builder().nodes(nodes).database(flavour);
             if let Some(name) = name {
@@ -99,6 +102,9 @@ async fn run(command: Command) -> Result<()> {
             }
             if proxied {
                 builder = builder.proxied();
+            }
+            for (option, value) in &database_options {
+                builder = builder.database_option(option, value);
             }
             up(settings.iter().fold(builder, |builder, (key, value)| builder.setting(key, value))).await
         }
@@ -200,6 +206,6 @@ async fn images() -> Result<()> {
 }
 
 fn setting(text: &str) -> Result<(String, String)> {
-    let (key, value) = text.split_once('=').context("a setting is SECTION.KEY=VALUE")?;
+    let (key, value) = text.split_once('=').context("expected NAME=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }

@@ -29,6 +29,7 @@ use testcontainers::bollard::Docker;
 pub struct Builder {
     nodes: usize,
     flavour: Flavour,
+    database_options: Vec<(String, String)>,
     settings: Vec<(String, String)>,
     files: Vec<(String, Vec<u8>)>,
     name: Option<String>,
@@ -56,6 +57,12 @@ impl Builder {
     /// Which database server; MySQL if not said.
     pub fn database(mut self, flavour: Flavour) -> Self {
         self.flavour = flavour;
+        self
+    }
+
+    /// One more option for the database server, as its manual has it but for the dashes in front.
+    pub fn database_option(mut self, option: &str, value: &str) -> Self {
+        self.database_options.push((option.into(), value.into()));
         self
     }
 
@@ -172,7 +179,7 @@ impl Builder {
         let [database, redis, nginx]: [String; 3] =
             try_join_all(parts).await?.try_into().ok().context("three images")?;
         let plans = [
-            parts::database(self.flavour, database, network.address(DATABASE_HOST)),
+            parts::database(self.flavour, database, network.address(DATABASE_HOST), &self.database_options),
             parts::redis(redis, network.address(REDIS_HOST)),
             parts::nginx(nginx, network.address(NGINX_HOST), nodes, self.is_on("listen.proxy_protocol"))?,
         ];
@@ -216,6 +223,7 @@ impl Cluster {
         Builder {
             nodes: 2,
             flavour: Flavour::default(),
+            database_options: Vec::new(),
             settings: Vec::new(),
             files: Vec::new(),
             name: None,

@@ -46,8 +46,9 @@ impl FromStr for Flavour {
     }
 }
 
-/// The database: commits are flushed as they are by default; only what a small cluster has no use for is left out.
-pub(crate) fn database(flavour: Flavour, image: String, address: Ipv4Addr) -> Plan {
+/// The database: commits are flushed as they are by default; only what a small cluster has no use for is left out. `options`
+/// come last, so that they count.
+pub(crate) fn database(flavour: Flavour, image: String, address: Ipv4Addr, options: &[(String, String)]) -> Plan {
     let mut command: Vec<String> =
         ["--max-connections=1000", "--skip-name-resolve", "--innodb-buffer-pool-size=134217728"]
             .map(str::to_owned)
@@ -57,6 +58,7 @@ pub(crate) fn database(flavour: Flavour, image: String, address: Ipv4Addr) -> Pl
         Flavour::Mariadb => ("MARIADB", &[]),
     };
     command.extend(own.iter().map(|option| (*option).to_owned()));
+    command.extend(options.iter().map(|(option, value)| format!("--{option}={value}")));
     let settings = [("DATABASE", "chat"), ("USER", "chat"), ("PASSWORD", "chat"), ("RANDOM_ROOT_PASSWORD", "yes")];
     let environment = settings.map(|(key, value)| (format!("{prefix}_{key}"), value.to_owned())).into();
     Plan { role: "database".into(), image, address, command, environment, files: Vec::new() }
