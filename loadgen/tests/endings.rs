@@ -39,16 +39,9 @@ fn a_run_interrupted_before_it_measures_says_so() {
 fn a_second_interrupt_ends_a_run_at_once() {
     let running = Running::start(&run_with(&["--nodes-as", "process"]));
     running.says("measuring");
-    let nodes = running.nodes();
-    // From here on nothing is answered, so that draining would take its whole time.
-    send_signal(nodes, libc::SIGSTOP);
-    running.signal(libc::SIGINT);
-    running.says("draining");
 
-    running.signal(libc::SIGINT);
+    let (status, shown) = running.ends_when_interrupted_twice();
 
-    send_signal(nodes, libc::SIGCONT);
-    let (status, shown) = running.ends();
     assert_eq!(status.code(), Some(130), "{shown}");
 }
 

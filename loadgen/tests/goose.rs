@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use support::running::{BUDGET, LONG_RUN, Running, send_signal};
+use support::running::{BUDGET, LONG_RUN, Running};
 use tempfile::TempDir;
 
 /// Friends, groups, and some who leave and come back; most members of a group only read.
@@ -152,16 +152,9 @@ fn a_run_is_compared_with_its_baseline() {
 fn a_second_interrupt_ends_a_run_at_once() {
     let running = goose(&LONG_RUN, &["--nodes-as", "process"]);
     running.says("measuring");
-    let nodes = running.nodes();
-    // From here on nothing is answered, so that draining would take its whole time.
-    send_signal(nodes, libc::SIGSTOP);
-    running.signal(libc::SIGINT);
-    running.says("draining");
 
-    running.signal(libc::SIGINT);
+    let (status, shown) = running.ends_when_interrupted_twice();
 
-    send_signal(nodes, libc::SIGCONT);
-    let (status, shown) = running.ends();
     assert_eq!(status.code(), Some(130), "{shown}");
 }
 

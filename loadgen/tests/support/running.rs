@@ -47,6 +47,18 @@ impl Running {
         children.trim().parse().expect("one child")
     }
 
+    /// Interrupts it while it measures, and again while it drains, which would take its whole time: its nodes, in a process of
+    /// their own, answer nothing any more.
+    pub fn ends_when_interrupted_twice(self) -> (ExitStatus, String) {
+        let nodes = self.nodes();
+        send_signal(nodes, libc::SIGSTOP);
+        self.signal(libc::SIGINT);
+        self.says("draining");
+        self.signal(libc::SIGINT);
+        send_signal(nodes, libc::SIGCONT);
+        self.ends()
+    }
+
     /// Waits until it, and every child that has its standard error, is gone.
     pub fn ends(mut self) -> (ExitStatus, String) {
         let mut shown = String::new();
