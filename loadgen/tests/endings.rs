@@ -65,15 +65,9 @@ fn a_second_interrupt_ends_a_search_at_once() {
     let search = ["find-capacity", "--from", "50", "--probe", "600", "--nodes-as", "process"];
     let running = Running::start(&[&search[..], &LONG_RUN].concat());
     running.says("measuring");
-    let nodes = running.nodes();
-    send_signal(nodes, libc::SIGSTOP);
-    running.signal(libc::SIGINT);
-    running.says("draining");
 
-    running.signal(libc::SIGINT);
+    let (status, shown) = running.ends_when_interrupted_twice();
 
-    send_signal(nodes, libc::SIGCONT);
-    let (status, shown) = running.ends();
     assert_eq!(status.code(), Some(130), "{shown}");
 }
 
