@@ -47,9 +47,11 @@ CREATE TABLE conversation (
     last_seq        BIGINT NOT NULL DEFAULT 0,
     -- Counts the comings and goings of members.
     members_version BIGINT NOT NULL DEFAULT 1,
-    changed_at      BIGINT NOT NULL,
+    -- The latest change: which run of a node made it (`node.boot`), and its number within that run.
+    changed_by      BIGINT NOT NULL DEFAULT 0,
+    change_number   BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (id),
-    KEY changed_at (changed_at)
+    KEY changed (changed_by, change_number)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 CREATE TABLE member (
@@ -77,14 +79,23 @@ CREATE TABLE message (
     UNIQUE KEY sender_mid (sender, mid)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
+-- No clock decides who lives: a node counts its renewals, and another calls it gone when the count has stood still for the
+-- length of a lease by that other's own clock.
 CREATE TABLE node (
-    id          VARCHAR(64) NOT NULL,
-    boot        BIGINT NOT NULL DEFAULT 0,
-    lease_until BIGINT NOT NULL DEFAULT 0,
+    id        VARCHAR(64) NOT NULL,
+    -- One run of the node.
+    boot      BIGINT NOT NULL DEFAULT 0,
+    renewals  BIGINT NOT NULL DEFAULT 0,
+    -- The node is gone as long as this equals `renewals`; one renewal more, and it is back.
+    gone      BIGINT NOT NULL DEFAULT 0,
+    -- Counts how often sessions were taken from it while it was gone.
+    takeovers BIGINT NOT NULL DEFAULT 0,
+    -- Every change of this run with a number up to here has been committed, or never will be.
+    settled   BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- The one session a user may have: it counts while the node's lease runs and `boot` is that of the node's row.
+-- The one session a user may have: it counts while the node is not gone and `boot` is that of the node's row.
 CREATE TABLE session (
     userid           BIGINT NOT NULL,
     node             VARCHAR(64) NULL,
@@ -103,4 +114,4 @@ CREATE TABLE meta (
     PRIMARY KEY (name)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
-INSERT INTO meta (name, value) VALUES ('schema_version', '1');
+INSERT INTO meta (name, value) VALUES ('schema_version', '2');

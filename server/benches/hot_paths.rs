@@ -2,12 +2,13 @@
 
 use bytes::BytesMut;
 use chat::bench::LocalPair;
+use chat::cluster::NodeKey;
 use chat::config::{Config, Database, Listen, Password};
 use chat::node::Node;
 use chat::protocol::conversation::{Conversation, Target, UserId};
 use chat::protocol::message::{Chat, ChatMessage, Outgoing};
 use chat::protocol::{Codec, Dialect};
-use chat::storage::{self, Append, Storage};
+use chat::storage::{self, Append, Claim, Storage};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -131,7 +132,7 @@ async fn friends(storage: &dyn Storage, count: u64) -> Vec<(UserId, UserId)> {
     let mut pairs = Vec::new();
     for place in 0..count {
         let user = register(&format!("user{place}")).await;
-        storage.add_friend(user, everybody).await.expect("SQLite answers");
+        storage.add_friend(&user.into(), everybody).await.expect("SQLite answers");
         pairs.push((user, everybody));
     }
     pairs
@@ -144,6 +145,10 @@ fn append(criterion: &mut Criterion) {
     let storage: Arc<dyn Storage> =
         runtime.block_on(storage::open(&config(&url).database)).expect("a database is made");
     let pairs = runtime.block_on(friends(storage.as_ref(), CONVERSATIONS));
+    let node = NodeKey { id: "bench".into(), boot: 1 };
+    let claims: Vec<Claim> = pairs.iter().map(|(sender, _)| Claim { user: *sender, takeover: None }).collect();
+    runtime.block_on(storage.start_node(&node)).expect("SQLite answers");
+    runtime.block_on(storage.claim_sessions(&node, &claims)).expect("SQLite answers");
     let conv = Conversation::direct(pairs[0].0, pairs[0].1);
     let audiences = runtime.block_on(storage.audiences(&[conv])).expect("SQLite answers");
     let version = audiences[&conv].version;
@@ -161,7 +166,7 @@ fn append(criterion: &mut Criterion) {
         group.bench_function(format!("{count} messages in {conversations}, SQLite, flushed"), |bencher| {
             bencher.iter_batched(
                 batch,
-                |batch| runtime.block_on(storage.append(&batch, 1_700_000_000_000, &|| true)).expect("a commit"),
+                |batch| runtime.block_on(storage.append(&node, &batch, 1_700_000_000_000, &|| true)).expect("a commit"),
                 BatchSize::PerIteration,
             );
         });
@@ -178,6 +183,7 @@ fn message_to_append(sender: UserId, recipient: UserId, allowed_under: u64) -> A
         msg: TEXT.into(),
         sent_as: None,
         allowed_under,
+        epoch: Some(1),
     }
 }
 

@@ -13,18 +13,17 @@ use crate::marks::Marks;
 use crate::metrics::Metrics;
 use crate::password::PasswordHasher;
 use crate::protocol::conversation::Conversation;
-use crate::protocol::errno::Errno;
 use crate::registry::Registry;
 use crate::relay::Relays;
 use crate::routes::Routes;
-use crate::seats::Seats;
+use crate::seats::{Released, Seats};
 use crate::session::Session;
 use crate::shutdown::Shutdown;
-use crate::storage::{Release, Storage};
+use crate::storage::Storage;
 use crate::token::TokenKey;
+use crate::watch::Watch;
 use crate::writer::Writers;
 use parking_lot::Mutex;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, Semaphore};
@@ -43,6 +42,8 @@ pub struct Core {
     pub marks: Marks,
     pub seats: Seats,
     pub lease: Arc<Lease>,
+    /// Which other nodes live.
+    pub watch: Watch,
     pub passwords: PasswordHasher,
     pub token_key: TokenKey,
     pub login_limit: LoginLimit,
@@ -109,6 +110,7 @@ impl Core {
             login_limit: LoginLimit::new(config.limits.failed_logins_per_minute),
             registry: Registry::default(),
             marks: Marks::default(),
+            watch: Watch::default(),
             yielded: Notify::new(),
             sweep_now: Notify::new(),
             sweep_all: AtomicBool::new(false),
@@ -174,18 +176,31 @@ impl Core {
         self.catch_up.request_all(session, session.resume_stalled());
     }
 
-    /// Ends a session: nothing more is pushed, its cursors are saved, its row is freed.
+    /// Ends a session: nothing more is pushed, its cursors are saved, its row is freed. Where the database does not let that
+    /// happen now it happens later; until then the session stands in the way of a new login of its user.
     pub async fn end_session(self: &Arc<Self>, session: &Arc<Session>) {
         let marks = session.end();
         self.metrics.sessions.dec();
-        self.seats.release(session.release(), marks).await;
+        match self.seats.release(session.release(), marks).await {
+            Released::Done => self.session_released(session),
+            Released::Later(done) => {
+                let (core, session) = (self.clone(), session.clone());
+                tokio::spawn(async move {
+                    let _ = done.await;
+                    core.session_released(&session);
+                });
+            }
+        }
+        crate::service::news::presence(self, session, false);
+    }
+
+    fn session_released(&self, session: &Session) {
         // Only now: until its cursors are saved, a new login of the user waits for this session.
         self.registry.remove(session);
         session.released();
         if session.is_yielding() {
             self.tell_peers(|| Item::Yielded { user: session.user });
         }
-        crate::service::news::presence(self, session, false);
     }
 
     /// Stops pushing while the lease does not hold. True if it does not.
@@ -193,24 +208,22 @@ impl Core {
         if self.lease.is_held() {
             return false;
         }
+        self.suspend();
+        true
+    }
+
+    /// Stops pushing, until [`Core::resume_all`].
+    pub fn suspend(&self) {
         if !self.suspended.swap(true, Ordering::AcqRel) {
             tracing::warn!("the lease is in doubt: sessions are suspended");
             for session in self.registry.all() {
                 session.suspend();
             }
         }
-        true
     }
 
     pub fn is_suspended(&self) -> bool {
         self.suspended.load(Ordering::Acquire)
-    }
-
-    /// The lease is about to hold again: those sessions that were taken over meanwhile must not go on with it.
-    pub fn close_all(&self, taken_over: &HashSet<Release>) {
-        let sessions = self.registry.all();
-        let replaced = sessions.iter().filter(|session| taken_over.contains(&session.release()));
-        replaced.for_each(|session| session.close(Errno::Replaced.into()));
     }
 
     /// The lease holds again: sessions go on, but for those that are closing.

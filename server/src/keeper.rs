@@ -1,19 +1,22 @@
 //! Keeps the node's lease, and with it its sessions.
 //!
-//! One round trip every two seconds renews the lease, tells which nodes live, and brings the sessions that other nodes ask
-//! for. When the lease is in doubt sessions are suspended in time; when it is good again, those that were taken over
-//! meanwhile are closed and the rest go on.
+//! One round trip every second renews the lease, tells which nodes live, and brings the sessions that other nodes ask for. When the
+//! lease is in doubt sessions are suspended in time. When sessions were taken from this node while it was called gone, the
+//! renewal says so; then all stand still until they have been compared with their rows, those that are lost are closed, and
+//! the rest go on.
 
 use crate::cluster::NodeId;
 use crate::core::Core;
 use crate::inbox::yield_session;
-use crate::limits::{LEASE, LEASE_RENEWAL};
-use crate::storage::{Error, Release, Renewal};
+use crate::limits::LEASE_RENEWAL;
+use crate::session::Session;
+use crate::storage::{Error, Peer, Release, Renewal};
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A renewal that takes longer is given up and sent anew.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -21,41 +24,111 @@ const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(500);
 /// Between two renewals, however late the last one was.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
-/// Sessions compared with their rows at once.
-const HELD_BATCH: usize = 512;
 
 /// Runs until the node stops; returns early only if another node took this one's name.
 pub async fn run(core: Arc<Core>) -> Result<(), Error> {
-    let mut alive: HashSet<NodeId> = HashSet::new();
+    let mut keeper = Keeper { core: core.clone(), alive: HashSet::new(), takeovers: None, compares: true };
     loop {
         let sent = Instant::now();
-        let renewal = tokio::time::timeout(RENEWAL_TIMEOUT, core.storage.renew_lease(&core.key, LEASE));
+        let wait = keeper.renew(sent).await?;
+        let wait = wait.saturating_sub(sent.elapsed()).max(SHORTEST_WAIT);
+        let due = core.watch.next_due().map_or(wait, |due| due.saturating_duration_since(Instant::now()));
+        suspending_in_time(&core, tokio::time::sleep(wait.min(due.max(SHORTEST_WAIT)))).await;
+    }
+}
+
+struct Keeper {
+    core: Arc<Core>,
+    alive: HashSet<NodeId>,
+    /// How often sessions had been taken over when they were last compared.
+    takeovers: Option<u64>,
+    /// The next renewal compares.
+    compares: bool,
+}
+
+impl Keeper {
+    /// Returns how long after `sent` to renew again.
+    async fn renew(&mut self, sent: Instant) -> Result<Duration, Error> {
+        let core = self.core.clone();
+        // Before the rows are read: whoever is here has a row by now, if it is not lost.
+        let local = self.compares.then(|| core.registry.all());
+        let renewal = tokio::time::timeout(RENEWAL_TIMEOUT, core.storage.renew_lease(&core.key, self.compares));
         let renewal = suspending_in_time(&core, renewal).await;
         core.database_answers.store(matches!(renewal, Ok(Ok(_))), Ordering::Release);
-        let wait = match renewal {
-            Ok(Ok(renewal)) => match renewed(&core, sent, renewal, &mut alive).await {
-                Ok(()) => LEASE_RENEWAL,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot tell which sessions are still held");
-                    RETRY
-                }
-            },
+        match renewal {
+            Ok(Ok(renewal)) => Ok(self.renewed(sent, renewal, local).await),
             Ok(Err(error @ Error::NodeReplaced(_))) => {
                 core.lease.give_up();
                 core.suspend_unless_leased();
-                return Err(error);
+                Err(error)
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, left = ?core.lease.left(), "cannot renew the lease");
-                RETRY
+                Ok(RETRY)
             }
             Err(_) => {
                 tracing::warn!(left = ?core.lease.left(), "renewing the lease takes too long");
-                Duration::ZERO
+                Ok(Duration::ZERO)
             }
-        };
-        let wait = wait.saturating_sub(sent.elapsed()).max(SHORTEST_WAIT);
-        suspending_in_time(&core, tokio::time::sleep(wait)).await;
+        }
+    }
+
+    /// A renewal sent at `sent` succeeded; `local` are the sessions here before it, if it compares.
+    async fn renewed(&mut self, sent: Instant, renewal: Renewal, local: Option<Vec<Arc<Session>>>) -> Duration {
+        let core = &self.core;
+        // Also after this process was stopped for a while, or where the answer took long.
+        core.suspend_unless_leased();
+        match local {
+            Some(local) => {
+                close_lost(core, &local, &renewal.held);
+                self.takeovers = Some(renewal.takeovers);
+                self.compares = false;
+            }
+            None if renewal.made_anew || self.takeovers != Some(renewal.takeovers) => {
+                tracing::warn!("this node was called gone, and sessions were taken from it");
+                core.suspend();
+                self.compares = true;
+                return Duration::ZERO;
+            }
+            None => {}
+        }
+        core.lease.renewed(sent);
+        if core.is_suspended() && core.lease.is_held() {
+            tracing::info!("the lease is good again");
+            core.resume_all();
+        }
+        for asked in renewal.asked {
+            yield_session(core, asked);
+        }
+        self.look_at_peers(sent, renewal.live).await;
+        LEASE_RENEWAL
+    }
+
+    async fn look_at_peers(&mut self, sent: Instant, live: Vec<Peer>) {
+        let core = &self.core;
+        let peers: Vec<Peer> = live.into_iter().filter(|peer| peer.key.id != core.key.id).collect();
+        for gone in core.watch.look(peers.iter().cloned(), sent, Instant::now()) {
+            match core.storage.call_gone(&gone).await {
+                Ok(true) => tracing::warn!(node = %gone.key.id, "node does not renew its lease: its sessions are free"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, node = %gone.key.id, "cannot call a node gone, trying again"),
+            }
+        }
+        let now: HashSet<NodeId> = peers.into_iter().map(|peer| peer.key.id).collect();
+        let peers: Vec<NodeId> = now.iter().cloned().collect();
+        core.bus.set_peers(&peers);
+        core.set_peers(peers);
+        for gone in self.alive.difference(&now) {
+            tracing::info!(node = %gone, "node has gone");
+            core.routes.forget_node(gone);
+            core.sweep_all.store(true, Ordering::Release);
+            core.sweep_now.notify_one();
+            tokio::spawn(tidy_states(core.clone()));
+        }
+        for new in now.difference(&self.alive) {
+            tracing::info!(node = %new, "node is there");
+        }
+        self.alive = now;
     }
 }
 
@@ -69,35 +142,15 @@ async fn suspending_in_time<T>(core: &Core, work: impl Future<Output = T>) -> T 
     work.await
 }
 
-/// A renewal sent at `sent` succeeded.
-async fn renewed(core: &Arc<Core>, sent: Instant, renewal: Renewal, alive: &mut HashSet<NodeId>) -> Result<(), Error> {
-    // Also after this process was stopped for a while, or where the answer took long: where the lease had run out by now,
-    // sessions may have been taken over before it was good again.
-    core.suspend_unless_leased();
-    if core.is_suspended() {
-        resume(core, sent).await?;
-    } else {
-        core.lease.renewed(sent);
+/// Closes those sessions that are no longer this node's.
+fn close_lost(core: &Core, local: &[Arc<Session>], held: &[Release]) {
+    let held: HashSet<&Release> = held.iter().collect();
+    let lost: Vec<_> = local.iter().filter(|session| !held.contains(&session.release())).collect();
+    lost.iter().for_each(|session| session.lose());
+    if !lost.is_empty() {
+        core.metrics.sessions_lost_total.inc_by(lost.len() as u64);
+        tracing::warn!(sessions = local.len(), lost = lost.len(), "sessions were taken over");
     }
-    for asked in renewal.asked {
-        yield_session(core, asked);
-    }
-    let now: HashSet<NodeId> = renewal.live.into_iter().map(|peer| peer.key.id).collect();
-    let peers: Vec<NodeId> = now.iter().filter(|id| **id != core.key.id).cloned().collect();
-    core.bus.set_peers(&peers);
-    core.set_peers(peers);
-    for gone in alive.difference(&now) {
-        tracing::info!(node = %gone, "node has gone");
-        core.routes.forget_node(gone);
-        core.sweep_all.store(true, Ordering::Release);
-        core.sweep_now.notify_one();
-        tokio::spawn(tidy_states(core.clone()));
-    }
-    for new in now.difference(alive).filter(|id| **id != core.key.id) {
-        tracing::info!(node = %new, "node is there");
-    }
-    *alive = now;
-    Ok(())
 }
 
 /// Beside the renewals: a dead node can leave many users behind, and locks that have to be waited for.
@@ -105,22 +158,4 @@ async fn tidy_states(core: Arc<Core>) {
     if let Err(error) = core.storage.tidy_states().await {
         tracing::warn!(%error, "cannot tidy the states of users");
     }
-}
-
-/// Nothing is committed or pushed before it is known which sessions are still this node's.
-async fn resume(core: &Arc<Core>, sent: Instant) -> Result<(), Error> {
-    let local: Vec<Release> = core.registry.all().iter().map(|session| session.release()).collect();
-    let mut taken_over: HashSet<Release> = local.iter().copied().collect();
-    for batch in local.chunks(HELD_BATCH) {
-        for held in core.storage.sessions_still_held(&core.key, batch).await? {
-            taken_over.remove(&held);
-        }
-    }
-    core.close_all(&taken_over);
-    core.lease.renewed(sent);
-    if core.lease.is_held() {
-        tracing::info!(sessions = local.len(), taken_over = taken_over.len(), "the lease is good again");
-        core.resume_all();
-    }
-    Ok(())
 }

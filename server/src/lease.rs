@@ -1,15 +1,14 @@
 //! How long this node may act for its sessions.
 //!
-//! A lease runs from the moment its renewal was *sent*, by this machine's monotonic clock, and so ends here no later than in
-//! the database. Past it the node stops committing and pushing, until a renewal succeeds.
+//! A lease runs from the moment its renewal was *sent*, by this machine's monotonic clock, and so ends here before another
+//! node can have watched long enough to call this one gone (see `watch`). Past it the node stops committing and pushing, until
+//! a renewal succeeds.
 
 use crate::failpoint::{self, Failpoint};
-use crate::limits::LEASE;
+use crate::limits::LEASE_HOLD;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
-/// The node stops this long before its lease ends: a commit on its way needs time to arrive.
-const MARGIN: Duration = Duration::from_millis(1_000);
+use std::time::Duration;
+use tokio::time::Instant;
 
 pub struct Lease {
     start: Instant,
@@ -26,7 +25,7 @@ impl Default for Lease {
 impl Lease {
     /// A renewal sent at `sent` succeeded.
     pub fn renewed(&self, sent: Instant) {
-        let until = (sent + LEASE - MARGIN).saturating_duration_since(self.start);
+        let until = (sent + LEASE_HOLD).saturating_duration_since(self.start);
         self.until_ms.fetch_max(until.as_millis() as u64, Ordering::AcqRel);
     }
 
@@ -37,7 +36,7 @@ impl Lease {
     /// For how long the node may still act.
     pub fn left(&self) -> Duration {
         if failpoint::hits(Failpoint::LeaseStale) {
-            return LEASE;
+            return LEASE_HOLD;
         }
         let until = Duration::from_millis(self.until_ms.load(Ordering::Acquire));
         until.saturating_sub(self.start.elapsed())
@@ -53,28 +52,31 @@ impl Lease {
 mod tests {
     use super::*;
 
-    #[test]
-    fn lease_counts_from_when_its_renewal_was_sent() {
+    #[tokio::test(start_paused = true)]
+    async fn lease_counts_from_when_its_renewal_was_sent() {
         let lease = Lease::default();
         assert!(!lease.is_held());
 
-        lease.renewed(Instant::now());
-        assert!(lease.is_held());
-        assert!(lease.left() <= LEASE - MARGIN);
+        let sent = Instant::now();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        lease.renewed(sent);
+        assert_eq!(lease.left(), LEASE_HOLD - Duration::from_secs(2));
 
-        lease.give_up();
+        tokio::time::advance(lease.left()).await;
         assert!(!lease.is_held());
     }
 
-    #[test]
-    fn late_answer_to_an_old_renewal_does_not_shorten_the_lease() {
+    #[tokio::test(start_paused = true)]
+    async fn late_answer_to_an_old_renewal_does_not_shorten_the_lease() {
         let lease = Lease::default();
-        let now = Instant::now();
-        lease.renewed(now + Duration::from_secs(2));
-        let left = lease.left();
+        let old = Instant::now();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        lease.renewed(Instant::now());
 
-        lease.renewed(now);
+        lease.renewed(old);
 
-        assert!(lease.left() > left - Duration::from_secs(1));
+        assert_eq!(lease.left(), LEASE_HOLD);
+        lease.give_up();
+        assert!(!lease.is_held());
     }
 }

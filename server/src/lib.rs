@@ -47,4 +47,5 @@ mod stream;
 mod sweep;
 pub mod tls;
 mod token;
+mod watch;
 mod writer;

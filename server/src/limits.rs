@@ -96,10 +96,15 @@ pub const MAX_FRAME_BYTES_CEILING: usize = 16 * 1024 * 1024 - 1;
 /// JSON nesting; beyond it NOTICE 4.
 pub const MAX_NESTING: usize = 32;
 
-/// How long a node's lease runs from each renewal.
+/// Within this the users of a node that has died can log in elsewhere.
 pub const LEASE: Duration = Duration::from_secs(8);
-/// Time between two renewals.
-pub const LEASE_RENEWAL: Duration = Duration::from_secs(2);
+/// Time between two renewals, and between two looks at those of the other nodes.
+pub const LEASE_RENEWAL: Duration = Duration::from_secs(1);
+/// A node whose renewals have stood still for this long, to the eyes of another, is gone.
+pub const LEASE_WATCH: Duration = Duration::from_secs(LEASE.as_secs() - LEASE_RENEWAL.as_secs());
+/// A node acts for its sessions this long after it sent its latest renewal: shorter, since a commit on its way needs time to
+/// arrive, and seconds are not equally long on all machines.
+pub const LEASE_HOLD: Duration = Duration::from_secs(LEASE_WATCH.as_secs() - 1);
 
 /// Messages in one commit; what is queued beyond it goes into the next.
 pub const BATCH_MESSAGES: usize = 256;

@@ -2,6 +2,7 @@
 //!
 //! A cursor that is lost with its node only means that messages come again in the next session, where the client drops them.
 
+use crate::cluster::NodeKey;
 use crate::session::Session;
 use crate::storage::{Mark, Storage};
 use parking_lot::Mutex;
@@ -26,7 +27,7 @@ impl Marks {
     }
 
     /// Saves what has moved since the last time. A failure keeps it for the next.
-    pub async fn save(&self, storage: &dyn Storage) {
+    pub async fn save(&self, storage: &dyn Storage, key: &NodeKey) {
         let sessions = std::mem::take(&mut *self.moved.lock());
         let mut unsaved: Vec<(Arc<Session>, Vec<Mark>)> = Vec::new();
         let mut count = 0;
@@ -35,20 +36,20 @@ impl Marks {
             count += marks.len();
             unsaved.push((session, marks));
             if count >= BATCH {
-                self.save_batch(storage, std::mem::take(&mut unsaved)).await;
+                self.save_batch(storage, key, std::mem::take(&mut unsaved)).await;
                 count = 0;
             }
         }
-        self.save_batch(storage, unsaved).await;
+        self.save_batch(storage, key, unsaved).await;
     }
 
-    async fn save_batch(&self, storage: &dyn Storage, batch: Vec<(Arc<Session>, Vec<Mark>)>) {
+    async fn save_batch(&self, storage: &dyn Storage, key: &NodeKey, batch: Vec<(Arc<Session>, Vec<Mark>)>) {
         let mut marks: Vec<Mark> = batch.iter().flat_map(|(_, marks)| marks).copied().collect();
         if marks.is_empty() {
             return;
         }
         marks.sort_unstable_by_key(|mark| (mark.conv, mark.user));
-        let result = storage.mark_received(&marks).await;
+        let result = storage.mark_received(Some(key), &marks).await;
         if let Err(error) = &result {
             tracing::warn!(%error, cursors = marks.len(), "cannot save cursors, trying again");
         }

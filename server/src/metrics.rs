@@ -38,6 +38,8 @@ pub struct Metrics {
     pub sessions: Gauge,
     /// Logins that succeeded.
     pub logins_total: Counter,
+    /// Sessions closed since they were taken over while this node was called gone.
+    pub sessions_lost_total: Counter,
     /// Chat messages written to clients.
     pub pushes_total: Counter,
     /// Bytes waiting in all outbound queues now.
@@ -99,6 +101,7 @@ impl Metrics {
             connections_refused_total: series.counter("connections_refused", "Connections closed at once"),
             sessions: series.gauge("sessions", "Logged-in users"),
             logins_total: series.counter("logins", "Successful logins"),
+            sessions_lost_total: series.counter("sessions_lost", "Sessions taken over while this node was called gone"),
             pushes_total: series.counter("pushes", "Chat messages written to clients"),
             queue_bytes: series.gauge("queue_bytes", "Bytes in the outbound queues"),
             catch_ups_total: series.counter("catch_ups", "Sessions that fell behind their queue"),

@@ -12,14 +12,14 @@ use crate::config::{self, Config};
 use crate::core::{Core, Parts};
 use crate::delivery::Delivery;
 use crate::lease::Lease;
-use crate::limits::LEASE;
+use crate::limits::{LEASE, LEASE_WATCH};
 use crate::listener::{self, Open, Port};
 use crate::metrics::Metrics;
 use crate::password::{self, PasswordHasher};
 use crate::protocol::errno::Errno;
 use crate::relay::Relays;
 use crate::shutdown::Shutdown;
-use crate::storage::{self, NodeStart, Storage};
+use crate::storage::{self, NodeStart, Peer, Storage};
 use crate::token::TokenKey;
 use crate::writer::{self, Writers};
 use crate::{inbox, keeper, marks, sweep, tls};
@@ -198,18 +198,25 @@ async fn bind_admin(address: &str) -> Result<Option<TcpListener>, Error> {
 /// Waits out the lease of an earlier run that did not end in good order.
 async fn obtain_lease(storage: &dyn Storage, key: &NodeKey) -> Result<(), Error> {
     let give_up_at = Instant::now() + LEASE_PATIENCE;
-    let mut told = false;
+    let mut seen: Option<(Peer, Instant)> = None;
     loop {
-        match storage.start_node(key, LEASE).await? {
-            NodeStart::Ready => return Ok(()),
-            NodeStart::Leased { .. } if Instant::now() > give_up_at => return Err(Error::NameTaken(key.id.clone())),
-            NodeStart::Leased { lease_left, .. } => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::info!(node = %key.id, ?lease_left, "waiting for the lease of an earlier run to end");
-                }
-                tokio::time::sleep(LEASE_POLL.min(lease_left)).await;
+        let NodeStart::Taken(other) = storage.start_node(key).await? else { return Ok(()) };
+        let now = Instant::now();
+        match &seen {
+            Some((before, since)) if *before == other && now - *since >= LEASE_WATCH => {
+                storage.call_gone(&other).await?;
+                continue;
+            }
+            Some((before, _)) if *before == other => {}
+            _ => {
+                tracing::info!(node = %key.id, "waiting for an earlier run to stop, or to be gone for {LEASE_WATCH:?}");
+                seen = Some((other, now));
             }
         }
+        if now > give_up_at {
+            return Err(Error::NameTaken(key.id.clone()));
+        }
+        tokio::time::sleep(LEASE_POLL).await;
     }
 }
 
@@ -220,8 +227,8 @@ async fn make_core(
     bus: Arc<dyn Bus>,
 ) -> Result<Arc<Core>, Error> {
     let lease = Arc::new(Lease::default());
-    let sent = Instant::now();
-    let renewal = storage.renew_lease(&key, LEASE).await?;
+    let sent = tokio::time::Instant::now();
+    let renewal = storage.renew_lease(&key, false).await?;
     lease.renewed(sent);
     storage.tidy_states().await?;
     let token_key = TokenKey(storage.token_key().await?);
@@ -231,6 +238,7 @@ async fn make_core(
     catch_up.start(work, storage.clone(), metrics.clone());
     let shutdown = Shutdown::new();
     let parts = writer::Parts {
+        key: key.clone(),
         storage: storage.clone(),
         audiences: audiences.clone(),
         lease: lease.clone(),
@@ -304,7 +312,7 @@ async fn save_marks(core: Arc<Core>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        core.marks.save(core.storage.as_ref()).await;
+        core.marks.save(core.storage.as_ref(), &core.key).await;
     }
 }
 
@@ -327,7 +335,7 @@ async fn run(
     core.shutdown.drain();
     let _ = accepting.await;
     drain(&core, &open).await;
-    core.marks.save(core.storage.as_ref()).await;
+    core.marks.save(core.storage.as_ref(), &core.key).await;
     background.keeper.abort();
     if result.is_ok()
         && let Err(error) = core.storage.stop_node(&core.key).await

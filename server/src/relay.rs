@@ -81,7 +81,7 @@ pub fn at_once(core: &Core, message: &ChatMessage) -> bool {
 /// A message that could not be relayed takes the way of those that are stored, under the sender's mid.
 pub fn store_instead(core: &Core, message: ChatMessage, request: Option<PendingChat>) {
     let ChatMessage { conv, sender, name, msg, mid, sent_as, .. } = message;
-    let append = Append { conv, sender, mid, msg, sent_as, allowed_under: 0 };
+    let append = Append { conv, sender, mid, msg, sent_as, allowed_under: 0, epoch: None };
     core.writers.submit(Job { append, sender_name: name, request });
 }
 

@@ -7,12 +7,13 @@
 //!
 //! Knows no socket: bytes go to an [`Outbound`].
 
+use crate::cluster::NodeKey;
 use crate::failpoint::PushFaults;
 use crate::outbound::{Outbound, Parcel};
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{Event, Outgoing};
-use crate::storage::{Mark, Page, Release, Waiting};
+use crate::storage::{Actor, Mark, Page, Release, SessionKey, Waiting};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct Session {
     unsaved: AtomicBool,
     /// Another node waits for the session's row.
     yielding: AtomicBool,
+    /// The row is another node's already: nothing may be done or saved in the session's name.
+    lost: AtomicBool,
     ended: Notify,
 }
 
@@ -124,12 +127,18 @@ impl Session {
             stalled: AtomicBool::new(false),
             unsaved: AtomicBool::new(false),
             yielding: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             ended: Notify::new(),
         }
     }
 
     pub fn release(&self) -> Release {
         Release { user: self.user, epoch: self.epoch }
+    }
+
+    /// On whose behalf the session's requests change something.
+    pub fn actor(&self, node: &NodeKey) -> Actor {
+        Actor { user: self.user, session: Some(SessionKey { node: node.clone(), epoch: self.epoch }) }
     }
 
     /// Offers a copy of a stored message.
@@ -293,6 +302,12 @@ impl Session {
         self.close(Errno::Replaced.into());
     }
 
+    /// The session has been taken over behind this node's back.
+    pub fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.close(Errno::Replaced.into());
+    }
+
     pub fn is_yielding(&self) -> bool {
         self.yielding.load(Ordering::Acquire)
     }
@@ -303,9 +318,8 @@ impl Session {
         if std::mem::replace(&mut state.phase, Phase::Ended) == Phase::Ended {
             return Vec::new();
         }
-        let marks = unsaved_marks(self.user, &state.cursors);
-        state.cursors = HashMap::new();
-        marks
+        let cursors = std::mem::take(&mut state.cursors);
+        self.unsaved_marks(&cursors)
     }
 
     /// The session's row is free again.
@@ -407,7 +421,7 @@ impl Session {
     pub fn take_unsaved(&self) -> Vec<Mark> {
         let state = self.state.lock();
         self.unsaved.store(false, Ordering::Release);
-        unsaved_marks(self.user, &state.cursors)
+        self.unsaved_marks(&state.cursors)
     }
 
     /// Saving failed. True: the session must go back into the list.
@@ -424,9 +438,12 @@ impl Session {
             }
         }
     }
-}
 
-fn unsaved_marks(user: UserId, cursors: &HashMap<Conversation, Cursor>) -> Vec<Mark> {
-    let unsaved = cursors.iter().filter(|(_, cursor)| cursor.known && cursor.received > cursor.saved);
-    unsaved.map(|(conv, cursor)| Mark { conv: *conv, user, seq: cursor.received }).collect()
+    fn unsaved_marks(&self, cursors: &HashMap<Conversation, Cursor>) -> Vec<Mark> {
+        if self.lost.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let unsaved = cursors.iter().filter(|(_, cursor)| cursor.known && cursor.received > cursor.saved);
+        unsaved.map(|(conv, cursor)| Mark { conv: *conv, user: self.user, seq: cursor.received }).collect()
+    }
 }

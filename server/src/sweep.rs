@@ -7,15 +7,12 @@
 use crate::core::Core;
 use crate::failpoint::{self, Failpoint};
 use crate::protocol::conversation::{Conversation, UserId};
-use crate::protocol::message::TimeMs;
 use crate::session::Delivery;
-use crate::storage::{self, Change};
+use crate::storage::{self, Change, Seen};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How far back a look goes beyond the last one: longer than any transaction can take to show its changes.
-const OVERLAP: Duration = Duration::from_secs(15);
 /// Between reading what changed and comparing, so that what is on its way counts as pushed.
 const GRACE: Duration = Duration::from_millis(500);
 /// Looks are at least this far apart, however often they are asked for.
@@ -27,7 +24,7 @@ const STEP: usize = 256;
 pub async fn run(core: Arc<Core>) {
     let interval = Duration::from_secs(core.config.limits.repair_interval_s);
     // From the start on: else the first look would find nothing, and what went astray until then would wait for the second.
-    let mut since = core.storage.changes(None).await.ok().map(|changes| changes.now);
+    let mut seen = core.storage.changes(None).await.ok().map(|changes| changes.seen);
     loop {
         let _ = tokio::time::timeout(interval, core.sweep_now.notified()).await;
         if core.suspend_unless_leased() || failpoint::hits(Failpoint::SweepSkip) {
@@ -35,7 +32,7 @@ pub async fn run(core: Arc<Core>) {
             continue;
         }
         let full = core.sweep_all.swap(false, Ordering::AcqRel);
-        if let Err(error) = sweep(&core, &mut since, full).await {
+        if let Err(error) = sweep(&core, &mut seen, full).await {
             tracing::warn!(%error, "cannot look for lost messages, trying again");
             core.sweep_all.fetch_or(full, Ordering::AcqRel);
         }
@@ -43,8 +40,8 @@ pub async fn run(core: Arc<Core>) {
     }
 }
 
-async fn sweep(core: &Arc<Core>, since: &mut Option<TimeMs>, full: bool) -> storage::Result<()> {
-    let changes = core.storage.changes(since.map(|time| time - OVERLAP.as_millis() as TimeMs)).await?;
+async fn sweep(core: &Arc<Core>, seen: &mut Option<Seen>, full: bool) -> storage::Result<()> {
+    let changes = core.storage.changes(seen.as_ref()).await?;
     if full {
         look_at_all(core).await?;
     }
@@ -54,7 +51,10 @@ async fn sweep(core: &Arc<Core>, since: &mut Option<TimeMs>, full: bool) -> stor
             look_at(core, change).await?;
         }
     }
-    *since = Some(changes.now);
+    *seen = Some(changes.seen);
+    if changes.more {
+        core.sweep_now.notify_one();
+    }
     core.metrics.sweeps_total.inc();
     Ok(())
 }

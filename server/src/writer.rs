@@ -5,6 +5,7 @@
 //! under load, many share one flush of the disk. What is committed goes on to `delivery`.
 
 use crate::audiences::Audiences;
+use crate::cluster::NodeKey;
 use crate::delivery::{Committed, Delivery};
 use crate::failpoint::EarlyAcks;
 use crate::lanes::{self, Lanes, Waiting};
@@ -60,6 +61,7 @@ pub struct Writers {
 /// What the writers work with.
 #[derive(Clone)]
 pub struct Parts {
+    pub key: NodeKey,
     pub storage: Arc<dyn Storage>,
     pub audiences: Arc<Audiences>,
     pub lease: Arc<Lease>,
@@ -135,7 +137,7 @@ impl Writer {
             return Err(Error::LeaseLost);
         }
         let lease = self.parts.lease.clone();
-        self.parts.storage.append(appends, now, &move || lease.is_held()).await
+        self.parts.storage.append(&self.parts.key, appends, now, &move || lease.is_held()).await
     }
 
     async fn finish(&self, appends: Vec<Append>, tickets: Vec<Ticket>, done: AppendedBatch, now: TimeMs) {
@@ -147,19 +149,26 @@ impl Writer {
         for ((append, ticket), outcome) in appends.into_iter().zip(tickets).zip(done.outcomes) {
             let stored = |seq, time| Stored { conv: append.conv, seq, time };
             let answer = match outcome {
-                Appended::Stored { seq } => {
+                // Also what was stored before: perhaps nobody knew that it was, and so nobody was told.
+                Appended::Stored { seq } | Appended::Duplicate { seq, .. } => {
+                    let time = if let Appended::Duplicate { time, .. } = outcome { time } else { now };
                     self.early_acks.saw(append.conv, seq);
                     let sender_name = ticket.sender_name;
-                    let answer = Ok(Some(stored(seq, now)));
+                    let answer = Ok(Some(stored(seq, time)));
                     committed.push(Committed {
                         version: self.parts.audiences.cached(append.conv).map_or(0, |audience| audience.version),
-                        message: message(append, sender_name, seq, now),
+                        message: message(append, sender_name, seq, time),
                     });
                     answer
                 }
-                Appended::Duplicate { seq, time } => Ok(Some(stored(seq, time))),
                 Appended::MidReused => Err(Errno::MidReused.into()),
                 Appended::Blocked => Err(unavailable()),
+                Appended::SessionGone => {
+                    if let Some(request) = &ticket.request {
+                        request.outbound.close(Errno::Replaced.into());
+                    }
+                    Err(unavailable())
+                }
                 Appended::NotAllowed => {
                     refused.push((append, ticket.request));
                     continue;

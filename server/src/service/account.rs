@@ -1,10 +1,10 @@
 //! REGISTER and CHANGE_PASSWORD.
 
-use super::{Caller, storage_failure};
+use super::{Caller, change_failure, storage_failure};
 use crate::core::Core;
-use crate::protocol::conversation::UserId;
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{Reply, Secret, Who};
+use crate::session::Session;
 use crate::storage::Account;
 use std::time::Instant;
 
@@ -24,11 +24,11 @@ pub async fn register(core: &Core, name: String, password: Secret) -> Result<Rep
 pub async fn change_password(
     core: &Core,
     caller: &Caller,
-    user: UserId,
+    session: &Session,
     old: Secret,
     new: Secret,
 ) -> Result<Reply, Failure> {
-    let who = Who::Id(user);
+    let who = Who::Id(session.user);
     core.login_limit.take(caller.address, &who, Instant::now())?;
     let account = core.storage.account(&who).await.map_err(storage_failure)?.ok_or(Errno::WrongCredentials)?;
     if !core.passwords.verify(&old, Some(&account.password)).await? {
@@ -36,7 +36,9 @@ pub async fn change_password(
     }
     core.login_limit.give_back(caller.address, &who);
     let hash = core.passwords.hash(new).await?;
-    let changed = core.storage.change_password(user, &account.password, &hash).await.map_err(storage_failure)?;
+    let by = session.actor(&core.key);
+    let changed = core.storage.change_password(&by, &account.password, &hash).await;
+    let changed = changed.map_err(|error| change_failure(session, error))?;
     let token_generation = changed.ok_or(Errno::WrongCredentials)?;
     let token = token(core, &Account { password: hash, token_generation, ..account });
     Ok(Reply::ChangePassword { token })

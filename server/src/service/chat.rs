@@ -62,6 +62,7 @@ fn store(core: &Core, session: &Session, chat: Chat, request: PendingChat) {
         msg: chat.msg.into(),
         sent_as: chat.sent_as,
         allowed_under: 0,
+        epoch: Some(session.epoch),
     };
     core.writers.submit(Job { append, sender_name: session.name.clone(), request: Some(request) });
 }

@@ -1,6 +1,6 @@
 //! ADD_FRIEND and REMOVE_FRIEND. Friendship is mutual.
 
-use super::{news, storage_failure};
+use super::{change_failure, news, storage_failure};
 use crate::core::Core;
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::errno::{Errno, Failure};
@@ -14,7 +14,8 @@ pub async fn add(core: &Arc<Core>, session: &Session, friend: UserId) -> Result<
     if friend == user {
         return Err(Failure::field("friendid", "someone else's id"));
     }
-    match core.storage.add_friend(user, friend).await.map_err(storage_failure)? {
+    let added = core.storage.add_friend(&session.actor(&core.key), friend).await;
+    match added.map_err(|error| change_failure(session, error))? {
         Befriended::NoSuchUser => return Err(Errno::NoSuchUser.into()),
         Befriended::Already => return Err(Failure::new(Errno::Exists, "friends already")),
         Befriended::Done => {}
@@ -30,7 +31,8 @@ pub async fn remove(core: &Arc<Core>, session: &Session, friend: UserId) -> Resu
     if friend == user {
         return Err(Failure::field("friendid", "someone else's id"));
     }
-    if !core.storage.remove_friend(user, friend).await.map_err(storage_failure)? {
+    let removed = core.storage.remove_friend(&session.actor(&core.key), friend).await;
+    if !removed.map_err(|error| change_failure(session, error))? {
         let known = core.storage.account(&crate::protocol::message::Who::Id(friend)).await.map_err(storage_failure)?;
         return Err(match known {
             Some(_) => Failure::new(Errno::NotAllowed, "not a friend"),

@@ -1,6 +1,6 @@
 //! CREATE_GROUP, ADD_GROUP (join) and LEAVE_GROUP.
 
-use super::{news, storage_failure};
+use super::{change_failure, news};
 use crate::core::Core;
 use crate::protocol::conversation::{Conversation, GroupId};
 use crate::protocol::errno::{Errno, Failure};
@@ -10,14 +10,16 @@ use crate::storage::{Joined, Left};
 use std::sync::Arc;
 
 pub async fn create(core: &Arc<Core>, session: &Session, name: String, description: String) -> Result<Reply, Failure> {
-    let created = core.storage.create_group(session.user, &name, &description).await.map_err(storage_failure)?;
+    let created = core.storage.create_group(&session.actor(&core.key), &name, &description).await;
+    let created = created.map_err(|error| change_failure(session, error))?;
     let groupid = created.ok_or_else(|| Failure::new(Errno::Exists, "this group name is taken"))?;
     Ok(Reply::CreateGroup { groupid })
 }
 
 pub async fn join(core: &Arc<Core>, session: &Session, group: GroupId) -> Result<Reply, Failure> {
     let limit = core.config.limits.group_members;
-    match core.storage.join_group(session.user, group, limit).await.map_err(storage_failure)? {
+    let joined = core.storage.join_group(&session.actor(&core.key), group, limit).await;
+    match joined.map_err(|error| change_failure(session, error))? {
         Joined::NoSuchGroup => Err(Errno::NoSuchGroup.into()),
         Joined::Already => Err(Failure::new(Errno::Exists, "a member already")),
         Joined::Full => Err(Failure::new(Errno::TooLarge, format!("the group is full ({limit} members)"))),
@@ -33,7 +35,8 @@ pub async fn join(core: &Arc<Core>, session: &Session, group: GroupId) -> Result
 }
 
 pub async fn leave(core: &Arc<Core>, session: &Session, group: GroupId) -> Result<Reply, Failure> {
-    match core.storage.leave_group(session.user, group).await.map_err(storage_failure)? {
+    let left = core.storage.leave_group(&session.actor(&core.key), group).await;
+    match left.map_err(|error| change_failure(session, error))? {
         Left::NoSuchGroup => Err(Errno::NoSuchGroup.into()),
         Left::NotMember => Err(Failure::new(Errno::NotAllowed, "not a member of this group")),
         Left::Done => {

@@ -3,12 +3,12 @@
 //! The session row decides. A login on this node first waits for, or ends, the session that stands here; one held by another
 //! live node is asked for over the bus and in its row, so that a takeover works with and without Redis.
 
-use super::{Answer, Caller, SessionChange, account, news, roster, storage_failure};
+use super::{Answer, Caller, SessionChange, account, change_failure, news, roster, storage_failure};
 use crate::bus::Item;
 use crate::cluster::NodeId;
 use crate::core::Core;
 use crate::failpoint::{self, Failpoint};
-use crate::limits::{LEASE, LEASE_RENEWAL, MAX_NODE_FRAME_BYTES};
+use crate::limits::{LEASE_RENEWAL, LEASE_WATCH, MAX_NODE_FRAME_BYTES};
 use crate::protocol::conversation::UserId;
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{ChatMessage, Login, LoginAck, Proof, Reply, Roster, Who};
@@ -24,8 +24,8 @@ const TAKEOVER_WAIT: Duration = Duration::from_secs(4);
 const TAKEOVER_POLL: Duration = Duration::from_millis(250);
 /// Waiting messages are counted up to here.
 const MAX_COUNTED: u32 = 10_000;
-/// A lease with less than this left has missed a renewal: its node is not known to be alive.
-const KNOWN_ALIVE: Duration = Duration::from_millis((LEASE.as_secs() - 2 * LEASE_RENEWAL.as_secs()) * 1_000 - 500);
+/// A node with less than this left has missed renewals: it is not known to be alive.
+const KNOWN_ALIVE: Duration = Duration::from_secs(LEASE_WATCH.as_secs() - 3 * LEASE_RENEWAL.as_secs());
 /// Messages, and their text, that travel inside the LOGIN_ACK of a client that cannot acknowledge; the rest follows it.
 const INLINE_MESSAGES: u32 = 1_000;
 const INLINE_BYTES: usize = MAX_NODE_FRAME_BYTES / 16;
@@ -40,8 +40,8 @@ pub async fn login(core: &Arc<Core>, caller: &Caller, login: Login) -> Answer {
 }
 
 pub async fn logout(core: &Arc<Core>, session: &Arc<Session>, revoke: bool) -> Answer {
-    if revoke && let Err(error) = core.storage.revoke_tokens(session.user).await {
-        return Err(storage_failure(error)).into();
+    if revoke && let Err(error) = core.storage.revoke_tokens(&session.actor(&core.key)).await {
+        return Err(change_failure(session, error)).into();
     }
     core.end_session(session).await;
     Answer { result: Ok(Reply::Logout), session: SessionChange::Ended }
@@ -141,13 +141,14 @@ async fn claim(core: &Core, caller: &Caller, user: UserId, takeover: bool) -> Re
                 return Err(unavailable());
             }
             Claimed::NoSuchUser => return Err(Errno::WrongCredentials.into()),
-            Claimed::Held { lease_left, .. } if !takeover => return Err(held_elsewhere(lease_left)),
-            Claimed::Held { node, epoch, lease_left } => {
+            Claimed::Busy => return Err(unavailable()),
+            Claimed::Held { node, .. } if !takeover => return Err(held_elsewhere(core.watch.left(&node))),
+            Claimed::Held { node, epoch } => {
                 wants_it_still(caller, takeover)?;
                 if Instant::now() >= give_up_at {
-                    return Err(Failure::from(Errno::Unavailable).retry_after(lease_left));
+                    return Err(unavailable().retry_after(core.watch.left(&node)));
                 }
-                ask_for(core, &node, user, epoch);
+                ask_for(core, &node.id, user, epoch);
                 let _ = tokio::time::timeout(TAKEOVER_POLL, yielded).await;
             }
         }

@@ -59,9 +59,15 @@ pub async fn answer(core: Arc<Core>, caller: Caller, command: Command) -> Answer
 }
 
 async fn answer_user(core: &Arc<Core>, caller: &Caller, session: &Arc<Session>, command: Command) -> Answer {
+    if let Command::Logout { revoke } = command {
+        return login::logout(core, session, revoke).await;
+    }
+    // In this order: what was taken over is closed before the lease is good again.
+    if !core.lease.is_held() || session.is_closing() {
+        return Err(unavailable()).into();
+    }
     let user = session.user;
     let result = match command {
-        Command::Logout { revoke } => return login::logout(core, session, revoke).await,
         Command::AddFriend { friend } => friend::add(core, session, friend).await,
         Command::RemoveFriend { friend } => friend::remove(core, session, friend).await,
         Command::CreateGroup { name, description } => group::create(core, session, name, description).await,
@@ -69,13 +75,21 @@ async fn answer_user(core: &Arc<Core>, caller: &Caller, session: &Arc<Session>, 
         Command::LeaveGroup { group } => group::leave(core, session, group).await,
         Command::History { of, before, limit } => history::history(core, user, of, before, limit).await,
         Command::Roster { page } => roster::answer(core, user, page).await,
-        Command::ChangePassword { old, new } => account::change_password(core, caller, user, old, new).await,
-        Command::Login(_) | Command::Register { .. } => Err(Errno::LoggedIn.into()),
+        Command::ChangePassword { old, new } => account::change_password(core, caller, session, old, new).await,
+        Command::Login(_) | Command::Logout { .. } | Command::Register { .. } => Err(Errno::LoggedIn.into()),
         Command::Chat(_) | Command::Received { .. } | Command::Ping | Command::Pong => {
             Err(Failure::new(Errno::Unavailable, "handled by the connection"))
         }
     };
     result.into()
+}
+
+/// The same where something was to change: a session that turns out to be another node's is closed.
+fn change_failure(session: &Session, error: storage::Error) -> Failure {
+    if let storage::Error::SessionGone = error {
+        session.lose();
+    }
+    storage_failure(error)
 }
 
 /// Errno 11, with the cause in the log and not on the wire.

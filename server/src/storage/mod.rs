@@ -68,6 +68,9 @@ pub enum Error {
     /// This node's lease ran out before COMMIT; nothing was written. Answer errno 11.
     #[error("the node's lease ran out before the commit")]
     LeaseLost,
+    /// The session on whose behalf something was to change is no longer this node's; nothing was written. Close it.
+    #[error("the session was replaced")]
+    SessionGone,
     /// Another process runs under this node's name: stop.
     #[error("another node runs under the name {0}")]
     NodeReplaced(NodeId),
@@ -110,10 +113,34 @@ pub trait Claimant: Send + Sync {
 pub enum Claimed {
     /// The session is this node's. A row that this very run of the node held already counts as free.
     Won { epoch: u64 },
-    /// A live node holds it. `lease_left` is how long its lease still runs.
-    Held { node: NodeId, epoch: u64, lease_left: Duration },
+    /// A node that is not known to be gone holds it.
+    Held { node: NodeKey, epoch: u64 },
+    /// Another transaction holds the row: ask again.
+    Busy,
     /// The user no longer exists.
     NoSuchUser,
+}
+
+/// On whose behalf something changes: a user, in one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub user: UserId,
+    /// The change takes effect only while this session is the user's. `None` asks for no session.
+    pub session: Option<SessionKey>,
+}
+
+/// A session as its row names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionKey {
+    pub node: NodeKey,
+    pub epoch: u64,
+}
+
+impl From<UserId> for Actor {
+    /// A user without a session: what is done so is done by an operator, or in a test.
+    fn from(user: UserId) -> Self {
+        Actor { user, session: None }
+    }
 }
 
 /// The end of a session that this node won with `epoch`; ignored if it has moved on since.
@@ -126,26 +153,30 @@ pub struct Release {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeStart {
     Ready,
-    /// An earlier run under this name still has a lease; `lease_left` growing between two tries means it is alive.
-    Leased {
-        boot: i64,
-        lease_left: Duration,
-    },
+    /// An earlier run under this name is not known to be gone.
+    Taken(Peer),
 }
 
 /// What a node learns with each renewal of its lease, in the same round trip.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renewal {
-    /// All nodes with a live lease, this one included.
+    /// All nodes that are not known to be gone, this one included.
     pub live: Vec<Peer>,
     /// Sessions of this node that another asked for: close and release them.
     pub asked: Vec<Release>,
+    /// How often sessions of this run were taken over while it was gone. Another number than at the renewal before: compare.
+    pub takeovers: u64,
+    /// The row was missing and has been made anew: compare, whatever `takeovers` says.
+    pub made_anew: bool,
+    /// The sessions that this run holds, as of this renewal, if they were asked for.
+    pub held: Vec<Release>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub key: NodeKey,
-    pub lease_left: Duration,
+    /// Counts up as long as it lives.
+    pub renewals: u64,
 }
 
 /// Who gets what is said in a conversation.
@@ -175,6 +206,8 @@ pub struct Append {
     pub sent_as: Option<Box<SentAs>>,
     /// The `members_version` under which the caller found that the sender may post; 0 if it did not look.
     pub allowed_under: u64,
+    /// The sender's session on the appending node, which must still be there. `None`: a message that another node accepted.
+    pub epoch: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +225,8 @@ pub enum Appended {
     NotAllowed,
     /// Another transaction held the conversation for too long: errno 11.
     Blocked,
+    /// The sender's session is no longer this node's: errno 11, and close it.
+    SessionGone,
 }
 
 /// What became of a batch.
@@ -220,6 +255,9 @@ pub struct Mark {
     pub seq: u64,
 }
 
+/// How far the changes of each run of a node have been looked at: [`NodeKey::boot`] to the number of a change.
+pub type Seen = BTreeMap<i64, u64>;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     pub conv: Conversation,
@@ -227,11 +265,14 @@ pub struct Change {
     pub version: u64,
 }
 
-/// The conversations that changed, and the database's time as of the look.
+/// The conversations that changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    pub now: TimeMs,
+    /// Where the next look goes on.
+    pub seen: Seen,
     pub changed: Vec<Change>,
+    /// There is more: look again at once.
+    pub more: bool,
 }
 
 /// One page of a conversation.
@@ -283,42 +324,49 @@ pub trait Storage: Send + Sync + 'static {
     async fn account(&self, who: &Who) -> Result<Option<Account>>;
     /// Replaces the hash if it is still `old_hash`, and ends all tokens. Returns the new token generation, `None` if
     /// the hash was another.
-    async fn change_password(&self, user: UserId, old_hash: &str, new_hash: &str) -> Result<Option<u64>>;
+    async fn change_password(&self, by: &Actor, old_hash: &str, new_hash: &str) -> Result<Option<u64>>;
     /// Ends all of the user's tokens; returns the new generation.
-    async fn revoke_tokens(&self, user: UserId) -> Result<u64>;
+    async fn revoke_tokens(&self, by: &Actor) -> Result<u64>;
 
     // --- nodes and sessions ---------------------------------------------------------------------------------------
-    async fn start_node(&self, key: &NodeKey, lease: Duration) -> Result<NodeStart>;
-    /// Errors: [`Error::NodeReplaced`] if the row is now another run's. A row that is gone is made anew.
-    async fn renew_lease(&self, key: &NodeKey, lease: Duration) -> Result<Renewal>;
-    /// Ends the lease at once, and with it every session this run still holds.
+    async fn start_node(&self, key: &NodeKey) -> Result<NodeStart>;
+    /// Counts one renewal more; where the node was called gone, it is back. `list` asks for [`Renewal::held`].
+    /// Errors: [`Error::NodeReplaced`] if the row is now another run's. A row that is missing is made anew.
+    async fn renew_lease(&self, key: &NodeKey, list: bool) -> Result<Renewal>;
+    /// Calls a node gone that has not renewed since it was seen so; from here on its sessions are free to be claimed.
+    /// False: it has renewed, or another run has its name.
+    async fn call_gone(&self, seen: &Peer) -> Result<bool>;
+    /// Calls this node gone at once, and so frees every session this run still holds.
     async fn stop_node(&self, key: &NodeKey) -> Result<()>;
     /// Sets `user.state` to offline where the holder of the session is gone. For the eyes of those who read the table.
     async fn tidy_states(&self) -> Result<()>;
     /// One outcome per claim, in order; each user at most once in a call. One transaction.
     async fn claim_sessions(&self, key: &NodeKey, claims: &[Claim]) -> Result<Vec<Claimed>>;
-    async fn release_sessions(&self, key: &NodeKey, releases: &[Release]) -> Result<()>;
-    /// Which of the users have a session on a live node, and on which.
+    /// Frees the rows that are this run's under the epoch given. Returns the users whose row another transaction holds:
+    /// to be tried again.
+    async fn release_sessions(&self, key: &NodeKey, releases: &[Release]) -> Result<Vec<UserId>>;
+    /// Frees the users' rows that are this run's, under whatever epoch: for claims of unknown outcome that nobody stands
+    /// behind. Waits for the transaction that may still make the claim.
+    async fn disown_sessions(&self, key: &NodeKey, users: &[UserId]) -> Result<()>;
+    /// Which of the users have a session on a node that is not known to be gone, and on which.
     async fn routes(&self, users: &[UserId]) -> Result<Vec<(UserId, NodeId)>>;
-    /// Those of `held` that are still this run's under the same epoch.
-    async fn sessions_still_held(&self, key: &NodeKey, held: &[Release]) -> Result<Vec<Release>>;
 
     // --- friends and groups ---------------------------------------------------------------------------------------
     /// Mutual; makes the conversation, or opens it again.
-    async fn add_friend(&self, user: UserId, friend: UserId) -> Result<Befriended>;
+    async fn add_friend(&self, by: &Actor, friend: UserId) -> Result<Befriended>;
     /// False: they were not friends. What waits in the conversation still gets delivered.
-    async fn remove_friend(&self, user: UserId, friend: UserId) -> Result<bool>;
+    async fn remove_friend(&self, by: &Actor, friend: UserId) -> Result<bool>;
     /// By id, with true presence; at most `limit`.
     async fn friends(&self, user: UserId, limit: u32) -> Result<Vec<Friend>>;
     async fn friend(&self, user: UserId, friend: UserId) -> Result<Option<Friend>>;
     /// Ids of friends that are online now; for presence events. At most `limit`.
     async fn online_friends(&self, user: UserId, limit: u32) -> Result<Vec<UserId>>;
     /// `None`: the name is taken.
-    async fn create_group(&self, creator: UserId, name: &str, description: &str) -> Result<Option<GroupId>>;
+    async fn create_group(&self, by: &Actor, name: &str, description: &str) -> Result<Option<GroupId>>;
     /// The joiner's cursor starts at the conversation's end. `max_members` as in [`Joined::Full`].
-    async fn join_group(&self, user: UserId, group: GroupId, max_members: u32) -> Result<Joined>;
+    async fn join_group(&self, by: &Actor, group: GroupId, max_members: u32) -> Result<Joined>;
     /// A leaving creator hands the role to the longest-standing member; the next to join an empty group becomes creator.
-    async fn leave_group(&self, user: UserId, group: GroupId) -> Result<Left>;
+    async fn leave_group(&self, by: &Actor, group: GroupId) -> Result<Left>;
     /// The user's groups by id, at most `limit`, each with its first `users_limit` users.
     async fn groups(&self, user: UserId, limit: u32, users_limit: u32) -> Result<Vec<Group>>;
     /// One group with one page of its users. `None`: no such group, or `user` is not in it.
@@ -329,7 +377,7 @@ pub trait Storage: Send + Sync + 'static {
     async fn audiences(&self, convs: &[Conversation]) -> Result<BTreeMap<Conversation, Audience>>;
     /// Appends a batch in one transaction, all with time `now`. A duplicate mid within the batch or in the database is
     /// answered with the stored seq, also where the sender may no longer post.
-    async fn append(&self, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch>;
+    async fn append(&self, key: &NodeKey, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch>;
     /// The cursor of each (conversation, user), in order; `None` where there is none (not a member).
     async fn cursors(&self, of: &[(Conversation, UserId)]) -> Result<Vec<Option<u64>>>;
     /// Messages above `after`, oldest first, at most `limit` and (past the first) `max_bytes` of text.
@@ -347,8 +395,9 @@ pub trait Storage: Send + Sync + 'static {
     /// How many messages of others wait for the user, counted up to `at_most`.
     async fn count_waiting(&self, user: UserId, at_most: u32) -> Result<u64>;
     /// Moves cursors forward; never back, never past the conversation's end, never making a member of who is none.
-    async fn mark_received(&self, marks: &[Mark]) -> Result<()>;
-    /// Conversations with something new, or with other members, since `since` by the database's clock. `None` asks only
-    /// for the time.
-    async fn changes(&self, since: Option<TimeMs>) -> Result<Changes>;
+    /// Passes over users whose session is not `by`'s, where one is given.
+    async fn mark_received(&self, by: Option<&NodeKey>, marks: &[Mark]) -> Result<()>;
+    /// Conversations with something new, or with other members, beyond what has been seen. `None` asks only for where
+    /// to begin. No clock takes part: what was under way when `seen` was taken is found by a later look.
+    async fn changes(&self, seen: Option<&Seen>) -> Result<Changes>;
 }

@@ -34,9 +34,9 @@ const DEADLOCK: u16 = 1213;
 pub const SCHEMA: &str = include_str!("../../../chat.sql");
 
 static DIALECT: Dialect = Dialect {
-    now_ms: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
     for_update: " FOR UPDATE",
     for_update_nowait: " FOR UPDATE NOWAIT",
+    for_update_skip_locked: " FOR UPDATE SKIP LOCKED",
     for_share: " LOCK IN SHARE MODE",
     by_primary_key: " FORCE INDEX (PRIMARY)",
     greatest: "GREATEST",

@@ -36,9 +36,9 @@ const ROW_BUFFER: usize = 1_024;
 const WRITER_CACHE: &str = "-32768";
 
 static DIALECT: Dialect = Dialect {
-    now_ms: "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)",
     for_update: "",
     for_update_nowait: "",
+    for_update_skip_locked: "",
     for_share: "",
     by_primary_key: "",
     greatest: "MAX",

@@ -31,9 +31,10 @@ CREATE TABLE conversation (
     id              TEXT NOT NULL PRIMARY KEY,
     last_seq        INTEGER NOT NULL DEFAULT 0,
     members_version INTEGER NOT NULL DEFAULT 1,
-    changed_at      INTEGER NOT NULL
+    changed_by      INTEGER NOT NULL DEFAULT 0,
+    change_number   INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
-CREATE INDEX conversation_changed_at ON conversation (changed_at);
+CREATE INDEX conversation_changed ON conversation (changed_by, change_number);
 
 CREATE TABLE member (
     conv         TEXT NOT NULL,
@@ -57,9 +58,12 @@ CREATE TABLE message (
 );
 
 CREATE TABLE node (
-    id          TEXT NOT NULL PRIMARY KEY,
-    boot        INTEGER NOT NULL DEFAULT 0,
-    lease_until INTEGER NOT NULL DEFAULT 0
+    id        TEXT NOT NULL PRIMARY KEY,
+    boot      INTEGER NOT NULL DEFAULT 0,
+    renewals  INTEGER NOT NULL DEFAULT 0,
+    gone      INTEGER NOT NULL DEFAULT 0,
+    takeovers INTEGER NOT NULL DEFAULT 0,
+    settled   INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 CREATE TABLE session (
@@ -77,4 +81,4 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 
-INSERT INTO meta (name, value) VALUES ('schema_version', '1');
+INSERT INTO meta (name, value) VALUES ('schema_version', '2');

@@ -53,9 +53,9 @@ async fn one_of_many_who_want_a_name_gets_it(database: Database) {
 async fn password_changes_only_from_the_one_that_was_checked(database: Database) {
     let storage = database.open().await;
     let id = user(&storage, "user").await;
-    assert_eq!(storage.change_password(id, "hash", "new").await.expect("changing works"), Some(1));
-    assert_eq!(storage.change_password(id, "hash", "newer").await.expect("changing works"), None);
-    assert_eq!(storage.change_password(id + 1, "hash", "newer").await.expect("changing works"), None);
+    assert_eq!(storage.change_password(&id.into(), "hash", "new").await.expect("changing works"), Some(1));
+    assert_eq!(storage.change_password(&id.into(), "hash", "newer").await.expect("changing works"), None);
+    assert_eq!(storage.change_password(&(id + 1).into(), "hash", "newer").await.expect("changing works"), None);
     let account = storage.account(&Who::Id(id)).await.expect("reading works").expect("it exists");
     assert_eq!((&*account.password, account.token_generation), ("new", 1));
 }
@@ -63,8 +63,8 @@ async fn password_changes_only_from_the_one_that_was_checked(database: Database)
 async fn revoking_tokens_counts_up(database: Database) {
     let storage = database.open().await;
     let id = user(&storage, "user").await;
-    assert_eq!(storage.revoke_tokens(id).await.expect("revoking works"), 1);
-    assert_eq!(storage.revoke_tokens(id).await.expect("revoking works"), 2);
+    assert_eq!(storage.revoke_tokens(&id.into()).await.expect("revoking works"), 1);
+    assert_eq!(storage.revoke_tokens(&id.into()).await.expect("revoking works"), 2);
     let account = storage.account(&Who::Id(id)).await.expect("reading works").expect("it exists");
     assert_eq!(account.token_generation, 2);
 }

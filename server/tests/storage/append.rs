@@ -1,6 +1,6 @@
 //! Appending: order, durability of what is answered, and that a resend changes nothing.
 
-use crate::database::{Database, NOW, append, audience, outcomes, say, text, two_friends, user};
+use crate::database::{Database, NOBODY, NOW, append, audience, outcomes, say, text, two_friends, user};
 use crate::on_every_database;
 use chat::protocol::conversation::Conversation;
 use chat::protocol::message::SentAs;
@@ -33,7 +33,8 @@ fn stored(seqs: &[u64]) -> Vec<Appended> {
 async fn sequence_numbers_count_from_one_in_every_conversation(database: Database) {
     let storage = database.open().await;
     let (one, other, direct) = two_friends(&storage).await;
-    let group = storage.create_group(one, "group", "").await.expect("creating works").expect("the name is free");
+    let group =
+        storage.create_group(&one.into(), "group", "").await.expect("creating works").expect("the name is free");
     let group = Conversation::Group(group);
 
     let batch = [text(direct, one, "a"), text(group, one, "b"), text(direct, other, "c"), text(group, one, "d")];
@@ -83,7 +84,7 @@ async fn mids_are_as_good_as_the_message_they_name(database: Database) {
     let storage = database.open().await;
     let (one, other, conv) = two_friends(&storage).await;
     let third = user(&storage, "third").await;
-    storage.add_friend(one, third).await.expect("adding a friend works");
+    storage.add_friend(&one.into(), third).await.expect("adding a friend works");
     let first = text(conv, one, "first");
     assert_eq!(outcomes(&storage, std::slice::from_ref(&first)).await, stored(&[1]));
 
@@ -94,7 +95,7 @@ async fn mids_are_as_good_as_the_message_they_name(database: Database) {
     let fresh = text(conv, one, "second");
     let later = NOW + 1;
     let batch = [resend, other_text, other_conv, other_sender, fresh];
-    let appended = storage.append(&batch, later, &|| true).await.expect("appending works");
+    let appended = storage.append(&NOBODY, &batch, later, &|| true).await.expect("appending works");
     let [resend, other_text, other_conv, other_sender, fresh] = appended.outcomes[..] else { panic!("five outcomes") };
     assert_eq!(resend, Appended::Duplicate { seq: 1, time: NOW });
     assert_eq!((other_text, other_conv), (Appended::MidReused, Appended::MidReused));
@@ -130,13 +131,14 @@ async fn mid_of_a_refused_message_is_free(database: Database) {
 async fn resend_is_harmless_after_unfriending_and_leaving(database: Database) {
     let storage = database.open().await;
     let (one, other, direct) = two_friends(&storage).await;
-    let group = storage.create_group(one, "group", "").await.expect("creating works").expect("the name is free");
-    assert!(matches!(storage.join_group(other, group, 10).await, Ok(Joined::Done { .. })));
+    let group =
+        storage.create_group(&one.into(), "group", "").await.expect("creating works").expect("the name is free");
+    assert!(matches!(storage.join_group(&other.into(), group, 10).await, Ok(Joined::Done { .. })));
     let batch = [text(direct, other, "to a friend"), text(Conversation::Group(group), other, "to a group")];
     assert_eq!(outcomes(&storage, &batch).await, stored(&[1, 1]));
 
-    assert!(storage.remove_friend(one, other).await.expect("removing works"));
-    assert_eq!(storage.leave_group(other, group).await.expect("leaving works"), Left::Done);
+    assert!(storage.remove_friend(&one.into(), other).await.expect("removing works"));
+    assert_eq!(storage.leave_group(&other.into(), group).await.expect("leaving works"), Left::Done);
 
     let again = Appended::Duplicate { seq: 1, time: NOW };
     assert_eq!(outcomes(&storage, &batch).await, [again, again]);
@@ -150,7 +152,8 @@ async fn whoever_may_not_post_is_refused(database: Database) {
     let storage = database.open().await;
     let (one, other, conv) = two_friends(&storage).await;
     let stranger = user(&storage, "stranger").await;
-    let group = storage.create_group(one, "group", "").await.expect("creating works").expect("the name is free");
+    let group =
+        storage.create_group(&one.into(), "group", "").await.expect("creating works").expect("the name is free");
     let batch = [
         text(conv, stranger, "between friends"),
         text(Conversation::direct(one, stranger), stranger, "to nobody's friend"),
@@ -171,7 +174,7 @@ async fn lost_lease_writes_nothing(database: Database) {
         asked.fetch_add(1, Ordering::Relaxed);
         false
     };
-    let outcome = storage.append(std::slice::from_ref(&message), NOW, &fence).await;
+    let outcome = storage.append(&NOBODY, std::slice::from_ref(&message), NOW, &fence).await;
     assert!(matches!(outcome, Err(Error::LeaseLost)), "{outcome:?}");
     assert_eq!(asked.into_inner(), 1);
     let page = storage.messages_after(conv, 0, 10, usize::MAX).await.expect("reading works");
@@ -217,7 +220,7 @@ async fn mixed_batches_of_concurrent_writers_all_arrive(database: Database) {
     let one = user(&storage, "one").await;
     let mut convs = Vec::new();
     for nth in 0..12 {
-        let group = storage.create_group(one, &format!("group {nth}"), "").await.expect("creating works");
+        let group = storage.create_group(&one.into(), &format!("group {nth}"), "").await.expect("creating works");
         convs.push(Conversation::Group(group.expect("the name is free")));
     }
     let mut writers = Vec::new();
@@ -250,7 +253,8 @@ async fn mixed_batches_of_concurrent_writers_all_arrive(database: Database) {
 async fn joiners_and_leavers_see_a_clean_cut(database: Database) {
     let storage = database.open().await;
     let (creator, joiner, _) = two_friends(&storage).await;
-    let group = storage.create_group(creator, "group", "").await.expect("creating works").expect("the name is free");
+    let group =
+        storage.create_group(&creator.into(), "group", "").await.expect("creating works").expect("the name is free");
     let conv = Conversation::Group(group);
     let talk = tokio::spawn({
         let storage = storage.clone();
@@ -265,10 +269,10 @@ async fn joiners_and_leavers_see_a_clean_cut(database: Database) {
         }
     });
     while !talk.is_finished() {
-        assert!(matches!(storage.join_group(joiner, group, 10).await, Ok(Joined::Done { .. })));
+        assert!(matches!(storage.join_group(&joiner.into(), group, 10).await, Ok(Joined::Done { .. })));
         let outcome = outcomes(&storage, &[text(conv, joiner, "in")]).await[0];
         assert!(matches!(outcome, Appended::Stored { .. }), "{outcome:?}");
-        assert_eq!(storage.leave_group(joiner, group).await.expect("leaving works"), Left::Done);
+        assert_eq!(storage.leave_group(&joiner.into(), group).await.expect("leaving works"), Left::Done);
         assert_eq!(outcomes(&storage, &[text(conv, joiner, "out")]).await, [Appended::NotAllowed]);
     }
     talk.await.expect("the talk does not panic");
@@ -277,7 +281,8 @@ async fn joiners_and_leavers_see_a_clean_cut(database: Database) {
 async fn audiences_come_with_a_changed_version(database: Database) {
     let storage = database.open().await;
     let (one, other, direct) = two_friends(&storage).await;
-    let group = storage.create_group(one, "group", "").await.expect("creating works").expect("the name is free");
+    let group =
+        storage.create_group(&one.into(), "group", "").await.expect("creating works").expect("the name is free");
     let group = Conversation::Group(group);
     let direct_version = audience(&storage, direct).await.expect("it exists").version;
     let group_audience = audience(&storage, group).await.expect("it exists");
@@ -290,7 +295,7 @@ async fn audiences_come_with_a_changed_version(database: Database) {
     assert_eq!(appended.outcomes, stored(&[1, 1]));
     assert_eq!(appended.audiences, [(group, group_audience)]);
 
-    storage.remove_friend(other, one).await.expect("removing works");
+    storage.remove_friend(&other.into(), one).await.expect("removing works");
     let appended = append(&storage, &[Append { mid: Uuid::now_v7(), ..batch[0].clone() }]).await;
     assert_eq!(appended.outcomes, [Appended::NotAllowed]);
     let (_, audience) = &appended.audiences[0];

@@ -1,6 +1,6 @@
 //! Reading logs, cursors, and what changed since.
 
-use crate::database::{Database, audience, group, outcomes, say, text, two_friends, user};
+use crate::database::{Database, NOW, audience, group, node, outcomes, say, session_of, text, two_friends, user};
 use crate::on_every_database;
 use chat::protocol::conversation::Conversation;
 use chat::storage::{Joined, Mark, Storage, Waiting};
@@ -14,7 +14,9 @@ on_every_database!(
     many_cursors_move_at_once,
     waiting_tells_all_that_is_behind,
     count_leaves_out_ones_own_and_stops,
-    changes_tell_what_is_new_since,
+    changes_tell_what_is_new_without_a_clock,
+    changes_of_a_node_that_is_gone_are_seen_once,
+    many_changes_are_seen_in_several_looks,
     audiences_of_many_are_read_at_once,
     unknown_conversations_are_nothing_special,
 );
@@ -81,7 +83,7 @@ async fn cursors_only_move_forward_and_not_past_the_end(database: Database) {
     let (one, other, conv) = two_friends(&storage).await;
     let stranger = user(&storage, "stranger").await;
     say(&storage, conv, one, 10).await;
-    let mark = async |user, seq| storage.mark_received(&[Mark { conv, user, seq }]).await.expect("marking works");
+    let mark = async |user, seq| storage.mark_received(None, &[Mark { conv, user, seq }]).await.expect("marking works");
     let cursor = async |user| storage.cursors(&[(conv, user)]).await.expect("reading works")[0];
     mark(other, 7).await;
     assert_eq!((cursor(other).await, cursor(one).await), (Some(7), Some(0)));
@@ -91,7 +93,7 @@ async fn cursors_only_move_forward_and_not_past_the_end(database: Database) {
     assert_eq!(cursor(other).await, Some(10));
     mark(stranger, 5).await;
     assert_eq!(cursor(stranger).await, None);
-    storage.mark_received(&[]).await.expect("marking nothing works");
+    storage.mark_received(None, &[]).await.expect("marking nothing works");
 }
 
 async fn many_cursors_move_at_once(database: Database) {
@@ -99,7 +101,7 @@ async fn many_cursors_move_at_once(database: Database) {
     let one = user(&storage, "one").await;
     let mut convs = Vec::new();
     for nth in 0..70 {
-        let group = storage.create_group(one, &format!("group {nth}"), "").await.expect("creating works");
+        let group = storage.create_group(&one.into(), &format!("group {nth}"), "").await.expect("creating works");
         convs.push(Conversation::Group(group.expect("the name is free")));
     }
     for conv in &convs {
@@ -109,7 +111,7 @@ async fn many_cursors_move_at_once(database: Database) {
     // Of two for the same cursor, the further counts.
     marks.push(Mark { seq: 1, ..marks[0] });
     marks.push(Mark { seq: 3, ..marks[1] });
-    storage.mark_received(&marks).await.expect("marking works");
+    storage.mark_received(None, &marks).await.expect("marking works");
 
     let mut of: Vec<_> = convs.iter().rev().map(|conv| (*conv, one)).collect();
     of.insert(0, (Conversation::Group(1_000_000), one));
@@ -122,13 +124,14 @@ async fn many_cursors_move_at_once(database: Database) {
 async fn waiting_tells_all_that_is_behind(database: Database) {
     let storage = database.open().await;
     let (one, other, direct) = two_friends(&storage).await;
-    let group = storage.create_group(one, "group", "").await.expect("creating works").expect("the name is free");
+    let group =
+        storage.create_group(&one.into(), "group", "").await.expect("creating works").expect("the name is free");
     let conv = Conversation::Group(group);
-    assert!(matches!(storage.join_group(other, group, 10).await, Ok(Joined::Done { .. })));
+    assert!(matches!(storage.join_group(&other.into(), group, 10).await, Ok(Joined::Done { .. })));
     say(&storage, direct, one, 2).await;
     say(&storage, conv, other, 4).await;
-    storage.mark_received(&[Mark { conv: direct, user: one, seq: 2 }]).await.expect("marking works");
-    storage.mark_received(&[Mark { conv, user: one, seq: 1 }]).await.expect("marking works");
+    storage.mark_received(None, &[Mark { conv: direct, user: one, seq: 2 }]).await.expect("marking works");
+    storage.mark_received(None, &[Mark { conv, user: one, seq: 1 }]).await.expect("marking works");
 
     let mut waiting = storage.waiting(&[one, other, other + 1]).await.expect("reading works");
     waiting.sort_by_key(|waiting| (waiting.user, waiting.conv));
@@ -149,36 +152,86 @@ async fn count_leaves_out_ones_own_and_stops(database: Database) {
     let count = async |user, most| storage.count_waiting(user, most).await.expect("counting works");
     assert_eq!((count(one, 100).await, count(other, 100).await), (4, 3));
     assert_eq!((count(one, 2).await, count(one, 4).await, count(other + 1, 10).await), (2, 4, 0));
-    storage.mark_received(&[Mark { conv, user: one, seq: 5 }]).await.expect("marking works");
+    storage.mark_received(None, &[Mark { conv, user: one, seq: 5 }]).await.expect("marking works");
     assert_eq!(count(one, 100).await, 2);
 }
 
-async fn changes_tell_what_is_new_since(database: Database) {
+async fn changes_tell_what_is_new_without_a_clock(database: Database) {
     let storage = database.open().await;
+    let key = node("one", 1);
+    storage.start_node(&key).await.expect("starting works");
     let (one, other, direct) = two_friends(&storage).await;
-    let quiet = storage.create_group(one, "quiet", "").await.expect("creating works").expect("the name is free");
-    let group = storage.create_group(one, "group", "").await.expect("creating works").expect("the name is free");
+    let group =
+        storage.create_group(&one.into(), "group", "").await.expect("creating works").expect("the name is free");
+    let joiner = session_of(&storage, &key, other).await;
     let start = storage.changes(None).await.expect("reading works");
     assert_eq!(start.changed, []);
-    // The clock counts milliseconds; what comes in the same one counts as new.
-    let mut since = start.now;
-    while since == start.now {
-        since = storage.changes(None).await.expect("reading works").now;
-    }
 
-    say(&storage, direct, one, 2).await;
-    assert!(matches!(storage.join_group(other, group, 10).await, Ok(Joined::Done { .. })));
+    storage
+        .append(&key, &[text(direct, one, "a"), text(direct, one, "b")], NOW, &|| true)
+        .await
+        .expect("appending works");
+    assert!(matches!(storage.join_group(&joiner, group, 10).await, Ok(Joined::Done { .. })));
 
-    let changes = storage.changes(Some(since)).await.expect("reading works");
-    assert!(changes.now >= since);
+    let changes = storage.changes(Some(&start.seen)).await.expect("reading works");
     let mut changed: Vec<_> =
         changes.changed.iter().map(|change| (change.conv, change.last_seq, change.version)).collect();
     changed.sort_unstable();
     let version = async |conv| audience(&storage, conv).await.expect("it exists").version;
     let group = Conversation::Group(group);
     assert_eq!(changed, [(direct, 2, version(direct).await), (group, 0, version(group).await)]);
-    let all = storage.changes(Some(0)).await.expect("reading works").changed;
-    assert!(all.iter().any(|change| change.conv == Conversation::Group(quiet)) && all.len() == 3);
+    assert!(!changes.more);
+    // Seen for good once the node has said that nothing with a lower number is under way.
+    let again = storage.changes(Some(&changes.seen)).await.expect("reading works");
+    assert_eq!(again.changed.len(), 2);
+    storage.renew_lease(&key, false).await.expect("renewing works");
+    let seen = storage.changes(Some(&again.seen)).await.expect("reading works").seen;
+    assert_eq!(storage.changes(Some(&seen)).await.expect("reading works").changed, []);
+}
+
+async fn changes_of_a_node_that_is_gone_are_seen_once(database: Database) {
+    let storage = database.open().await;
+    let key = node("one", 1);
+    storage.start_node(&key).await.expect("starting works");
+    let (one, _, direct) = two_friends(&storage).await;
+    let start = storage.changes(None).await.expect("reading works");
+    storage.append(&key, &[text(direct, one, "a")], NOW, &|| true).await.expect("appending works");
+    storage.stop_node(&key).await.expect("stopping works");
+
+    let changes = storage.changes(Some(&start.seen)).await.expect("reading works");
+
+    assert_eq!(changes.changed.len(), 1);
+    assert_eq!(storage.changes(Some(&changes.seen)).await.expect("reading works").changed, []);
+}
+
+async fn many_changes_are_seen_in_several_looks(database: Database) {
+    let storage = database.open().await;
+    let key = node("one", 1);
+    storage.start_node(&key).await.expect("starting works");
+    let creator = session_of(&storage, &key, user(&storage, "creator").await).await;
+    let start = storage.changes(None).await.expect("reading works");
+    let rows: Vec<String> =
+        (1..=5_000).map(|nth| format!("('g{}', 0, 1, 1, {})", nth + 100_000, nth / 10 + 1)).collect();
+    let columns = "conversation (id, last_seq, members_version, changed_by, change_number)";
+    for rows in rows.chunks(500) {
+        database.execute(&format!("INSERT INTO {columns} VALUES {}", rows.join(", "))).await;
+    }
+    database.execute("UPDATE node SET settled = 1000").await;
+    storage.create_group(&creator, "group", "").await.expect("creating works");
+
+    let mut found = std::collections::BTreeSet::new();
+    let mut looks = 0;
+    let mut changes = start;
+    loop {
+        changes = storage.changes(Some(&changes.seen)).await.expect("reading works");
+        found.extend(changes.changed.iter().map(|change| change.conv));
+        looks += 1;
+        if !changes.more {
+            break;
+        }
+    }
+
+    assert_eq!((found.len(), looks), (5_001, 2));
 }
 
 async fn audiences_of_many_are_read_at_once(database: Database) {
@@ -186,11 +239,11 @@ async fn audiences_of_many_are_read_at_once(database: Database) {
     let (one, other, direct) = two_friends(&storage).await;
     let third = user(&storage, "wang wu").await;
     let parted = Conversation::direct(one, third);
-    storage.add_friend(one, third).await.expect("adding a friend works");
-    storage.remove_friend(third, one).await.expect("removing works");
+    storage.add_friend(&one.into(), third).await.expect("adding a friend works");
+    storage.remove_friend(&third.into(), one).await.expect("removing works");
     let (full, left) = (group(&storage, one, "full").await, group(&storage, other, "left").await);
-    assert!(matches!(storage.join_group(third, full, 10).await, Ok(Joined::Done { .. })));
-    storage.leave_group(other, left).await.expect("leaving works");
+    assert!(matches!(storage.join_group(&third.into(), full, 10).await, Ok(Joined::Done { .. })));
+    storage.leave_group(&other.into(), left).await.expect("leaving works");
     let (full, left) = (Conversation::Group(full), Conversation::Group(left));
     let unknown = [Conversation::Group(1_000_000), Conversation::direct(other, third)];
     let asked = [&[direct, full, parted, left, direct][..], &unknown].concat();
@@ -216,6 +269,6 @@ async fn unknown_conversations_are_nothing_special(database: Database) {
         assert_eq!(audience(&storage, conv).await, None);
         assert_eq!(seqs_after(&storage, conv, 0, 10).await, (vec![], false));
         assert_eq!(seqs_before(&storage, conv, None, 10).await, (vec![], false));
-        storage.mark_received(&[Mark { conv, user: 1, seq: 1 }]).await.expect("marking works");
+        storage.mark_received(None, &[Mark { conv, user: 1, seq: 1 }]).await.expect("marking works");
     }
 }

@@ -3,7 +3,9 @@
 use chat::cluster::NodeKey;
 use chat::config;
 use chat::protocol::conversation::{Conversation, GroupId, UserId};
-use chat::storage::{self, Append, Appended, AppendedBatch, Audience, Befriended, Storage};
+use chat::storage::{
+    self, Actor, Append, Appended, AppendedBatch, Audience, Befriended, Claim, Claimed, SessionKey, Storage,
+};
 use harness::services::mariadb::Mariadb;
 use sqlx::Connection;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,12 +14,13 @@ use std::time::Duration;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// Longer than any test takes.
-pub const LEASE: Duration = Duration::from_secs(600);
 /// Budget for what should become true by itself.
 pub const SOON: Duration = Duration::from_secs(20);
 /// What the tests append at.
 pub const NOW: i64 = 1_700_000_000_123;
+
+/// A node for tests in which it does not matter which.
+pub static NOBODY: LazyLock<NodeKey> = LazyLock::new(|| node("nobody", 1));
 
 static MARIADB: LazyLock<Mariadb> = LazyLock::new(|| Mariadb::start().expect("MariaDB should start"));
 static DATABASES: AtomicUsize = AtomicUsize::new(0);
@@ -110,14 +113,25 @@ pub async fn user(storage: &Arc<dyn Storage>, name: &str) -> UserId {
 }
 
 pub async fn group(storage: &Arc<dyn Storage>, creator: UserId, name: &str) -> GroupId {
-    storage.create_group(creator, name, "what it is for").await.expect("creating works").expect("the name is free")
+    storage
+        .create_group(&creator.into(), name, "what it is for")
+        .await
+        .expect("creating works")
+        .expect("the name is free")
 }
 
 /// Two users who are friends, and their conversation.
 pub async fn two_friends(storage: &Arc<dyn Storage>) -> (UserId, UserId, Conversation) {
     let (one, other) = (user(storage, "zhang san").await, user(storage, "li si").await);
-    assert_eq!(storage.add_friend(one, other).await.expect("adding a friend works"), Befriended::Done);
+    assert_eq!(storage.add_friend(&one.into(), other).await.expect("adding a friend works"), Befriended::Done);
     (one, other, Conversation::direct(one, other))
+}
+
+/// Logs the user in on the node, and is whoever changes something in that session.
+pub async fn session_of(storage: &Arc<dyn Storage>, key: &NodeKey, user: UserId) -> Actor {
+    let claimed = storage.claim_sessions(key, &[Claim { user, takeover: None }]).await.expect("claiming works");
+    let Claimed::Won { epoch } = claimed[0] else { panic!("{claimed:?}") };
+    Actor { user, session: Some(SessionKey { node: key.clone(), epoch }) }
 }
 
 /// `None`: there is no such conversation.
@@ -126,11 +140,11 @@ pub async fn audience(storage: &Arc<dyn Storage>, conv: Conversation) -> Option<
 }
 
 pub fn text(conv: Conversation, sender: UserId, msg: &str) -> Append {
-    Append { conv, sender, mid: Uuid::now_v7(), msg: msg.into(), sent_as: None, allowed_under: 0 }
+    Append { conv, sender, mid: Uuid::now_v7(), msg: msg.into(), sent_as: None, allowed_under: 0, epoch: None }
 }
 
 pub async fn append(storage: &Arc<dyn Storage>, batch: &[Append]) -> AppendedBatch {
-    storage.append(batch, NOW, &|| true).await.expect("appending works")
+    storage.append(&NOBODY, batch, NOW, &|| true).await.expect("appending works")
 }
 
 /// Appends and returns what became of each message.

@@ -1,7 +1,7 @@
 //! What happens when the database is slow, blocked, or gone: every call ends in time, nothing is half done, and a resend
 //! finds what was stored.
 
-use crate::database::{Database, NOW, SOON, append, outcomes, say, text, two_friends};
+use crate::database::{Database, NOBODY, NOW, SOON, append, node, outcomes, say, text, two_friends};
 use crate::on_every_database;
 use chat::protocol::conversation::Conversation;
 use chat::storage::{self, Append, Appended, Error, Mark, Storage};
@@ -22,8 +22,8 @@ async fn abandoned_calls_leave_nothing_half_done(database: Database) {
         let batch: Vec<Append> = (0..5).map(|nth| text(conv, one, &format!("{round}/{nth}"))).collect();
         // Cut off at a different point each time, be it before, in the middle or after.
         let patience = Duration::from_micros(round * 60);
-        let _ = tokio::time::timeout(patience, storage.append(&batch, NOW, &|| true)).await;
-        let _ = tokio::time::timeout(patience, storage.add_friend(one, other)).await;
+        let _ = tokio::time::timeout(patience, storage.append(&NOBODY, &batch, NOW, &|| true)).await;
+        let _ = tokio::time::timeout(patience, storage.add_friend(&one.into(), other)).await;
         sent.extend(batch);
     }
 
@@ -53,7 +53,8 @@ async fn blocked_conversation_does_not_hold_up_the_others() {
     let (one, _, blocked) = two_friends(&storage).await;
     let mut free = Vec::new();
     for name in ["first", "second"] {
-        let group = storage.create_group(one, name, "").await.expect("creating works").expect("the name is free");
+        let group =
+            storage.create_group(&one.into(), name, "").await.expect("creating works").expect("the name is free");
         free.push(Conversation::Group(group));
     }
     let holder = hold(&database, blocked).await;
@@ -73,17 +74,18 @@ async fn call_that_runs_out_of_time_gives_its_locks_up() {
     database.config = chat::config::Database { timeout_ms: 500, connections: 1, ..database.config.clone() };
     let storage = database.open().await;
     let (one, other, conv) = two_friends(&storage).await;
-    let group = storage.create_group(one, "group", "").await.expect("creating works").expect("the name is free");
+    let group =
+        storage.create_group(&one.into(), "group", "").await.expect("creating works").expect("the name is free");
     let group = Conversation::Group(group);
     let holder = hold(&database, group).await;
 
     // It locks the one conversation, waits for the other, and is cut off.
     let batch = [text(conv, one, "a"), text(group, one, "b")];
-    let outcome = storage.append(&batch, NOW, &|| true).await;
+    let outcome = storage.append(&NOBODY, &batch, NOW, &|| true).await;
     assert!(matches!(&outcome, Err(Error::Unavailable(text)) if text.contains("500 ms")), "{outcome:?}");
 
     eventually(SOON, "the lock is given up and the pool is whole again", async || {
-        storage.append(&[text(conv, other, "c")], NOW, &|| true).await.ok()
+        storage.append(&NOBODY, &[text(conv, other, "c")], NOW, &|| true).await.ok()
     })
     .await;
     drop(holder);
@@ -92,7 +94,7 @@ async fn call_that_runs_out_of_time_gives_its_locks_up() {
 
 async fn recovers(storage: &Arc<dyn Storage>, batch: &[Append]) -> Vec<Appended> {
     eventually(SOON, "the database is used again", async || {
-        storage.append(batch, NOW, &|| true).await.ok().map(|appended| appended.outcomes)
+        storage.append(&NOBODY, batch, NOW, &|| true).await.ok().map(|appended| appended.outcomes)
     })
     .await
 }
@@ -108,14 +110,14 @@ async fn server_that_dies_or_hangs_is_unavailable_until_it_is_back() {
 
     server.kill().expect("MariaDB dies");
     let message = [text(conv, one, "into the void")];
-    let outcome = storage.append(&message, NOW, &|| true).await;
+    let outcome = storage.append(&NOBODY, &message, NOW, &|| true).await;
     assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
     server.restart().expect("MariaDB starts again");
     assert_eq!(recovers(&storage, &message).await, [Appended::Stored { seq: 4 }]);
 
     server.pause().expect("MariaDB hangs");
     let message = [text(conv, one, "into the silence")];
-    let outcome = storage.append(&message, NOW, &|| true).await;
+    let outcome = storage.append(&NOBODY, &message, NOW, &|| true).await;
     assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
     let outcome = storage.waiting(&[one]).await;
     assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
@@ -139,7 +141,7 @@ async fn statements_are_prepared_once_whatever_the_size_of_a_batch() {
         for size in sizes {
             say(&storage, conv, one, size).await;
             let marks: Vec<Mark> = (0..size).map(|_| Mark { conv, user: other, seq: 1_000_000 }).collect();
-            storage.mark_received(&marks).await.expect("marking works");
+            storage.mark_received(None, &marks).await.expect("marking works");
             storage.routes(&(1..=size as u64).collect::<Vec<_>>()).await.expect("reading works");
         }
     };
@@ -151,4 +153,33 @@ async fn statements_are_prepared_once_whatever_the_size_of_a_batch() {
     let before = prepared();
     work(1..65).await;
     assert_eq!(prepared(), before);
+}
+
+/// The call has given up, the transaction has not: as with a COMMIT that hangs on its way for longer than anybody waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn commit_that_outlives_its_call_is_found_by_a_later_look() {
+    let mut database = Database::mariadb();
+    database.config = chat::config::Database { timeout_ms: 500, ..database.config.clone() };
+    let storage = database.open().await;
+    let (one, _, conv) = two_friends(&storage).await;
+    let key = node("one", 1);
+    storage.start_node(&key).await.expect("starting works");
+    let seen = storage.changes(None).await.expect("reading works").seen;
+    // It stands for the transaction itself, which holds the row until it commits.
+    let mut hanging = hold(&database, conv).await;
+    storage.append(&key, &[text(conv, one, "a")], NOW, &|| true).await.expect_err("it runs out of time");
+
+    storage.renew_lease(&key, false).await.expect("renewing works");
+    let looked = storage.changes(Some(&seen)).await.expect("reading works");
+    assert_eq!(looked.changed, []);
+    let commit = format!("UPDATE conversation SET last_seq = 1, changed_by = 1, change_number = 1 WHERE id = '{conv}'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(commit)).execute(&mut hanging).await.expect("it holds the row");
+    sqlx::raw_sql("COMMIT").execute(&mut hanging).await.expect("at last");
+
+    let changed = storage.changes(Some(&looked.seen)).await.expect("reading works");
+    assert_eq!(changed.changed.iter().map(|change| change.conv).collect::<Vec<_>>(), [conv]);
+    // Now it is known to be over, and not looked for any more.
+    storage.renew_lease(&key, false).await.expect("renewing works");
+    let settled = storage.changes(Some(&changed.seen)).await.expect("reading works");
+    assert_eq!(storage.changes(Some(&settled.seen)).await.expect("reading works").changed, []);
 }

@@ -1,6 +1,6 @@
 //! Friendship and the conversation that outlives it.
 
-use crate::database::{Database, LEASE, audience, node, outcomes, say, text, two_friends, user};
+use crate::database::{Database, audience, node, outcomes, say, text, two_friends, user};
 use crate::on_every_database;
 use chat::protocol::conversation::Conversation;
 use chat::protocol::message::{Friend, State};
@@ -18,12 +18,12 @@ async fn friendship_is_mutual(database: Database) {
     let storage = database.open().await;
     let (one, other) = (user(&storage, "one").await, user(&storage, "other").await);
     for nobody in [one, other + 1_000, 0] {
-        let outcome = storage.add_friend(one, nobody).await.expect("adding works");
+        let outcome = storage.add_friend(&one.into(), nobody).await.expect("adding works");
         assert_eq!(outcome, Befriended::NoSuchUser, "{nobody}");
     }
-    assert_eq!(storage.add_friend(one, other).await.expect("adding works"), Befriended::Done);
-    assert_eq!(storage.add_friend(one, other).await.expect("adding works"), Befriended::Already);
-    assert_eq!(storage.add_friend(other, one).await.expect("adding works"), Befriended::Already);
+    assert_eq!(storage.add_friend(&one.into(), other).await.expect("adding works"), Befriended::Done);
+    assert_eq!(storage.add_friend(&one.into(), other).await.expect("adding works"), Befriended::Already);
+    assert_eq!(storage.add_friend(&other.into(), one).await.expect("adding works"), Befriended::Already);
     let expected = |id, name: &str| Some(Friend { id, name: name.into(), state: State::Offline });
     assert_eq!(storage.friend(one, other).await.expect("reading works"), expected(other, "other"));
     assert_eq!(storage.friend(other, one).await.expect("reading works"), expected(one, "one"));
@@ -38,11 +38,11 @@ async fn two_who_befriend_each_other_at_once_are_friends_once(database: Database
         let (first, second) = tokio::join!(
             tokio::spawn({
                 let storage = storage.clone();
-                async move { storage.add_friend(one, other).await.expect("adding works") }
+                async move { storage.add_friend(&one.into(), other).await.expect("adding works") }
             }),
             tokio::spawn({
                 let storage = storage.clone();
-                async move { storage.add_friend(other, one).await.expect("adding works") }
+                async move { storage.add_friend(&other.into(), one).await.expect("adding works") }
             }),
         );
         let outcomes = [first.expect("no panic"), second.expect("no panic")];
@@ -66,9 +66,9 @@ async fn unfriending_closes_the_conversation_but_still_delivers(database: Databa
     assert!(before.open && before.may_post(one) && before.may_post(other) && !before.may_post(other + 1));
     say(&storage, conv, one, 3).await;
 
-    assert!(storage.remove_friend(other, one).await.expect("removing works"));
-    assert!(!storage.remove_friend(one, other).await.expect("removing works"));
-    assert!(!storage.remove_friend(one, other + 1_000).await.expect("removing works"));
+    assert!(storage.remove_friend(&other.into(), one).await.expect("removing works"));
+    assert!(!storage.remove_friend(&one.into(), other).await.expect("removing works"));
+    assert!(!storage.remove_friend(&one.into(), other + 1_000).await.expect("removing works"));
 
     let after = audience(&storage, conv).await.expect("it exists");
     assert!(!after.open && !after.may_post(one) && after.version > before.version);
@@ -83,10 +83,10 @@ async fn befriending_again_opens_the_conversation_where_it_was(database: Databas
     let storage = database.open().await;
     let (one, other, conv) = two_friends(&storage).await;
     say(&storage, conv, one, 3).await;
-    storage.mark_received(&[Mark { conv, user: other, seq: 2 }]).await.expect("marking works");
-    storage.remove_friend(one, other).await.expect("removing works");
+    storage.mark_received(None, &[Mark { conv, user: other, seq: 2 }]).await.expect("marking works");
+    storage.remove_friend(&one.into(), other).await.expect("removing works");
 
-    assert_eq!(storage.add_friend(other, one).await.expect("adding works"), Befriended::Done);
+    assert_eq!(storage.add_friend(&other.into(), one).await.expect("adding works"), Befriended::Done);
 
     assert_eq!(outcomes_of_one_message(&storage, other, one).await, [Appended::Stored { seq: 4 }]);
     assert_eq!(storage.cursors(&[(conv, one), (conv, other)]).await.expect("reading works"), [Some(0), Some(2)]);
@@ -100,10 +100,10 @@ async fn friends_come_by_id_with_true_presence(database: Database) {
         ids.push(user(&storage, &format!("friend {nth}")).await);
     }
     for id in ids.iter().rev() {
-        storage.add_friend(me, *id).await.expect("adding works");
+        storage.add_friend(&me.into(), *id).await.expect("adding works");
     }
     let one = node("one", 1);
-    storage.start_node(&one, LEASE).await.expect("starting works");
+    storage.start_node(&one).await.expect("starting works");
     let claims = [ids[1], ids[3]].map(|user| Claim { user, takeover: None });
     storage.claim_sessions(&one, &claims).await.expect("claiming works");
 

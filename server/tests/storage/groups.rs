@@ -1,6 +1,6 @@
 //! Groups: who is in them, who leads them, and from where on a joiner reads.
 
-use crate::database::{Database, LEASE, audience, group, node, say, user};
+use crate::database::{Database, audience, group, node, say, user};
 use crate::on_every_database;
 use chat::protocol::conversation::{Conversation, GroupId, UserId};
 use chat::protocol::message::{GroupPage, Role, State};
@@ -20,7 +20,7 @@ on_every_database!(
 );
 
 async fn join(storage: &Arc<dyn Storage>, user: UserId, group: GroupId) {
-    let joined = storage.join_group(user, group, 1_000).await.expect("joining works");
+    let joined = storage.join_group(&user.into(), group, 1_000).await.expect("joining works");
     assert!(matches!(joined, Joined::Done { .. }), "{joined:?}");
 }
 
@@ -36,10 +36,10 @@ async fn group_names_are_unique(database: Database) {
     let storage = database.open().await;
     let creator = user(&storage, "creator").await;
     let id = group(&storage, creator, "名字 'x'").await;
-    assert_eq!(storage.create_group(creator, "名字 'x'", "").await.expect("creating works"), None);
+    assert_eq!(storage.create_group(&creator.into(), "名字 'x'", "").await.expect("creating works"), None);
     assert_eq!(roles(&storage, creator, id).await, [(creator, Role::Creator)]);
     let joiner = user(&storage, "joiner").await;
-    let joined = storage.join_group(joiner, id, 10).await.expect("joining works");
+    let joined = storage.join_group(&joiner.into(), id, 10).await.expect("joining works");
     assert_eq!(joined, Joined::Done { name: "名字 'x'".into(), description: "what it is for".into() });
 }
 
@@ -65,12 +65,13 @@ async fn joining_is_refused_with_its_reason(database: Database) {
     let storage = database.open().await;
     let (creator, joiner) = (user(&storage, "creator").await, user(&storage, "joiner").await);
     let id = group(&storage, creator, "group").await;
-    let join = async |user, group, most| storage.join_group(user, group, most).await.expect("joining works");
+    let join =
+        async |user: UserId, group, most| storage.join_group(&user.into(), group, most).await.expect("joining works");
     assert_eq!(join(joiner, id + 1, 10).await, Joined::NoSuchGroup);
     assert_eq!(join(creator, id, 10).await, Joined::Already);
     assert_eq!(join(joiner, id, 1).await, Joined::Full);
-    assert_eq!(storage.leave_group(joiner, id).await.expect("leaving works"), Left::NotMember);
-    assert_eq!(storage.leave_group(joiner, id + 1).await.expect("leaving works"), Left::NoSuchGroup);
+    assert_eq!(storage.leave_group(&joiner.into(), id).await.expect("leaving works"), Left::NotMember);
+    assert_eq!(storage.leave_group(&joiner.into(), id + 1).await.expect("leaving works"), Left::NoSuchGroup);
 }
 
 async fn leaving_ends_delivery(database: Database) {
@@ -82,7 +83,7 @@ async fn leaving_ends_delivery(database: Database) {
     say(&storage, conv, creator, 2).await;
     assert_eq!(storage.count_waiting(leaver, 10).await.expect("counting works"), 2);
 
-    assert_eq!(storage.leave_group(leaver, id).await.expect("leaving works"), Left::Done);
+    assert_eq!(storage.leave_group(&leaver.into(), id).await.expect("leaving works"), Left::Done);
 
     assert_eq!(storage.count_waiting(leaver, 10).await.expect("counting works"), 0);
     assert_eq!(storage.cursors(&[(conv, leaver)]).await.expect("reading works"), [None]);
@@ -101,13 +102,13 @@ async fn creator_who_leaves_hands_over_to_the_longest_standing(database: Databas
         join(&storage, joiner, id).await;
     }
     // Whoever comes back counts from then.
-    storage.leave_group(a, id).await.expect("leaving works");
+    storage.leave_group(&a.into(), id).await.expect("leaving works");
     join(&storage, a, id).await;
 
-    storage.leave_group(creator, id).await.expect("leaving works");
+    storage.leave_group(&creator.into(), id).await.expect("leaving works");
     let normal = Role::Normal;
     assert_eq!(roles(&storage, a, id).await, [(a, normal), (b, normal), (c, Role::Creator)]);
-    storage.leave_group(c, id).await.expect("leaving works");
+    storage.leave_group(&c.into(), id).await.expect("leaving works");
     assert_eq!(roles(&storage, a, id).await, [(a, normal), (b, Role::Creator)]);
 }
 
@@ -115,7 +116,7 @@ async fn next_to_join_an_empty_group_leads_it(database: Database) {
     let storage = database.open().await;
     let (creator, joiner) = (user(&storage, "creator").await, user(&storage, "joiner").await);
     let id = group(&storage, creator, "group").await;
-    storage.leave_group(creator, id).await.expect("leaving works");
+    storage.leave_group(&creator.into(), id).await.expect("leaving works");
     let audience = audience(&storage, Conversation::Group(id)).await.expect("it exists");
     assert!(audience.members.is_empty());
 
@@ -132,7 +133,8 @@ async fn group_never_exceeds_its_bound(database: Database) {
     for nth in 0..10 {
         let joiner = user(&storage, &format!("joiner {nth}")).await;
         let storage = storage.clone();
-        joins.push(tokio::spawn(async move { storage.join_group(joiner, id, 4).await.expect("joining works") }));
+        joins
+            .push(tokio::spawn(async move { storage.join_group(&joiner.into(), id, 4).await.expect("joining works") }));
     }
     let mut joined = 0;
     for outcome in joins {
@@ -156,7 +158,7 @@ async fn groups_list_their_first_users(database: Database) {
     }
     join(&storage, user(&storage, "third").await, ids[2]).await;
     let one = node("one", 1);
-    storage.start_node(&one, LEASE).await.expect("starting works");
+    storage.start_node(&one).await.expect("starting works");
     storage.claim_sessions(&one, &[Claim { user: friend, takeover: None }]).await.expect("claiming works");
 
     let groups = storage.groups(me, 100, 2).await.expect("reading works");

@@ -31,9 +31,9 @@ async fn tables_without_a_version_are_refused(database: Database) {
 
 async fn newer_schema_is_refused(database: Database) {
     drop(database.open().await);
-    database.execute("UPDATE meta SET value = '2' WHERE name = 'schema_version'").await;
+    database.execute("UPDATE meta SET value = '3' WHERE name = 'schema_version'").await;
     let text = refusal(&database.config).await;
-    assert!(text.contains("version 2") && text.contains("needs 1"), "{text}");
+    assert!(text.contains("version 3") && text.contains("needs 2"), "{text}");
 }
 
 #[tokio::test]

@@ -9,8 +9,7 @@ use uuid::Uuid;
 const ROWS_AT_ONCE: usize = 64;
 
 pub async fn write(conn: &mut dyn Connection, plan: &Plan, hashes: &[String]) -> Result<()> {
-    let now = conn.first(&format!("SELECT {}", conn.dialect().now_ms), &[]).await?;
-    let now = now.map(|row| row.int(0)).transpose()?.unwrap_or_default();
+    let now = crate::clock::now_ms();
     let users: Vec<_> = (plan.users.iter().zip(hashes))
         .map(|(user, hash)| vec![user.id.into(), user.name.as_str().into(), hash.as_str().into(), "offline".into()])
         .collect();
@@ -35,9 +34,9 @@ pub async fn write(conn: &mut dyn Connection, plan: &Plan, hashes: &[String]) ->
 
 async fn write_conversations(conn: &mut dyn Connection, plan: &Plan, now: i64) -> Result<()> {
     let conversations: Vec<_> = (plan.conversations.iter())
-        .map(|(conv, planned)| vec![(*conv).into(), (planned.messages.len() as u64).into(), now.into()])
+        .map(|(conv, planned)| vec![(*conv).into(), (planned.messages.len() as u64).into()])
         .collect();
-    insert(conn, "conversation (id, last_seq, changed_at)", &conversations).await?;
+    insert(conn, "conversation (id, last_seq)", &conversations).await?;
     let members: Vec<_> = (plan.conversations.iter())
         .flat_map(|(conv, planned)| {
             let member = |user: &u64| vec![(*conv).into(), (*user).into(), planned.cursor(*user).into()];

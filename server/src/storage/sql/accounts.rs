@@ -1,9 +1,10 @@
 //! Users, their passwords, and what ends their tokens.
 
 use super::executor::{Connection, Fault, Result};
+use super::sessions::confirm;
 use crate::protocol::conversation::UserId;
 use crate::protocol::message::Who;
-use crate::storage::{Account, Error};
+use crate::storage::{Account, Actor, Error};
 
 const TOKEN_KEY: &str = "token_key";
 
@@ -61,11 +62,13 @@ pub async fn account(conn: &mut dyn Connection, who: &Who) -> Result<Option<Acco
 
 pub async fn change_password(
     conn: &mut dyn Connection,
-    user: UserId,
+    by: &Actor,
     old_hash: &str,
     new_hash: &str,
 ) -> Result<Option<u64>> {
+    let user = by.user;
     let Some(generation) = lock_generation(conn, user).await? else { return Ok(None) };
+    confirm(conn, by).await?;
     const REPLACE: &str = "UPDATE user SET password = ? WHERE id = ? AND password = ?";
     let done = conn.run(REPLACE, &[new_hash.into(), user.into(), old_hash.into()]).await?;
     if done.affected == 0 {
@@ -74,8 +77,10 @@ pub async fn change_password(
     set_generation(conn, user, generation + 1).await.map(Some)
 }
 
-pub async fn revoke_tokens(conn: &mut dyn Connection, user: UserId) -> Result<u64> {
+pub async fn revoke_tokens(conn: &mut dyn Connection, by: &Actor) -> Result<u64> {
+    let user = by.user;
     let Some(generation) = lock_generation(conn, user).await? else { return Ok(0) };
+    confirm(conn, by).await?;
     set_generation(conn, user, generation + 1).await
 }
 

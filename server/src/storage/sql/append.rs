@@ -4,8 +4,11 @@
 //! order and nobody joins or leaves in between. Everything that goes wrong for one message (sent before, not allowed,
 //! conversation blocked) is settled for that message alone; the rest goes again as one batch.
 
+use super::changes::Change;
 use super::conversations::{Locked, audiences, conversation, lock_all};
 use super::executor::{Connection, Fault, Result, Value, padded_values, power_of_two_chunks, repeated};
+use super::sessions::confirm_all;
+use crate::cluster::NodeKey;
 use crate::failpoint::{self, Failpoint};
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::message::TimeMs;
@@ -23,11 +26,11 @@ const COMMIT_ATTEMPTS: u32 = 4;
 
 pub async fn append(
     conn: &mut dyn Connection,
+    by: Appender<'_>,
     batch: &[Append],
     now: TimeMs,
-    fence: Fence<'_>,
 ) -> Result<AppendedBatch> {
-    let mut writer = Writer::new(batch, now, fence);
+    let mut writer = Writer::new(by, batch, now);
     let mut pending: Vec<usize> = (0..batch.len()).collect();
     // Usually one round. Where a mid comes twice, the later message waits for what becomes of the first.
     while !pending.is_empty() {
@@ -45,10 +48,18 @@ pub async fn append(
     Ok(writer.finish())
 }
 
+/// Who appends.
+#[derive(Clone, Copy)]
+pub struct Appender<'a> {
+    pub key: &'a NodeKey,
+    pub change: Change,
+    pub fence: Fence<'a>,
+}
+
 struct Writer<'a> {
+    by: Appender<'a>,
     batch: &'a [Append],
     now: TimeMs,
-    fence: Fence<'a>,
     outcomes: Vec<Option<Appended>>,
     audiences: BTreeMap<Conversation, Audience>,
 }
@@ -62,8 +73,8 @@ struct StoredMessage {
 }
 
 impl<'a> Writer<'a> {
-    fn new(batch: &'a [Append], now: TimeMs, fence: Fence<'a>) -> Self {
-        Writer { batch, now, fence, outcomes: vec![None; batch.len()], audiences: BTreeMap::new() }
+    fn new(by: Appender<'a>, batch: &'a [Append], now: TimeMs) -> Self {
+        Writer { by, batch, now, outcomes: vec![None; batch.len()], audiences: BTreeMap::new() }
     }
 
     fn finish(self) -> AppendedBatch {
@@ -169,7 +180,7 @@ impl<'a> Writer<'a> {
         let transaction = self.transaction(conn, messages, locking).await;
         let stored = match transaction {
             // The lease may have run out while this waited for locks: then another node owns these sessions.
-            Ok(_) if !(self.fence)() => Err(Error::LeaseLost.into()),
+            Ok(_) if !(self.by.fence)() => Err(Error::LeaseLost.into()),
             outcome => outcome,
         };
         for (at, outcome) in super::settle(conn, stored).await? {
@@ -190,9 +201,11 @@ impl<'a> Writer<'a> {
         let mut locked = lock_all(conn, &convs, locking).await?;
         self.reload_audiences(conn, &locked, messages).await?;
 
+        let (messages, gone) = self.split_by_session(conn, messages).await?;
         let (allowed, refused): (Vec<usize>, Vec<usize>) =
             messages.iter().partition(|at| self.is_allowed(**at, &locked));
         let mut outcomes = self.answer_refused(conn, &refused).await?;
+        outcomes.extend(gone.into_iter().map(|at| (at, Appended::SessionGone)));
         for at in &allowed {
             // Allowed ones are in a conversation that was found and locked.
             if let Some(conversation) = locked.get_mut(&self.batch[*at].conv) {
@@ -211,6 +224,22 @@ impl<'a> Writer<'a> {
             self.bump(conn, &stored, &locked).await?;
         }
         Ok(outcomes)
+    }
+
+    /// Those of the messages whose senders' sessions are this node's, and will be until the transaction ends; and the others.
+    async fn split_by_session(
+        &self,
+        conn: &mut dyn Connection,
+        messages: &[usize],
+    ) -> Result<(Vec<usize>, Vec<usize>)> {
+        let fenced = messages.iter().map(|at| &self.batch[*at]).filter(|message| message.epoch.is_some());
+        let senders: BTreeSet<UserId> = fenced.map(|message| message.sender).collect();
+        let epochs = confirm_all(conn, self.by.key, &senders.into_iter().collect::<Vec<_>>()).await?;
+        let is_there = |at: &usize| {
+            let message = &self.batch[*at];
+            message.epoch.is_none_or(|epoch| epochs.get(&message.sender) == Some(&epoch))
+        };
+        Ok(messages.iter().copied().partition(is_there))
     }
 
     /// Reads who may post where that is not what a message was allowed under.
@@ -329,14 +358,19 @@ impl<'a> Writer<'a> {
         let ends: Vec<(Conversation, u64)> =
             convs.iter().filter_map(|conv| Some((*conv, locked.get(conv)?.last_seq))).collect();
         let dialect = conn.dialect();
-        let now = dialect.now_ms;
         let sql = format!(
-            "INSERT INTO conversation (id, last_seq, changed_at) VALUES {} {} last_seq = {}, changed_at = {now}",
-            repeated(&format!("(?, ?, {now})"), ", ", ends.len()),
+            "INSERT INTO conversation (id, last_seq, changed_by, change_number) VALUES {} {} \
+             last_seq = {}, changed_by = {}, change_number = {}",
+            repeated("(?, ?, ?, ?)", ", ", ends.len()),
             dialect.on_duplicate_id,
             dialect.inserted("last_seq"),
+            dialect.inserted("changed_by"),
+            dialect.inserted("change_number"),
         );
-        let values = padded_values(&ends, |(conv, end), values| values.extend([(*conv).into(), (*end).into()]));
+        let Change { run, number } = self.by.change;
+        let values = padded_values(&ends, |(conv, end), values| {
+            values.extend([(*conv).into(), (*end).into(), run.into(), number.into()]);
+        });
         conn.run(&sql, &values).await?;
         Ok(())
     }

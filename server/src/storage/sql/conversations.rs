@@ -3,10 +3,11 @@
 //! Whatever changes a conversation, be it a message or a member, first locks its row; so what is read under that lock
 //! holds until the commit.
 
+use super::changes::Change;
 use super::executor::{Connection, Result, Row, Value, list, padded_values, repeated};
 use crate::protocol::conversation::{Conversation, UserId};
-use crate::protocol::message::{ChatMessage, SentAs, TimeMs};
-use crate::storage::{Audience, Change, Changes, Error, Page};
+use crate::protocol::message::{ChatMessage, SentAs};
+use crate::storage::{Audience, Error, Page};
 use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
@@ -44,18 +45,17 @@ pub async fn lock_or_make(conn: &mut dyn Connection, conv: Conversation) -> Resu
     if let Some(locked) = lock(conn, conv).await? {
         return Ok(locked);
     }
-    let dialect = conn.dialect();
-    let make = format!("{} INTO conversation (id, changed_at) VALUES (?, {})", dialect.insert_ignore, dialect.now_ms);
+    let make = format!("{} INTO conversation (id) VALUES (?)", conn.dialect().insert_ignore);
     conn.run(&make, &[conv.into()]).await?;
     let locked = lock(conn, conv).await?;
     Ok(locked.ok_or_else(|| Error::Unavailable(format!("conversation {conv} was removed while it was made")))?)
 }
 
 /// Tells everyone that the members of a locked conversation are others now.
-pub async fn bump_version(conn: &mut dyn Connection, conv: Conversation) -> Result<()> {
-    let now = conn.dialect().now_ms;
-    let sql = format!("UPDATE conversation SET members_version = members_version + 1, changed_at = {now} WHERE id = ?");
-    conn.run(&sql, &[conv.into()]).await?;
+pub async fn bump_version(conn: &mut dyn Connection, conv: Conversation, change: Change) -> Result<()> {
+    const BUMP: &str = "UPDATE conversation SET members_version = members_version + 1, changed_by = ?, change_number = ? \
+                        WHERE id = ?";
+    conn.run(BUMP, &[change.run.into(), change.number.into(), conv.into()]).await?;
     Ok(())
 }
 
@@ -178,19 +178,6 @@ fn message(conv: Conversation, row: &Row) -> Result<ChatMessage> {
         mid,
         sent_as,
     })
-}
-
-pub async fn changes(conn: &mut dyn Connection, since: Option<TimeMs>) -> Result<Changes> {
-    // The time comes first: what changes after it is part of the next look.
-    let clock = format!("SELECT {}", conn.dialect().now_ms);
-    let row = conn.first(&clock, &[]).await?;
-    let now = row.ok_or_else(|| Error::Unavailable("the database did not tell the time".into()))?.int(0)?;
-    let Some(since) = since else { return Ok(Changes { now, changed: Vec::new() }) };
-    const CHANGED: &str = "SELECT id, last_seq, members_version FROM conversation WHERE changed_at >= ?";
-    let rows = conn.rows(CHANGED, &[since.into()]).await?;
-    let change =
-        |row: &Row| Ok(Change { conv: conversation(row, 0)?, last_seq: row.number(1)?, version: row.number(2)? });
-    Ok(Changes { now, changed: rows.iter().map(change).collect::<Result<_>>()? })
 }
 
 /// The conversation named in a column.

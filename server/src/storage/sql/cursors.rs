@@ -2,6 +2,7 @@
 
 use super::conversations::conversation;
 use super::executor::{Connection, Result, Value, list, padded, padded_values, repeated};
+use crate::cluster::NodeKey;
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::storage::{Mark, Waiting};
 use std::collections::{BTreeMap, HashMap};
@@ -73,7 +74,7 @@ pub async fn count_waiting(conn: &mut dyn Connection, user: UserId, at_most: u32
     Ok(total)
 }
 
-pub async fn mark_received(conn: &mut dyn Connection, marks: &[Mark]) -> Result<()> {
+pub async fn mark_received(conn: &mut dyn Connection, by: Option<&NodeKey>, marks: &[Mark]) -> Result<()> {
     let mut furthest: BTreeMap<(Conversation, UserId), u64> = BTreeMap::new();
     for mark in marks {
         let seq = furthest.entry((mark.conv, mark.user)).or_default();
@@ -83,7 +84,7 @@ pub async fn mark_received(conn: &mut dyn Connection, marks: &[Mark]) -> Result<
     for marks in marks.chunks(CURSORS_AT_ONCE) {
         let advancing = advancing(conn, marks).await?;
         if !advancing.is_empty() {
-            advance(conn, &advancing).await?;
+            advance(conn, by, &advancing).await?;
         }
     }
     Ok(())
@@ -113,18 +114,29 @@ async fn advancing(
     Ok(marks.iter().filter_map(advanced).collect())
 }
 
-async fn advance(conn: &mut dyn Connection, marks: &[((Conversation, UserId), u64)]) -> Result<()> {
+async fn advance(
+    conn: &mut dyn Connection,
+    by: Option<&NodeKey>,
+    marks: &[((Conversation, UserId), u64)],
+) -> Result<()> {
     // Another session of the user may have got further meanwhile, hence the comparison once more.
     let (greatest, by_key) = (conn.dialect().greatest, conn.dialect().by_primary_key);
     let cases = repeated("WHEN conv = ? AND userid = ? THEN ?", " ", marks.len());
     let condition = repeated("(conv = ? AND userid = ?)", " OR ", marks.len());
+    // Asked in the statement that has the effect.
+    let of_session = match by {
+        Some(_) => " AND EXISTS (SELECT 1 FROM session s WHERE s.userid = member.userid AND s.node = ? AND s.boot = ?)",
+        None => "",
+    };
     let sql = format!(
-        "UPDATE member{by_key} SET received_seq = {greatest}(received_seq, CASE {cases} ELSE 0 END) WHERE {condition}"
+        "UPDATE member{by_key} SET received_seq = {greatest}(received_seq, CASE {cases} ELSE 0 END) \
+         WHERE ({condition}){of_session}"
     );
     let mut values = padded_values(marks, |((conv, user), seq), values| {
         values.extend([(*conv).into(), (*user).into(), (*seq).into()]);
     });
     values.extend(padded_values(marks, |((conv, user), _), values| values.extend([(*conv).into(), (*user).into()])));
+    values.extend(by.into_iter().flat_map(|key| [(&*key.id.0).into(), key.boot.into()]));
     conn.run(&sql, &values).await?;
     Ok(())
 }

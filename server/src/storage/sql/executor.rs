@@ -89,12 +89,12 @@ pub trait Engine: Send + Sync + 'static {
 /// What the databases spell differently.
 #[derive(Debug)]
 pub struct Dialect {
-    /// The database's clock, in milliseconds since the Unix epoch.
-    pub now_ms: &'static str,
     /// Ends a SELECT that locks what it reads.
     pub for_update: &'static str,
     /// The same, but fails at once with [`Fault::LockTimeout`] where it would have to wait.
     pub for_update_nowait: &'static str,
+    /// The same, but leaves out the rows that another transaction holds.
+    pub for_update_skip_locked: &'static str,
     /// Ends a SELECT that keeps others from changing what it reads.
     pub for_share: &'static str,
     /// After a table's name: look rows up by the primary key and nothing else. A scan or another index would lock rows

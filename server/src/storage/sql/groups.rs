@@ -3,13 +3,15 @@
 //! `groupuser` is what people see; `member` in the group's conversation is what delivery goes by. Both change together,
 //! under the lock of the conversation.
 
+use super::changes::Change;
 use super::conversations::{bump_version, lock};
 use super::executor::{Connection, Fault, Result, Row, Value, padded, repeated};
 use super::friends::state;
-use super::sessions::join_live_node;
+use super::nodes::JOIN_LIVE_NODE;
+use super::sessions::confirm;
 use crate::protocol::conversation::{Conversation, GroupId, UserId};
 use crate::protocol::message::{Group, GroupPage, GroupUser, Role};
-use crate::storage::{Joined, Left};
+use crate::storage::{Actor, Joined, Left};
 use std::collections::HashMap;
 
 /// Groups whose users are read in one statement.
@@ -19,9 +21,10 @@ const NO_GROUP: GroupId = 0;
 
 pub async fn create(
     conn: &mut dyn Connection,
-    creator: UserId,
+    by: &Actor,
     name: &str,
     description: &str,
+    change: Change,
 ) -> Result<Option<GroupId>> {
     const ADD_GROUP: &str = "INSERT INTO allgroup (groupname, groupdesc) VALUES (?, ?)";
     let group = match conn.run(ADD_GROUP, &[name.into(), description.into()]).await {
@@ -30,15 +33,24 @@ pub async fn create(
         Err(fault) => return Err(fault),
     };
     let conv = Conversation::Group(group);
-    let now = conn.dialect().now_ms;
-    conn.run(&format!("INSERT INTO conversation (id, changed_at) VALUES (?, {now})"), &[conv.into()]).await?;
-    add_member(conn, creator, group, "creator", 0, 1).await?;
+    const ADD_CONVERSATION: &str = "INSERT INTO conversation (id, changed_by, change_number) VALUES (?, ?, ?)";
+    conn.run(ADD_CONVERSATION, &[conv.into(), change.run.into(), change.number.into()]).await?;
+    add_member(conn, by.user, group, "creator", 0, 1).await?;
+    confirm(conn, by).await?;
     Ok(Some(group))
 }
 
-pub async fn join(conn: &mut dyn Connection, user: UserId, group: GroupId, max_members: u32) -> Result<Joined> {
+pub async fn join(
+    conn: &mut dyn Connection,
+    by: &Actor,
+    group: GroupId,
+    max_members: u32,
+    change: Change,
+) -> Result<Joined> {
+    let user = by.user;
     let conv = Conversation::Group(group);
     let Some(locked) = lock(conn, conv).await? else { return Ok(Joined::NoSuchGroup) };
+    confirm(conn, by).await?;
     const NAMES: &str = "SELECT groupname, groupdesc FROM allgroup WHERE id = ?";
     let Some(names) = conn.first(NAMES, &[group.into()]).await? else { return Ok(Joined::NoSuchGroup) };
     if role(conn, user, group).await?.is_some() {
@@ -51,22 +63,24 @@ pub async fn join(conn: &mut dyn Connection, user: UserId, group: GroupId, max_m
     }
     let role = if count == 0 { "creator" } else { "normal" };
     add_member(conn, user, group, role, locked.last_seq, locked.version + 1).await?;
-    bump_version(conn, conv).await?;
+    bump_version(conn, conv, change).await?;
     Ok(Joined::Done { name: names.text(0)?.to_string(), description: names.text(1)?.to_string() })
 }
 
-pub async fn leave(conn: &mut dyn Connection, user: UserId, group: GroupId) -> Result<Left> {
+pub async fn leave(conn: &mut dyn Connection, by: &Actor, group: GroupId, change: Change) -> Result<Left> {
+    let user = by.user;
     let conv = Conversation::Group(group);
     if lock(conn, conv).await?.is_none() {
         return Ok(Left::NoSuchGroup);
     }
+    confirm(conn, by).await?;
     let Some(role) = role(conn, user, group).await? else { return Ok(Left::NotMember) };
     conn.run("DELETE FROM member WHERE conv = ? AND userid = ?", &[conv.into(), user.into()]).await?;
     conn.run("DELETE FROM groupuser WHERE groupid = ? AND userid = ?", &[group.into(), user.into()]).await?;
     if role == Role::Creator {
         hand_over(conn, group).await?;
     }
-    bump_version(conn, conv).await?;
+    bump_version(conn, conv, change).await?;
     Ok(Left::Done)
 }
 
@@ -97,7 +111,7 @@ pub async fn page(conn: &mut dyn Connection, user: UserId, page: GroupPage) -> R
     const NAMED: &str = "SELECT groupname, groupdesc FROM allgroup WHERE id = ?";
     let Some(named) = conn.first(NAMED, &[page.group.into()]).await? else { return Ok(None) };
     let (groupname, groupdesc) = (named.text(0)?.to_string(), named.text(1)?.to_string());
-    let sql = format!("{} AND gu.userid > ? ORDER BY gu.userid LIMIT ?", group_users_with_presence(conn));
+    let sql = format!("{} AND gu.userid > ? ORDER BY gu.userid LIMIT ?", group_users_with_presence());
     let values = [page.group.into(), page.after.into(), page.limit.saturating_add(1).into()];
     let rows = conn.rows(&sql, &values).await?;
     let mut users = rows.iter().map(read_user).collect::<Result<Vec<_>>>()?;
@@ -142,7 +156,7 @@ async fn first_users(
     groups: &[GroupId],
     limit: u32,
 ) -> Result<HashMap<GroupId, Vec<GroupUser>>> {
-    let one = format!("SELECT * FROM ({} ORDER BY gu.userid LIMIT ?) AS page", group_users_with_presence(conn));
+    let one = format!("SELECT * FROM ({} ORDER BY gu.userid LIMIT ?) AS page", group_users_with_presence());
     // Padded with no group: repeating one would repeat its users.
     let values: Vec<Value> = (groups.iter().copied())
         .chain(std::iter::repeat(NO_GROUP))
@@ -159,12 +173,11 @@ async fn first_users(
     Ok(users)
 }
 
-fn group_users_with_presence(conn: &dyn Connection) -> String {
+fn group_users_with_presence() -> String {
     format!(
         "SELECT u.id, u.name, n.id IS NOT NULL AS is_online, gu.grouprole, gu.groupid \
-         FROM groupuser gu JOIN user u ON u.id = gu.userid LEFT JOIN session s ON s.userid = gu.userid {} \
-         WHERE gu.groupid = ?",
-        join_live_node(conn.dialect()),
+         FROM groupuser gu JOIN user u ON u.id = gu.userid LEFT JOIN session s ON s.userid = gu.userid {JOIN_LIVE_NODE} \
+         WHERE gu.groupid = ?"
     )
 }
 

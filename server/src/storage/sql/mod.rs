@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod append;
+pub mod changes;
 pub mod conversations;
 pub mod cursors;
 pub mod executor;
@@ -15,6 +16,7 @@ pub mod schema;
 pub mod sessions;
 
 use super::*;
+use changes::{Numbered, Numbers};
 use executor::{Connection, Engine, Fault};
 
 /// How often something is tried that met a deadlock, a blocked row, or a row that another just made.
@@ -23,6 +25,7 @@ const ATTEMPTS: u32 = 5;
 /// A [`Storage`] on an SQL database.
 pub struct SqlStorage {
     engine: Box<dyn Engine>,
+    numbers: Numbers,
     timeout: Duration,
 }
 
@@ -87,7 +90,12 @@ impl SqlStorage {
         let mut conn = engine.write().await?;
         schema::ensure(&mut *conn).await?;
         drop(conn);
-        Ok(SqlStorage { engine, timeout })
+        Ok(SqlStorage { engine, numbers: Numbers::default(), timeout })
+    }
+
+    /// Gives a number to a change that a session makes.
+    fn begin(&self, by: &Actor, convs: &[Conversation]) -> Option<Numbered<'_>> {
+        by.session.as_ref().map(|session| self.numbers.begin(session.node.boot, convs.to_vec()))
     }
 
     async fn bounded<T>(&self, work: impl Future<Output = executor::Result<T>>) -> Result<T> {
@@ -96,6 +104,20 @@ impl SqlStorage {
             Err(_) => Err(Error::Unavailable(format!("no answer within {} ms", self.timeout.as_millis()))),
         }
     }
+}
+
+fn number(numbered: &Option<Numbered<'_>>) -> changes::Change {
+    numbered.as_ref().map(|numbered| numbered.change).unwrap_or_default()
+}
+
+/// What came of a numbered change; one whose outcome is unknown stays open.
+fn ended<T>(numbered: Option<Numbered<'_>>, outcome: Result<T>) -> Result<T> {
+    if let Some(numbered) = numbered
+        && changes::is_certain(&outcome)
+    {
+        numbered.settled();
+    }
+    outcome
 }
 
 /// Commits what succeeded, rolls back what did not.
@@ -132,22 +154,33 @@ impl Storage for SqlStorage {
         read!(self, conn => accounts::account(conn, who))
     }
 
-    async fn change_password(&self, user: UserId, old_hash: &str, new_hash: &str) -> Result<Option<u64>> {
-        transaction!(self, conn => accounts::change_password(conn, user, old_hash, new_hash))
+    async fn change_password(&self, by: &Actor, old_hash: &str, new_hash: &str) -> Result<Option<u64>> {
+        transaction!(self, conn => accounts::change_password(conn, by, old_hash, new_hash))
     }
 
-    async fn revoke_tokens(&self, user: UserId) -> Result<u64> {
-        transaction!(self, conn => accounts::revoke_tokens(conn, user))
+    async fn revoke_tokens(&self, by: &Actor) -> Result<u64> {
+        transaction!(self, conn => accounts::revoke_tokens(conn, by))
     }
 
-    async fn start_node(&self, key: &NodeKey, lease: Duration) -> Result<NodeStart> {
-        transaction!(self, conn => nodes::start(conn, key, lease))
+    async fn start_node(&self, key: &NodeKey) -> Result<NodeStart> {
+        transaction!(self, conn => nodes::start(conn, key))
     }
 
-    async fn renew_lease(&self, key: &NodeKey, lease: Duration) -> Result<Renewal> {
+    async fn renew_lease(&self, key: &NodeKey, list: bool) -> Result<Renewal> {
+        let settled = self.numbers.settled(key.boot);
         self.bounded(async {
             let mut conn = self.engine.reserved().await?;
-            nodes::renew(&mut *conn, key, lease).await
+            conn.begin().await?;
+            let renewed = nodes::renew(&mut *conn, key, list, settled).await;
+            settle(&mut *conn, renewed).await
+        })
+        .await
+    }
+
+    async fn call_gone(&self, seen: &Peer) -> Result<bool> {
+        self.bounded(async {
+            let mut conn = self.engine.reserved().await?;
+            nodes::call_gone(&mut *conn, seen).await
         })
         .await
     }
@@ -165,24 +198,28 @@ impl Storage for SqlStorage {
         transaction!(self, conn => sessions::claim(conn, key, claims))
     }
 
-    async fn release_sessions(&self, key: &NodeKey, releases: &[Release]) -> Result<()> {
+    async fn release_sessions(&self, key: &NodeKey, releases: &[Release]) -> Result<Vec<UserId>> {
         transaction!(self, conn => sessions::release(conn, key, releases))
+    }
+
+    async fn disown_sessions(&self, key: &NodeKey, users: &[UserId]) -> Result<()> {
+        transaction!(self, conn => sessions::disown(conn, key, users))
     }
 
     async fn routes(&self, users: &[UserId]) -> Result<Vec<(UserId, NodeId)>> {
         read!(self, conn => sessions::routes(conn, users))
     }
 
-    async fn sessions_still_held(&self, key: &NodeKey, held: &[Release]) -> Result<Vec<Release>> {
-        read!(self, conn => sessions::still_held(conn, key, held))
+    async fn add_friend(&self, by: &Actor, friend: UserId) -> Result<Befriended> {
+        let numbered = self.begin(by, &[Conversation::direct(by.user, friend)]);
+        let change = number(&numbered);
+        ended(numbered, transaction!(self, conn => friends::add(conn, by, friend, change)))
     }
 
-    async fn add_friend(&self, user: UserId, friend: UserId) -> Result<Befriended> {
-        transaction!(self, conn => friends::add(conn, user, friend))
-    }
-
-    async fn remove_friend(&self, user: UserId, friend: UserId) -> Result<bool> {
-        transaction!(self, conn => friends::remove(conn, user, friend))
+    async fn remove_friend(&self, by: &Actor, friend: UserId) -> Result<bool> {
+        let numbered = self.begin(by, &[Conversation::direct(by.user, friend)]);
+        let change = number(&numbered);
+        ended(numbered, transaction!(self, conn => friends::remove(conn, by, friend, change)))
     }
 
     async fn friends(&self, user: UserId, limit: u32) -> Result<Vec<Friend>> {
@@ -197,16 +234,23 @@ impl Storage for SqlStorage {
         read!(self, conn => friends::online(conn, user, limit))
     }
 
-    async fn create_group(&self, creator: UserId, name: &str, description: &str) -> Result<Option<GroupId>> {
-        transaction!(self, conn => groups::create(conn, creator, name, description))
+    async fn create_group(&self, by: &Actor, name: &str, description: &str) -> Result<Option<GroupId>> {
+        // Nobody can be behind in a conversation that is not there yet.
+        let numbered = self.begin(by, &[]);
+        let change = number(&numbered);
+        ended(numbered, transaction!(self, conn => groups::create(conn, by, name, description, change)))
     }
 
-    async fn join_group(&self, user: UserId, group: GroupId, max_members: u32) -> Result<Joined> {
-        transaction!(self, conn => groups::join(conn, user, group, max_members))
+    async fn join_group(&self, by: &Actor, group: GroupId, max_members: u32) -> Result<Joined> {
+        let numbered = self.begin(by, &[Conversation::Group(group)]);
+        let change = number(&numbered);
+        ended(numbered, transaction!(self, conn => groups::join(conn, by, group, max_members, change)))
     }
 
-    async fn leave_group(&self, user: UserId, group: GroupId) -> Result<Left> {
-        transaction!(self, conn => groups::leave(conn, user, group))
+    async fn leave_group(&self, by: &Actor, group: GroupId) -> Result<Left> {
+        let numbered = self.begin(by, &[Conversation::Group(group)]);
+        let change = number(&numbered);
+        ended(numbered, transaction!(self, conn => groups::leave(conn, by, group, change)))
     }
 
     async fn groups(&self, user: UserId, limit: u32, users_limit: u32) -> Result<Vec<Group>> {
@@ -221,12 +265,20 @@ impl Storage for SqlStorage {
         read!(self, conn => conversations::audiences(conn, convs))
     }
 
-    async fn append(&self, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch> {
-        self.bounded(async {
+    async fn append(&self, key: &NodeKey, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch> {
+        let convs: std::collections::BTreeSet<Conversation> = batch.iter().map(|append| append.conv).collect();
+        let numbered = self.numbers.begin(key.boot, convs.into_iter().collect());
+        let by = append::Appender { key, change: numbered.change, fence };
+        let appended = self.bounded(async {
             let mut conn = self.engine.write().await?;
-            append::append(&mut *conn, batch, now, fence).await
-        })
-        .await
+            append::append(&mut *conn, by, batch, now).await
+        });
+        let appended = appended.await;
+        let is_blocked = |done: &AppendedBatch| done.outcomes.contains(&Appended::Blocked);
+        if changes::is_certain(&appended) && !appended.as_ref().is_ok_and(is_blocked) {
+            numbered.settled();
+        }
+        appended
     }
 
     async fn cursors(&self, of: &[(Conversation, UserId)]) -> Result<Vec<Option<u64>>> {
@@ -255,11 +307,18 @@ impl Storage for SqlStorage {
         read!(self, conn => cursors::count_waiting(conn, user, at_most))
     }
 
-    async fn mark_received(&self, marks: &[Mark]) -> Result<()> {
-        idempotent!(self, conn => cursors::mark_received(conn, marks))
+    async fn mark_received(&self, by: Option<&NodeKey>, marks: &[Mark]) -> Result<()> {
+        idempotent!(self, conn => cursors::mark_received(conn, by, marks))
     }
 
-    async fn changes(&self, since: Option<TimeMs>) -> Result<Changes> {
-        read!(self, conn => conversations::changes(conn, since))
+    async fn changes(&self, seen: Option<&Seen>) -> Result<Changes> {
+        let settled = self.bounded(async {
+            let mut conn = self.engine.write().await?;
+            changes::settle_unknown(&mut *conn, &self.numbers).await
+        });
+        if let Err(error) = settled.await {
+            tracing::warn!(%error, "the outcome of some changes is still unknown");
+        }
+        read!(self, conn => changes::since(conn, seen))
     }
 }

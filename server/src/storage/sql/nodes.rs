@@ -1,81 +1,87 @@
-//! Nodes and their leases, by the database's clock.
+//! Nodes, and which of them live.
 //!
-//! A statement's time is taken when it begins: where it then waits for a lock, leases come out shorter than asked for and
-//! are thought to run longer than they do, never the reverse.
+//! A node counts its renewals in its row. Another that has watched the count stand still calls it gone by noting that count
+//! in `gone`; the next renewal makes the two differ again. Both write the row, so of a late renewal and whoever calls the
+//! node gone, or takes a session from it, one comes after the other and sees it. No clock takes part.
 
 use super::executor::{Connection, Result, Row};
 use crate::cluster::{NodeId, NodeKey};
 use crate::storage::{Error, NodeStart, Peer, Release, Renewal};
-use std::time::Duration;
 
-pub async fn start(conn: &mut dyn Connection, key: &NodeKey, lease: Duration) -> Result<NodeStart> {
-    let dialect = conn.dialect();
-    let lock = format!("SELECT boot, lease_until - {} FROM node WHERE id = ?{}", dialect.now_ms, dialect.for_update);
-    let mut row = conn.first(&lock, &[(&*key.id.0).into()]).await?;
-    if row.is_none() {
-        make_row(conn, key).await?;
-        row = conn.first(&lock, &[(&*key.id.0).into()]).await?;
+/// Joins `session s` to the node that holds it, with columns NULL where the session does not count.
+pub const JOIN_LIVE_NODE: &str = "LEFT JOIN node n ON n.id = s.node AND n.boot = s.boot AND n.gone <> n.renewals";
+
+pub async fn start(conn: &mut dyn Connection, key: &NodeKey) -> Result<NodeStart> {
+    make_row(conn, key).await?;
+    let lock = format!("SELECT boot, renewals, gone FROM node WHERE id = ?{}", conn.dialect().for_update);
+    let row = conn.first(&lock, &[(&*key.id.0).into()]).await?;
+    let row = row.ok_or_else(|| Error::Unavailable("the node's row was removed while it was made".into()))?;
+    let (boot, renewals, gone) = (row.int(0)?, row.number(1)?, row.number(2)?);
+    if boot != key.boot && renewals != gone {
+        return Ok(NodeStart::Taken(Peer { key: NodeKey { id: key.id.clone(), boot }, renewals }));
     }
-    if let Some(row) = row {
-        let (boot, lease_left) = (row.int(0)?, milliseconds(row.int(1)?));
-        if boot != key.boot && !lease_left.is_zero() {
-            return Ok(NodeStart::Leased { boot, lease_left });
-        }
-    }
-    let set = format!("UPDATE node SET boot = ?, lease_until = {} + ? WHERE id = ?", dialect.now_ms);
-    conn.run(&set, &[key.boot.into(), whole_milliseconds(lease).into(), (&*key.id.0).into()]).await?;
+    const START: &str = "UPDATE node SET boot = ?, renewals = renewals + 1, settled = 0 WHERE id = ?";
+    conn.run(START, &[key.boot.into(), (&*key.id.0).into()]).await?;
     Ok(NodeStart::Ready)
 }
 
-pub async fn renew(conn: &mut dyn Connection, key: &NodeKey, lease: Duration) -> Result<Renewal> {
-    if !extend(conn, key, lease).await? {
+/// `settled` is published with the renewal.
+pub async fn renew(conn: &mut dyn Connection, key: &NodeKey, list: bool, settled: u64) -> Result<Renewal> {
+    let mut made_anew = false;
+    if !count_renewal(conn, key, settled).await? {
         // Either the row is another run's, or somebody emptied the table.
         make_row(conn, key).await?;
-        if !extend(conn, key, lease).await? {
+        made_anew = true;
+        if !count_renewal(conn, key, settled).await? {
             return Err(Error::NodeReplaced(key.id.clone()).into());
         }
     }
-    let live = conn.rows(&live_nodes(conn), &[]).await?.iter().map(peer).collect::<Result<_>>()?;
-    const ASKED: &str = "SELECT userid, epoch FROM session WHERE node = ? AND asked = 1 AND boot = ?";
-    let asked = conn.rows(ASKED, &[(&*key.id.0).into(), key.boot.into()]).await?;
-    let asked =
-        asked.iter().map(|row| Ok(Release { user: row.number(0)?, epoch: row.number(1)? })).collect::<Result<_>>()?;
-    Ok(Renewal { live, asked })
+    const LIVE: &str = "SELECT id, boot, renewals, takeovers FROM node WHERE gone <> renewals ORDER BY id";
+    let rows = conn.rows(LIVE, &[]).await?;
+    let own = rows.iter().find(|row| row.text(0).is_ok_and(|id| id == key.id.0));
+    let takeovers = own.map(|row| row.number(3)).transpose()?.unwrap_or_default();
+    let live = rows.iter().map(peer).collect::<Result<_>>()?;
+    let asked = sessions(conn, key, " AND asked = 1").await?;
+    let held = if list { sessions(conn, key, "").await? } else { Vec::new() };
+    Ok(Renewal { live, asked, takeovers, made_anew, held })
+}
+
+pub async fn call_gone(conn: &mut dyn Connection, seen: &Peer) -> Result<bool> {
+    const CALL: &str = "UPDATE node SET gone = renewals WHERE id = ? AND boot = ? AND renewals = ?";
+    let values = [(&*seen.key.id.0).into(), seen.key.boot.into(), seen.renewals.into()];
+    Ok(conn.run(CALL, &values).await?.affected > 0)
 }
 
 pub async fn stop(conn: &mut dyn Connection, key: &NodeKey) -> Result<()> {
-    const STOP: &str = "UPDATE node SET lease_until = 0 WHERE id = ? AND boot = ?";
+    const STOP: &str = "UPDATE node SET gone = renewals WHERE id = ? AND boot = ?";
     conn.run(STOP, &[(&*key.id.0).into(), key.boot.into()]).await?;
     Ok(())
 }
 
-/// What is left of a lease; nothing if it has run out.
-pub fn milliseconds(left: i64) -> Duration {
-    Duration::from_millis(left.max(0).unsigned_abs())
+/// Notes in the row of a node that is gone that sessions are taken from it. False: it is back, or another run has its name.
+pub async fn take_over(conn: &mut dyn Connection, key: &NodeKey) -> Result<bool> {
+    const TAKE: &str = "UPDATE node SET takeovers = takeovers + 1 WHERE id = ? AND boot = ? AND gone = renewals";
+    Ok(conn.run(TAKE, &[(&*key.id.0).into(), key.boot.into()]).await?.affected > 0)
 }
 
-fn whole_milliseconds(lease: Duration) -> u64 {
-    u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)
+async fn count_renewal(conn: &mut dyn Connection, key: &NodeKey, settled: u64) -> Result<bool> {
+    const COUNT: &str = "UPDATE node SET renewals = renewals + 1, settled = ? WHERE id = ? AND boot = ?";
+    Ok(conn.run(COUNT, &[settled.into(), (&*key.id.0).into(), key.boot.into()]).await?.affected > 0)
 }
 
-async fn extend(conn: &mut dyn Connection, key: &NodeKey, lease: Duration) -> Result<bool> {
-    let sql = format!("UPDATE node SET lease_until = {} + ? WHERE id = ? AND boot = ?", conn.dialect().now_ms);
-    let values = [whole_milliseconds(lease).into(), (&*key.id.0).into(), key.boot.into()];
-    Ok(conn.run(&sql, &values).await?.affected > 0)
-}
-
+/// Leaves a row that is there as it is. A new one is that of a node that is gone.
 async fn make_row(conn: &mut dyn Connection, key: &NodeKey) -> Result<()> {
-    let sql = format!("{} INTO node (id, boot, lease_until) VALUES (?, ?, 0)", conn.dialect().insert_ignore);
-    conn.run(&sql, &[(&*key.id.0).into(), key.boot.into()]).await?;
+    let insert = format!("{} INTO node (id, boot) VALUES (?, ?)", conn.dialect().insert_ignore);
+    conn.run(&insert, &[(&*key.id.0).into(), key.boot.into()]).await?;
     Ok(())
 }
 
-fn live_nodes(conn: &dyn Connection) -> String {
-    let now = conn.dialect().now_ms;
-    format!("SELECT id, boot, lease_until - {now} FROM node WHERE lease_until > {now} ORDER BY id")
+async fn sessions(conn: &mut dyn Connection, key: &NodeKey, condition: &str) -> Result<Vec<Release>> {
+    let sql = format!("SELECT userid, epoch FROM session WHERE node = ? AND boot = ?{condition}");
+    let rows = conn.rows(&sql, &[(&*key.id.0).into(), key.boot.into()]).await?;
+    rows.iter().map(|row| Ok(Release { user: row.number(0)?, epoch: row.number(1)? })).collect()
 }
 
 fn peer(row: &Row) -> Result<Peer> {
-    let key = NodeKey { id: NodeId(row.text(0)?), boot: row.int(1)? };
-    Ok(Peer { key, lease_left: milliseconds(row.int(2)?) })
+    Ok(Peer { key: NodeKey { id: NodeId(row.text(0)?), boot: row.int(1)? }, renewals: row.number(2)? })
 }

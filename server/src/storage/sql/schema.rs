@@ -7,7 +7,7 @@ use super::executor::{Connection, Result};
 use crate::storage::Error;
 
 /// Bumped when the schema changes in a way that an older node cannot live with.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
 
 /// Every table of ours, and the one that tells the classic layout.
 const TABLES: [&str; 10] =

@@ -1,27 +1,22 @@
-//! Who is logged in where: one `session` row per user, which counts while the lease of the node in it runs.
+//! Who is logged in where: one `session` row per user, which counts while the node in it is not called gone.
 //!
-//! A row is changed only under its lock. Whoever takes a session from a node whose lease has run out also locks that
-//! node's row first and looks again: a late renewal then either comes before, and the session stays, or after, and finds
-//! the session gone. So two nodes never both hold a session.
+//! A row is changed only under its lock. Whoever takes sessions from a node that is called gone writes that node's row in the
+//! same transaction: a late renewal then either comes before, and the session stays, or after, and finds the session
+//! gone. So two nodes never both hold a session. Rows that another transaction holds are passed over, not waited for: one
+//! user's trouble is nobody else's.
 
-use super::executor::{Connection, Dialect, Result, list};
-use super::nodes::milliseconds;
+use super::executor::{Connection, Result, list};
+use super::nodes::{JOIN_LIVE_NODE, take_over};
 use crate::cluster::{NodeId, NodeKey};
 use crate::protocol::conversation::UserId;
-use crate::storage::{Claim, Claimed, Release};
+use crate::storage::{Actor, Claim, Claimed, Error, Release};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Users in one statement.
 const USERS_AT_ONCE: usize = 512;
 /// Users whose `state` is put right in one transaction.
 const TIDIED_AT_ONCE: u32 = 256;
-
-/// Joins `session s` to the node that holds it, with columns NULL where the session does not count.
-pub fn join_live_node(dialect: &Dialect) -> String {
-    format!("LEFT JOIN node n ON n.id = s.node AND n.boot = s.boot AND n.lease_until > {}", dialect.now_ms)
-}
 
 pub async fn claim(conn: &mut dyn Connection, key: &NodeKey, claims: &[Claim]) -> Result<Vec<Claimed>> {
     let users: Vec<UserId> = claims.iter().map(|claim| claim.user).collect::<BTreeSet<_>>().into_iter().collect();
@@ -35,11 +30,12 @@ pub async fn claim(conn: &mut dyn Connection, key: &NodeKey, claims: &[Claim]) -
     let (mut won, mut asked) = (Vec::new(), Vec::new());
     let mut outcomes = Vec::with_capacity(claims.len());
     for claim in claims {
-        let outcome = match rows.get(&claim.user).filter(|_| existing.contains(&claim.user)) {
-            None => Claimed::NoSuchUser,
-            Some(row) => match holders.lease_left(row) {
+        let outcome = match rows.get(&claim.user) {
+            _ if !existing.contains(&claim.user) => Claimed::NoSuchUser,
+            None => Claimed::Busy,
+            Some(row) => match holders.of(row) {
                 None => Claimed::Won { epoch: row.epoch + 1 },
-                Some((node, lease_left)) => Claimed::Held { node, epoch: row.epoch, lease_left },
+                Some(node) => Claimed::Held { node, epoch: row.epoch },
             },
         };
         match outcome {
@@ -57,25 +53,49 @@ pub async fn claim(conn: &mut dyn Connection, key: &NodeKey, claims: &[Claim]) -
     Ok(outcomes)
 }
 
-pub async fn release(conn: &mut dyn Connection, key: &NodeKey, releases: &[Release]) -> Result<()> {
-    let users = users_of(releases);
+pub async fn release(conn: &mut dyn Connection, key: &NodeKey, releases: &[Release]) -> Result<Vec<UserId>> {
+    let users: Vec<UserId> = releases.iter().map(|release| release.user).collect::<BTreeSet<_>>().into_iter().collect();
+    let skip_locked = conn.dialect().for_update_skip_locked;
+    let rows = read_rows(conn, &users, skip_locked).await?;
+    let is_held =
+        |release: &&Release| rows.get(&release.user).is_some_and(|row| row.is_of(key) && row.epoch == release.epoch);
+    let held: BTreeSet<UserId> = releases.iter().filter(is_held).map(|release| release.user).collect();
+    free(conn, &held.into_iter().collect::<Vec<_>>()).await?;
+    let passed_over: Vec<UserId> = users.into_iter().filter(|user| !rows.contains_key(user)).collect();
+    Ok(read_rows(conn, &passed_over, "").await?.into_keys().collect())
+}
+
+pub async fn disown(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Result<()> {
+    let users: Vec<UserId> = users.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let rows = lock_rows(conn, &users).await?;
-    let released: BTreeSet<UserId> = releases
-        .iter()
-        .filter(|release| rows.get(&release.user).is_some_and(|row| row.is_of(key) && row.epoch == release.epoch))
-        .map(|release| release.user)
-        .collect();
-    let released: Vec<UserId> = released.into_iter().collect();
-    update(conn, "session SET node = NULL, asked = 0 WHERE userid", &released).await?;
-    update(conn, "user SET state = 'offline' WHERE id", &released).await
+    let own: Vec<UserId> = users.into_iter().filter(|user| rows.get(user).is_some_and(|row| row.is_of(key))).collect();
+    free(conn, &own).await
+}
+
+/// Keeps the actor's session from being released or taken over until the transaction ends; [`Error::SessionGone`] if it has been.
+pub async fn confirm(conn: &mut dyn Connection, by: &Actor) -> Result<()> {
+    let Some(session) = &by.session else { return Ok(()) };
+    let confirmed = confirm_all(conn, &session.node, &[by.user]).await?;
+    match confirmed.get(&by.user) {
+        Some(epoch) if *epoch == session.epoch => Ok(()),
+        _ => Err(Error::SessionGone.into()),
+    }
+}
+
+/// The same for many: the epoch of each user's session that is this run's.
+pub async fn confirm_all(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Result<HashMap<UserId, u64>> {
+    let for_share = conn.dialect().for_share;
+    let rows = read_rows(conn, users, for_share).await?;
+    Ok(rows.into_iter().filter(|(_, row)| row.is_of(key)).map(|(user, row)| (user, row.epoch)).collect())
 }
 
 pub async fn routes(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<(UserId, NodeId)>> {
-    let join = join_live_node(conn.dialect());
     let mut routes = Vec::new();
     for users in users.chunks(USERS_AT_ONCE) {
         let (marks, values) = list(users);
-        let sql = format!("SELECT s.userid, n.id FROM session s {join} WHERE s.userid IN {marks} AND n.id IS NOT NULL");
+        let sql = format!(
+            "SELECT s.userid, n.id FROM session s {JOIN_LIVE_NODE} WHERE s.userid IN {marks} AND n.id IS NOT NULL"
+        );
         for row in conn.rows(&sql, &values).await? {
             routes.push((row.number(0)?, NodeId(row.text(1)?)));
         }
@@ -83,20 +103,11 @@ pub async fn routes(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<(
     Ok(routes)
 }
 
-pub async fn still_held(conn: &mut dyn Connection, key: &NodeKey, held: &[Release]) -> Result<Vec<Release>> {
-    let users = users_of(held);
-    let rows = read_rows(conn, &users, "").await?;
-    let is_held =
-        |release: &&Release| rows.get(&release.user).is_some_and(|row| row.is_of(key) && row.epoch == release.epoch);
-    Ok(held.iter().filter(is_held).copied().collect())
-}
-
 /// Puts the states of some users right whose session's holder is gone. True: there may be more of them.
 pub async fn tidy_some_states(conn: &mut dyn Connection) -> Result<bool> {
     let stale = format!(
-        "SELECT s.userid FROM session s JOIN user u ON u.id = s.userid AND u.state = 'online' {} \
-         WHERE s.node IS NOT NULL AND n.id IS NULL LIMIT {TIDIED_AT_ONCE}",
-        join_live_node(conn.dialect()),
+        "SELECT s.userid FROM session s JOIN user u ON u.id = s.userid AND u.state = 'online' {JOIN_LIVE_NODE} \
+         WHERE s.node IS NOT NULL AND n.id IS NULL LIMIT {TIDIED_AT_ONCE}"
     );
     let rows = conn.rows(&stale, &[]).await?;
     let users = rows.iter().map(|row| Ok(row.number(0)?)).collect::<Result<Vec<UserId>>>()?;
@@ -105,13 +116,9 @@ pub async fn tidy_some_states(conn: &mut dyn Connection) -> Result<bool> {
     }
     // Under the lock, none of them can log in meanwhile and be called offline.
     let rows = lock_rows(conn, &users).await?;
-    let nobody = NodeKey { id: "".into(), boot: 0 };
-    let holders = Holders::read(conn, &nobody, rows.values()).await?;
-    let gone: Vec<UserId> = users
-        .iter()
-        .filter(|user| rows.get(user).is_none_or(|row| holders.lease_left(row).is_none()))
-        .copied()
-        .collect();
+    let live = live_nodes(conn).await?;
+    let is_gone = |row: &SessionRow| row.node.clone().is_none_or(|node| !live.contains(&(node, row.boot)));
+    let gone: Vec<UserId> = users.iter().filter(|user| rows.get(user).is_none_or(is_gone)).copied().collect();
     update(conn, "user SET state = 'offline' WHERE id", &gone).await?;
     Ok(!gone.is_empty() && users.len() == TIDIED_AT_ONCE as usize)
 }
@@ -161,13 +168,18 @@ async fn lock_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<HashMa
     read_rows(conn, users, for_update).await
 }
 
+/// Locks the rows of the users that exist, but for those that another transaction holds.
 async fn lock_or_make_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<HashMap<UserId, SessionRow>> {
-    let rows = lock_rows(conn, users).await?;
-    if rows.len() == users.len() {
-        return Ok(rows);
+    let skip_locked = conn.dialect().for_update_skip_locked;
+    let mut rows = read_rows(conn, users, skip_locked).await?;
+    if rows.len() < users.len() {
+        let passed_over: Vec<UserId> = users.iter().filter(|user| !rows.contains_key(user)).copied().collect();
+        let held = read_rows(conn, &passed_over, "").await?;
+        let missing: Vec<UserId> = passed_over.into_iter().filter(|user| !held.contains_key(user)).collect();
+        make_missing_rows(conn, &missing).await?;
+        rows.extend(read_rows(conn, &missing, skip_locked).await?);
     }
-    make_missing_rows(conn, users).await?;
-    lock_rows(conn, users).await
+    Ok(rows)
 }
 
 /// A session row may outlive its user, if somebody deletes users by hand.
@@ -193,6 +205,11 @@ async fn take(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Res
     update(conn, "user SET state = 'online' WHERE id", users).await
 }
 
+async fn free(conn: &mut dyn Connection, users: &[UserId]) -> Result<()> {
+    update(conn, "session SET node = NULL, asked = 0 WHERE userid", users).await?;
+    update(conn, "user SET state = 'offline' WHERE id", users).await
+}
+
 /// Runs `UPDATE change IN (users)`.
 async fn update(conn: &mut dyn Connection, change: &str, users: &[UserId]) -> Result<()> {
     for users in users.chunks(USERS_AT_ONCE) {
@@ -202,16 +219,13 @@ async fn update(conn: &mut dyn Connection, change: &str, users: &[UserId]) -> Re
     Ok(())
 }
 
-fn users_of(releases: &[Release]) -> Vec<UserId> {
-    releases.iter().map(|release| release.user).collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-/// The other nodes that hold sessions, with a live lease.
+/// The other nodes that hold sessions and are not gone.
 struct Holders {
-    live: HashMap<(Arc<str>, i64), Duration>,
+    live: HashSet<(Arc<str>, i64)>,
 }
 
 impl Holders {
+    /// Takes over from those that are gone: what they hold is free until the transaction ends.
     async fn read<'a>(
         conn: &mut dyn Connection,
         own: &NodeKey,
@@ -221,44 +235,34 @@ impl Holders {
             .filter(|row| !row.is_of(own))
             .filter_map(|row| row.node.clone().map(|node| (node, row.boot)))
             .collect();
-        let mut holders = Holders { live: HashMap::new() };
+        let mut holders = Holders { live: HashSet::new() };
         if keys.is_empty() {
             return Ok(holders);
         }
-        let mut lapsed: BTreeSet<&str> = BTreeSet::new();
-        for (key, lease_left) in node_leases(conn, keys.iter().map(|(node, _)| &**node).collect(), "").await? {
-            if keys.contains(&key) {
-                if lease_left.is_zero() {
-                    lapsed.extend(keys.get(&key).map(|(node, _)| &**node));
-                } else {
-                    holders.live.insert(key, lease_left);
-                }
+        holders.live = live_nodes(conn).await?;
+        holders.live.remove(&(own.id.0.clone(), own.boot));
+        // An earlier run of a node, or one without a row, cannot come back; a later look by it would find that out.
+        for (node, boot) in keys.into_iter().filter(|key| !holders.live.contains(key)).collect::<Vec<_>>() {
+            let key = NodeKey { id: NodeId(node.clone()), boot };
+            if !take_over(conn, &key).await? && is_live(conn, &key).await? {
+                holders.live.insert((node, boot));
             }
-        }
-        if !lapsed.is_empty() {
-            let for_share = conn.dialect().for_share;
-            let renewed = node_leases(conn, lapsed, for_share).await?;
-            holders.live.extend(renewed.into_iter().filter(|(_, lease_left)| !lease_left.is_zero()));
         }
         Ok(holders)
     }
 
-    fn lease_left(&self, row: &SessionRow) -> Option<(NodeId, Duration)> {
-        let node = row.node.clone()?;
-        let lease_left = *self.live.get(&(node.clone(), row.boot))?;
-        Some((NodeId(node), lease_left))
+    fn of(&self, row: &SessionRow) -> Option<NodeKey> {
+        let key = (row.node.clone()?, row.boot);
+        self.live.contains(&key).then_some(NodeKey { id: NodeId(key.0), boot: key.1 })
     }
 }
 
-async fn node_leases(
-    conn: &mut dyn Connection,
-    nodes: BTreeSet<&str>,
-    locking: &str,
-) -> Result<Vec<((Arc<str>, i64), Duration)>> {
-    let nodes: Vec<&str> = nodes.into_iter().collect();
-    let (marks, values) = list(&nodes);
-    let now = conn.dialect().now_ms;
-    let sql = format!("SELECT id, boot, lease_until - {now} FROM node WHERE id IN {marks} ORDER BY id{locking}");
-    let rows = conn.rows(&sql, &values).await?;
-    rows.iter().map(|row| Ok(((row.text(0)?, row.int(1)?), milliseconds(row.int(2)?)))).collect()
+async fn live_nodes(conn: &mut dyn Connection) -> Result<HashSet<(Arc<str>, i64)>> {
+    let rows = conn.rows("SELECT id, boot FROM node WHERE gone <> renewals", &[]).await?;
+    rows.iter().map(|row| Ok((row.text(0)?, row.int(1)?))).collect()
+}
+
+async fn is_live(conn: &mut dyn Connection, key: &NodeKey) -> Result<bool> {
+    const FIND: &str = "SELECT 1 FROM node WHERE id = ? AND boot = ? AND gone <> renewals";
+    Ok(conn.first(FIND, &[(&*key.id.0).into(), key.boot.into()]).await?.is_some())
 }

@@ -58,7 +58,7 @@ async fn a_frame_behind_a_slow_request_is_not_late() {
     let user = cluster.account("user").await;
     let key = chat::cluster::NodeKey { id: "dead".into(), boot: 1 };
     let claims = [chat::storage::Claim { user, takeover: None }];
-    cluster.storage.start_node(&key, Duration::from_secs(60)).await.expect("starts");
+    cluster.storage.start_node(&key).await.expect("starts");
     cluster.storage.claim_sessions(&key, &claims).await.expect("claims");
     let mut bytes = Vec::new();
     append_frame(&json!({"msgid": 1, "id": user, "password": PASSWORD, "takeover": true}), &mut bytes);

@@ -41,7 +41,7 @@ async fn bare_login_brings_friends_groups_and_waiting_messages_as_strings() {
     let cluster = Cluster::one().await;
     let (mut ann, bob) = cluster.friend_offline().await;
     let group = ann.create_group("go").await;
-    cluster.storage.join_group(bob, group, 10).await.expect("joins");
+    cluster.storage.join_group(&bob.into(), group, 10).await.expect("joins");
     ann.tell(bob, "one").await;
     ann.tell_group(group, "two").await;
 
@@ -90,7 +90,7 @@ async fn classic_and_framed_clients_talk_to_each_other_and_each_sees_its_own() {
     let mut ann = cluster.user("ann").await;
     let (bob, cem) = (cluster.account("bob").await, cluster.account("cem").await);
     for (user, friend) in [(ann.id, bob), (ann.id, cem), (bob, cem)] {
-        cluster.storage.add_friend(user, friend).await.expect("befriends");
+        cluster.storage.add_friend(&user.into(), friend).await.expect("befriends");
     }
     let mut bare = Bare::connect(cluster.address(1)).await;
     bare.login(bob).await;
@@ -128,7 +128,7 @@ async fn classic_and_framed_clients_talk_to_each_other_and_each_sees_its_own() {
 async fn what_was_sent_as_is_kept_for_an_offline_classic_recipient() {
     let cluster = Cluster::one().await;
     let (ann, bob) = (cluster.account("ann").await, cluster.account("bob").await);
-    cluster.storage.add_friend(ann, bob).await.expect("befriends");
+    cluster.storage.add_friend(&ann.into(), bob).await.expect("befriends");
     let mut sender = Checked::connect(cluster.address(0)).await;
     sender.login(ann).await;
     sender.send(classic_chat("msgType", 6, ann, bob, "for later")).await;

@@ -70,7 +70,7 @@ async fn group_message_reaches_every_other_member_on_every_node_once() {
     let group = ann.create_group("go").await;
     bob.join(group).await;
     cem.join(group).await;
-    cluster.storage.join_group(offline, group, 100).await.expect("joins");
+    cluster.storage.join_group(&offline.into(), group, 100).await.expect("joins");
 
     for n in 1..=3 {
         ann.tell_group(group, &n.to_string()).await;
@@ -97,7 +97,7 @@ async fn a_group_past_the_listed_recipients_is_reached_on_every_node() {
     let group = ann.create_group("big").await;
     for n in 0..chat::limits::LISTED_RECIPIENTS {
         let id = cluster.storage.register(&format!("filler {n}"), "no hash").await.expect("registers").expect("free");
-        cluster.storage.join_group(id, group, 10_000).await.expect("joins");
+        cluster.storage.join_group(&id.into(), group, 10_000).await.expect("joins");
     }
     bob.join(group).await;
     cem.join(group).await;
@@ -238,7 +238,7 @@ async fn leaving_ends_the_delivery_of_what_waits() {
     bob.join(group).await;
     bob.log_out().await;
     ann.tell_group(group, "missed").await;
-    cluster.storage.leave_group(bob.id, group).await.expect("leaves");
+    cluster.storage.leave_group(&bob.id.into(), group).await.expect("leaves");
 
     assert_eq!(bob.login("bob").await["offline"], 0);
     bob.join(group).await;

@@ -4,6 +4,7 @@ mod classic;
 mod database;
 mod delivery;
 mod edges;
+mod lease;
 mod limits;
 mod received;
 mod relayed;

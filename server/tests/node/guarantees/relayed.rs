@@ -59,7 +59,7 @@ async fn a_groups_absentees_do_not_get_it() {
     let dee = cluster.account("dee").await;
     let group = ann.create_group("go").await;
     bob.join(group).await;
-    cluster.storage.join_group(dee, group, 100).await.expect("joins");
+    cluster.storage.join_group(&dee.into(), group, 100).await.expect("joins");
 
     ann.done(json!({"msgid": 10, "groupid": group, "msg": "who is here", "qos": 0})).await;
 
@@ -96,7 +96,7 @@ async fn first_messages_to_hundreds_of_friends_are_all_taken() {
     let mut friends = Vec::new();
     for nth in 0..FRIENDS {
         let friend = cluster.storage.register(&format!("friend {nth}"), "").await.expect("registers").expect("free");
-        cluster.storage.add_friend(ann.id, friend).await.expect("befriends");
+        cluster.storage.add_friend(&ann.id.into(), friend).await.expect("befriends");
         friends.push(friend);
     }
 

@@ -214,7 +214,7 @@ async fn roster_pages_one_groups_users() {
     let mut ids = vec![ann.id];
     for n in 0..4 {
         let id = cluster.account(&format!("user {n}")).await;
-        cluster.storage.join_group(id, group, 100).await.expect("joins");
+        cluster.storage.join_group(&id.into(), group, 100).await.expect("joins");
         ids.push(id);
     }
 
@@ -243,7 +243,7 @@ async fn login_ack_lists_two_hundred_friends_and_says_that_there_are_more() {
     let ann = cluster.account("ann").await;
     for n in 0..201 {
         let friend = cluster.storage.register(&format!("friend {n}"), "no hash").await.expect("registers");
-        cluster.storage.add_friend(ann, friend.expect("a free name")).await.expect("befriends");
+        cluster.storage.add_friend(&ann.into(), friend.expect("a free name")).await.expect("befriends");
     }
 
     let ack = cluster.connect().await.login("ann").await;

@@ -1,5 +1,7 @@
 //! G4: a resend is harmless, and a `mid` means one message.
 
+use crate::support::cluster::database;
+use crate::support::faulty::Faulty;
 use crate::support::{Cluster, Value, fresh_mid, json};
 
 #[tokio::test]
@@ -62,6 +64,24 @@ async fn resend_is_answered_after_unfriending() {
     ann.done(json!({"msgid": 22, "friendid": bob.id})).await;
 
     assert_eq!(ann.done(message).await, first);
+}
+
+/// Of a message that was committed, but nobody heard of it, nobody was told: not even the look into the log comes to help here.
+#[tokio::test]
+async fn acknowledged_duplicate_is_delivered() {
+    let storage = database().await;
+    let faulty = Faulty::new(storage.clone());
+    let never = |config: &mut chat::config::Config| config.limits.repair_interval_s = 3_600;
+    let cluster = Cluster::on(faulty.clone(), never).await;
+    let (mut ann, mut bob) = cluster.friends().await;
+    let message = json!({"msgid": 6, "toid": bob.id, "msg": "once", "mid": fresh_mid()});
+    faulty.lose_commits();
+    ann.refused(message.clone(), 11).await;
+    faulty.heal();
+
+    ann.done(message).await;
+
+    assert_eq!(bob.push().await["msg"], "once");
 }
 
 #[tokio::test]

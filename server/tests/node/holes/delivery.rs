@@ -17,7 +17,7 @@ async fn coalesced_packets_lose_messages() {
     const MESSAGES: usize = 40;
     let cluster = Cluster::one().await;
     let (mut ann, bob) = (cluster.user("ann").await, cluster.account("bob").await);
-    cluster.storage.add_friend(ann.id, bob).await.expect("befriends");
+    cluster.storage.add_friend(&ann.id.into(), bob).await.expect("befriends");
     let numbers: Vec<String> = (0..MESSAGES).map(|n| n.to_string()).collect();
     let toid = ann.id;
 
