@@ -4,13 +4,21 @@
 //! whole buffer at once, so what queued up since the last write leaves in one system call. Messages past the byte
 //! limit are refused ([`Outbound::push`] returns false) and come from the log later; replies are always taken, since
 //! a connection stops reading requests while its buffer is full. An idle connection keeps no buffer.
+//!
+//! For a client that cannot acknowledge, where each message ends in the byte stream is noted as well: see [`arrivals`].
+
+mod arrivals;
+
+pub use arrivals::Message;
 
 use crate::metrics::Metrics;
 use crate::protocol::codec::Codec;
+use crate::protocol::conversation::Conversation;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::errno::Failure;
 use crate::protocol::message::{ChatMessage, Kind, MidText, Outgoing, Reply};
 use crate::storage::Claimant;
+use arrivals::Arrivals;
 use bytes::{Bytes, BytesMut};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -40,6 +48,10 @@ struct State {
     buffer: BytesMut,
     /// Taken by the task for writing, but not yet by the kernel.
     writing_bytes: usize,
+    /// Bytes that the kernel has taken since the connection began.
+    written: u64,
+    /// What is on its way to a client that cannot acknowledge; absent where nothing is.
+    arrivals: Option<Box<Arrivals>>,
     /// Someone wants the connection closed; the first reason counts.
     close: Option<Close>,
     /// The task has ended: nothing can be sent any more.
@@ -110,11 +122,28 @@ impl Outbound {
             if state.gone || state.close.is_some() || state.buffer.len() + state.writing_bytes >= self.limit_bytes {
                 return false;
             }
+            // A relayed message has no place in the log that could be received.
+            let noted = !codec.acknowledges() && parcel.message.seq > 0;
+            if noted && state.arrivals.as_ref().is_some_and(|arrivals| arrivals.is_full()) {
+                return false;
+            }
             self.grow(&mut state, |buffer| parcel.append(codec, buffer));
+            if noted {
+                state.note(parcel.message.conv, parcel.message.seq);
+            }
         }
         self.metrics.pushes_total.inc();
         self.signal();
         true
+    }
+
+    /// What is in the queue by now holds the client's messages of `conv` up to `seq`: they arrive with it. More than
+    /// can be noted is left out, and comes again.
+    pub fn note(&self, conv: Conversation, seq: u64) {
+        let mut state = self.state.lock();
+        if !state.gone && state.arrivals.as_ref().is_none_or(|arrivals| !arrivals.is_full()) {
+            state.note(conv, seq);
+        }
     }
 
     /// Queues anything else, whatever the limit.
@@ -214,7 +243,10 @@ impl Outbound {
 
     /// `bytes` of what was taken went to the kernel.
     pub fn wrote(&self, bytes: usize) {
-        self.state.lock().writing_bytes -= bytes;
+        let mut state = self.state.lock();
+        state.writing_bytes -= bytes;
+        state.written += bytes as u64;
+        drop(state);
         self.metrics.queue_bytes.dec_by(bytes as i64);
     }
 
@@ -260,6 +292,51 @@ impl Outbound {
         self.metrics.queue_bytes.dec_by((state.buffer.len() + state.writing_bytes) as i64);
         state.buffer = BytesMut::new();
         state.writing_bytes = 0;
+        state.arrivals = None;
+    }
+}
+
+/// For the task of a client that cannot acknowledge.
+impl Outbound {
+    /// The client's kernel has acknowledged all that was written but the last `unacknowledged` bytes. Returns what has
+    /// arrived since the last time.
+    pub fn arrived(&self, unacknowledged: u64) -> Vec<Message> {
+        let mut state = self.state.lock();
+        let acknowledged = state.written.saturating_sub(unacknowledged);
+        let Some(arrivals) = &mut state.arrivals else { return Vec::new() };
+        let arrived = arrivals.take(acknowledged);
+        if arrivals.is_empty() {
+            state.arrivals = None;
+        }
+        arrived
+    }
+
+    /// Whether anything noted has not arrived yet.
+    pub fn awaits_arrivals(&self) -> bool {
+        self.state.lock().arrivals.is_some()
+    }
+
+    /// Completes when all that was noted has arrived, or can no longer. Wakes nobody: the connection's task looks at
+    /// the kernel from time to time, and polls this then.
+    pub async fn all_arrived(&self) {
+        std::future::poll_fn(|_| if self.awaits_arrivals() { Poll::Pending } else { Poll::Ready(()) }).await;
+    }
+
+    /// The session that it was noted for has ended.
+    pub fn forget_arrivals(&self) {
+        self.state.lock().arrivals = None;
+    }
+}
+
+impl State {
+    /// Where the stream ends, once all that is queued is written.
+    fn end(&self) -> u64 {
+        self.written + (self.writing_bytes + self.buffer.len()) as u64
+    }
+
+    fn note(&mut self, conv: Conversation, seq: u64) {
+        let end = self.end();
+        self.arrivals.get_or_insert_default().note(end, Message { conv, seq });
     }
 }
 
@@ -267,5 +344,76 @@ impl Outbound {
 impl Claimant for Outbound {
     fn is_waiting(&self) -> bool {
         !self.hung_up.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::arrivals::MAX_UNARRIVED;
+    use super::*;
+    use uuid::Uuid;
+
+    const CONV: Conversation = Conversation::Group(1);
+
+    fn outbound(dialect: Dialect) -> Outbound {
+        let outbound = Outbound::new(usize::MAX, Arc::new(Metrics::default()));
+        outbound.speak(Codec::new(dialect, 1_024));
+        outbound
+    }
+
+    fn push(outbound: &Outbound, seq: u64) -> bool {
+        let (name, msg) = ("ann".into(), "hello".into());
+        let message = ChatMessage { conv: CONV, seq, sender: 2, name, msg, time: 0, mid: Uuid::nil(), sent_as: None };
+        outbound.push(&Parcel::new(&message, 1))
+    }
+
+    /// Writes so many of the bytes that wait.
+    fn write(outbound: &Outbound, writing: &mut BytesMut, bytes: usize) {
+        outbound.take(writing);
+        let _ = writing.split_to(bytes);
+        outbound.wrote(bytes);
+    }
+
+    #[test]
+    fn only_what_the_kernel_acknowledged_has_arrived_and_nothing_of_the_queue() {
+        let outbound = outbound(Dialect::Bare);
+        let mut writing = BytesMut::new();
+        assert!(push(&outbound, 1));
+        let one = outbound.queued_bytes();
+        assert!(push(&outbound, 2) && push(&outbound, 3));
+
+        assert_eq!(outbound.arrived(0), [], "all is queued");
+        write(&outbound, &mut writing, 2 * one - 1);
+        assert_eq!(outbound.arrived(2 * one as u64 - 1), [], "written, not acknowledged");
+        let seqs = |arrived: Vec<Message>| arrived.into_iter().map(|message| message.seq).collect::<Vec<_>>();
+        assert_eq!(seqs(outbound.arrived(0)), [1], "a byte of the second is missing");
+        write(&outbound, &mut writing, 1);
+        assert_eq!(seqs(outbound.arrived(0)), [2]);
+        assert!(outbound.awaits_arrivals(), "the third is in the queue");
+        write(&outbound, &mut writing, one);
+        assert_eq!(seqs(outbound.arrived(0)), [3]);
+        assert!(!outbound.awaits_arrivals());
+    }
+
+    #[test]
+    fn a_client_that_leaves_too_many_messages_unacknowledged_gets_no_more_until_some_arrive() {
+        let outbound = outbound(Dialect::Checked);
+        for seq in 1..=MAX_UNARRIVED as u64 {
+            assert!(push(&outbound, seq));
+        }
+        assert!(!push(&outbound, MAX_UNARRIVED as u64 + 1), "one too many");
+        assert!(push(&outbound, 0), "relayed: nothing to note");
+
+        let queued = outbound.queued_bytes();
+        write(&outbound, &mut BytesMut::new(), queued);
+        assert_eq!(outbound.arrived(0).len(), MAX_UNARRIVED);
+        assert!(push(&outbound, MAX_UNARRIVED as u64 + 1));
+    }
+
+    #[test]
+    fn nothing_is_noted_for_a_client_that_acknowledges() {
+        let outbound = outbound(Dialect::Framed);
+        assert!(push(&outbound, 1));
+        assert!(!outbound.awaits_arrivals());
     }
 }

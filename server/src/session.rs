@@ -26,7 +26,7 @@ pub struct Session {
     pub epoch: u64,
     /// The client wants EVENTs.
     pub events: bool,
-    /// The client sends RECEIVED; otherwise what the kernel took counts as received.
+    /// The client sends RECEIVED; otherwise what its kernel acknowledged counts as received.
     pub acknowledges: bool,
     outbound: Arc<Outbound>,
     faults: PushFaults,
@@ -54,6 +54,8 @@ enum Phase {
     Live,
     /// Its node's lease is in doubt: nothing is pushed.
     Suspended,
+    /// About to end: nothing is pushed any more, but what was pushed may still be received.
+    Leaving,
     Ended,
 }
 
@@ -212,6 +214,8 @@ impl Session {
         if message.sender == self.user {
             if cursor.received == cursor.pushed {
                 cursor.received = message.seq;
+            } else if !self.acknowledges {
+                self.outbound.note(message.conv, message.seq);
             }
         } else if !self.faults.push(parcel, |parcel| self.outbound.push(parcel)) {
             return false;
@@ -226,7 +230,7 @@ impl Session {
     /// LOGIN_ACK is queued, or the lease is good again. Returns the conversations to hand to `catch_up`.
     pub fn go_live(&self) -> Vec<Conversation> {
         let mut state = self.state.lock();
-        if state.phase != Phase::Ended {
+        if !matches!(state.phase, Phase::Leaving | Phase::Ended) {
             state.phase = Phase::Live;
         }
         drop(state);
@@ -238,6 +242,14 @@ impl Session {
         let mut state = self.state.lock();
         if state.phase == Phase::Live {
             state.phase = Phase::Suspended;
+        }
+    }
+
+    /// The session is about to end: push nothing more, for good.
+    pub fn leave(&self) {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Ended {
+            state.phase = Phase::Leaving;
         }
     }
 

@@ -4,7 +4,7 @@
 //! committed ones, is waited for before the next is looked at. So a connection's requests take effect in the order sent.
 
 use super::pace::Verdict;
-use super::{Answered, Connection};
+use super::{Answered, Connection, Outcome};
 use crate::failpoint::{self, Failpoint};
 use crate::protocol::conversation::UserId;
 use crate::protocol::errno::{Errno, Failure};
@@ -91,7 +91,7 @@ impl Connection {
             outbound.answered().await;
             chat::send(&core, &session, &outbound, mid, chat);
             outbound.answered().await;
-            None
+            Outcome::Nothing
         }));
     }
 
@@ -99,27 +99,35 @@ impl Connection {
         let outbound = self.outbound.clone();
         self.in_progress = Some(Box::pin(async move {
             outbound.answered().await;
-            None
+            Outcome::Nothing
         }));
     }
 
     fn begin(&mut self, kind: Kind, mid: Option<MidText>, command: Command) {
         let caller = Caller { address: self.address, outbound: self.outbound.clone(), session: self.session.clone() };
         let core = self.core.clone();
+        if matches!(command, Command::Logout { .. }) {
+            // Usually all has arrived with the request, and the session need not wait for the next look.
+            self.see_what_arrived();
+        }
         self.in_progress = Some(Box::pin(async move {
             // A request takes effect after all chats sent before it.
             caller.outbound.answered().await;
-            Some(Answered { kind, mid, answer: service::answer(core, caller, command).await })
+            Outcome::Answered(Answered { kind, mid, answer: service::answer(core, caller, command).await })
         }));
     }
 
     pub(super) fn poll_in_progress(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(in_progress) = &mut self.in_progress else { return false };
-        let Poll::Ready(answered) = in_progress.as_mut().poll(cx) else { return false };
+        let Poll::Ready(outcome) = in_progress.as_mut().poll(cx) else { return false };
         self.in_progress = None;
-        if let Some(Answered { kind, mid, answer }) = answered {
-            self.reply(kind, mid, answer.result);
-            self.session_changed(answer.session);
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Answered(Answered { kind, mid, answer }) => {
+                self.reply(kind, mid, answer.result);
+                self.session_changed(answer.session);
+            }
+            Outcome::Left => self.session_changed(SessionChange::Ended),
         }
         true
     }
@@ -129,11 +137,16 @@ impl Connection {
             SessionChange::Same => {}
             SessionChange::Ended => {
                 self.session = None;
+                self.outbound.forget_arrivals();
                 self.deadlines.logged_out(Instant::now());
                 self.arm();
             }
             SessionChange::Began(session) => {
                 self.session = Some(session.clone());
+                if !session.acknowledges {
+                    // They travel inside LOGIN_ACK, the end of what is queued.
+                    session.unreceived().iter().for_each(|mark| self.outbound.note(mark.conv, mark.seq));
+                }
                 self.deadlines.logged_in();
                 self.arm();
                 if let Some(admitted) = self.admitted.take() {

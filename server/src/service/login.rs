@@ -9,6 +9,7 @@ use crate::cluster::NodeId;
 use crate::core::Core;
 use crate::failpoint::{self, Failpoint};
 use crate::limits::{LEASE, LEASE_RENEWAL, MAX_NODE_FRAME_BYTES};
+use crate::outbound::Outbound;
 use crate::protocol::conversation::UserId;
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{ChatMessage, Login, LoginAck, Proof, Reply, Roster, Who};
@@ -22,6 +23,9 @@ use std::time::{Duration, Instant};
 const TAKEOVER_WAIT: Duration = Duration::from_secs(4);
 /// Between two looks whether the other node has given the session up.
 const TAKEOVER_POLL: Duration = Duration::from_millis(250);
+/// How long the end of a session waits for the kernel of a client that cannot acknowledge: longer than a delayed
+/// acknowledgement (200 ms) and a slow network, shorter than anybody takes to log in again.
+const LAST_ARRIVALS: Duration = Duration::from_millis(500);
 /// Waiting messages are counted up to here.
 const MAX_COUNTED: u32 = 10_000;
 /// A lease with less than this left has missed a renewal: its node is not known to be alive.
@@ -39,12 +43,23 @@ pub async fn login(core: &Arc<Core>, caller: &Caller, login: Login) -> Answer {
     }
 }
 
-pub async fn logout(core: &Arc<Core>, session: &Arc<Session>, revoke: bool) -> Answer {
+pub async fn logout(core: &Arc<Core>, caller: &Caller, session: &Arc<Session>, revoke: bool) -> Answer {
     if revoke && let Err(error) = core.storage.revoke_tokens(session.user).await {
         return Err(storage_failure(error)).into();
     }
-    core.end_session(session).await;
+    leave(core, &caller.outbound, session).await;
     Answer { result: Ok(Reply::Logout), session: SessionChange::Ended }
+}
+
+/// Ends the session of a connection that is still served. The kernel of a client that cannot acknowledge is given
+/// [`LAST_ARRIVALS`] for what was pushed and is on its way.
+pub async fn leave(core: &Arc<Core>, outbound: &Outbound, session: &Arc<Session>) {
+    if !session.acknowledges {
+        session.leave();
+        // What has not arrived by then comes again.
+        let _ = tokio::time::timeout(LAST_ARRIVALS, outbound.all_arrived()).await;
+    }
+    core.end_session(session).await;
 }
 
 async fn try_login(core: &Arc<Core>, caller: &Caller, login: Login) -> Result<(LoginAck, Arc<Session>), Failure> {

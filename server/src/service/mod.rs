@@ -5,7 +5,7 @@ pub mod chat;
 mod friend;
 mod group;
 mod history;
-mod login;
+pub mod login;
 pub mod news;
 mod roster;
 
@@ -61,7 +61,7 @@ pub async fn answer(core: Arc<Core>, caller: Caller, command: Command) -> Answer
 async fn answer_user(core: &Arc<Core>, caller: &Caller, session: &Arc<Session>, command: Command) -> Answer {
     let user = session.user;
     let result = match command {
-        Command::Logout { revoke } => return login::logout(core, session, revoke).await,
+        Command::Logout { revoke } => return login::logout(core, caller, session, revoke).await,
         Command::AddFriend { friend } => friend::add(core, session, friend).await,
         Command::RemoveFriend { friend } => friend::remove(core, session, friend).await,
         Command::CreateGroup { name, description } => group::create(core, session, name, description).await,
