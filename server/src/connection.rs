@@ -269,7 +269,13 @@ impl Connection {
             };
             self.speak(dialect);
         }
-        self.codec.as_mut().map_or(Ok(None), |codec| codec.decode(&mut self.input))
+        let Some(codec) = &mut self.codec else { return Ok(None) };
+        let known = codec.spelling();
+        let decoded = codec.decode(&mut self.input);
+        if codec.spelling() != known {
+            self.outbound.spell(codec.spelling());
+        }
+        decoded
     }
 
     fn speak(&mut self, dialect: Dialect) {

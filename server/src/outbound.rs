@@ -12,6 +12,7 @@ mod arrivals;
 pub use arrivals::Message;
 
 use crate::metrics::Metrics;
+use crate::protocol::Spelling;
 use crate::protocol::codec::Codec;
 use crate::protocol::conversation::Conversation;
 use crate::protocol::dialect::Dialect;
@@ -67,7 +68,8 @@ pub enum Close {
     Now,
 }
 
-/// A chat message for any number of connections: each dialect's bytes are made at most once, and only if asked for.
+/// A chat message for any number of connections: each dialect's bytes are made at most once, and only if asked for; but
+/// once for each who spells in a way of its own.
 pub struct Parcel<'a> {
     pub message: &'a ChatMessage,
     encoded: [OnceLock<Bytes>; Dialect::COUNT],
@@ -81,7 +83,7 @@ impl<'a> Parcel<'a> {
     }
 
     fn append(&self, codec: &Codec, buffer: &mut BytesMut) {
-        if !self.shared {
+        if !self.shared || codec.spelling() != Spelling::default() {
             return codec.encode(&Outgoing::Push(self.message), buffer);
         }
         let bytes = self.encoded[codec.dialect() as usize].get_or_init(|| {
@@ -112,6 +114,13 @@ impl Outbound {
     pub fn speak(&self, codec: Codec) {
         // A connection keeps the dialect of its first byte.
         let _ = self.codec.set(codec);
+    }
+
+    /// From here on messages are spelt as the client does.
+    pub fn spell(&self, spelling: Spelling) {
+        if let Some(codec) = self.codec.get() {
+            codec.spell(spelling);
+        }
     }
 
     /// Queues a message unless the limit is reached or the connection is going away.
@@ -351,12 +360,15 @@ impl Claimant for Outbound {
 mod tests {
     use super::arrivals::MAX_UNARRIVED;
     use super::*;
+    use crate::bus::local::LocalHub;
+    use crate::cluster::NodeKey;
     use uuid::Uuid;
 
     const CONV: Conversation = Conversation::Group(1);
 
     fn outbound(dialect: Dialect) -> Outbound {
-        let outbound = Outbound::new(usize::MAX, Arc::new(Metrics::default()));
+        let (bus, _arrivals) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 });
+        let outbound = Outbound::new(usize::MAX, Arc::new(Metrics::new(bus)));
         outbound.speak(Codec::new(dialect, 1_024));
         outbound
     }
@@ -374,8 +386,8 @@ mod tests {
         outbound.wrote(bytes);
     }
 
-    #[test]
-    fn only_what_the_kernel_acknowledged_has_arrived_and_nothing_of_the_queue() {
+    #[tokio::test]
+    async fn only_what_the_kernel_acknowledged_has_arrived_and_nothing_of_the_queue() {
         let outbound = outbound(Dialect::Bare);
         let mut writing = BytesMut::new();
         assert!(push(&outbound, 1));
@@ -395,8 +407,8 @@ mod tests {
         assert!(!outbound.awaits_arrivals());
     }
 
-    #[test]
-    fn a_client_that_leaves_too_many_messages_unacknowledged_gets_no_more_until_some_arrive() {
+    #[tokio::test]
+    async fn a_client_that_leaves_too_many_messages_unacknowledged_gets_no_more_until_some_arrive() {
         let outbound = outbound(Dialect::Checked);
         for seq in 1..=MAX_UNARRIVED as u64 {
             assert!(push(&outbound, seq));
@@ -410,8 +422,8 @@ mod tests {
         assert!(push(&outbound, MAX_UNARRIVED as u64 + 1));
     }
 
-    #[test]
-    fn nothing_is_noted_for_a_client_that_acknowledges() {
+    #[tokio::test]
+    async fn nothing_is_noted_for_a_client_that_acknowledges() {
         let outbound = outbound(Dialect::Framed);
         assert!(push(&outbound, 1));
         assert!(!outbound.awaits_arrivals());

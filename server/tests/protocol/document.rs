@@ -3,7 +3,7 @@
 //! Examples stand in fenced blocks marked `json <dialect> client` or `json <dialect> node`, one message a line; whole
 //! frames in blocks marked `hex <dialect> client`.
 
-use crate::support::{DIALECTS, codec, request, said};
+use crate::support::{DIALECTS, codec, request, said, said_by};
 use bytes::BytesMut;
 use chat::protocol::Dialect;
 use chat::protocol::conversation::{Conversation, GroupId, UserId};
@@ -187,6 +187,26 @@ fn node_examples_are_what_the_codec_says() {
         let invented: Vec<_> = written.iter().filter(|line| !said.contains(timeless(line))).collect();
         assert!(invented.is_empty(), "nobody says, for {dialect:?}: {invented:#?}");
     }
+}
+
+#[test]
+fn client_that_spells_in_its_own_way_is_answered_as_the_examples_say() {
+    let mut codec = codec(Dialect::Bare);
+    for line in block_lines("json bare client of another spelling") {
+        let decoded = codec.decode(&mut BytesMut::from(line));
+        assert!(matches!(decoded, Ok(Some(Incoming::Request(_)))), "{line}: {decoded:?}");
+    }
+    let (direct, group) = (Conversation::Direct(ALICE, BOB), Conversation::Group(GROUP));
+    let pushes = [message(direct, 42), message(group, 7)];
+    let mut says = vec![login_ack(vec![message(direct, 41)])];
+    says.extend(pushes.iter().map(Outgoing::Push));
+    says.push(failed(Kind::OneChat, Errno::NotAllowed.into()));
+    let said: Vec<String> = says.iter().flat_map(|message| said_by(&codec, message)).collect();
+    let written = block_lines("json bare node to another spelling");
+    assert_eq!(
+        said.iter().map(|line| timeless(line)).collect::<Vec<_>>(),
+        written.iter().map(|line| timeless(line)).collect::<Vec<_>>()
+    );
 }
 
 #[test]
