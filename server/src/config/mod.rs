@@ -10,6 +10,8 @@ mod validate;
 
 pub(crate) use validate::Problems;
 
+pub use load::MIGRATE_FROM;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::path::PathBuf;
