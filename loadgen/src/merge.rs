@@ -95,6 +95,7 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
         sum.online = (sum.online.0 + outcome.online.0, sum.online.1 + outcome.online.1);
         sum.logins += outcome.logins;
         sum.unsent += outcome.unsent;
+        sum.stored += outcome.stored;
         sum.shards += outcome.shards;
         sum.interrupted |= outcome.interrupted;
         sum.drained_s = sum.drained_s.max(outcome.drained_s);

@@ -115,6 +115,9 @@ pub struct Outcome {
     pub paths: BTreeMap<Path, Latencies>,
     /// By kind.
     pub errors: BTreeMap<String, u64>,
+    /// Deliveries that were made only with a last login, after everything else: the server had stored them.
+    #[serde(default)]
+    pub stored: u64,
     /// Messages that were due while their sender had no connection.
     pub unsent: u64,
     pub seconds: Vec<Second>,
@@ -154,6 +157,7 @@ impl Outcome {
             account: Account::default(),
             paths: BTreeMap::new(),
             errors: BTreeMap::new(),
+            stored: 0,
             unsent: 0,
             seconds: Vec::new(),
             nodes: Vec::new(),
@@ -299,6 +303,12 @@ impl Outcome {
         if !self.is_promised() && lost + duplicated + reordered > 0 {
             warnings.push(format!(
                 "{lost} lost, {duplicated} duplicated, {reordered} reordered, which qos 0 allows; assert 'lost == 0' to forbid it"
+            ));
+        }
+        if self.stored > 0 {
+            warnings.push(format!(
+                "{} deliveries were made only with a last login: the server had stored them, and did not push them",
+                self.stored
             ));
         }
         if self.unsent > 0 {

@@ -1,6 +1,7 @@
 //! One run: what all its users, the driver and the report have in common, and its course from set-up to outcome.
 
 mod course;
+mod last_login;
 mod retries;
 mod sending;
 mod usage;
@@ -12,7 +13,7 @@ pub(crate) use retries::{Retries, Retry};
 use crate::clock::Clock;
 use crate::dialect::Wire;
 use crate::history::{Event, History};
-use crate::ledger::Ledger;
+use crate::ledger::{Copies, Ledger};
 use crate::link::Dialer;
 use crate::plan::{Driver, Plan};
 use crate::recorder::Recorder;
@@ -28,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Kinds of errors that are told apart; further ones count as `other`.
 const MAX_ERROR_KINDS: usize = 64;
+/// Of a server's own words no more is kept.
+const MAX_ERROR_BYTES: usize = 512;
 /// A node that nobody knows the name of.
 pub const NO_NODE: u32 = u32::MAX;
 
@@ -57,6 +60,10 @@ pub struct Run {
     pub stopping: CancellationToken,
     /// Everything is over.
     pub over: CancellationToken,
+    /// Nothing is sent any more; who logs in now only fetches what the server has stored.
+    closing: AtomicBool,
+    /// Deliveries since then.
+    pub stored: AtomicU64,
     /// New messages are sent on as old ones settle (closed model).
     pub refilling: AtomicBool,
     pub(crate) group_ids: Vec<AtomicU64>,
@@ -76,6 +83,7 @@ impl Run {
             let outstanding = plan.window.or(plan.outstanding).unwrap_or(profile.outstanding);
             Windows::new(world.streams.len(), outstanding, (plan.lost_after_s * 1e6) as u64)
         });
+        let copies = if wire.acknowledges() { Copies::Dropped } else { Copies::Shown };
         let recipients: Vec<_> = world.streams.iter().map(|stream| world.recipients(stream)).collect();
         let users = streams_of.into_iter().enumerate();
         let users = users.map(|(index, streams)| Arc::new(User::new(index as u32, streams, &plan))).collect();
@@ -83,7 +91,7 @@ impl Run {
             clock: Clock::start(),
             id,
             over: CancellationToken::new(),
-            ledger: Ledger::new(recipients, wire.acknowledges()),
+            ledger: Ledger::new(recipients, wire.acknowledges(), copies),
             windows,
             recorder: Recorder::default(),
             group_ids: world.groups.iter().map(|_| AtomicU64::new(0)).collect(),
@@ -92,6 +100,8 @@ impl Run {
             logins: AtomicU64::new(0),
             unsent: AtomicU64::new(0),
             stopping: CancellationToken::new(),
+            closing: AtomicBool::new(false),
+            stored: AtomicU64::new(0),
             refilling: AtomicBool::new(false),
             retries: Retries::default(),
             errors: Mutex::default(),
@@ -108,7 +118,8 @@ impl Run {
     /// Counts an error of this kind.
     pub fn error(&self, kind: impl Into<String>) {
         let mut errors = self.errors.lock();
-        let kind = kind.into();
+        let mut kind = kind.into();
+        kind.truncate(kind.floor_char_boundary(MAX_ERROR_BYTES));
         let known = errors.len() < MAX_ERROR_KINDS || errors.contains_key(&kind);
         *errors.entry(if known { kind } else { "other".into() }).or_default() += 1;
     }
@@ -179,6 +190,19 @@ impl Run {
         self.stopping.is_cancelled()
     }
 
+    /// From now on nothing is sent.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    pub fn is_refilling(&self) -> bool {
+        self.refilling.load(Ordering::Relaxed)
+    }
+
     /// Waits until then; false if the run stops before.
     pub async fn sleep_until(&self, at: tokio::time::Instant) -> bool {
         tokio::select! {
@@ -189,7 +213,7 @@ impl Run {
 
     /// Closed model: `count` messages of the stream have settled at `now`, so as many may go.
     pub(crate) fn refill(&self, stream: u32, now: u64, count: u64) {
-        if count > 0 && self.refilling.load(Ordering::Relaxed) {
+        if count > 0 && self.is_refilling() {
             let sender = &self.users[self.world.streams[stream as usize].sender as usize];
             sender.send_all(self, stream, now, count);
         }

@@ -1,6 +1,7 @@
-//! The course of a run: set up, ramp, measure, drain, account.
+//! The course of a run: set up, ramp, measure, drain, last logins, account.
 
 use super::Run;
+use super::last_login;
 use super::sending::Sending;
 use super::usage::{memory_bytes, nodes_memory_bytes};
 use super::watch::{self, Meter};
@@ -310,7 +311,11 @@ impl Course<'_> {
         run.stopping.cancel();
         let thresholds = sending.stopped(&run).await;
         while acts.join_next().await.is_some() {}
-        let drained = self.drain(online).await;
+        let mut drained = self.drain(online).await;
+        // What is still on its way to somebody could get lost by a logout.
+        if !drained.cut_short && !self.nodes.have_ended() {
+            drained.cut_short = !last_login::fetch_stored(&run, self.progress).await;
+        }
         let online = (online, run.online.load(Ordering::Relaxed));
         let outcome = self.outcome(measured_s, drained, interrupted, online, seconds, resources);
         Ok(Outcome { measured_from_ms, thresholds, ..outcome })
@@ -391,6 +396,7 @@ impl Course<'_> {
             account,
             paths: run.recorder.totals(),
             errors: run.errors(),
+            stored: run.stored.load(Ordering::Relaxed),
             unsent: run.unsent.load(Ordering::Relaxed) + run.waiting(),
             seconds,
             nodes: run.nodes(),

@@ -20,6 +20,14 @@ struct Line {
     message: Value,
 }
 
+/// What a user gets at the next login.
+#[derive(Clone)]
+struct Waiting {
+    message: Value,
+    /// The user has it already.
+    is_copy: bool,
+}
+
 struct Online {
     pushes: Pushes,
     /// Ends the connection.
@@ -30,7 +38,7 @@ struct State {
     /// Names by id; ids count from 1.
     users: Vec<String>,
     online: BTreeMap<u64, Online>,
-    waiting: HashMap<u64, Vec<Value>>,
+    waiting: HashMap<u64, Vec<Waiting>>,
     /// Names and members by id; ids count from 1.
     groups: Vec<(String, Vec<u64>)>,
     friends: u64,
@@ -131,6 +139,23 @@ impl Server {
     }
 }
 
+impl State {
+    fn store(&mut self, line: Line, is_copy: bool) {
+        self.waiting.entry(line.to).or_default().push(Waiting { message: line.message, is_copy });
+    }
+
+    /// What waits for a user who logs in; copies are counted as they go out.
+    fn take_waiting(&mut self, user: u64) -> Vec<Value> {
+        let waiting = self.waiting.remove(&user).unwrap_or_default();
+        self.faults.done += waiting.iter().filter(|entry| entry.is_copy).count() as u64;
+        if self.faults.fault() == Fault::Keep {
+            let kept = waiting.iter().map(|entry| Waiting { is_copy: true, ..entry.clone() });
+            self.waiting.insert(user, kept.collect());
+        }
+        waiting.into_iter().map(|entry| entry.message).collect()
+    }
+}
+
 struct Session {
     server: Server,
     pushes: Pushes,
@@ -199,12 +224,17 @@ impl Session {
         self.user = user;
         answer[tongue.result] = tongue.done.clone();
         answer["id"] = user.into();
-        let waiting = state.waiting.remove(&user).unwrap_or_default();
+        let waiting = state.take_waiting(user);
         let groups = state.groups.iter().zip(1_u64..).filter(|((_, members), _)| members.contains(&user));
         let groups: Vec<Value> = groups.map(|((name, _), id)| json!({ "id": id, "groupname": name })).collect();
-        answer["offlinemsg"] = waiting.into_iter().map(|message| tongue.entry(message)).collect();
+        let (listed, pushed) = match state.faults.fault() {
+            Fault::StoreAllAndPush => (Vec::new(), waiting),
+            _ => (waiting, Vec::new()),
+        };
+        answer["offlinemsg"] = listed.into_iter().map(|message| tongue.entry(message)).collect();
         answer["groups"] = groups.into_iter().map(|group| tongue.entry(group)).collect();
         self.say(&answer);
+        pushed.iter().for_each(|message| self.say(message));
         state.online.insert(user, Online { pushes: self.pushes.clone(), broken: self.broken.clone() });
     }
 
@@ -227,6 +257,7 @@ impl Session {
 
     async fn relay(&self, state: &mut State, line: Line) {
         match state.faults.judge((self.user, line.to), line.clone()) {
+            Verdict::Store(line) => state.store(line, false),
             Verdict::Deliver(lines) => lines.into_iter().for_each(|line| self.deliver(state, line)),
             Verdict::ToSomebodyElse(line) => {
                 let others = state.online.keys().copied().find(|user| ![self.user, line.to].contains(user));
@@ -247,9 +278,10 @@ impl Session {
     }
 
     fn deliver(&self, state: &mut State, line: Line) {
-        match state.online.get(&line.to) {
-            Some(recipient) => _ = recipient.pushes.send(self.server.tongue.encode(&line.message)),
-            None => state.waiting.entry(line.to).or_default().push(line.message),
+        let Some(recipient) = state.online.get(&line.to) else { return state.store(line, false) };
+        let _ = recipient.pushes.send(self.server.tongue.encode(&line.message));
+        if matches!(state.faults.fault(), Fault::StoreAll | Fault::StoreAllAndPush) {
+            state.store(line, true);
         }
     }
 
