@@ -8,7 +8,7 @@ mod usage;
 mod watch;
 
 pub use course::{Error, execute, execute_over};
-pub(crate) use retries::{Retries, Retry};
+pub(crate) use retries::{Again, Retries, Retry};
 
 use crate::clock::Clock;
 use crate::dialect::Wire;

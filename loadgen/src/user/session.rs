@@ -10,7 +10,7 @@ use crate::history::{Event, IN_DOUBT, Who};
 use crate::ledger::{Fate, Visit};
 use crate::link::Link;
 use crate::recorder::Path;
-use crate::run::{NO_NODE, Retry, Run};
+use crate::run::{Again, NO_NODE, Retry, Run};
 use crate::stamp::{Reading, Stamp};
 use batch::{Batch, Delivery, Message};
 use std::future::{Future, poll_fn};
@@ -24,8 +24,11 @@ use std::time::Duration;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// How long logging out may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest wait before a refused message is sent again and the wait where the server names none.
+/// The longest wait before a refused message is sent again, or another in its place, and the wait where the server names none.
 const RETRY_MICROS: (u64, u64) = (5_000_000, 200_000);
+
+/// Conversations in which a session follows places; beyond it order within further ones is judged by the sender's numbers only.
+const MAX_CURSORS: usize = 16_384;
 
 /// Who speaks where a server puts its own words into a chat message.
 const SERVER_ID: u64 = 0;
@@ -56,6 +59,11 @@ pub async fn live(user: Arc<User>, run: Arc<Run>) {
             },
         }
     }
+}
+
+/// How long a refused message, or the next in its place, waits, in microseconds.
+fn back_off(refusal: &Refusal) -> u64 {
+    refusal.retry_ms.map_or(RETRY_MICROS.1, |wait| wait.saturating_mul(1_000).min(RETRY_MICROS.0))
 }
 
 async fn wish_changes(user: &User, from: Wish) {
@@ -306,16 +314,18 @@ impl<'a> Session<'a> {
             Ok(()) => batch.acknowledged.push(message),
             Err(refusal) if refusal.retryable && run.plan.qos > 0 => {
                 run.error(format!("send: refused for now: {refusal}"));
-                let wait =
-                    refusal.retry_ms.map_or(RETRY_MICROS.1, |wait| wait.saturating_mul(1_000).min(RETRY_MICROS.0));
                 if let Some(due) = run.ledger.due(stream, number) {
-                    run.retries.add(Retry { at: batch.read_at + wait, stream, number, due });
+                    let what = Again::Send { number, due };
+                    run.retries.add(Retry { at: batch.read_at + back_off(&refusal), stream, what });
                 }
             }
             Err(refusal) => {
                 run.error(format!("send: refused: {refusal}"));
-                run.ledger.settle(stream, number, Fate::Refused);
-                run.refill(stream, batch.read_at, 1);
+                // Whoever is refused at once would be refused millions of times.
+                if run.ledger.settle(stream, number, Fate::Refused).is_some() && run.is_refilling() {
+                    let what = Again::Refill { after: number };
+                    run.retries.add(Retry { at: batch.read_at + back_off(&refusal), stream, what });
+                }
             }
         }
     }
@@ -365,12 +375,14 @@ impl<'a> Session<'a> {
             return None;
         }
         self.user.dirty.store(true, Ordering::Release);
+        let is_full = self.cursors.len() >= MAX_CURSORS;
         match self.cursors.iter_mut().find(|cursor| *cursor.conv == *push.conv) {
             Some(cursor) => {
                 let in_order = push.seq > cursor.seq;
                 cursor.seq = cursor.seq.max(push.seq);
                 Some(in_order)
             }
+            None if is_full => None,
             None => {
                 self.cursors.push(Cursor { conv: (*push.conv).into(), seq: push.seq, told: 0 });
                 Some(true)

@@ -27,6 +27,12 @@ pub enum Fault {
     Refuse {
         every: u64,
     },
+    /// Every message is refused, so many times over.
+    RefuseAll {
+        errno: u64,
+        retry_ms: Option<u64>,
+        times: u32,
+    },
     Twice {
         every: u64,
     },
@@ -203,6 +209,13 @@ impl Shared {
             did();
             let refusal = json!({ "msgid": 12, "mid": request["mid"], "errno": 11, "errmsg": "busy", "retry_ms": 300 });
             let _ = out.send(frame(&refusal));
+            return;
+        }
+        if let Fault::RefuseAll { errno, retry_ms, times } = self.fault {
+            did();
+            let refusal =
+                json!({ "msgid": 12, "mid": request["mid"], "errno": errno, "errmsg": "no", "retry_ms": retry_ms });
+            (0..times).for_each(|_| drop(out.send(frame(&refusal))));
             return;
         }
         let seq = state.seqs.entry((me.min(to), me.max(to))).or_default();
