@@ -81,6 +81,7 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
     sum.started_ms = outcomes.iter().map(|outcome| outcome.started_ms).filter(|at| *at > 0).min().unwrap_or(0);
     sum.resources = resources(outcomes);
     sum.seconds = seconds(outcomes, from);
+    sum.answers = first.answers;
     sum.plan.users = outcomes.iter().map(|outcome| outcome.plan.users).sum();
     sum.plan.rate = outcomes.iter().map(|outcome| outcome.plan.rate).sum();
     unshard(&mut sum);

@@ -4,6 +4,7 @@ use crate::assert::{Assertion, Checked};
 use crate::ledger::Account;
 use crate::machine::{Machine, command_line};
 use crate::plan::{DialectName, Plan};
+use crate::profile::{Profile, Request};
 use crate::recorder::{Latencies, Path, Second};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -83,6 +84,19 @@ impl Resources {
     }
 }
 
+/// Which messages a classic server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    pub chat: bool,
+    pub group_chat: bool,
+}
+
+impl Answers {
+    pub fn of(profile: &Profile) -> Answers {
+        Answers { chat: profile.answers(Request::Chat), group_chat: profile.answers(Request::GroupChat) }
+    }
+}
+
 /// The result of a run, or of several merged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -122,6 +136,9 @@ pub struct Outcome {
     pub unsent: u64,
     pub seconds: Vec<Second>,
     pub nodes: Vec<String>,
+    /// Where the server is a classic one. Older results lack it.
+    #[serde(default)]
+    pub answers: Option<Answers>,
     pub resources: Resources,
     /// Processes whose results are in here.
     pub shards: u32,
@@ -161,6 +178,7 @@ impl Outcome {
             unsent: 0,
             seconds: Vec::new(),
             nodes: Vec::new(),
+            answers: None,
             resources: Resources::default(),
             shards: 1,
             machines: vec![Machine::this()],
@@ -280,6 +298,16 @@ impl Outcome {
     /// Whether delivery, once and in order, was promised: the framed dialect's `qos` 0 trades that for speed.
     fn is_promised(&self) -> bool {
         self.plan.qos > 0 || self.plan.dialect != DialectName::Framed
+    }
+
+    /// Which messages the server answers, where it is a classic one.
+    pub fn answers(&self) -> Option<Answers> {
+        let by_dialect = match self.plan.dialect {
+            DialectName::Framed => None,
+            DialectName::Bare => Some(Answers { chat: false, group_chat: false }),
+            DialectName::Checked => Some(Answers { chat: true, group_chat: false }),
+        };
+        by_dialect.map(|usual| self.answers.unwrap_or(usual))
     }
 
     /// Whether anybody in the plan writes to anybody.

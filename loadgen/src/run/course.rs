@@ -10,7 +10,7 @@ use crate::cluster::Nodes;
 use crate::dialect::{Classic, Framed, Wire};
 use crate::history::{Event, History};
 use crate::link::{self, Dialer};
-use crate::outcome::{Outcome, Resources};
+use crate::outcome::{Answers, Outcome, Resources};
 use crate::plan::{DialectName, Plan};
 use crate::profile::{self, Framing, LoginBy, Profile};
 use crate::progress::Progress;
@@ -125,6 +125,7 @@ pub async fn execute_over(
         }
     };
     outcome.started_ms = started_ms;
+    outcome.answers = run.wire.profile().map(Answers::of);
     outcome.plan.prefix = given_prefix;
     let used = &mut outcome.resources;
     (used.memory_before_bytes, used.nodes_memory_before_bytes) = before;
