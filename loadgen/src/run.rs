@@ -23,8 +23,8 @@ use crate::world::{Audience, World};
 use chat::protocol::conversation::Target;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 /// Kinds of errors that are told apart; further ones count as `other`.
@@ -69,6 +69,8 @@ pub struct Run {
     pub(crate) group_ids: Vec<AtomicU64>,
     pub(crate) retries: Retries,
     errors: Mutex<BTreeMap<String, u64>>,
+    /// What the first login that failed was, and how.
+    failed_login: OnceLock<String>,
     nodes: Mutex<Vec<String>>,
 }
 
@@ -105,6 +107,7 @@ impl Run {
             refilling: AtomicBool::new(false),
             retries: Retries::default(),
             errors: Mutex::default(),
+            failed_login: OnceLock::new(),
             nodes: Mutex::default(),
             plan,
             world,
@@ -122,6 +125,16 @@ impl Run {
         kind.truncate(kind.floor_char_boundary(MAX_ERROR_BYTES));
         let known = errors.len() < MAX_ERROR_KINDS || errors.contains_key(&kind);
         *errors.entry(if known { kind } else { "other".into() }).or_default() += 1;
+    }
+
+    /// Keeps what the first failing login was.
+    pub(crate) fn login_failed(&self, why: &str, request: impl FnOnce() -> String) {
+        self.failed_login.get_or_init(|| format!("{why}, in answer to {}", request()));
+    }
+
+    /// Why the first login failed that did.
+    pub(crate) fn first_failed_login(&self) -> Option<&str> {
+        self.failed_login.get().map(String::as_str)
     }
 
     /// The errors so far, by kind.

@@ -24,6 +24,12 @@ impl<'a> Object<'a> {
         self.0.iter().find(|(known, _)| !name.is_empty() && known == name).map(|(_, value)| *value)
     }
 
+    /// All of it, or as much as a person is shown.
+    pub fn shown(&self) -> String {
+        let fields = self.0.iter().map(|(name, value)| format!("{name:?}:{}", value.get()));
+        super::shorten(&format!("{{{}}}", fields.collect::<Vec<_>>().join(",")))
+    }
+
     /// The field as a string.
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         let text: Text<'a> = serde_json::from_str(self.raw(name)?.get()).ok()?;

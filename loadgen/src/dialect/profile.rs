@@ -55,8 +55,8 @@ impl Classic {
         let text = object.text(&fields.reason).or_else(|| object.text(&fields.text));
         let text = match (text, value) {
             (Some(text), _) => text.into_owned(),
-            (None, "") => format!("an answer without {:?}", fields.result),
-            (None, value) => format!("{} is {value}", fields.result),
+            (None, "") => format!("an answer without {:?}: {}", fields.result, object.shown()),
+            (None, value) => format!("{} is {value}: {}", fields.result, object.shown()),
         };
         let code = value.trim_matches('"').parse().unwrap_or(0);
         Err(Refusal { code, text, retry_ms: None, retryable: false })

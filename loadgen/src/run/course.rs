@@ -56,8 +56,8 @@ pub(super) enum Failure {
     Link(#[from] link::Error),
     #[error(transparent)]
     Setup(#[from] setup::Error),
-    #[error("nobody could log in")]
-    NobodyOnline,
+    #[error("nobody could log in{}", why.as_ref().map_or(String::new(), |why| format!(": {why}")))]
+    NobodyOnline { why: Option<String> },
     #[error("interrupted before the measured time")]
     Interrupted,
     #[cfg(feature = "goose")]
@@ -226,7 +226,10 @@ impl Course<'_> {
             tokio::time::sleep(POLL).await;
             self.show_online(&mut told);
         }
-        if run.online.load(Ordering::Relaxed) == 0 { Err(Failure::NobodyOnline) } else { Ok(()) }
+        if run.online.load(Ordering::Relaxed) > 0 {
+            return Ok(());
+        }
+        Err(Failure::NobodyOnline { why: run.first_failed_login().map(str::to_owned) })
     }
 
     fn show_online(&self, told: &mut u64) {

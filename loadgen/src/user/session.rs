@@ -50,6 +50,7 @@ pub async fn live(user: Arc<User>, run: Arc<Run>) {
                     user.wished_at.store(run.clock.now(), Ordering::Release);
                 }
                 Err(error) => {
+                    run.login_failed(&error.to_string(), || establish::shown(&user, &run));
                     run.error(error.to_string());
                     tokio::select! {
                         () = tokio::time::sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
