@@ -80,6 +80,11 @@ async fn profiles_describe_the_servers_they_are_named_for() {
         ("course", Tongue::course()),
         ("logout_last", Tongue::logout_last()),
         ("register_second", Tongue::register_second()),
+        ("course_to", Tongue::course().with_to()),
+        ("logout_last_to", Tongue::logout_last().with_to()),
+        ("register_second_to", Tongue::register_second().with_to()),
+        ("camel", Tongue::camel()),
+        ("camel_logout_last", Tongue::camel_logout_last()),
         (far.to_str().expect("a plain path"), Tongue::far()),
     ];
     for (profile, tongue) in variants {

@@ -64,12 +64,15 @@ impl Classic {
 
     fn welcome(&self, object: &Object<'_>) -> Result<Welcome, String> {
         let fields = &self.profile.fields;
-        let messages = self.entries(object, &fields.offline)?.unwrap_or_default();
-        let listed = self.entries(object, &fields.groups)?.unwrap_or_default();
+        let messages = self.entries(object, object.spelled(&fields.offline))?.unwrap_or_default();
+        let listed = self.entries(object, object.spelled(&fields.groups))?.unwrap_or_default();
         let mut groups = Vec::with_capacity(listed.len());
         for group in &listed {
             let group = Object::parse(group.as_bytes())?;
-            if let Some((name, id)) = group.text(&fields.listed_name).zip(group.number(&fields.id)) {
+            let name = group.text(group.spelled(&fields.listed_name));
+            // Some list a group's id under the name that requests have for it.
+            let id = group.number(&fields.id).or_else(|| group.number(group.spelled(&fields.group)));
+            if let Some((name, id)) = name.zip(id) {
                 groups.push((name.into_owned(), id));
             }
         }

@@ -179,13 +179,16 @@ impl Session {
             Some(2) => self.log_out(&mut state),
             Some(3) => self.register(&mut state, &request),
             Some(5) => self.chat(&mut state, &request).await,
-            Some(6) => state.friends += 1,
+            Some(6) => {
+                assert!(request[tongue.friend].is_u64(), "{request}");
+                state.friends += 1;
+            }
             Some(7) => {
-                let name = request["groupname"].as_str().expect("a name").to_owned();
+                let name = request[tongue.group_name].as_str().expect("a name").to_owned();
                 state.groups.push((name, vec![self.user]));
             }
             Some(8) => {
-                let group = request["groupid"].as_u64().expect("a group") as usize;
+                let group = request[tongue.group].as_u64().expect("a group") as usize;
                 state.groups[group - 1].1.push(self.user);
             }
             Some(9) => self.chat(&mut state, &request).await,
@@ -240,7 +243,7 @@ impl Session {
 
     async fn chat(&self, state: &mut State, request: &Value) {
         let tongue = &self.server.tongue;
-        let group = request["groupid"].as_u64();
+        let group = request[tongue.group].as_u64();
         let recipients: Vec<u64> = match group {
             Some(group) => {
                 state.groups[group as usize - 1].1.iter().copied().filter(|user| *user != self.user).collect()
