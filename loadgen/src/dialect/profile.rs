@@ -28,7 +28,8 @@ impl Classic {
         Classic { profile }
     }
 
-    fn enclose(&self, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
+    /// Writes a frame around what `payload` writes.
+    pub(crate) fn enclose(&self, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
         match self.profile.framing {
             Framing::Bare => payload(out),
             Framing::BareNul => {
