@@ -61,6 +61,16 @@ async fn every_dropped_message_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_only_with_a_last_login_was_stored_and_is_not_lost() {
+    let (outcome, stored) = run_with(Fault::StoreOnly { every: 1_000 }, plan()).await;
+    assert!(stored > 0);
+    assert_eq!((outcome.account.lost, outcome.stored), (0, stored), "{:?}", outcome.reasons);
+    assert_eq!(outcome.account.delivered, outcome.account.sent);
+    // It comes after messages that were sent later.
+    assert_eq!(outcome.account.reordered, stored);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_message_that_is_refused_for_now_is_sent_again_in_its_time() {
     let (outcome, refused) = run_with(Fault::Refuse { every: 50 }, Plan { drain_s: 20.0, ..plan() }).await;
     assert!(refused > 0);

@@ -19,6 +19,10 @@ pub enum Fault {
     Drop {
         every: u64,
     },
+    /// Acknowledged, and pushed only after the recipient's next login.
+    StoreOnly {
+        every: u64,
+    },
     /// Neither.
     Swallow {
         every: u64,
@@ -65,6 +69,7 @@ struct State {
     names: HashMap<String, u64>,
     online: HashMap<u64, mpsc::UnboundedSender<Vec<u8>>>,
     seqs: HashMap<(u64, u64), u64>,
+    stored: HashMap<u64, Vec<Vec<u8>>>,
     /// Held back until the next one to the same user has gone.
     held: HashMap<u64, Vec<u8>>,
 }
@@ -180,6 +185,8 @@ impl Shared {
                     "msgid": 2, "errno": 0, "id": me, "name": "", "token": "t", "node": "one", "version": 1, "server": "test",
                     "time": 0, "heartbeat_s": 30, "friends": [], "groups": [], "offline": 0, "caps": [], "max_frame_bytes": 65536,
                 }));
+                let stored = self.state.lock().await.stored.remove(me).unwrap_or_default();
+                stored.into_iter().for_each(|push| drop(out.send(push)));
             }
             Some(3) => say(json!({ "msgid": 11, "mid": mid, "errno": 0 })),
             Some(7) => say(
@@ -234,6 +241,10 @@ impl Shared {
                 return;
             }
             Fault::Drop { every } if due(every) => copies = 0,
+            Fault::StoreOnly { every } if due(every) => {
+                copies = 0;
+                state.stored.entry(to).or_default().push(frame(&push));
+            }
             Fault::Twice { every } if due(every) => copies = 2,
             Fault::WrongUser { every } if due(every) => {
                 recipient = *state.online.keys().find(|user| **user != to && **user != me).expect("a third user");
