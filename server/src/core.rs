@@ -3,14 +3,17 @@
 //! Everything here is usable from any task. The parts themselves are in the files they are named after.
 
 use crate::audiences::Audiences;
+use crate::buckets::Buckets;
 use crate::bus::{Bus, Item};
 use crate::catch_up::CatchUp;
 use crate::cluster::{NodeId, NodeKey};
 use crate::config::Config;
 use crate::lease::Lease;
+use crate::limits::{KEPT_ORIGINS, REGISTRATIONS_WINDOW};
 use crate::login_limit::LoginLimit;
 use crate::marks::Marks;
 use crate::metrics::Metrics;
+use crate::origin::Origin;
 use crate::password::PasswordHasher;
 use crate::protocol::conversation::Conversation;
 use crate::protocol::errno::Errno;
@@ -46,6 +49,7 @@ pub struct Core {
     pub passwords: PasswordHasher,
     pub token_key: TokenKey,
     pub login_limit: LoginLimit,
+    pub registrations: Buckets<Origin>,
     pub metrics: Arc<Metrics>,
     pub shutdown: Shutdown,
     /// Told when another node has given up a session that a login here waits for.
@@ -102,11 +106,13 @@ impl Core {
             metrics,
             shutdown,
         } = parts;
+        let registrations = config.limits.registrations_per_hour_per_ip;
         Core {
             routes: Routes::new(storage.clone()),
             seats: Seats::start(storage.clone(), key.clone()),
             passwords,
-            login_limit: LoginLimit::new(config.limits.failed_logins_per_minute),
+            login_limit: LoginLimit::new(&config.limits),
+            registrations: Buckets::new(registrations, REGISTRATIONS_WINDOW, KEPT_ORIGINS),
             registry: Registry::default(),
             marks: Marks::default(),
             yielded: Notify::new(),

@@ -36,6 +36,10 @@ pub struct Limits {
     pub message_burst: u32,
     /// Failed logins per minute for one (address, user); beyond it errno 10.
     pub failed_logins_per_minute: u32,
+    /// Failed logins per minute from one address, whoever they are for; 0: no bound. Beyond it errno 10.
+    pub failed_logins_per_minute_per_ip: u32,
+    /// Registrations per hour from one address; 0: no bound. Beyond it errno 10.
+    pub registrations_per_hour_per_ip: u32,
     /// Members of one group; beyond it joining gets errno 9.
     pub group_members: u32,
     /// Seconds between two looks into the log for what the bus lost.
@@ -60,6 +64,8 @@ impl Default for Limits {
             messages_per_second: 1_000,
             message_burst: 2_000,
             failed_logins_per_minute: 20,
+            failed_logins_per_minute_per_ip: 200,
+            registrations_per_hour_per_ip: 1_000,
             group_members: 10_000,
             repair_interval_s: 10,
             drain_s: 10,
@@ -83,6 +89,10 @@ impl Limits {
         problems.range("limits.messages_per_second", self.messages_per_second, 0..=1_000_000);
         problems.range("limits.message_burst", self.message_burst, 1..=1_000_000);
         problems.range("limits.failed_logins_per_minute", self.failed_logins_per_minute, 1..=10_000);
+        let per_ip = self.failed_logins_per_minute_per_ip;
+        problems.range("limits.failed_logins_per_minute_per_ip", per_ip, 0..=1_000_000);
+        let per_ip = self.registrations_per_hour_per_ip;
+        problems.range("limits.registrations_per_hour_per_ip", per_ip, 0..=1_000_000);
         problems.range("limits.group_members", self.group_members, 2..=1_000_000);
         problems.range("limits.repair_interval_s", self.repair_interval_s, 1..=3_600);
         problems.range("limits.drain_s", self.drain_s, 0..=3_600);
@@ -100,6 +110,12 @@ pub const MAX_NESTING: usize = 32;
 pub const LEASE: Duration = Duration::from_secs(8);
 /// Time between two renewals.
 pub const LEASE_RENEWAL: Duration = Duration::from_secs(2);
+
+/// The time in which an address that has registered as often as it may can do so as often again.
+pub const REGISTRATIONS_WINDOW: Duration = Duration::from_secs(60 * 60);
+/// Addresses whose registrations, and whose failed logins, are remembered (about 100 bytes each); beyond it the oldest are
+/// forgotten, half of them at most.
+pub const KEPT_ORIGINS: usize = 65_536;
 
 /// Messages in one commit; what is queued beyond it goes into the next.
 pub const BATCH_MESSAGES: usize = 256;

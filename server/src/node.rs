@@ -40,6 +40,9 @@ const CUT_PATIENCE: Duration = Duration::from_secs(3);
 /// How often a draining node looks whether its connections have gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
+/// How often a node looks what it may forget of strangers.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Why a node does not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -292,6 +295,7 @@ fn start_background(core: &Arc<Core>, arrivals: mpsc::Receiver<Arrival>, admin: 
         tokio::spawn(inbox::run(core.clone(), arrivals)),
         tokio::spawn(sweep::run(core.clone())),
         tokio::spawn(save_marks(core.clone())),
+        tokio::spawn(forget_strangers(core.clone())),
     ];
     if let Some(admin) = admin {
         others.push(tokio::spawn(crate::admin::serve(admin, core.clone(), core.shutdown.clone())));
@@ -305,6 +309,17 @@ async fn save_marks(core: Arc<Core>) {
     loop {
         tick.tick().await;
         core.marks.save(core.storage.as_ref()).await;
+    }
+}
+
+/// Gives back the memory of what strangers did, also where none come any more.
+async fn forget_strangers(core: Arc<Core>) {
+    let mut tick = tokio::time::interval(FORGET_INTERVAL);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        core.login_limit.forget(Instant::now());
+        core.registrations.forget(Instant::now());
     }
 }
 

@@ -9,9 +9,11 @@ use crate::cluster::NodeId;
 use crate::core::Core;
 use crate::failpoint::{self, Failpoint};
 use crate::limits::{LEASE, LEASE_RENEWAL, MAX_NODE_FRAME_BYTES};
+use crate::origin::Origin;
+use crate::password::{Asker, Purpose};
 use crate::protocol::conversation::UserId;
 use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{ChatMessage, Login, LoginAck, Proof, Reply, Roster, Who};
+use crate::protocol::message::{ChatMessage, Login, LoginAck, Proof, Reply, Roster, Secret, Who};
 use crate::session::Session;
 use crate::storage::{Account, Claim, Claimant, Claimed, Release, Waiting};
 use crate::writer::unavailable;
@@ -78,25 +80,41 @@ async fn try_login(core: &Arc<Core>, caller: &Caller, login: Login) -> Result<(L
     }
 }
 
-/// The account, if the proof is good. Every failure costs the same work and gives the same answer.
+/// The account, if the proof is good.
 async fn authenticate(core: &Core, caller: &Caller, login: &Login) -> Result<Account, Failure> {
-    let account = core.storage.account(&login.who).await.map_err(storage_failure)?;
-    // By id wherever there is an account: guessing by name and by id counts together.
-    let who = account.as_ref().map_or_else(|| login.who.clone(), |account| Who::Id(account.id));
-    core.login_limit.take(caller.address, &who, Instant::now())?;
-    let good = match &login.proof {
-        Proof::Password(password) => {
-            core.passwords.verify(password, account.as_ref().map(|account| account.password.as_str())).await?
-        }
-        Proof::Token(token) => account.as_ref().is_some_and(|account| token_is_good(core, account, &token.0)),
-    };
+    let origin = Origin::of(caller.address);
+    match &login.proof {
+        Proof::Password(password) => by_password(core, origin, &login.who, password).await,
+        Proof::Token(token) => by_token(core, origin, &login.who, &token.0).await,
+    }
+}
+
+/// Every failure costs the same work and gives the same answer; only one that was a wrong password counts as a guess.
+async fn by_password(core: &Core, origin: Origin, called: &Who, password: &Secret) -> Result<Account, Failure> {
+    let mut attempt = core.login_limit.attempt(origin, called, Instant::now())?;
+    let account = core.storage.account(called).await.map_err(storage_failure)?;
+    attempt.at(account.as_ref().map(|account| account.id), Instant::now())?;
+    let asker = Asker { origin, purpose: Purpose::Login };
+    let stored = account.as_ref().map(|account| account.password.as_str());
+    let good = core.passwords.verify(asker, password, stored).await?;
     match account.filter(|_| good) {
         Some(account) => {
-            core.login_limit.give_back(caller.address, &who);
+            attempt.succeeded(called, account.id, Instant::now());
             Ok(account)
         }
-        None => Err(Errno::WrongCredentials.into()),
+        None => {
+            attempt.failed();
+            Err(Errno::WrongCredentials.into())
+        }
     }
+}
+
+/// A token cannot be guessed, and costs no hash: nobody's guesses stand in its way.
+async fn by_token(core: &Core, origin: Origin, called: &Who, token: &str) -> Result<Account, Failure> {
+    let account = core.storage.account(called).await.map_err(storage_failure)?;
+    let account = account.filter(|account| token_is_good(core, account, token)).ok_or(Errno::WrongCredentials)?;
+    core.login_limit.welcome(origin, called, account.id, Instant::now());
+    Ok(account)
 }
 
 fn token_is_good(core: &Core, account: &Account, token: &str) -> bool {

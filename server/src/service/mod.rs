@@ -50,7 +50,7 @@ impl From<Result<Reply, Failure>> for Answer {
 pub async fn answer(core: Arc<Core>, caller: Caller, command: Command) -> Answer {
     match command {
         Command::Login(login) => login::login(&core, &caller, login).await,
-        Command::Register { name, password } => account::register(&core, name, password).await.into(),
+        Command::Register { name, password } => account::register(&core, &caller, name, password).await.into(),
         command => match caller.session.clone() {
             None => Err(Errno::NotLoggedIn.into()).into(),
             Some(session) => answer_user(&core, &caller, &session, command).await,

@@ -10,3 +10,4 @@ mod relayed;
 mod requests;
 mod resend;
 mod sessions;
+mod strangers;
