@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod config;
 pub mod failpoint;
 pub mod limits;
+mod networks;
 pub mod node;
 pub mod protocol;
 pub mod shutdown;

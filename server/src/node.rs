@@ -276,6 +276,7 @@ fn announce(core: &Core, address: SocketAddr, admin: Option<SocketAddr>) {
         admin = admin.map_or("off".into(), |admin| admin.to_string()),
         tls = core.config.tls.certificate.is_some(),
         proxy_protocol = core.config.listen.proxy_protocol,
+        proxy_from = core.config.listen.proxy_from,
         max_frame_bytes = limits.max_frame_bytes,
         connections = limits.connections,
         queue_bytes = limits.queue_bytes,

@@ -60,6 +60,8 @@ pub struct Listen {
     pub port: u16,
     /// Require a PROXY protocol header (v1 or v2) on every connection.
     pub proxy_protocol: bool,
+    /// Require one on every connection from these networks, and take none from others. Not beside `proxy_protocol`.
+    pub proxy_from: String,
 }
 
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -133,7 +135,7 @@ pub enum LogFormat {
 
 impl Default for Listen {
     fn default() -> Self {
-        Listen { host: "0.0.0.0".into(), port: 12345, proxy_protocol: false }
+        Listen { host: "0.0.0.0".into(), port: 12345, proxy_protocol: false, proxy_from: String::new() }
     }
 }
 

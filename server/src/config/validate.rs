@@ -5,6 +5,7 @@
 
 use super::{Admin, Bus, Config, Database, Error, Listen, Node, Password, Tls, without_password};
 use crate::cluster::MAX_NODE_ID_BYTES;
+use crate::networks::Networks;
 use crate::{logging, password};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -96,6 +97,12 @@ impl Node {
 impl Listen {
     fn check(&self, problems: &mut Problems) {
         problems.text("listen.host", &self.host, is_host(&self.host), "a host name or IP address");
+        let is_fine = Networks::parse(&self.proxy_from).is_ok();
+        let allowed = "addresses and networks with commas between them, as in 10.0.0.0/8, ::1";
+        problems.text("listen.proxy_from", &self.proxy_from, is_fine, allowed);
+        let is_fine = self.proxy_from.is_empty() || !self.proxy_protocol;
+        let allowed = "nothing beside listen.proxy_protocol = true, which requires the header from everybody";
+        problems.text("listen.proxy_from", &self.proxy_from, is_fine, allowed);
     }
 }
 
@@ -283,6 +290,20 @@ mod tests {
         refused(|config| config.listen.host = String::new(), &["listen.host = \"\""]);
         refused(|config| config.listen.host = "a b".into(), &["listen.host"]);
         accepted(|config| config.listen.host = "::".into());
+    }
+
+    #[test]
+    fn proxies_are_named_by_network_or_everybody_is_one() {
+        accepted(|config| config.listen.proxy_from = "10.0.0.0/8, 127.0.0.1,::1".into());
+        refused(
+            |config| config.listen.proxy_from = "balancer".into(),
+            &["listen.proxy_from = \"balancer\"", "10.0.0.0/8"],
+        );
+        let both = |config: &mut Config| {
+            config.listen.proxy_protocol = true;
+            config.listen.proxy_from = "::1".into();
+        };
+        refused(both, &["listen.proxy_from = \"::1\"", "listen.proxy_protocol"]);
     }
 
     #[test]
