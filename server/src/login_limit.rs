@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-/// Pairs of address and user that are remembered (about 100 bytes each), for failures and for those at home apart. Beyond it the
+/// Pairs of address and user that are remembered (about 50 bytes each), for failures and for those at home apart. Beyond it the
 /// oldest are forgotten, half of them at most: to get a pair forgotten, an attacker spends half as many guesses, each with
 /// the price of a password hash, from as many addresses as the limit for each makes necessary, to win one bucket.
 pub const KEPT_PAIRS: usize = 65_536;
@@ -38,8 +38,8 @@ pub struct LoginLimit {
     hasher: RandomState,
 }
 
-/// A user is kept as a hash: names are long, and two that collide merely share a bucket.
-type Pair = (Origin, u64);
+/// An address and a user, kept as a hash: names are long, and two pairs that collide merely share a bucket.
+type Pair = u64;
 
 /// One password that is tried. Dropped without a verdict, it is as if it had not been.
 #[derive(Debug)]
@@ -96,11 +96,10 @@ impl LoginLimit {
     }
 
     fn pair(&self, origin: Origin, user: &Who) -> Pair {
-        let user = match user {
-            Who::Id(id) => self.hasher.hash_one((0, id)),
-            Who::Name(name) => self.hasher.hash_one((1, name)),
-        };
-        (origin, user)
+        match user {
+            Who::Id(id) => self.hasher.hash_one((origin, 0, id)),
+            Who::Name(name) => self.hasher.hash_one((origin, 1, name)),
+        }
     }
 }
 

@@ -30,7 +30,10 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
         self.forget(now);
         self.old.remove(&key);
         if self.young.len() >= self.capacity / 2 && !self.young.contains_key(&key) {
-            self.turn(now);
+            // The memory stays: as much will be put in again, and a flood must not have maps made over and over.
+            std::mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
+            self.turned_at = now;
         }
         self.young.insert(key, value);
     }

@@ -11,7 +11,7 @@ mod node;
 pub use node::Node;
 
 use crate::services::mariadb::Mariadb;
-use crate::services::nginx::Nginx;
+use crate::services::nginx::{Nginx, PROXY_ADDRESS};
 use crate::services::redis::Redis;
 use crate::users::{Record, Summary, rows};
 use anyhow::{Context, Result};
@@ -143,6 +143,13 @@ impl Builder {
         let server = server.await??;
         let urls = (server.get().url(&database), redis.url());
         let mut settings = format!("database.url = \"{}\"\nbus.url = \"{}\"\n", urls.0, urls.1);
+        let is_said = |(key, value): &(String, String)| match key.as_str() {
+            "listen.proxy_from" => true,
+            key => key == "listen.proxy_protocol" && value == "true",
+        };
+        if !self.settings.iter().any(is_said) {
+            settings += &format!("listen.proxy_from = \"{PROXY_ADDRESS}\"\n");
+        }
         let all = QUICK.iter().map(|(key, value)| (*key, *value));
         let own = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let all = all.filter(|(key, _)| !self.settings.iter().any(|(own, _)| own == key)).chain(own);
