@@ -61,7 +61,9 @@ fn command(dialect: Dialect, kind: Kind, fields: &mut Fields<'_>) -> Result<Comm
         Kind::Unknown => return Err(Errno::UnknownMsgid.into()),
         Kind::Login => Command::Login(login(dialect, fields)?),
         Kind::Logout => Command::Logout { revoke: fields.flag("revoke")? },
-        Kind::Register => Command::Register { name: fields.name("name")?, password: password(fields, "password")? },
+        Kind::Register => {
+            Command::Register { name: fields.new_user_name("name")?, password: password(fields, "password")? }
+        }
         Kind::OneChat => chat(dialect, Target::User(user(fields, "toid")?), fields)?,
         Kind::GroupChat => chat(dialect, Target::Group(group(fields)?), fields)?,
         Kind::AddFriend => Command::AddFriend { friend: user(fields, "friendid")? },
@@ -140,7 +142,7 @@ fn sent_as(fields: &mut Fields<'_>) -> Option<Box<SentAs>> {
 }
 
 fn create_group(dialect: Dialect, fields: &mut Fields<'_>) -> Result<Command, Failure> {
-    let name = fields.name("groupname")?;
+    let name = fields.new_group_name("groupname")?;
     let description = if dialect != Dialect::Framed && !fields.has("groupdesc") {
         String::new()
     } else {
