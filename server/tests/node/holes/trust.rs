@@ -132,10 +132,14 @@ async fn duplicate_names() {
 async fn names_that_look_like_another_or_like_the_nodes() {
     let cluster = Cluster::one().await;
     let mut ann = cluster.user("ann").await;
-    for (name, why) in [("an\u{200b}n", "U+200B"), ("\u{202e}nna", "U+202E"), ("Ｓerver", "another name than server")] {
+    for (name, why) in [("an\u{200b}n", "U+200B"), ("\u{202e}nna", "U+202E"), ("Ｓerver", "another name than server")]
+    {
         let mut mallory = cluster.connect().await;
         let reply = mallory.refused(json!({"msgid": 4, "name": name, "password": PASSWORD}), 4).await;
-        assert!(reply["errmsg"].as_str().is_some_and(|text| text.contains("field name") && text.contains(why)), "{reply}");
+        assert!(
+            reply["errmsg"].as_str().is_some_and(|text| text.contains("field name") && text.contains(why)),
+            "{reply}"
+        );
     }
     ann.refused(json!({"msgid": 8, "groupname": "te\u{2060}a", "groupdesc": ""}), 4).await;
     ann.done(json!({"msgid": 8, "groupname": "server", "groupdesc": ""})).await;
