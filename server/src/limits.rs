@@ -28,7 +28,8 @@ pub struct Limits {
     pub write_timeout_s: u64,
     /// Milliseconds that a closing connection waits for the client's end of file.
     pub close_linger_ms: u64,
-    /// Outbound bytes per connection; beyond it live copies are dropped and the log is read on as the queue drains.
+    /// Outbound bytes per connection; beyond it live copies are dropped and the log is read on as the queue drains;
+    /// EVENTs are dropped for good.
     pub queue_bytes: usize,
     /// Sustained chat messages per second and user; 0: no bound. Beyond it the node reads more slowly.
     pub messages_per_second: u32,

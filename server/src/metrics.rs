@@ -40,6 +40,8 @@ pub struct Metrics {
     pub logins_total: Counter,
     /// Chat messages written to clients.
     pub pushes_total: Counter,
+    /// EVENTs that found their client's queue full.
+    pub events_dropped_total: Counter,
     /// Bytes waiting in all outbound queues now.
     pub queue_bytes: Gauge,
     /// Times a session fell behind its queue and went on from the log.
@@ -100,6 +102,7 @@ impl Metrics {
             sessions: series.gauge("sessions", "Logged-in users"),
             logins_total: series.counter("logins", "Successful logins"),
             pushes_total: series.counter("pushes", "Chat messages written to clients"),
+            events_dropped_total: series.counter("events_dropped", "EVENTs dropped, since the client's queue was full"),
             queue_bytes: series.gauge("queue_bytes", "Bytes in the outbound queues"),
             catch_ups_total: series.counter("catch_ups", "Sessions that fell behind their queue"),
             sweeps_total: series.counter("sweeps", "Looks into the log for lost messages"),

@@ -2,14 +2,15 @@
 //!
 //! Anyone may queue: the writer its acks, other connections their messages, the bus. The connection's task takes the
 //! whole buffer at once, so what queued up since the last write leaves in one system call. Messages past the byte
-//! limit are refused ([`Outbound::push`] returns false) and come from the log later; replies are always taken, since
-//! a connection stops reading requests while its buffer is full. An idle connection keeps no buffer.
+//! limit are refused ([`Outbound::push`] returns false) and come from the log later, EVENTs past it are dropped;
+//! replies are always taken, since a connection stops reading requests while its buffer is full. An idle connection
+//! keeps no buffer.
 
 use crate::metrics::Metrics;
 use crate::protocol::codec::Codec;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::errno::Failure;
-use crate::protocol::message::{ChatMessage, Kind, MidText, Outgoing, Reply};
+use crate::protocol::message::{ChatMessage, Event, Kind, MidText, Outgoing, Reply};
 use crate::storage::Claimant;
 use bytes::{Bytes, BytesMut};
 use futures_util::task::AtomicWaker;
@@ -107,7 +108,7 @@ impl Outbound {
         let Some(codec) = self.codec.get() else { return false };
         {
             let mut state = self.state.lock();
-            if state.gone || state.close.is_some() || state.buffer.len() + state.writing_bytes >= self.limit_bytes {
+            if !self.has_room(&state) {
                 return false;
             }
             self.grow(&mut state, |buffer| parcel.append(codec, buffer));
@@ -117,7 +118,22 @@ impl Outbound {
         true
     }
 
-    /// Queues anything else, whatever the limit.
+    /// Queues an EVENT under the same conditions. They are best effort: beyond the limit it is dropped and counted.
+    pub fn tell(&self, event: &Event) {
+        let Some(codec) = self.codec.get() else { return };
+        {
+            let mut state = self.state.lock();
+            if !self.has_room(&state) {
+                self.metrics.events_dropped_total.inc();
+                return;
+            }
+            self.grow(&mut state, |buffer| codec.encode(&Outgoing::Event(event), buffer));
+        }
+        self.signal();
+    }
+
+    /// Queues anything else, whatever the limit: replies, of which a connection that is not read makes no more; at most
+    /// two PINGs without an answer; and one NOTICE at its end.
     pub fn send(&self, message: &Outgoing<'_>) {
         self.send_quietly(message);
         self.signal();
@@ -183,6 +199,11 @@ impl Outbound {
         if !self.signalled.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
+    }
+
+    /// Whether there is room for what can do without, and the connection stays.
+    fn has_room(&self, state: &State) -> bool {
+        !state.gone && state.close.is_none() && state.buffer.len() + state.writing_bytes < self.limit_bytes
     }
 
     fn grow(&self, state: &mut State, append: impl FnOnce(&mut BytesMut)) {
@@ -267,5 +288,50 @@ impl Outbound {
 impl Claimant for Outbound {
     fn is_waiting(&self) -> bool {
         !self.hung_up.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::local::LocalHub;
+    use crate::cluster::NodeKey;
+    use crate::protocol::conversation::UserId;
+    use crate::session::Session;
+
+    const LIMIT_BYTES: usize = 1_024;
+    const USER: UserId = 7;
+
+    fn outbound() -> Arc<Outbound> {
+        let (bus, _arrivals) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 });
+        let outbound = Outbound::new(LIMIT_BYTES, Arc::new(Metrics::new(bus)));
+        outbound.speak(Codec::new(Dialect::Framed, 65_536));
+        Arc::new(outbound)
+    }
+
+    fn event() -> Event {
+        Event::FriendAdded { id: 17, name: "x".repeat(50) }
+    }
+
+    #[tokio::test]
+    async fn events_past_the_limit_are_dropped_and_counted() {
+        let outbound = outbound();
+        let session = Session::new(USER, "ann".into(), 1, true, true, outbound.clone());
+        session.go_live();
+        session.tell(&event());
+        let event_bytes = outbound.queued_bytes();
+
+        for _ in 0..10_000 {
+            session.tell(&event());
+        }
+
+        assert!(outbound.queued_bytes() < LIMIT_BYTES + event_bytes, "{} bytes wait", outbound.queued_bytes());
+        let told = outbound.queued_bytes() / event_bytes;
+        assert_eq!(outbound.metrics.events_dropped_total.get(), 10_001 - told as u64);
+        let mut writing = BytesMut::new();
+        assert!(outbound.take(&mut writing));
+        outbound.wrote(writing.len());
+        session.tell(&event());
+        assert_eq!(outbound.queued_bytes(), event_bytes, "with room again, events are told again");
     }
 }

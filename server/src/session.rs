@@ -11,7 +11,7 @@ use crate::failpoint::PushFaults;
 use crate::outbound::{Outbound, Parcel};
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{Event, Outgoing};
+use crate::protocol::message::Event;
 use crate::storage::{Mark, Page, Release, Waiting};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -169,7 +169,7 @@ impl Session {
 
     pub fn tell(&self, event: &Event) {
         if self.events && self.state.lock().phase == Phase::Live {
-            self.outbound.send(&Outgoing::Event(event));
+            self.outbound.tell(event);
         }
     }
 
