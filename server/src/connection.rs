@@ -6,11 +6,11 @@
 
 mod closing;
 mod deadlines;
-mod pace;
 mod requests;
 
 use crate::core::Core;
 use crate::outbound::Outbound;
+use crate::pace::Pace;
 use crate::protocol::codec::Codec;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::errno::Failure;
@@ -21,7 +21,6 @@ use crate::storage::Claimant;
 use crate::stream::Stream;
 use bytes::{Buf, BytesMut};
 use deadlines::Deadlines;
-use pace::Pace;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
@@ -66,6 +65,7 @@ pub struct Connection {
     session: Option<Arc<Session>>,
     /// Waited for before the next request is looked at.
     in_progress: Option<InProgress>,
+    /// Of the user who is logged in.
     pace: Pace,
     deadlines: Deadlines,
     timer: Pin<Box<Sleep>>,
@@ -125,6 +125,7 @@ impl Connection {
             self.session_changed(answered.answer.session);
         }
         if let Some(session) = self.session.take() {
+            self.keep_pace(&session);
             self.core.end_session(&session).await;
         }
     }

@@ -11,6 +11,7 @@ use crate::lease::Lease;
 use crate::login_limit::LoginLimit;
 use crate::marks::Marks;
 use crate::metrics::Metrics;
+use crate::pace::Paces;
 use crate::password::PasswordHasher;
 use crate::protocol::conversation::Conversation;
 use crate::protocol::errno::Errno;
@@ -46,6 +47,7 @@ pub struct Core {
     pub passwords: PasswordHasher,
     pub token_key: TokenKey,
     pub login_limit: LoginLimit,
+    pub paces: Paces,
     pub metrics: Arc<Metrics>,
     pub shutdown: Shutdown,
     /// Told when another node has given up a session that a login here waits for.
@@ -107,6 +109,7 @@ impl Core {
             seats: Seats::start(storage.clone(), key.clone()),
             passwords,
             login_limit: LoginLimit::new(config.limits.failed_logins_per_minute),
+            paces: Paces::default(),
             registry: Registry::default(),
             marks: Marks::default(),
             yielded: Notify::new(),

@@ -35,6 +35,7 @@ mod login_limit;
 mod marks;
 pub mod metrics;
 mod outbound;
+mod pace;
 pub mod password;
 mod proxy_protocol;
 mod registry;

@@ -31,7 +31,7 @@ pub struct Limits {
     /// Outbound bytes per connection; beyond it live copies are dropped and the log is read on as the queue drains;
     /// EVENTs are dropped for good.
     pub queue_bytes: usize,
-    /// Sustained chat messages per second and user; 0: no bound. Beyond it the node reads more slowly.
+    /// Sustained chat messages per second, user and node; 0: no bound. Beyond it the node reads more slowly.
     pub messages_per_second: u32,
     /// Messages a user may send at once before `messages_per_second` counts.
     pub message_burst: u32,
@@ -106,6 +106,10 @@ pub const LEASE_RENEWAL: Duration = Duration::from_secs(2);
 pub const BATCH_MESSAGES: usize = 256;
 /// Bytes of text in one commit (past the first message).
 pub const BATCH_BYTES: usize = 1024 * 1024;
+
+/// Users whose spent message rate is remembered between two sessions; beyond it those are forgotten who have spent
+/// least, and their next session has its whole burst.
+pub const RESTING_PACES: usize = 65_536;
 
 /// Members up to which an envelope lists its recipients; beyond it each node filters by its own members.
 pub const LISTED_RECIPIENTS: usize = 64;

@@ -32,6 +32,7 @@ impl Connection {
             return false;
         }
         if let Some(session) = self.session.take() {
+            self.keep_pace(&session);
             let core = self.core.clone();
             self.in_progress = Some(Box::pin(async move {
                 core.end_session(&session).await;

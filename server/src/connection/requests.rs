@@ -3,9 +3,9 @@
 //! Chats go on without waiting and are answered when they are committed; any other request, and a relayed chat behind
 //! committed ones, is waited for before the next is looked at. So a connection's requests take effect in the order sent.
 
-use super::pace::Verdict;
 use super::{Answered, Connection};
 use crate::failpoint::{self, Failpoint};
+use crate::pace::{Pace, Verdict};
 use crate::protocol::conversation::UserId;
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{Chat, Command, Incoming, Kind, MidText, Outgoing, Reply, Request};
@@ -104,6 +104,9 @@ impl Connection {
     }
 
     fn begin(&mut self, kind: Kind, mid: Option<MidText>, command: Command) {
+        if let (Some(session), Command::Logout { .. }) = (&self.session, &command) {
+            self.keep_pace(session);
+        }
         let caller = Caller { address: self.address, outbound: self.outbound.clone(), session: self.session.clone() };
         let core = self.core.clone();
         self.in_progress = Some(Box::pin(async move {
@@ -129,11 +132,13 @@ impl Connection {
             SessionChange::Same => {}
             SessionChange::Ended => {
                 self.session = None;
+                self.pace = Pace::new(&self.core.config.limits);
                 self.deadlines.logged_out(Instant::now());
                 self.arm();
             }
             SessionChange::Began(session) => {
                 self.session = Some(session.clone());
+                self.pace = Pace::resumed(&self.core.config.limits, self.core.paces.take(session.user), Instant::now());
                 self.deadlines.logged_in();
                 self.arm();
                 if let Some(admitted) = self.admitted.take() {
@@ -142,6 +147,12 @@ impl Connection {
                 self.core.go_live(&session);
             }
         }
+    }
+
+    /// Before the session ends, so that the user's next one finds it, however soon it begins.
+    pub(super) fn keep_pace(&self, session: &Session) {
+        let now = Instant::now();
+        self.core.paces.keep(session.user, self.pace.spent(now), now);
     }
 
     fn reply(&mut self, kind: Kind, mid: Option<MidText>, result: Result<Reply, Failure>) {
