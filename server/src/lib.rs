@@ -48,4 +48,5 @@ mod stream;
 mod sweep;
 pub mod tls;
 mod token;
+mod turns;
 mod writer;

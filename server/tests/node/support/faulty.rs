@@ -19,12 +19,17 @@ pub struct Faulty {
     cut: AtomicBool,
     hanging: watch::Sender<bool>,
     lose_commits: AtomicBool,
+    /// Whose greeting hangs; 0: nobody's.
+    greeting: watch::Sender<UserId>,
+    hanging_greetings: watch::Sender<u32>,
 }
 
 impl Faulty {
     pub fn new(storage: Arc<dyn Storage>) -> Arc<Self> {
         let hanging = watch::Sender::new(false);
-        Arc::new(Faulty { storage, cut: AtomicBool::new(false), hanging, lose_commits: AtomicBool::new(false) })
+        let (cut, lose_commits) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (greeting, hanging_greetings) = (watch::Sender::new(0), watch::Sender::new(0));
+        Arc::new(Faulty { storage, cut, hanging, lose_commits, greeting, hanging_greetings })
     }
 
     /// Nothing reaches the database from here on.
@@ -37,6 +42,16 @@ impl Faulty {
         self.hanging.send_replace(true);
     }
 
+    /// What is read to greet this user waits until all is well.
+    pub fn hang_greeting_of(&self, user: UserId) {
+        self.greeting.send_replace(user);
+    }
+
+    /// Waits until the greeting of that user hangs.
+    pub async fn greeting_hangs(&self) {
+        self.hanging_greetings.subscribe().wait_for(|count| *count > 0).await.expect("the sender is ours");
+    }
+
     /// Commits are made, but nobody hears of it.
     pub fn lose_commits(&self) {
         self.lose_commits.store(true, Ordering::SeqCst);
@@ -47,6 +62,7 @@ impl Faulty {
         self.cut.store(false, Ordering::SeqCst);
         self.lose_commits.store(false, Ordering::SeqCst);
         self.hanging.send_replace(false);
+        self.greeting.send_replace(0);
     }
 
     async fn reach(&self) -> Result<&dyn Storage> {
@@ -59,7 +75,7 @@ impl Faulty {
     }
 }
 
-/// Everything but `append` only fails while it is cut.
+/// Everything but `append` and `waiting` only fails while it is cut.
 macro_rules! pass_on {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $value:ty;)*) => {
         #[async_trait]
@@ -78,6 +94,14 @@ macro_rules! pass_on {
                     true => Err(Error::Unavailable("the answer was lost by a test".into())),
                     false => done,
                 }
+            }
+
+            async fn waiting(&self, users: &[UserId]) -> Result<Vec<Waiting>> {
+                if users.contains(&self.greeting.borrow()) {
+                    self.hanging_greetings.send_modify(|count| *count += 1);
+                    let _ = self.greeting.subscribe().wait_for(|user| !users.contains(user)).await;
+                }
+                self.reach().await?.waiting(users).await
             }
 
             $(async fn $name(&self, $($argument: $type),*) -> Result<$value> {
@@ -115,7 +139,6 @@ pass_on! {
     fn cursors(of: &[(Conversation, UserId)]) -> Vec<Option<u64>>;
     fn messages_after(conv: Conversation, after: u64, limit: u32, max_bytes: usize) -> Page;
     fn messages_before(conv: Conversation, before: Option<u64>, limit: u32, max_bytes: usize) -> Page;
-    fn waiting(users: &[UserId]) -> Vec<Waiting>;
     fn count_waiting(user: UserId, at_most: u32) -> u64;
     fn mark_received(marks: &[Mark]) -> ();
     fn changes(since: Option<TimeMs>) -> Changes;
