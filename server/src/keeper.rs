@@ -4,7 +4,7 @@
 //! for. When the lease is in doubt sessions are suspended in time; when it is good again, those that were taken over
 //! meanwhile are closed and the rest go on.
 
-use crate::cluster::NodeId;
+use crate::cluster::{NodeId, NodeKey};
 use crate::core::Core;
 use crate::inbox::yield_session;
 use crate::limits::{LEASE, LEASE_RENEWAL};
@@ -82,9 +82,10 @@ async fn renewed(core: &Arc<Core>, sent: Instant, renewal: Renewal, alive: &mut 
     for asked in renewal.asked {
         yield_session(core, asked);
     }
-    let now: HashSet<NodeId> = renewal.live.into_iter().map(|peer| peer.key.id).collect();
+    let runs: Vec<NodeKey> = renewal.live.into_iter().map(|peer| peer.key).collect();
+    core.bus.set_peers(&runs);
+    let now: HashSet<NodeId> = runs.into_iter().map(|run| run.id).collect();
     let peers: Vec<NodeId> = now.iter().filter(|id| **id != core.key.id).cloned().collect();
-    core.bus.set_peers(&peers);
     core.set_peers(peers);
     for gone in alive.difference(&now) {
         tracing::info!(node = %gone, "node has gone");

@@ -7,7 +7,7 @@ use crate::admin::{AdminState, Readiness};
 use crate::audiences::Audiences;
 use crate::bus::{self, Arrival, Bus, local::LocalHub};
 use crate::catch_up::CatchUp;
-use crate::cluster::{NodeId, NodeKey};
+use crate::cluster::{ClusterSecret, NodeId, NodeKey};
 use crate::config::{self, Config};
 use crate::core::{Core, Parts};
 use crate::delivery::Delivery;
@@ -88,7 +88,10 @@ impl Node {
         let (port, key) = bind(&config).await?;
         let (bus, arrivals) = match config.bus.url.is_empty() {
             true => LocalHub::default().join(key.clone()),
-            false => bus::redis::connect(&config.bus, &key).await?,
+            false => {
+                let secret = ClusterSecret(storage.token_key().await?);
+                bus::redis::connect(&config.bus, &key, &secret).await?
+            }
         };
         Node::assemble(config, key, port, storage, bus, arrivals).await
     }

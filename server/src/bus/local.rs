@@ -74,7 +74,7 @@ impl Bus for LocalBus {
         BusStats::add(if taken { &self.stats.sent_items } else { &self.stats.dropped_items }, 1);
     }
 
-    fn set_peers(&self, _peers: &[NodeId]) {}
+    fn set_peers(&self, _peers: &[NodeKey]) {}
 
     fn is_connected(&self) -> bool {
         !self.mailbox.closing.is_cancelled()

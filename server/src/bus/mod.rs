@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod local;
 pub mod numbering;
 pub mod redis;
+pub mod signature;
 
 mod backoff;
 mod inbox;
@@ -19,7 +20,7 @@ mod stats;
 
 pub use stats::BusStats;
 
-use crate::cluster::NodeId;
+use crate::cluster::{NodeId, NodeKey};
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::message::ChatMessage;
 use async_trait::async_trait;
@@ -81,8 +82,9 @@ pub trait Bus: Send + Sync + 'static {
     /// Queues an item for a node and returns at once. Past the queue's limit the item is dropped in such a way that the
     /// receiver gets [`Arrival::Lost`].
     fn send(&self, to: &NodeId, item: Item);
-    /// The nodes that are alive now, told by each renewal of the lease; heartbeats go to these.
-    fn set_peers(&self, peers: &[NodeId]);
+    /// The runs of nodes that are alive now, told by each renewal of the lease; heartbeats go to these, and what comes
+    /// from an earlier run of theirs is not listened to.
+    fn set_peers(&self, peers: &[NodeKey]);
     /// Whether the subscription is up: part of readiness.
     fn is_connected(&self) -> bool;
     /// What this end of the bus has done since it was made.
