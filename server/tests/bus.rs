@@ -18,6 +18,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+#[path = "bus/over_tls.rs"]
+mod over_tls;
 #[path = "bus/strangers.rs"]
 mod strangers;
 
@@ -82,7 +84,7 @@ async fn connect(redis: &Redis, key: NodeKey) -> Node {
 }
 
 fn settings(url: String) -> config::Bus {
-    config::Bus { url, channel_prefix: "test".into() }
+    config::Bus { url, channel_prefix: "test".into(), ..config::Bus::default() }
 }
 
 async fn connect_with(config: &config::Bus, key: NodeKey, secret: &ClusterSecret) -> Node {

@@ -23,6 +23,7 @@ pub use stats::BusStats;
 use crate::cluster::{NodeId, NodeKey};
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::message::ChatMessage;
+use crate::tls;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,8 @@ pub enum Error {
     /// The setting has to be corrected; trying again changes nothing. The URL may hold a password, so it is not repeated.
     #[error("bus.url is not a usable Redis URL: {0}")]
     BadUrl(String),
+    #[error("bus.ca: {0}")]
+    Authority(#[from] tls::Error),
 }
 
 /// One node's end of the bus.

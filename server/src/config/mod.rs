@@ -78,10 +78,13 @@ pub struct Database {
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bus {
-    /// `redis://[:password@]host:port`; empty: in-process only, one node.
+    /// `redis://[:password@]host:port`, or `rediss://…` over TLS; empty: in-process only, one node.
     pub url: String,
     /// Prefix of the channel names, so that clusters can share one Redis. Empty: `chat`.
     pub channel_prefix: String,
+    /// PEM file of the authorities to trust with `rediss://`. Empty: those of the system.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub ca: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -169,8 +172,12 @@ impl fmt::Debug for Database {
 
 impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bus { url, channel_prefix } = self;
-        f.debug_struct("Bus").field("url", &without_password(url)).field("channel_prefix", channel_prefix).finish()
+        let Bus { url, channel_prefix, ca } = self;
+        f.debug_struct("Bus")
+            .field("url", &without_password(url))
+            .field("channel_prefix", channel_prefix)
+            .field("ca", ca)
+            .finish()
     }
 }
 

@@ -124,9 +124,15 @@ impl Database {
 
 impl Bus {
     fn check(&self, problems: &mut Problems) {
-        let is_redis = |text: &str| url::Url::parse(text).is_ok_and(|url| url.scheme() == "redis" && url.has_host());
-        let is_fine = self.url.is_empty() || is_redis(&self.url);
-        problems.text("bus.url", &without_password(&self.url), is_fine, "redis://[:password@]host:port, or empty");
+        // A fragment would switch checks of the certificate off, which is not supported.
+        let is_lawful =
+            |url: url::Url| matches!(url.scheme(), "redis" | "rediss") && url.has_host() && url.fragment().is_none();
+        let is_fine = self.url.is_empty() || url::Url::parse(&self.url).is_ok_and(is_lawful);
+        let allowed = "redis://[:password@]host:port, the same with rediss:// for TLS, or empty";
+        problems.text("bus.url", &without_password(&self.url), is_fine, allowed);
+        if let Some(ca) = self.ca.as_ref().filter(|_| !self.url.starts_with("rediss://")) {
+            problems.add("bus.ca", ca.display(), "bus.url = rediss://… with it, or empty");
+        }
         let is_fine = self.channel_prefix.len() <= 64 && self.channel_prefix.bytes().all(is_name_byte);
         let allowed = "at most 64 characters of a-z A-Z 0-9 . _ : -";
         problems.text("bus.channel_prefix", &self.channel_prefix, is_fine, allowed);
@@ -271,9 +277,10 @@ mod tests {
         for url in ["", "postgres://h/d", "sqlite:", "mysql:chat", "mysql://", "mysql://u:p@h", "mysql://u:p@h/"] {
             refused(|config| config.database.url = url.into(), &["database.url", "sqlite:PATH or mysql://"]);
         }
-        for url in ["redis", "http://h", "redis://", "rediss://h"] {
+        for url in ["redis", "http://h", "redis://", "rediss://", "rediss://h#insecure"] {
             refused(|config| config.bus.url = url.into(), &["bus.url", "redis://"]);
         }
+        refused(|config| config.bus.ca = Some("ca.pem".into()), &["bus.ca = ca.pem", "rediss://"]);
         for address in ["9100", ":9100", "host:", "host:70000", "::1:9100", "[x]:1", "a b:1"] {
             refused(|config| config.admin.address = address.into(), &["admin.address", "host:port"]);
         }
@@ -312,6 +319,12 @@ mod tests {
             config.bus.url = "redis://:p@h:6379".into();
         };
         assert_eq!(accepted(with_bus), Vec::<String>::new());
+        let with_tls = |config: &mut Config| {
+            mysql(config);
+            config.bus.url = "rediss://:p@h:6379".into();
+            config.bus.ca = Some("ca.pem".into());
+        };
+        assert_eq!(accepted(with_tls), Vec::<String>::new());
     }
 
     #[test]

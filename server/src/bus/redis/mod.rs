@@ -16,7 +16,8 @@ use super::{Arrival, Bus, BusStats, Error, Item};
 use crate::cluster::{ClusterSecret, NodeId, NodeKey};
 use crate::config;
 use crate::limits::BUS_ARRIVALS;
-use ::redis::{Client, IntoConnectionInfo, io::tcp::TcpSettings};
+use crate::tls;
+use ::redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates, io::tcp::TcpSettings};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -34,8 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What [`Bus::close`] takes at most.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Starts this node's end of the bus. Only a bad setting is an error: while Redis is out of reach, items queue up to their
-/// limit and [`Bus::is_connected`] is false.
+/// Starts this node's end of the bus. Only a bad setting is an error: while Redis is out of reach, items queue up to
+/// their limit and [`Bus::is_connected`] is false.
 pub async fn connect(
     config: &config::Bus,
     key: &NodeKey,
@@ -45,7 +46,7 @@ pub async fn connect(
     let info = config.url.as_str().into_connection_info().map_err(bad_url)?;
     let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
     let description = format!("redis at {}", info.addr());
-    let client = Client::open(info).map_err(bad_url)?;
+    let client = client(config, info)?;
 
     let prefix = if config.channel_prefix.is_empty() { DEFAULT_PREFIX } else { &config.channel_prefix };
     let stats = Arc::new(BusStats::default());
@@ -66,6 +67,18 @@ pub async fn connect(
         tokio::spawn(subscriber::Subscriber::new(Arc::clone(&shared), sender).run()),
     ];
     Ok((Arc::new(RedisBus { description, shared, tasks: Mutex::new(tasks) }), arrivals))
+}
+
+/// A client for `redis://` or, over TLS, for `rediss://`.
+fn client(config: &config::Bus, info: ConnectionInfo) -> Result<Client, Error> {
+    let bad_url = |error: ::redis::RedisError| Error::BadUrl(error.to_string());
+    if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        return Client::open(info).map_err(bad_url);
+    }
+    // The client can only be given the process's own provider. Where an embedder has set another, that serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let root_cert = config.ca.as_deref().map(tls::authorities_pem).transpose()?;
+    Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert }).map_err(bad_url)
 }
 
 struct RedisBus {
