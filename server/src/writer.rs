@@ -160,6 +160,7 @@ impl Writer {
                 Appended::Duplicate { seq, time } => Ok(Some(stored(seq, time))),
                 Appended::MidReused => Err(Errno::MidReused.into()),
                 Appended::Blocked => Err(unavailable()),
+                Appended::Unstorable => Err(Failure::new(Errno::Malformed, "the database cannot hold this message")),
                 Appended::NotAllowed => {
                     refused.push((append, ticket.request));
                     continue;

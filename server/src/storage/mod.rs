@@ -192,6 +192,8 @@ pub enum Appended {
     NotAllowed,
     /// Another transaction held the conversation for too long: errno 11.
     Blocked,
+    /// The database cannot hold this very message, and never will: errno 4.
+    Unstorable,
 }
 
 /// What became of a batch.

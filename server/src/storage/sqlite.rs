@@ -270,6 +270,8 @@ fn decode(row: &SqliteRow) -> Result<Row> {
 
 /// SQLITE_BUSY and SQLITE_LOCKED in the low byte of an extended result code.
 const LOCKED_CODES: [i64; 2] = [5, 6];
+/// SQLITE_TOOBIG, SQLITE_CONSTRAINT (which is also what a trigger raises) and SQLITE_MISMATCH.
+const DATA_CODES: [i64; 3] = [18, 19, 20];
 
 fn fault(error: sqlx::Error) -> Fault {
     if let sqlx::Error::Database(cause) = &error {
@@ -279,6 +281,9 @@ fn fault(error: sqlx::Error) -> Fault {
         let code = cause.code().and_then(|code| code.parse::<i64>().ok()).unwrap_or(0);
         if LOCKED_CODES.contains(&(code & 0xff)) {
             return Fault::LockTimeout;
+        }
+        if DATA_CODES.contains(&(code & 0xff)) {
+            return Fault::Data(error.to_string());
         }
     }
     Fault::Failed(Error::Unavailable(error.to_string()))

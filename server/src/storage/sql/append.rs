@@ -2,7 +2,7 @@
 //!
 //! The conversation rows stay locked from before the sequence numbers are given until COMMIT, so commit order is seq
 //! order and nobody joins or leaves in between. Everything that goes wrong for one message (sent before, not allowed,
-//! conversation blocked) is settled for that message alone; the rest goes again as one batch.
+//! conversation blocked, not to the database's taste) is settled for that message alone; the rest goes again.
 
 use super::conversations::{Locked, audiences, conversation, lock_all};
 use super::executor::{Connection, Fault, Result, Value, padded_values, power_of_two_chunks, repeated};
@@ -18,6 +18,9 @@ use uuid::Uuid;
 const ROWS_AT_ONCE: usize = 128;
 /// Mids looked up in one statement.
 const MIDS_AT_ONCE: usize = 64;
+/// Refused parts of a batch that are divided further where the database does not say that a value is to blame. Finding
+/// one message takes one for each halving; where the whole database refuses, a few are enough to know.
+const PARTS_DIVIDED: u32 = 20;
 /// How often a batch is tried in which mids turn up as stored; each time they do, fewer are left.
 const COMMIT_ATTEMPTS: u32 = 4;
 
@@ -112,7 +115,59 @@ impl<'a> Writer<'a> {
         match self.commit_with_duplicates(conn, &messages, for_update).await {
             Err(Fault::Deadlock) => self.store_one_by_one(conn, &messages, false).await,
             Err(Fault::LockTimeout) => self.store_one_by_one(conn, &messages, true).await,
+            Err(fault @ (Fault::Data(_) | Fault::Refused(_))) => {
+                self.store_in_parts(conn, messages, for_update, fault).await
+            }
             outcome => outcome,
+        }
+    }
+
+    /// Halves what was refused until each message that is to blame stands alone. Earlier parts go first, so that
+    /// messages keep their order.
+    async fn store_in_parts(
+        &mut self,
+        conn: &mut dyn Connection,
+        refused: Vec<usize>,
+        locking: &str,
+        fault: Fault,
+    ) -> Result<()> {
+        let mut parts_left = PARTS_DIVIDED;
+        let mut parts = Vec::new();
+        let mut outcome = Some((refused, fault));
+        loop {
+            if let Some((refused, fault)) = outcome.take() {
+                self.divide(refused, fault, &mut parts);
+            }
+            let Some(part) = parts.pop() else { return Ok(()) };
+            match self.commit_with_duplicates(conn, &part, locking).await {
+                Ok(()) => {}
+                Err(Fault::Refused(text)) if parts_left == 0 => return Err(Fault::Refused(text)),
+                Err(fault @ Fault::Refused(_)) => {
+                    parts_left -= 1;
+                    outcome = Some((part, fault));
+                }
+                Err(fault @ Fault::Data(_)) => outcome = Some((part, fault)),
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Puts both halves of a part on top, the earlier one uppermost; a message that stands alone is settled.
+    fn divide(&mut self, mut part: Vec<usize>, fault: Fault, parts: &mut Vec<Vec<usize>>) {
+        part.retain(|at| self.outcomes[*at].is_none());
+        if let [at] = part[..] {
+            let Append { conv, sender, .. } = &self.batch[at];
+            tracing::warn!(%conv, sender, %fault, "the database refused a message");
+            let is_final = matches!(fault, Fault::Data(_));
+            return self.settle_open(&part, if is_final { Appended::Unstorable } else { Appended::Blocked });
+        }
+        let later = part.split_off(part.len() / 2);
+        parts.extend([later, part]);
+    }
+
+    fn settle_open(&mut self, messages: &[usize], outcome: Appended) {
+        for at in messages {
+            self.outcomes[*at].get_or_insert(outcome);
         }
     }
 
@@ -131,13 +186,17 @@ impl<'a> Writer<'a> {
         for (conv, messages) in by_conv {
             let dialect = conn.dialect();
             let locking = if has_waited { dialect.for_update_nowait } else { dialect.for_update };
-            if let Err(fault) = self.commit_with_duplicates(conn, &messages, locking).await {
+            let stored = match self.commit_with_duplicates(conn, &messages, locking).await {
+                Err(fault @ (Fault::Data(_) | Fault::Refused(_))) => {
+                    self.store_in_parts(conn, messages.clone(), locking, fault).await
+                }
+                outcome => outcome,
+            };
+            if let Err(fault) = stored {
                 has_waited |= matches!(fault, Fault::LockTimeout);
                 // Not an error of the call: other conversations of this batch may be committed already.
                 tracing::warn!(%conv, %fault, "messages could not be stored");
-                messages.iter().for_each(|at| {
-                    self.outcomes[*at].get_or_insert(Appended::Blocked);
-                });
+                self.settle_open(&messages, Appended::Blocked);
             }
         }
         Ok(())
