@@ -38,7 +38,7 @@ impl lanes::Message for Relay {
     }
 
     fn bytes(&self) -> usize {
-        self.message.msg.len()
+        self.message.text_bytes()
     }
 }
 

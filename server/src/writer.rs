@@ -48,7 +48,7 @@ impl lanes::Message for Job {
     }
 
     fn bytes(&self) -> usize {
-        self.append.msg.len()
+        self.append.text_bytes()
     }
 }
 
@@ -187,4 +187,26 @@ fn split(job: Job) -> (Append, Ticket) {
 fn message(append: Append, name: Arc<str>, seq: u64, time: TimeMs) -> ChatMessage {
     let Append { conv, sender, mid, msg, sent_as, .. } = append;
     ChatMessage { conv, seq, sender, name, msg, time, mid, sent_as }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lanes::Message as _;
+    use crate::protocol::message::SentAs;
+
+    #[test]
+    fn everything_its_sender_wrote_counts_in_a_lane() {
+        let sent_as = SentAs { name: Some("x".repeat(300)), time: Some("y".repeat(20)) };
+        let append = Append {
+            conv: Conversation::Group(1),
+            sender: 1,
+            mid: uuid::Uuid::nil(),
+            msg: "hello".into(),
+            sent_as: Some(Box::new(sent_as)),
+            allowed_under: 0,
+        };
+        let job = Job { append, sender_name: "ann".into(), request: None };
+        assert_eq!(job.bytes(), 325);
+    }
 }

@@ -118,9 +118,7 @@ impl Item {
 
 impl ChatMessage {
     fn weight_bytes(&self) -> usize {
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let sent_as = self.sent_as.as_ref().map_or(0, |sent_as| text(&sent_as.name) + text(&sent_as.time));
-        self.name.len() + self.msg.len() + sent_as
+        self.name.len() + self.text_bytes()
     }
 }
 

@@ -186,6 +186,13 @@ pub struct SentAs {
     pub time: Option<String>,
 }
 
+impl SentAs {
+    /// Of text.
+    pub fn bytes(&self) -> usize {
+        [&self.name, &self.time].into_iter().flatten().map(String::len).sum()
+    }
+}
+
 /// One page of one group's users: those with an id above `after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupPage {
@@ -322,6 +329,13 @@ pub struct ChatMessage {
     pub time: TimeMs,
     pub mid: Uuid,
     pub sent_as: Option<Box<SentAs>>,
+}
+
+impl ChatMessage {
+    /// Of all the text that its sender wrote.
+    pub fn text_bytes(&self) -> usize {
+        self.msg.len() + self.sent_as.as_deref().map_or(0, SentAs::bytes)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

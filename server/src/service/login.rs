@@ -219,7 +219,7 @@ async fn inline_waiting(
     waiting: &Waiting,
     inline: &mut Vec<ChatMessage>,
 ) -> Result<u64, Failure> {
-    let bytes: usize = inline.iter().map(|message| message.msg.len()).sum();
+    let bytes: usize = inline.iter().map(ChatMessage::text_bytes).sum();
     let room = INLINE_BYTES.saturating_sub(bytes);
     let limit = INLINE_MESSAGES.saturating_sub(inline.len() as u32);
     if room == 0 || limit == 0 {

@@ -177,6 +177,13 @@ pub struct Append {
     pub allowed_under: u64,
 }
 
+impl Append {
+    /// Of all the text that its sender wrote.
+    pub fn text_bytes(&self) -> usize {
+        self.msg.len() + self.sent_as.as_deref().map_or(0, SentAs::bytes)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     Stored {

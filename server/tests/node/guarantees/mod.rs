@@ -5,6 +5,7 @@ mod database;
 mod delivery;
 mod edges;
 mod limits;
+mod own_words;
 mod received;
 mod relayed;
 mod requests;
