@@ -21,7 +21,7 @@ pub async fn join(core: &Arc<Core>, session: &Session, group: GroupId) -> Result
         Joined::NoSuchGroup => Err(Errno::NoSuchGroup.into()),
         Joined::Already => Err(Failure::new(Errno::Exists, "a member already")),
         Joined::Full => Err(Failure::new(Errno::TooLarge, format!("the group is full ({limit} members)"))),
-        Joined::Done { name: groupname, description: groupdesc } => {
+        Joined::Done { name: groupname, description: groupdesc, .. } => {
             // A cursor from an earlier membership would start in the wrong place.
             session.forget(Conversation::Group(group));
             core.audience_changed(Conversation::Group(group)).await;

@@ -212,6 +212,22 @@ pub struct Waiting {
     pub last_seq: u64,
 }
 
+/// A conversation as it is once nobody is writing to it: nothing that was begun before can change it any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    pub audience: Audience,
+    /// The asker's cursor; `None`: no member.
+    pub received_seq: Option<u64>,
+}
+
+/// A page of the log, read while nobody was writing: what is missing in it is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertainPage {
+    pub page: Page,
+    /// The conversation's end as of then.
+    pub last_seq: u64,
+}
+
 /// A user's cursor: everything up to `seq` has reached the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -252,7 +268,12 @@ pub enum Befriended {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Joined {
-    Done { name: String, description: String },
+    /// The joiner gets what comes after `last_seq`.
+    Done {
+        name: String,
+        description: String,
+        last_seq: u64,
+    },
     NoSuchGroup,
     Already,
     Full,
@@ -332,7 +353,18 @@ pub trait Storage: Send + Sync + 'static {
     async fn append(&self, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch>;
     /// The cursor of each (conversation, user), in order; `None` where there is none (not a member).
     async fn cursors(&self, of: &[(Conversation, UserId)]) -> Result<Vec<Option<u64>>>;
-    /// Messages above `after`, oldest first, at most `limit` and (past the first) `max_bytes` of text.
+    /// Waits until no transaction holds the conversation, then reads it as it is now. A join, leave, befriending or
+    /// unfriending that failed before this call has taken effect by then, or never will. `None`: no such conversation.
+    async fn settled(&self, conv: Conversation, user: UserId) -> Result<Option<Settled>>;
+    /// [`Storage::messages_after`], waiting as [`Storage::settled`] does.
+    async fn certain_messages_after(
+        &self,
+        conv: Conversation,
+        after: u64,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<CertainPage>;
+    /// Messages above `after`, oldest first, at most `limit` and (past the first) `max_bytes` of text. May be out of date.
     async fn messages_after(&self, conv: Conversation, after: u64, limit: u32, max_bytes: usize) -> Result<Page>;
     /// Messages below `before` (the newest if `None`), at most `limit` and `max_bytes` of text, oldest first.
     async fn messages_before(

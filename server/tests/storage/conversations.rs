@@ -17,6 +17,7 @@ on_every_database!(
     changes_tell_what_is_new_since,
     audiences_of_many_are_read_at_once,
     unknown_conversations_are_nothing_special,
+    certain_page_says_where_the_log_ends,
 );
 
 async fn seqs_after(storage: &Arc<dyn Storage>, conv: Conversation, after: u64, limit: u32) -> (Vec<u64>, bool) {
@@ -218,4 +219,22 @@ async fn unknown_conversations_are_nothing_special(database: Database) {
         assert_eq!(seqs_before(&storage, conv, None, 10).await, (vec![], false));
         storage.mark_received(&[Mark { conv, user: 1, seq: 1 }]).await.expect("marking works");
     }
+}
+
+async fn certain_page_says_where_the_log_ends(database: Database) {
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 5).await;
+    storage.mark_received(&[Mark { conv, user: other, seq: 2 }]).await.expect("marking works");
+
+    let certain = storage.certain_messages_after(conv, 1, 2, usize::MAX).await.expect("reading works");
+    let settled = storage.settled(conv, other).await.expect("reading works").expect("it exists");
+
+    assert!(certain.page.messages.iter().map(|message| message.seq).eq([2, 3]));
+    assert_eq!((certain.page.more, certain.last_seq), (true, 5));
+    assert_eq!(settled.received_seq, Some(2));
+    assert_eq!(Some(settled.audience), audience(&storage, conv).await);
+    let stranger = storage.settled(conv, other + 1).await.expect("reading works").expect("it exists");
+    assert_eq!(stranger.received_seq, None);
+    assert_eq!(storage.settled(Conversation::Group(1), one).await.expect("reading works"), None);
 }

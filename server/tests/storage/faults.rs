@@ -67,6 +67,31 @@ async fn blocked_conversation_does_not_hold_up_the_others() {
     assert_eq!(outcomes(&storage, &batch).await, [duplicate, stored, duplicate, Appended::Stored { seq: 2 }]);
 }
 
+/// A LEAVE whose client has given up, on a connection that hangs: its COMMIT arrives late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn settled_conversation_is_read_after_a_transaction_that_ends_late() {
+    let database = Database::mariadb();
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    let mut holder = hold(&database, conv).await;
+    let leave = format!("DELETE FROM member WHERE conv = '{conv}' AND userid = {other}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(leave)).execute(&mut holder).await.expect("the row is there");
+
+    let settling = tokio::spawn({
+        let storage = storage.clone();
+        async move { storage.settled(conv, other).await }
+    });
+    eventually(SOON, "it waits for the lock", async || {
+        let waiting = "SELECT trx_id FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'";
+        (!database.texts(waiting).await.is_empty()).then_some(())
+    })
+    .await;
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.expect("MariaDB commits");
+
+    let settled = settling.await.expect("no panic").expect("reading works").expect("it exists");
+    assert_eq!((settled.received_seq, &settled.audience.members[..]), (None, &[one][..]));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn call_that_runs_out_of_time_gives_its_locks_up() {
     let mut database = Database::mariadb();

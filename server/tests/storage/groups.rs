@@ -40,7 +40,7 @@ async fn group_names_are_unique(database: Database) {
     assert_eq!(roles(&storage, creator, id).await, [(creator, Role::Creator)]);
     let joiner = user(&storage, "joiner").await;
     let joined = storage.join_group(joiner, id, 10).await.expect("joining works");
-    assert_eq!(joined, Joined::Done { name: "名字 'x'".into(), description: "what it is for".into() });
+    assert_eq!(joined, Joined::Done { name: "名字 'x'".into(), description: "what it is for".into(), last_seq: 0 });
 }
 
 async fn joiner_starts_at_the_end(database: Database) {

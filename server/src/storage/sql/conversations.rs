@@ -6,7 +6,7 @@
 use super::executor::{Connection, Result, Row, Value, list, padded_values, repeated};
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::message::{ChatMessage, SentAs, TimeMs};
-use crate::storage::{Audience, Change, Changes, Error, Page};
+use crate::storage::{Audience, CertainPage, Change, Changes, Error, Page, Settled};
 use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
@@ -57,6 +57,27 @@ pub async fn bump_version(conn: &mut dyn Connection, conv: Conversation) -> Resu
     let sql = format!("UPDATE conversation SET members_version = members_version + 1, changed_at = {now} WHERE id = ?");
     conn.run(&sql, &[conv.into()]).await?;
     Ok(())
+}
+
+/// The conversation as it is when whoever holds it has let go of it.
+pub async fn settled(conn: &mut dyn Connection, conv: Conversation, user: UserId) -> Result<Option<Settled>> {
+    if lock(conn, conv).await?.is_none() {
+        return Ok(None);
+    }
+    let Some(audience) = audiences(conn, &[conv]).await?.remove(&conv) else { return Ok(None) };
+    let received_seq = super::cursors::read(conn, &[(conv, user)]).await?.into_iter().next().flatten();
+    Ok(Some(Settled { audience, received_seq }))
+}
+
+pub async fn certain_messages_after(
+    conn: &mut dyn Connection,
+    conv: Conversation,
+    after: u64,
+    limit: u32,
+    max_bytes: usize,
+) -> Result<CertainPage> {
+    let last_seq = lock(conn, conv).await?.map_or(0, |locked| locked.last_seq);
+    Ok(CertainPage { page: messages_after(conn, conv, after, limit, max_bytes).await?, last_seq })
 }
 
 /// The audiences of those conversations that exist. Where the caller has locked them, they are so until it commits.

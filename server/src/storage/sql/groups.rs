@@ -52,7 +52,8 @@ pub async fn join(conn: &mut dyn Connection, user: UserId, group: GroupId, max_m
     let role = if count == 0 { "creator" } else { "normal" };
     add_member(conn, user, group, role, locked.last_seq, locked.version + 1).await?;
     bump_version(conn, conv).await?;
-    Ok(Joined::Done { name: names.text(0)?.to_string(), description: names.text(1)?.to_string() })
+    let (name, description) = (names.text(0)?.to_string(), names.text(1)?.to_string());
+    Ok(Joined::Done { name, description, last_seq: locked.last_seq })
 }
 
 pub async fn leave(conn: &mut dyn Connection, user: UserId, group: GroupId) -> Result<Left> {

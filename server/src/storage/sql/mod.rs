@@ -233,6 +233,20 @@ impl Storage for SqlStorage {
         read!(self, conn => cursors::read(conn, of))
     }
 
+    async fn settled(&self, conv: Conversation, user: UserId) -> Result<Option<Settled>> {
+        transaction!(self, conn => conversations::settled(conn, conv, user))
+    }
+
+    async fn certain_messages_after(
+        &self,
+        conv: Conversation,
+        after: u64,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<CertainPage> {
+        transaction!(self, conn => conversations::certain_messages_after(conn, conv, after, limit, max_bytes))
+    }
+
     async fn messages_after(&self, conv: Conversation, after: u64, limit: u32, max_bytes: usize) -> Result<Page> {
         read!(self, conn => conversations::messages_after(conn, conv, after, limit, max_bytes))
     }

@@ -1,16 +1,18 @@
-//! One node's way to the database, which can be cut or hang, and whose answers to commits can get lost.
+//! One node's way to the database, which can be cut or hang, whose answers can get lost or be late, and whose reads can be out of
+//! date.
 
 use async_trait::async_trait;
 use chat::cluster::{NodeId, NodeKey};
 use chat::protocol::conversation::{Conversation, GroupId, UserId};
 use chat::protocol::message::{Friend, Group, GroupPage, TimeMs, Who};
 use chat::storage::{
-    Account, Append, AppendedBatch, Audience, Befriended, Changes, Claim, Claimed, Error, Fence, Joined, Left, Mark,
-    NodeStart, Page, Release, Renewal, Result, Storage, Waiting,
+    Account, Append, AppendedBatch, Audience, Befriended, CertainPage, Changes, Claim, Claimed, Error, Fence, Joined,
+    Left, Mark, NodeStart, Page, Release, Renewal, Result, Settled, Storage, Waiting,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -19,12 +21,44 @@ pub struct Faulty {
     cut: AtomicBool,
     hanging: watch::Sender<bool>,
     lose_commits: AtomicBool,
+    /// What becomes of requests that change members; `None`: all is well.
+    fate: Mutex<Option<Fate>>,
+    /// Whatever a fate makes late waits for this to be false.
+    late: watch::Sender<bool>,
+    /// Changes that are late.
+    transactions: watch::Sender<usize>,
+    holds_pages: watch::Sender<bool>,
+    settles_nothing: AtomicBool,
+    empty_pages: AtomicUsize,
+}
+
+/// What becomes of a request to join, leave, befriend or unfriend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is done, and the answer is lost.
+    Lost,
+    /// It is done, and the answer is late.
+    AnsweredLate,
+    /// It fails, and is done late: its transaction holds the conversation until then.
+    DoneLate,
+    /// The same, but in the end it is not done.
+    UndoneLate,
 }
 
 impl Faulty {
     pub fn new(storage: Arc<dyn Storage>) -> Arc<Self> {
-        let hanging = watch::Sender::new(false);
-        Arc::new(Faulty { storage, cut: AtomicBool::new(false), hanging, lose_commits: AtomicBool::new(false) })
+        Arc::new(Faulty {
+            storage,
+            cut: AtomicBool::new(false),
+            hanging: watch::Sender::new(false),
+            lose_commits: AtomicBool::new(false),
+            fate: Mutex::default(),
+            late: watch::Sender::new(false),
+            transactions: watch::Sender::new(0),
+            holds_pages: watch::Sender::new(false),
+            settles_nothing: AtomicBool::new(false),
+            empty_pages: AtomicUsize::new(0),
+        })
     }
 
     /// Nothing reaches the database from here on.
@@ -42,8 +76,39 @@ impl Faulty {
         self.lose_commits.store(true, Ordering::SeqCst);
     }
 
+    /// What becomes of the requests from here on that change members.
+    pub fn changes_are(&self, fate: Fate) {
+        *self.fate.lock().expect("no test panics with it") = Some(fate);
+        self.late.send_replace(true);
+    }
+
+    /// From here on they are done as they should be, though those that are late still are.
+    pub fn changes_are_well(&self) {
+        *self.fate.lock().expect("no test panics with it") = None;
+    }
+
+    /// What became of a request of unknown outcome cannot be found out.
+    pub fn settle_nothing(&self) {
+        self.settles_nothing.store(true, Ordering::SeqCst);
+    }
+
+    /// Pages of the log are read when this is over.
+    pub fn hold_pages(&self, is_held: bool) {
+        self.holds_pages.send_replace(is_held);
+    }
+
+    /// The next pages of the log are those of a replica that has nothing yet.
+    pub fn empty_pages(&self, count: usize) {
+        self.empty_pages.store(count, Ordering::SeqCst);
+    }
+
     /// All is well again.
     pub fn heal(&self) {
+        self.changes_are_well();
+        self.late.send_replace(false);
+        self.settles_nothing.store(false, Ordering::SeqCst);
+        self.hold_pages(false);
+        self.empty_pages(0);
         self.cut.store(false, Ordering::SeqCst);
         self.lose_commits.store(false, Ordering::SeqCst);
         self.hanging.send_replace(false);
@@ -59,7 +124,41 @@ impl Faulty {
     }
 }
 
-/// Everything but `append` only fails while it is cut.
+impl Faulty {
+    async fn change<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        self.reach().await?;
+        let lost = || Error::Unavailable("the answer was lost by a test".into());
+        let fate = *self.fate.lock().expect("no test panics with it");
+        match fate {
+            None => work.await,
+            Some(Fate::Lost) => work.await.and_then(|_| Err(lost())),
+            Some(Fate::AnsweredLate) => {
+                let done = work.await;
+                is_over(&self.late).await;
+                done
+            }
+            Some(Fate::DoneLate | Fate::UndoneLate) => {
+                self.transactions.send_modify(|count| *count += 1);
+                let (late, transactions) = (self.late.clone(), self.transactions.clone());
+                tokio::spawn(async move {
+                    is_over(&late).await;
+                    if fate == Some(Fate::DoneLate) {
+                        work.await.expect("the database is well");
+                    }
+                    transactions.send_modify(|count| *count -= 1);
+                });
+                Err(lost())
+            }
+        }
+    }
+}
+
+async fn is_over(fault: &watch::Sender<bool>) {
+    // The sender is ours: it cannot be gone.
+    let _ = fault.subscribe().wait_for(|is_on| !is_on).await;
+}
+
+/// Everything but `append`, the changes of members and some reads only fails while it is cut.
 macro_rules! pass_on {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $value:ty;)*) => {
         #[async_trait]
@@ -78,6 +177,49 @@ macro_rules! pass_on {
                     true => Err(Error::Unavailable("the answer was lost by a test".into())),
                     false => done,
                 }
+            }
+
+            async fn add_friend(&self, user: UserId, friend: UserId) -> Result<Befriended> {
+                let storage = self.storage.clone();
+                self.change(async move { storage.add_friend(user, friend).await }).await
+            }
+
+            async fn remove_friend(&self, user: UserId, friend: UserId) -> Result<bool> {
+                let storage = self.storage.clone();
+                self.change(async move { storage.remove_friend(user, friend).await }).await
+            }
+
+            async fn join_group(&self, user: UserId, group: GroupId, max_members: u32) -> Result<Joined> {
+                let storage = self.storage.clone();
+                self.change(async move { storage.join_group(user, group, max_members).await }).await
+            }
+
+            async fn leave_group(&self, user: UserId, group: GroupId) -> Result<Left> {
+                let storage = self.storage.clone();
+                self.change(async move { storage.leave_group(user, group).await }).await
+            }
+
+            async fn settled(&self, conv: Conversation, user: UserId) -> Result<Option<Settled>> {
+                let _ = self.transactions.subscribe().wait_for(|count| *count == 0).await;
+                match self.settles_nothing.load(Ordering::SeqCst) {
+                    true => Err(Error::Unavailable("kept from looking by a test".into())),
+                    false => self.reach().await?.settled(conv, user).await,
+                }
+            }
+
+            async fn messages_after(
+                &self,
+                conv: Conversation,
+                after: u64,
+                limit: u32,
+                max_bytes: usize,
+            ) -> Result<Page> {
+                is_over(&self.holds_pages).await;
+                let take = |count: usize| count.checked_sub(1);
+                if self.empty_pages.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok() {
+                    return Ok(Page::default());
+                }
+                self.reach().await?.messages_after(conv, after, limit, max_bytes).await
             }
 
             $(async fn $name(&self, $($argument: $type),*) -> Result<$value> {
@@ -101,19 +243,15 @@ pass_on! {
     fn release_sessions(key: &NodeKey, releases: &[Release]) -> ();
     fn routes(users: &[UserId]) -> Vec<(UserId, NodeId)>;
     fn sessions_still_held(key: &NodeKey, held: &[Release]) -> Vec<Release>;
-    fn add_friend(user: UserId, friend: UserId) -> Befriended;
-    fn remove_friend(user: UserId, friend: UserId) -> bool;
     fn friends(user: UserId, limit: u32) -> Vec<Friend>;
     fn friend(user: UserId, friend: UserId) -> Option<Friend>;
     fn online_friends(user: UserId, limit: u32) -> Vec<UserId>;
     fn create_group(creator: UserId, name: &str, description: &str) -> Option<GroupId>;
-    fn join_group(user: UserId, group: GroupId, max_members: u32) -> Joined;
-    fn leave_group(user: UserId, group: GroupId) -> Left;
     fn groups(user: UserId, limit: u32, users_limit: u32) -> Vec<Group>;
     fn group_page(user: UserId, page: GroupPage) -> Option<Group>;
     fn audiences(convs: &[Conversation]) -> BTreeMap<Conversation, Audience>;
+    fn certain_messages_after(conv: Conversation, after: u64, limit: u32, max_bytes: usize) -> CertainPage;
     fn cursors(of: &[(Conversation, UserId)]) -> Vec<Option<u64>>;
-    fn messages_after(conv: Conversation, after: u64, limit: u32, max_bytes: usize) -> Page;
     fn messages_before(conv: Conversation, before: Option<u64>, limit: u32, max_bytes: usize) -> Page;
     fn waiting(users: &[UserId]) -> Vec<Waiting>;
     fn count_waiting(user: UserId, at_most: u32) -> u64;
