@@ -13,6 +13,7 @@ use crate::session::Session;
 use crate::storage::{Audience, Page, Waiting};
 use bytes::BytesMut;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Two users with a session each, who may write to each other.
 pub struct LocalPair {
@@ -28,7 +29,7 @@ impl LocalPair {
         let core = node.core().clone();
         let conv = Conversation::direct(sender, recipient);
         let members = [sender.min(recipient), sender.max(recipient)];
-        core.audiences.learn(conv, Audience { version: 1, members: members.into(), open: true });
+        core.audiences.learn(conv, Audience { version: 1, members: members.into(), open: true }, Instant::now());
         let log_in = |user| {
             let outbound = Arc::new(Outbound::new(core.config.limits.queue_bytes, core.metrics.clone()));
             outbound.speak(Codec::new(Dialect::Framed, core.config.limits.max_frame_bytes));

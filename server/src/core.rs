@@ -20,7 +20,7 @@ use crate::routes::Routes;
 use crate::seats::Seats;
 use crate::session::Session;
 use crate::shutdown::Shutdown;
-use crate::storage::{Release, Storage};
+use crate::storage::{self, Release, Storage};
 use crate::token::TokenKey;
 use crate::writer::Writers;
 use parking_lot::Mutex;
@@ -138,6 +138,7 @@ impl Core {
     }
 
     pub fn set_peers(&self, peers: Vec<NodeId>) {
+        self.audiences.pulse.set_peers(&peers, tokio::time::Instant::now());
         *self.peers.lock() = peers.into();
     }
 
@@ -147,19 +148,18 @@ impl Core {
         }
     }
 
-    /// A conversation's members or openness changed: everyone reads them again.
-    pub async fn audience_changed(&self, conv: Conversation) {
-        match self.audiences.load(conv).await {
-            Ok(Some(audience)) => self.tell_peers(|| Item::Changed { conv, version: audience.version }),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(%error, %conv, "cannot read the members that changed; the next commit will");
-                self.audiences.outdated(conv, u64::MAX);
-            }
+    /// A conversation's members or openness changed: everyone reads them again. Returns the version they are at now. An error:
+    /// only this node knows that it knows nothing.
+    pub async fn audience_changed(&self, conv: Conversation) -> storage::Result<Option<u64>> {
+        self.audiences.doubt(conv);
+        let version = self.audiences.load(conv).await?.map(|audience| audience.version);
+        if let Some(version) = version {
+            self.tell_peers(|| Item::Changed { conv, version });
         }
+        Ok(version)
     }
 
-    /// Makes the session live, or live again.
+    /// LOGIN_ACK is queued: makes the session live.
     pub fn go_live(&self, session: &Arc<Session>) {
         let behind = session.go_live();
         if self.suspended.load(Ordering::Acquire) {

@@ -37,6 +37,7 @@ pub mod metrics;
 mod outbound;
 pub mod password;
 mod proxy_protocol;
+mod pulse;
 mod registry;
 mod relay;
 mod routes;

@@ -22,7 +22,7 @@ use crate::shutdown::Shutdown;
 use crate::storage::{self, NodeStart, Storage};
 use crate::token::TokenKey;
 use crate::writer::{self, Writers};
-use crate::{inbox, keeper, marks, sweep, tls};
+use crate::{inbox, keeper, marks, pulse, sweep, tls};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -291,6 +291,7 @@ fn start_background(core: &Arc<Core>, arrivals: mpsc::Receiver<Arrival>, admin: 
     let mut others = vec![
         tokio::spawn(inbox::run(core.clone(), arrivals)),
         tokio::spawn(sweep::run(core.clone())),
+        tokio::spawn(pulse::run(core.clone())),
         tokio::spawn(save_marks(core.clone())),
     ];
     if let Some(admin) = admin {

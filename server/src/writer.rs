@@ -116,7 +116,7 @@ impl Writer {
             Ok(done) => {
                 self.parts.metrics.commit_batch_messages.observe(appends.len() as f64);
                 self.parts.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
-                self.finish(appends, tickets, done, now).await;
+                self.finish(appends, tickets, done, (now, started)).await;
             }
             Err(error) => {
                 tracing::warn!(%error, messages = appends.len(), "cannot commit messages");
@@ -138,9 +138,15 @@ impl Writer {
         self.parts.storage.append(appends, now, &move || lease.is_held()).await
     }
 
-    async fn finish(&self, appends: Vec<Append>, tickets: Vec<Ticket>, done: AppendedBatch, now: TimeMs) {
+    async fn finish(
+        &self,
+        appends: Vec<Append>,
+        tickets: Vec<Ticket>,
+        done: AppendedBatch,
+        (now, started): (TimeMs, Instant),
+    ) {
         for (conv, audience) in done.audiences {
-            self.parts.audiences.learn(conv, audience);
+            self.parts.audiences.learn(conv, audience, started.into());
         }
         let mut committed = Vec::with_capacity(appends.len());
         let mut refused = Vec::new();

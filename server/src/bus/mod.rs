@@ -44,6 +44,10 @@ pub enum Item {
     Changed { conv: Conversation, version: u64 },
     /// An EVENT (its JSON object) for those of the users that want events.
     News { event: String, users: Vec<UserId> },
+    /// Answer with [`Item::Pong`]. `asked_at` means something to the sender alone.
+    Ping { asked_at: u64 },
+    /// The answer, from this run of the sending node: all that it sent before the ping arrived has been sent before this.
+    Pong { asked_at: u64, boot: i64 },
 }
 
 /// Who on the receiving node gets a message.
@@ -106,7 +110,11 @@ impl Item {
                 }
                 Item::NotHere { users } | Item::Online { users } => users.len() * USER_BYTES,
                 Item::News { event, users } => event.len() + users.len() * USER_BYTES,
-                Item::Yield { .. } | Item::Yielded { .. } | Item::Changed { .. } => 0,
+                Item::Yield { .. }
+                | Item::Yielded { .. }
+                | Item::Changed { .. }
+                | Item::Ping { .. }
+                | Item::Pong { .. } => 0,
             }
     }
 }

@@ -19,7 +19,7 @@ pub async fn add(core: &Arc<Core>, session: &Session, friend: UserId) -> Result<
         Befriended::Already => return Err(Failure::new(Errno::Exists, "friends already")),
         Befriended::Done => {}
     }
-    core.audience_changed(Conversation::direct(user, friend)).await;
+    let _ = core.audience_changed(Conversation::direct(user, friend)).await;
     news::tell(core, vec![friend], Event::FriendAdded { id: user, name: session.name.to_string() });
     let friend = core.storage.friend(user, friend).await.map_err(storage_failure)?.ok_or(Errno::NoSuchUser)?;
     Ok(Reply::AddFriend(friend))
@@ -37,7 +37,7 @@ pub async fn remove(core: &Arc<Core>, session: &Session, friend: UserId) -> Resu
             None => Errno::NoSuchUser.into(),
         });
     }
-    core.audience_changed(Conversation::direct(user, friend)).await;
+    let _ = core.audience_changed(Conversation::direct(user, friend)).await;
     news::tell(core, vec![friend], Event::FriendRemoved { id: user, name: session.name.to_string() });
     Ok(Reply::RemoveFriend { friendid: friend })
 }

@@ -24,7 +24,7 @@ pub async fn join(core: &Arc<Core>, session: &Session, group: GroupId) -> Result
         Joined::Done { name: groupname, description: groupdesc, .. } => {
             // A cursor from an earlier membership would start in the wrong place.
             session.forget(Conversation::Group(group));
-            core.audience_changed(Conversation::Group(group)).await;
+            let _ = core.audience_changed(Conversation::Group(group)).await;
             let name = session.name.to_string();
             tell_members(core, group, Event::Joined { groupid: group, id: session.user, name });
             Ok(Reply::JoinGroup { groupid: group, groupname, groupdesc })
@@ -38,7 +38,7 @@ pub async fn leave(core: &Arc<Core>, session: &Session, group: GroupId) -> Resul
         Left::NotMember => Err(Failure::new(Errno::NotAllowed, "not a member of this group")),
         Left::Done => {
             session.forget(Conversation::Group(group));
-            core.audience_changed(Conversation::Group(group)).await;
+            let _ = core.audience_changed(Conversation::Group(group)).await;
             let name = session.name.to_string();
             tell_members(core, group, Event::Left { groupid: group, id: session.user, name });
             Ok(Reply::LeaveGroup { groupid: group })
