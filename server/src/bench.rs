@@ -9,7 +9,7 @@ use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::dialect::Dialect;
 use crate::protocol::message::{Chat, ChatMessage};
 use crate::service::chat;
-use crate::session::Session;
+use crate::session::{Next, Session};
 use crate::storage::{Audience, Page, Waiting};
 use bytes::BytesMut;
 use std::sync::Arc;
@@ -36,7 +36,9 @@ impl LocalPair {
             let session = Arc::new(Session::new(user, "somebody".into(), 1, false, true, outbound.clone()));
             session.waits(&Waiting { user, conv, received_seq: 0, last_seq: 0 }, 0);
             for conv in session.go_live() {
-                session.push_page(conv, &Page::default());
+                if let Next::ReadAfter { ticket, .. } = session.next_read(conv) {
+                    session.push_page(conv, ticket, &Page::default());
+                }
             }
             core.registry.insert(session.clone());
             (session, outbound)

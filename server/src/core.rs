@@ -7,6 +7,7 @@ use crate::bus::{Bus, Item};
 use crate::catch_up::CatchUp;
 use crate::cluster::{NodeId, NodeKey};
 use crate::config::Config;
+use crate::doubts::Doubts;
 use crate::lease::Lease;
 use crate::login_limit::LoginLimit;
 use crate::marks::Marks;
@@ -40,6 +41,7 @@ pub struct Core {
     pub writers: Writers,
     pub relays: Relays,
     pub catch_up: CatchUp,
+    pub doubts: Doubts,
     pub marks: Marks,
     pub seats: Seats,
     pub lease: Arc<Lease>,
@@ -108,6 +110,7 @@ impl Core {
             passwords,
             login_limit: LoginLimit::new(config.limits.failed_logins_per_minute),
             registry: Registry::default(),
+            doubts: Doubts::default(),
             marks: Marks::default(),
             yielded: Notify::new(),
             sweep_now: Notify::new(),
@@ -217,7 +220,44 @@ impl Core {
     pub fn resume_all(&self) {
         self.suspended.store(false, Ordering::Release);
         for session in self.registry.all().iter().filter(|session| !session.is_closing()) {
-            self.go_live(session);
+            self.catch_up.request_all(session, session.resume());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Database, Listen, Password};
+    use crate::node::Node;
+    use crate::outbound::Outbound;
+    use crate::protocol::codec::Codec;
+    use crate::protocol::dialect::Dialect;
+    use crate::protocol::message::Event;
+
+    #[tokio::test]
+    async fn lease_that_returns_starts_no_session_whose_login_is_not_answered() {
+        let config = Config {
+            listen: Listen { host: "127.0.0.1".into(), port: 0, ..Listen::default() },
+            database: Database { url: "sqlite::memory:".into(), ..Database::default() },
+            password: Password { memory_kib: 8, iterations: 1, ..Password::default() },
+            ..Config::default()
+        };
+        let node = Node::start(config).await.expect("a node starts");
+        let core = node.core();
+        let outbound = Arc::new(Outbound::new(65_536, core.metrics.clone()));
+        outbound.speak(Codec::new(Dialect::Framed, 65_536));
+        let session = Arc::new(Session::new(1, "ann".into(), 1, true, true, outbound.clone()));
+        let event = Event::FriendRemoved { id: 2, name: "bob".into() };
+        core.registry.insert(session.clone());
+
+        session.suspend();
+        core.resume_all();
+        session.tell(&event);
+        assert_eq!(outbound.queued_bytes(), 0, "nothing goes before LOGIN_ACK");
+
+        core.go_live(&session);
+        session.tell(&event);
+        assert!(outbound.queued_bytes() > 0);
     }
 }

@@ -117,7 +117,8 @@ pub fn push_here(core: &Core, message: &ChatMessage, users: &[UserId]) -> Vec<Us
 /// `push::misdeliver`: pushes a message to somebody here who is no recipient.
 fn misdeliver(core: &Core, message: &ChatMessage, members: &[UserId]) {
     let parcel = Parcel::new(message, 1);
-    core.registry.all().iter().any(|session| !members.contains(&session.user) && session.relay(&parcel));
+    let mut others = core.registry.all().into_iter().filter(|session| !members.contains(&session.user));
+    others.any(|session| session.relay(&parcel, u64::MAX) == session::Relayed::Queued);
 }
 
 fn send_to_all(core: &Core, message: &ChatMessage, version: u64) {

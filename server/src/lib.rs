@@ -25,6 +25,7 @@ mod clock;
 mod connection;
 mod core;
 mod delivery;
+mod doubts;
 mod inbox;
 mod keeper;
 mod lanes;

@@ -44,6 +44,8 @@ pub struct Metrics {
     pub queue_bytes: Gauge,
     /// Times a session fell behind its queue and went on from the log.
     pub catch_ups_total: Counter,
+    /// Stretches of messages that were missing from the log and skipped, once for each session that did.
+    pub log_gaps_total: Counter,
     /// Looks into the log for what the bus may have lost.
     pub sweeps_total: Counter,
     /// Sessions that such a look found behind.
@@ -102,6 +104,7 @@ impl Metrics {
             pushes_total: series.counter("pushes", "Chat messages written to clients"),
             queue_bytes: series.gauge("queue_bytes", "Bytes in the outbound queues"),
             catch_ups_total: series.counter("catch_ups", "Sessions that fell behind their queue"),
+            log_gaps_total: series.counter("log_gaps", "Missing stretches of the log that sessions skipped"),
             sweeps_total: series.counter("sweeps", "Looks into the log for lost messages"),
             repairs_total: series.counter("repairs", "Sessions that such a look found behind"),
             bytes_received_total: series.counter("received_bytes", "Bytes read from clients"),

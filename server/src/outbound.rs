@@ -46,6 +46,12 @@ struct State {
     gone: bool,
 }
 
+impl State {
+    fn has_room(&self, limit_bytes: usize) -> bool {
+        !self.gone && self.close.is_none() && self.buffer.len() + self.writing_bytes < limit_bytes
+    }
+}
+
 /// How a connection is to be closed by its node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Close {
@@ -107,7 +113,7 @@ impl Outbound {
         let Some(codec) = self.codec.get() else { return false };
         {
             let mut state = self.state.lock();
-            if state.gone || state.close.is_some() || state.buffer.len() + state.writing_bytes >= self.limit_bytes {
+            if !state.has_room(self.limit_bytes) {
                 return false;
             }
             self.grow(&mut state, |buffer| parcel.append(codec, buffer));
@@ -115,6 +121,11 @@ impl Outbound {
         self.metrics.pushes_total.inc();
         self.signal();
         true
+    }
+
+    /// Whether a message could be queued now.
+    pub fn has_room(&self) -> bool {
+        self.codec.get().is_some() && self.state.lock().has_room(self.limit_bytes)
     }
 
     /// Queues anything else, whatever the limit.

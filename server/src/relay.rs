@@ -17,6 +17,7 @@ use crate::outbound::Parcel;
 use crate::protocol::conversation::{Conversation, Target, UserId};
 use crate::protocol::message::ChatMessage;
 use crate::routes::Route;
+use crate::session::Relayed;
 use crate::storage::{self, Append, Audience};
 use crate::writer::{Job, PendingChat, unavailable};
 use std::collections::BTreeSet;
@@ -190,11 +191,11 @@ fn hand_out(core: &Core, from: &NodeId, message: ChatMessage, recipients: Recipi
 }
 
 /// Relays to those of the users that are here; returns the others, and those whose queue is full.
-fn relay_here(core: &Core, message: &ChatMessage, users: &[UserId], _version: u64) -> Vec<UserId> {
+fn relay_here(core: &Core, message: &ChatMessage, users: &[UserId], version: u64) -> Vec<UserId> {
     let parcel = Parcel::new(message, users.len());
     let others = users.iter().copied().filter(|user| *user != message.sender);
-    let relay = |user: &UserId| core.registry.with(*user, |session| session.relay(&parcel));
-    others.filter(|user| relay(user) != Some(true)).collect()
+    let relay = |user: &UserId| core.registry.with(*user, |session| session.relay(&parcel, version));
+    others.filter(|user| matches!(relay(user), None | Some(Relayed::Refused))).collect()
 }
 
 async fn run(core: Weak<Core>, mut waiting: Waiting<Relay>) {
@@ -341,6 +342,29 @@ mod tests {
         looked_up(core).await;
 
         assert_eq!(pair.take(), 0);
+    }
+
+    #[tokio::test]
+    async fn message_that_was_relayed_before_the_friendship_ended_is_not_pushed_after_it() {
+        let node = node().await;
+        let mut pair = LocalPair::new(&node, ANN, BOB);
+        let bob = node.core().registry.get(BOB).expect("he is here");
+        let message = ChatMessage {
+            conv: CONV,
+            seq: 0,
+            sender: ANN,
+            name: "ann".into(),
+            msg: "too late".into(),
+            time: 0,
+            mid: Uuid::nil(),
+            sent_as: None,
+        };
+
+        bob.relays_from(CONV, 2);
+
+        assert_eq!(bob.relay(&Parcel::new(&message, 1), 1), Relayed::TooLate);
+        assert_eq!(pair.take(), 0);
+        assert_eq!(bob.relay(&Parcel::new(&message, 1), 2), Relayed::Queued);
     }
 
     #[tokio::test]

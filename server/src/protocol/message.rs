@@ -401,9 +401,33 @@ pub struct LoginAck {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
-    FriendAdded { id: UserId, name: String },
-    FriendRemoved { id: UserId, name: String },
-    Joined { groupid: GroupId, id: UserId, name: String },
-    Left { groupid: GroupId, id: UserId, name: String },
-    Presence { id: UserId, name: String, state: State },
+    FriendAdded {
+        id: UserId,
+        name: String,
+    },
+    FriendRemoved {
+        id: UserId,
+        name: String,
+    },
+    Joined {
+        groupid: GroupId,
+        id: UserId,
+        name: String,
+    },
+    Left {
+        groupid: GroupId,
+        id: UserId,
+        name: String,
+    },
+    Presence {
+        id: UserId,
+        name: String,
+        state: State,
+    },
+    /// Messages `first` to `last` of the conversation are gone from the database: they will not come.
+    Gap {
+        conv: String,
+        first: u64,
+        last: u64,
+    },
 }

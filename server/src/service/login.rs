@@ -226,8 +226,16 @@ async fn inline_waiting(
         return Ok(waiting.received_seq);
     }
     let page = core.storage.messages_after(waiting.conv, waiting.received_seq, limit, room).await;
-    let messages = page.map_err(storage_failure)?.messages;
-    let last = messages.last().map_or(waiting.received_seq, |message| message.seq);
-    inline.extend(messages.into_iter().filter(|message| message.sender != session.user));
+    let mut last = waiting.received_seq;
+    for message in page.map_err(storage_failure)?.messages {
+        if message.seq != last + 1 {
+            // One is missing: what follows it comes once it is there, or known to be gone.
+            break;
+        }
+        last = message.seq;
+        if message.sender != session.user {
+            inline.push(message);
+        }
+    }
     Ok(last)
 }

@@ -131,6 +131,7 @@ fn framed_says() -> Vec<String> {
         Event::Joined { groupid: GROUP, id: BOB, name: name() },
         Event::Left { groupid: GROUP, id: BOB, name: name() },
         Event::Presence { id: BOB, name: name(), state: State::Online },
+        Event::Gap { conv: direct.to_string(), first: 43, last: 44 },
     ];
     let notice = Failure::from(Errno::Draining).retry_after(Duration::from_millis(1_500));
     let mut outgoing = framed_replies();

@@ -5,6 +5,8 @@ mod database;
 mod delivery;
 mod edges;
 mod limits;
+mod log_holes;
+mod membership;
 mod received;
 mod relayed;
 mod requests;

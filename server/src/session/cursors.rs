@@ -1,0 +1,416 @@
+//! How far each conversation has got in one session: a state machine that knows no lock, no socket, no clock and no task.
+//!
+//! Every conversation is pushed strictly contiguously from its cursor. A live copy that fits goes out at once; anything else
+//! makes the cursor fall behind, and whoever reads the log (`catch_up`) asks what to read ([`Cursors::next_read`]) and brings
+//! it ([`Cursors::push_page`]). What was read for an earlier state of the conversation comes with an old ticket, and is not
+//! used.
+//!
+//! While a request to join or leave a group is under way, or its outcome unknown, the conversation is in doubt: nothing of it
+//! is pushed, and copies only say how far there is something to read.
+
+use super::barred::Barred;
+use super::place::{Place, Pushed};
+use super::{Delivery, Doubt, Next, Queue, Read, Relayed};
+use crate::outbound::Parcel;
+use crate::protocol::conversation::{Conversation, UserId};
+use crate::storage::{Mark, Page, Waiting};
+use std::collections::{HashMap, HashSet};
+
+/// Reads in a row that may bring nothing although something should be there; then the log is read once more in a way that
+/// cannot be out of date, and what is missing is skipped.
+pub const MISSING_READS: u8 = 6;
+#[derive(Default)]
+pub struct Cursors {
+    phase: Phase,
+    /// The node's lease is in doubt: nothing is pushed.
+    is_suspended: bool,
+    cursors: HashMap<Conversation, Cursor>,
+    /// Cursors in doubt.
+    in_doubt: usize,
+    /// Conversations that `catch_up` has in its queue or hands.
+    handed: HashSet<Conversation>,
+    barred: Barred,
+    tickets: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// Routable, but LOGIN_ACK has not been queued: nothing may be pushed before it.
+    #[default]
+    Starting,
+    Started,
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    /// `None` until it has been read from the database.
+    place: Option<Place>,
+    /// The newest seq heard of.
+    target: u64,
+    progress: Progress,
+    /// The newest seq heard of since the log was last asked for.
+    heard_since: u64,
+    /// Reads in a row that brought nothing.
+    missing: u8,
+    ticket: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Everything heard of has been pushed: the next live message can go out directly. The place is known.
+    Current,
+    /// In the hands of `catch_up`.
+    Reading,
+    /// Must be read on, once the session is live and its queue has room.
+    Stalled,
+    /// Whether the user is a member, and from where on, is not known for now.
+    InDoubt,
+}
+
+impl Cursor {
+    fn unknown(ticket: u64) -> Self {
+        Cursor { place: None, target: 0, progress: Progress::Stalled, heard_since: 0, missing: 0, ticket }
+    }
+
+    fn hear_of(&mut self, seq: u64) {
+        self.target = self.target.max(seq);
+        self.heard_since = self.heard_since.max(seq);
+    }
+
+    fn is_behind(&self) -> bool {
+        self.place.is_none_or(|place| self.target > place.pushed)
+    }
+}
+
+/// What is told while it happens.
+impl Cursors {
+    /// Offers a copy of a stored message.
+    pub fn deliver(&mut self, parcel: &Parcel<'_>, queue: &impl Queue) -> Delivery {
+        let message = parcel.message;
+        let is_live = self.is_live();
+        match self.cursors.get_mut(&message.conv) {
+            _ if self.phase == Phase::Ended => Delivery::Gone,
+            Some(Cursor { progress: Progress::Current, place: Some(place), .. })
+                if is_live && message.seq == place.pushed + 1 =>
+            {
+                if place.pass(parcel, queue) {
+                    return Delivery::Done;
+                }
+                self.fall_behind(message.conv, message.seq, true, queue)
+            }
+            _ => self.note(message.conv, message.seq, queue),
+        }
+    }
+
+    /// There is a message `last_seq` in the conversation; has it been pushed?
+    pub fn note(&mut self, conv: Conversation, last_seq: u64, queue: &impl Queue) -> Delivery {
+        if self.phase == Phase::Ended {
+            return Delivery::Gone;
+        }
+        match self.cursors.get_mut(&conv) {
+            Some(cursor) if cursor.progress != Progress::Current => {
+                cursor.hear_of(last_seq);
+                Delivery::Done
+            }
+            Some(Cursor { place: Some(place), .. }) if place.pushed >= last_seq => Delivery::Done,
+            None if self.barred.has_left(conv) => Delivery::Done,
+            _ => self.fall_behind(conv, last_seq, false, queue),
+        }
+    }
+
+    /// Whether a message with `qos` 0 may be pushed, whose recipients were looked up under `version`.
+    pub fn may_relay(&self, conv: Conversation, version: u64) -> Relayed {
+        if !self.is_live() {
+            return Relayed::Refused;
+        }
+        let is_in_doubt = || self.cursors.get(&conv).is_some_and(|cursor| cursor.progress == Progress::InDoubt);
+        match (self.in_doubt > 0 && is_in_doubt()) || self.barred.forbids(conv, version) {
+            true => Relayed::TooLate,
+            false => Relayed::Queued,
+        }
+    }
+
+    /// The cursor must be read on to `target`. `refused`: its queue had no room a moment ago.
+    fn fall_behind(&mut self, conv: Conversation, target: u64, refused: bool, queue: &impl Queue) -> Delivery {
+        self.tickets += 1;
+        let cursor = self.cursors.entry(conv).or_insert(Cursor::unknown(self.tickets));
+        cursor.hear_of(target);
+        cursor.progress = Progress::Stalled;
+        if self.is_live() && !refused {
+            return self.hand_over(conv);
+        }
+        self.stall(queue, conv)
+    }
+
+    /// First says that it waits, then looks once more whether there is room: whoever makes room does it the other way round,
+    /// so one of the two notices.
+    fn stall(&mut self, queue: &impl Queue, conv: Conversation) -> Delivery {
+        queue.tell_when_drained();
+        if self.is_live() && queue.has_room() { self.hand_over(conv) } else { Delivery::Done }
+    }
+
+    fn hand_over(&mut self, conv: Conversation) -> Delivery {
+        if let Some(cursor) = self.cursors.get_mut(&conv) {
+            cursor.progress = Progress::Reading;
+        }
+        if self.handed.insert(conv) { Delivery::Behind } else { Delivery::Done }
+    }
+}
+
+/// The life of a session.
+impl Cursors {
+    pub fn is_live(&self) -> bool {
+        self.phase == Phase::Started && !self.is_suspended
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// LOGIN_ACK is queued.
+    pub fn started(&mut self) {
+        if self.phase == Phase::Starting {
+            self.phase = Phase::Started;
+        }
+    }
+
+    pub fn suspend(&mut self, is_suspended: bool) {
+        self.is_suspended = is_suspended;
+    }
+
+    /// Returns the cursors still to be saved.
+    pub fn end(&mut self, user: UserId) -> Vec<Mark> {
+        let marks = self.unsaved(user);
+        *self = Cursors { phase: Phase::Ended, ..Cursors::default() };
+        marks
+    }
+
+    /// Takes all that waits for room, or for the session to be live, to be handed to `catch_up`.
+    pub fn resume(&mut self) -> Vec<Conversation> {
+        let stalled = self.cursors.iter_mut().filter(|(_, cursor)| cursor.progress == Progress::Stalled);
+        let handed = stalled.filter_map(|(conv, cursor)| {
+            cursor.progress = Progress::Reading;
+            self.handed.insert(*conv).then_some(*conv)
+        });
+        handed.collect()
+    }
+
+    /// At the start: messages wait in this conversation, and those up to `pushed` are on their way to the client already.
+    pub fn waits(&mut self, waiting: &Waiting, pushed: u64, queue: &impl Queue) {
+        self.tickets += 1;
+        let Waiting { conv, received_seq: received, last_seq, .. } = *waiting;
+        let heard_of = self.cursors.get(&conv).map_or(0, |cursor| cursor.target);
+        let place = Some(Place { pushed, received, saved: received });
+        let target = last_seq.max(heard_of);
+        let cursor = Cursor { place, target, progress: Progress::Stalled, ..Cursor::unknown(self.tickets) };
+        self.cursors.insert(conv, cursor);
+        queue.tell_when_drained();
+    }
+}
+
+/// Requests that make the user a member, or end that.
+impl Cursors {
+    /// Such a request is about to reach the database. Its outcome is told with this ticket.
+    pub fn doubt(&mut self, conv: Conversation) -> Doubt {
+        self.tickets += 1;
+        let cursor = self.cursors.entry(conv).or_insert(Cursor::unknown(self.tickets));
+        let is_first = cursor.progress != Progress::InDoubt;
+        self.in_doubt += usize::from(is_first);
+        cursor.progress = Progress::InDoubt;
+        cursor.ticket = self.tickets;
+        Doubt { conv, ticket: self.tickets, is_first }
+    }
+
+    /// The user is no member: whatever waits is not delivered.
+    pub fn left(&mut self, doubt: &Doubt) {
+        if self.resolve(doubt).is_some() {
+            self.cursors.remove(&doubt.conv);
+            self.barred.leave(doubt.conv);
+        }
+    }
+
+    /// The user has become a member, from `last_seq` on.
+    pub fn joined(&mut self, doubt: &Doubt, last_seq: u64, queue: &impl Queue) -> Delivery {
+        let Some(cursor) = self.resolve(doubt) else { return Delivery::Done };
+        cursor.place = Some(Place::at(last_seq));
+        self.go_on(doubt.conv, queue)
+    }
+
+    /// The user was a member already. `None`: since when is not known, as an earlier request's outcome is not.
+    pub fn stayed(&mut self, doubt: &Doubt, queue: &impl Queue) -> Option<Delivery> {
+        if !doubt.is_first {
+            return None;
+        }
+        match self.resolve(doubt) {
+            Some(_) => Some(self.go_on(doubt.conv, queue)),
+            None => Some(Delivery::Done),
+        }
+    }
+
+    /// What the database says once no request of the user can take effect any more.
+    pub fn settled(&mut self, doubt: &Doubt, received_seq: Option<u64>, queue: &impl Queue) -> Delivery {
+        let Some(received_seq) = received_seq else {
+            self.left(doubt);
+            return Delivery::Done;
+        };
+        let Some(cursor) = self.resolve(doubt) else { return Delivery::Done };
+        // Who has left and joined again starts at the end of then, which is past all that was pushed before. Who has not has
+        // been pushed all that the database knows to be received.
+        if cursor.place.is_none_or(|place| place.pushed < received_seq) {
+            cursor.place = Some(Place::at(received_seq));
+        }
+        self.go_on(doubt.conv, queue)
+    }
+
+    /// Relays whose recipients were looked up before `version` come too late.
+    pub fn relays_from(&mut self, conv: Conversation, version: u64) {
+        self.barred.relays_from(conv, version);
+    }
+
+    /// The cursor of this doubt, if it is still open; it is not after this.
+    fn resolve(&mut self, doubt: &Doubt) -> Option<&mut Cursor> {
+        let cursor = self.cursors.get_mut(&doubt.conv)?;
+        if cursor.ticket != doubt.ticket || cursor.progress != Progress::InDoubt {
+            return None;
+        }
+        self.in_doubt -= 1;
+        self.tickets += 1;
+        *cursor = Cursor { progress: Progress::Stalled, missing: 0, ticket: self.tickets, ..*cursor };
+        Some(cursor)
+    }
+
+    /// The user is a member.
+    fn go_on(&mut self, conv: Conversation, queue: &impl Queue) -> Delivery {
+        self.barred.join(conv);
+        let Some(cursor) = self.cursors.get_mut(&conv) else { return Delivery::Done };
+        if cursor.is_behind() && cursor.target > 0 {
+            return self.fall_behind(conv, 0, false, queue);
+        }
+        match cursor.place {
+            Some(_) => cursor.progress = Progress::Current,
+            // Nothing was ever heard of it: that was so before.
+            None => drop(self.cursors.remove(&conv)),
+        }
+        Delivery::Done
+    }
+}
+
+/// What is read from the database.
+impl Cursors {
+    /// Where to read on in a conversation that was handed over. With [`Next::Nothing`] it is taken back.
+    pub fn next_read(&mut self, conv: Conversation, queue: &impl Queue) -> Next {
+        let is_live = self.is_live();
+        match self.cursors.get_mut(&conv).filter(|cursor| cursor.progress == Progress::Reading) {
+            Some(cursor) if is_live => match cursor.place {
+                None => Next::LoadCursor { ticket: cursor.ticket },
+                Some(Place { pushed: after, .. }) => {
+                    cursor.heard_since = 0;
+                    let is_last = cursor.missing >= MISSING_READS;
+                    Next::ReadAfter { after, ticket: cursor.ticket, is_last }
+                }
+            },
+            cursor => {
+                if let Some(cursor) = cursor {
+                    cursor.progress = Progress::Stalled;
+                    queue.tell_when_drained();
+                }
+                self.handed.remove(&conv);
+                Next::Nothing
+            }
+        }
+    }
+
+    /// The cursor as the database has it; `None`: the user is no member, so nothing is owed.
+    pub fn cursor_loaded(&mut self, conv: Conversation, ticket: u64, received_seq: Option<u64>) {
+        let reads = |cursor: &&mut Cursor| cursor.ticket == ticket && cursor.place.is_none();
+        let Some(cursor) = self.cursors.get_mut(&conv).filter(reads) else { return };
+        match received_seq {
+            Some(seq) => cursor.place = Some(Place::at(seq)),
+            None => drop(self.cursors.remove(&conv)),
+        }
+    }
+
+    /// Pushes a page of the log as far as it follows on what was pushed. `last_seq` with a page that was read with nobody
+    /// writing: what is missing up to there is gone, and is skipped.
+    pub fn push_page(
+        &mut self,
+        conv: Conversation,
+        ticket: u64,
+        page: &Page,
+        last_seq: Option<u64>,
+        queue: &impl Queue,
+    ) -> Read {
+        let is_live = self.is_live();
+        let cursor = match self.cursors.get_mut(&conv).filter(|cursor| cursor.progress == Progress::Reading) {
+            Some(cursor) if cursor.ticket == ticket => cursor,
+            // It starts elsewhere by now.
+            Some(_) => return Read::More,
+            None => {
+                self.handed.remove(&conv);
+                return Read::Done;
+            }
+        };
+        let Some(place) = &mut cursor.place else { return Read::More };
+        let before = place.pushed;
+        let pushed = if is_live { place.push(conv, page, last_seq, queue) } else { Pushed::Refused };
+        if place.pushed > before || last_seq.is_some() {
+            cursor.missing = 0;
+        }
+        if pushed == Pushed::Refused {
+            cursor.progress = Progress::Stalled;
+            self.handed.remove(&conv);
+            return if self.stall(queue, conv) == Delivery::Behind { Read::More } else { Read::Done };
+        }
+        if last_seq.is_some() && !page.more {
+            // Whoever named a later one before was wrong.
+            cursor.target = cursor.heard_since;
+        }
+        let has_moved = place.pushed > before;
+        if pushed == Pushed::All && !page.more && cursor.target <= place.pushed {
+            cursor.progress = Progress::Current;
+            self.handed.remove(&conv);
+            return Read::Done;
+        }
+        if has_moved || last_seq.is_some() {
+            return Read::More;
+        }
+        cursor.missing = cursor.missing.saturating_add(1);
+        Read::Missing { tries: cursor.missing }
+    }
+}
+
+/// Cursors on their way to the database.
+impl Cursors {
+    /// The client has everything of the conversation up to `seq`. Beyond what was pushed, or backwards: ignored, and false.
+    pub fn received(&mut self, conv: Conversation, seq: u64) -> bool {
+        match self.cursors.get_mut(&conv) {
+            Some(Cursor { place: Some(place), .. }) if seq > place.received && seq <= place.pushed => {
+                place.received = seq;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// How far each conversation has been pushed, where the client is not known to have it all.
+    pub fn unreceived(&self, user: UserId) -> Vec<Mark> {
+        self.marks(user, |place| (place.received < place.pushed).then_some(place.pushed))
+    }
+
+    /// How far each has been received, where the database does not know it.
+    pub fn unsaved(&self, user: UserId) -> Vec<Mark> {
+        self.marks(user, |place| (place.received > place.saved).then_some(place.received))
+    }
+
+    pub fn saved(&mut self, mark: &Mark) {
+        if let Some(Cursor { place: Some(place), .. }) = self.cursors.get_mut(&mark.conv) {
+            place.saved = place.saved.max(mark.seq);
+        }
+    }
+
+    fn marks(&self, user: UserId, seq: impl Fn(&Place) -> Option<u64>) -> Vec<Mark> {
+        let marks = self.cursors.iter().filter_map(|(conv, cursor)| Some((*conv, seq(cursor.place.as_ref()?)?)));
+        marks.map(|(conv, seq)| Mark { conv, user, seq }).collect()
+    }
+}
