@@ -45,6 +45,10 @@ CREATE TABLE conversation (
     -- `d3-17`: the friends 3 and 17; `g5`: group 5.
     id              VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     last_seq        BIGINT NOT NULL DEFAULT 0,
+    -- Counts how often the newest messages were lost with the database's commits, and seqs had to be given anew.
+    log_epoch       INT NOT NULL DEFAULT 0,
+    -- The last message from before the current log_epoch.
+    epoch_after     BIGINT NOT NULL DEFAULT 0,
     -- Counts the comings and goings of members.
     members_version BIGINT NOT NULL DEFAULT 1,
     -- The latest change: which run of a node made it (`node.boot`), and its number within that run.
@@ -75,6 +79,8 @@ CREATE TABLE message (
     body    MEDIUMTEXT NOT NULL,
     -- JSON: what a classic client wrote into its message besides the text.
     sent_as TEXT NULL,
+    -- The conversation's, when the message was said.
+    log_epoch INT NOT NULL DEFAULT 0,
     PRIMARY KEY (conv, seq),
     UNIQUE KEY sender_mid (sender, mid)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

@@ -126,7 +126,8 @@ fn config(number: u32) -> Config {
     config.password.memory_kib = PASSWORD_MEMORY_KIB;
     config.password.iterations = 1;
     config.limits.prelogin_connections = config.limits.connections;
-    // The generator decides how much is sent.
+    // The generator decides how much is sent, and makes all its users at one address.
     config.limits.messages_per_second = 0;
+    config.limits.registrations_per_hour_per_ip = 0;
     config
 }

@@ -18,6 +18,8 @@ use uuid::Uuid;
 pub const FORMAT: u32 = 1;
 /// Why a session ended that the client ended by LOGOUT, and the server confirmed.
 pub const LEFT: &str = "left";
+/// How the reason begins where a session ended without either side having said so: nobody knows what still arrived.
+pub const IN_DOUBT: &str = "connection";
 /// Events that wait for the writing thread; beyond it whoever notes one waits.
 const QUEUE: usize = 65_536;
 /// zstd's fastest regular level: histories are repetitive, and shrink tenfold all the same.

@@ -2,24 +2,26 @@
 //!
 //! A *stream* is what one user sends to one friend or one group; its messages are numbered 0, 1, 2 …, and the number
 //! travels in the text. A stream remembers only what is open (not acknowledged, or not received by all) and what went
-//! wrong, so that its memory does not grow with the length of a run that goes well.
+//! wrong, so that its memory does not grow with the length of a run that goes well; what goes wrong is bounded as well.
 
 mod account;
+mod exceptions;
 mod receiver;
+mod stream;
 
 pub use account::{Account, Offence};
-pub use receiver::Arrival;
+pub use receiver::{Arrival, Copies, Visit};
 
 use crate::recorder::Path;
 use parking_lot::Mutex;
-use receiver::Receiver;
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use stream::Stream;
 
-/// Open messages of one stream beyond which the oldest is closed: what it still misses is then found at the end from the
-/// receivers' own lists, only its first and last latencies are not.
-const MAX_OPEN: usize = 65_536;
+/// Gaps and exceptions that are followed, of all streams together, and of one at least. Beyond it a stream forgets its older
+/// half: what is missing there counts as unknown, and what still comes of it as lawful.
+const MAX_FOLLOWED: usize = 4 * 1024 * 1024;
+const MIN_FOLLOWED: usize = 64;
 
 /// What became of a request to send, as far as the sender was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,34 +32,24 @@ pub enum Fate {
     Refused,
 }
 
+/// What holds for all streams of a run.
 #[derive(Clone, Copy, Debug)]
-struct Open {
-    due: u64,
-    fate: Fate,
-    received_by: u16,
-}
-
-#[derive(Debug)]
-struct Stream {
-    next: u64,
-    /// The messages before `next`, back to the oldest that is open.
-    open: VecDeque<Open>,
-    /// Closed and not acknowledged: few.
-    exceptions: Vec<(u64, Fate)>,
-    /// The generator itself sent again, so that lateness of one message proves nothing.
-    resent: bool,
-    receivers: Box<[Receiver]>,
-    account: Account,
+struct Rules {
+    /// Whether acknowledgements exist: without them what was sent is owed.
+    acknowledged: bool,
+    copies: Copies,
+    /// Gaps and exceptions that one list of a stream may have.
+    max_followed: usize,
 }
 
 /// All streams of a run; usable from any thread.
 #[derive(Debug)]
 pub struct Ledger {
     streams: Box<[Mutex<Stream>]>,
-    /// Whether acknowledgements exist: without them what was sent is owed.
-    acknowledged: bool,
+    rules: Rules,
     open: AtomicU64,
     sent: AtomicU64,
+    arrivals: AtomicU64,
     deliveries: AtomicU64,
     foreign: AtomicU64,
     stray: Mutex<Account>,
@@ -75,13 +67,22 @@ pub struct Received {
 
 impl Ledger {
     /// `recipients` holds, for each stream, the users who must receive what is sent in it, ascending.
-    pub fn new(recipients: impl IntoIterator<Item = Vec<u32>>, acknowledged: bool) -> Self {
-        let streams = recipients.into_iter().map(|users| Mutex::new(Stream::new(users))).collect();
+    pub fn new(recipients: impl IntoIterator<Item = Vec<u32>>, acknowledged: bool, copies: Copies) -> Self {
+        let mut lists = 0;
+        let streams: Box<[_]> = recipients
+            .into_iter()
+            .map(|users| {
+                lists += 1 + users.len();
+                Mutex::new(Stream::new(users))
+            })
+            .collect();
+        let max_followed = (MAX_FOLLOWED / lists.max(1)).max(MIN_FOLLOWED);
         Ledger {
             streams,
-            acknowledged,
+            rules: Rules { acknowledged, copies, max_followed },
             open: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            arrivals: AtomicU64::new(0),
             deliveries: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
             stray: Mutex::default(),
@@ -95,23 +96,16 @@ impl Ledger {
 
     /// Enters `count` messages that are about to be sent, all due at the same time; returns their numbers.
     pub fn send_all(&self, stream: u32, due: u64, count: u64) -> Range<u64> {
-        let mut stream = self.streams[stream as usize].lock();
-        let numbers = stream.next..stream.next + count;
-        stream.next = numbers.end;
-        stream.account.sent += count;
-        stream.open.extend(numbers.clone().map(|_| Open { due, fate: Fate::Unknown, received_by: 0 }));
+        let (numbers, closed) = self.streams[stream as usize].lock().send(due, count, self.rules);
         self.sent.fetch_add(count, Ordering::Relaxed);
         self.open.fetch_add(count, Ordering::Relaxed);
-        let closed = stream.close_beyond(MAX_OPEN, self.acknowledged);
         self.open.fetch_sub(closed, Ordering::Relaxed);
         numbers
     }
 
     /// Notes that the generator sends something in `stream` a second time.
     pub fn resend(&self, stream: u32) {
-        let mut stream = self.streams[stream as usize].lock();
-        stream.resent = true;
-        stream.account.resent += 1;
+        self.streams[stream as usize].lock().resend();
     }
 
     /// The sender learned what became of a message; returns when it was due. `None`: that was known, or never sent.
@@ -132,32 +126,30 @@ impl Ledger {
         let Some(stream) = self.streams.get(stream as usize) else { return };
         let mut stream = stream.lock();
         numbers.into_iter().filter_map(|number| stream.settle(number, fate)).for_each(&mut settled);
-        let closed = stream.close(self.acknowledged);
+        let closed = stream.close(self.rules);
         self.open.fetch_sub(closed, Ordering::Relaxed);
     }
 
-    /// When a message that is still open was due.
+    /// When a message was due whose sender was not told yet what became of it.
     pub fn due(&self, stream: u32, number: u64) -> Option<u64> {
-        let stream = self.streams.get(stream as usize)?.lock();
-        let oldest = stream.next - stream.open.len() as u64;
-        let open = stream.open.get(usize::try_from(number.checked_sub(oldest)?).ok()?)?;
-        Some(open.due)
+        self.streams.get(stream as usize)?.lock().due(number)
     }
 
     /// The messages whose sender was not told what became of them, with when they were due, oldest first.
     pub fn unsettled(&self, stream: u32) -> Vec<(u64, u64)> {
-        let Some(stream) = self.streams.get(stream as usize) else { return Vec::new() };
-        let stream = stream.lock();
-        let oldest = stream.next - stream.open.len() as u64;
-        let numbered = stream.open.iter().zip(oldest..);
-        numbered.filter(|(open, _)| open.fate == Fate::Unknown).map(|(open, number)| (number, open.due)).collect()
+        self.streams.get(stream as usize).map_or_else(Vec::new, |stream| stream.lock().unsettled())
     }
 
-    /// `user` got message `number` of `stream` in its `session`-th session. `in_order`: what the server itself says of its place,
-    /// where it says something.
-    pub fn receive(&self, stream: u32, number: u64, user: u32, session: u32, in_order: Option<bool>) -> Received {
+    /// The recipients of a stream who miss something, in the order in which they were given.
+    pub fn missing(&self, stream: u32) -> Vec<u32> {
+        self.streams.get(stream as usize).map_or_else(Vec::new, |stream| stream.lock().missing())
+    }
+
+    /// `user` got message `number` of `stream` in this visit. `in_order`: what the server itself says of its place, where it
+    /// says something.
+    pub fn receive(&self, stream: u32, number: u64, user: u32, visit: Visit, in_order: Option<bool>) -> Received {
         let mut received = Received::default();
-        self.receive_all(stream, [(number, in_order)], user, session, |one| received = one);
+        self.receive_all(stream, [(number, in_order)], user, visit, |one| received = one);
         received
     }
 
@@ -167,7 +159,7 @@ impl Ledger {
         stream: u32,
         messages: impl IntoIterator<Item = (u64, Option<bool>)>,
         user: u32,
-        session: u32,
+        visit: Visit,
         mut received: impl FnMut(Received),
     ) {
         let messages = messages.into_iter();
@@ -177,12 +169,22 @@ impl Ledger {
                 received(Received { arrival: Arrival::Phantom, ..Received::default() });
             });
         };
+        let mut arrivals = 0;
         let mut stream = stream.lock();
-        let before = stream.account.delivered;
-        messages.for_each(|(number, in_order)| received(stream.receive(number, user, session, in_order)));
-        self.deliveries.fetch_add(stream.account.delivered - before, Ordering::Relaxed);
-        let closed = stream.close(self.acknowledged);
+        let before = stream.delivered();
+        messages.for_each(|(number, in_order)| {
+            arrivals += 1;
+            received(stream.receive(number, user, visit, in_order, self.rules.copies));
+        });
+        self.deliveries.fetch_add(stream.delivered() - before, Ordering::Relaxed);
+        let closed = stream.close(self.rules);
         self.open.fetch_sub(closed, Ordering::Relaxed);
+        self.arrivals.fetch_add(arrivals, Ordering::Relaxed);
+    }
+
+    /// The server answered a message without saying which.
+    pub fn acknowledged_unnamed(&self) {
+        self.stray.lock().acknowledged += 1;
     }
 
     /// A text that begins as ours do and is not as it was sent.
@@ -209,12 +211,17 @@ impl Ledger {
         self.deliveries.load(Ordering::Relaxed)
     }
 
+    /// Everything of this run that arrived anywhere, copies included.
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Relaxed)
+    }
+
     /// Adds everything up; what is still open counts as it stands.
     pub fn account(&self) -> Account {
         let mut total = self.stray.lock().clone();
         total.foreign = self.foreign.load(Ordering::Relaxed);
         for stream in &self.streams {
-            total.add(&stream.lock().final_account(self.acknowledged));
+            total.add(&stream.lock().final_account(self.rules));
         }
         total
     }
@@ -223,11 +230,7 @@ impl Ledger {
     pub fn offences(&self, limit: usize) -> Vec<Offence> {
         let accounts = self.streams.iter().enumerate().map(|(stream, book)| {
             let book = book.lock();
-            Offence {
-                stream: stream as u32,
-                account: book.final_account(self.acknowledged),
-                lost: book.lost(self.acknowledged),
-            }
+            Offence { stream: stream as u32, account: book.final_account(self.rules), lost: book.lost(self.rules) }
         });
         accounts.filter(|offence| !offence.account.is_clean()).take(limit).collect()
     }
@@ -236,142 +239,6 @@ impl Ledger {
     pub fn group_paths(received: Received) -> impl Iterator<Item = Path> {
         let first = received.first.then_some(Path::GroupFirst);
         first.into_iter().chain(received.last.then_some(Path::GroupLast))
-    }
-}
-
-impl Stream {
-    fn new(users: Vec<u32>) -> Self {
-        Stream {
-            next: 0,
-            open: VecDeque::new(),
-            exceptions: Vec::new(),
-            resent: false,
-            receivers: users.into_iter().map(Receiver::new).collect(),
-            account: Account::default(),
-        }
-    }
-
-    fn settle(&mut self, number: u64, fate: Fate) -> Option<u64> {
-        let oldest = self.next - self.open.len() as u64;
-        let open = self.open.get_mut(usize::try_from(number.checked_sub(oldest)?).ok()?)?;
-        if open.fate != Fate::Unknown || fate == Fate::Unknown {
-            return None;
-        }
-        open.fate = fate;
-        match fate {
-            Fate::Acknowledged => self.account.acknowledged += 1,
-            _ => self.account.refused += 1,
-        }
-        Some(open.due)
-    }
-
-    fn receive(&mut self, number: u64, user: u32, session: u32, in_order: Option<bool>) -> Received {
-        let arrival = match self.receivers.binary_search_by_key(&user, |receiver| receiver.user) {
-            Err(_) => Arrival::Misdelivered,
-            Ok(_) if number >= self.next => Arrival::Phantom,
-            Ok(place) => self.receivers[place].receive(number, session),
-        };
-        let out_of_order = in_order == Some(false) || (arrival == Arrival::Late && !self.resent);
-        match arrival {
-            Arrival::Misdelivered => self.account.misdelivered += 1,
-            Arrival::Phantom => self.account.phantom += 1,
-            Arrival::Duplicate => self.account.duplicated += 1,
-            Arrival::Redelivered => self.account.redelivered += 1,
-            Arrival::New | Arrival::Late => {
-                self.account.delivered += 1;
-                self.account.reordered += u64::from(out_of_order);
-                return self.count(number, arrival);
-            }
-        }
-        Received { arrival, ..Received::default() }
-    }
-
-    fn count(&mut self, number: u64, arrival: Arrival) -> Received {
-        let oldest = self.next - self.open.len() as u64;
-        let open = number.checked_sub(oldest).and_then(|place| self.open.get_mut(place as usize));
-        let Some(open) = open else { return Received { arrival, ..Received::default() } };
-        open.received_by += 1;
-        Received { arrival, first: open.received_by == 1, last: usize::from(open.received_by) == self.receivers.len() }
-    }
-
-    /// Forgets the oldest messages that are done with; returns how many.
-    fn close(&mut self, acknowledged: bool) -> u64 {
-        let all = self.receivers.len();
-        let mut closed = 0;
-        while let Some(open) = self.open.front() {
-            let told = !acknowledged || open.fate != Fate::Unknown;
-            let done = open.fate == Fate::Refused || usize::from(open.received_by) >= all;
-            if !told || !done {
-                break;
-            }
-            self.forget_oldest(acknowledged);
-            closed += 1;
-        }
-        if self.open.is_empty() {
-            self.open = VecDeque::new();
-        }
-        closed
-    }
-
-    fn close_beyond(&mut self, limit: usize, acknowledged: bool) -> u64 {
-        let mut closed = 0;
-        while self.open.len() > limit {
-            self.forget_oldest(acknowledged);
-            closed += 1;
-        }
-        closed
-    }
-
-    fn forget_oldest(&mut self, acknowledged: bool) {
-        let number = self.next - self.open.len() as u64;
-        if let Some(open) = self.open.pop_front()
-            && (open.fate == Fate::Refused || (acknowledged && open.fate == Fate::Unknown))
-        {
-            self.exceptions.push((number, open.fate));
-        }
-    }
-
-    fn fate(&self, number: u64) -> Fate {
-        let oldest = self.next - self.open.len() as u64;
-        match number.checked_sub(oldest) {
-            Some(place) => self.open.get(place as usize).map_or(Fate::Unknown, |open| open.fate),
-            None => {
-                let known = self.exceptions.binary_search_by_key(&number, |(number, _)| *number);
-                known.map_or(Fate::Acknowledged, |place| self.exceptions[place].1)
-            }
-        }
-    }
-
-    /// The numbers of the messages that some recipient was owed and did not get.
-    fn lost(&self, acknowledged: bool) -> Vec<u64> {
-        let mut lost: Vec<u64> = self.receivers.iter().flat_map(|receiver| receiver.missing(self.next)).collect();
-        lost.sort_unstable();
-        lost.dedup();
-        lost.retain(|number| self.is_owed(*number, acknowledged));
-        lost
-    }
-
-    fn is_owed(&self, number: u64, acknowledged: bool) -> bool {
-        match self.fate(number) {
-            Fate::Acknowledged => true,
-            Fate::Refused => false,
-            Fate::Unknown => !acknowledged,
-        }
-    }
-
-    fn final_account(&self, acknowledged: bool) -> Account {
-        let mut account = self.account.clone();
-        account.expected = self.next * self.receivers.len() as u64;
-        for receiver in &self.receivers {
-            for number in receiver.missing(self.next) {
-                match self.fate(number) {
-                    Fate::Refused => account.expected -= 1,
-                    _ if self.is_owed(number, acknowledged) => account.lost += 1,
-                    _ => account.unknown += 1,
-                }
-            }
-        }
-        account
     }
 }
 

@@ -81,6 +81,7 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
     sum.started_ms = outcomes.iter().map(|outcome| outcome.started_ms).filter(|at| *at > 0).min().unwrap_or(0);
     sum.resources = resources(outcomes);
     sum.seconds = seconds(outcomes, from);
+    sum.answers = first.answers;
     sum.plan.users = outcomes.iter().map(|outcome| outcome.plan.users).sum();
     sum.plan.rate = outcomes.iter().map(|outcome| outcome.plan.rate).sum();
     unshard(&mut sum);
@@ -95,6 +96,7 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
         sum.online = (sum.online.0 + outcome.online.0, sum.online.1 + outcome.online.1);
         sum.logins += outcome.logins;
         sum.unsent += outcome.unsent;
+        sum.stored += outcome.stored;
         sum.shards += outcome.shards;
         sum.interrupted |= outcome.interrupted;
         sum.drained_s = sum.drained_s.max(outcome.drained_s);

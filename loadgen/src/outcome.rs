@@ -4,6 +4,7 @@ use crate::assert::{Assertion, Checked};
 use crate::ledger::Account;
 use crate::machine::{Machine, command_line};
 use crate::plan::{DialectName, Plan};
+use crate::profile::{Profile, Request};
 use crate::recorder::{Latencies, Path, Second};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -83,6 +84,19 @@ impl Resources {
     }
 }
 
+/// Which messages a classic server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    pub chat: bool,
+    pub group_chat: bool,
+}
+
+impl Answers {
+    pub fn of(profile: &Profile) -> Answers {
+        Answers { chat: profile.answers(Request::Chat), group_chat: profile.answers(Request::GroupChat) }
+    }
+}
+
 /// The result of a run, or of several merged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -115,10 +129,16 @@ pub struct Outcome {
     pub paths: BTreeMap<Path, Latencies>,
     /// By kind.
     pub errors: BTreeMap<String, u64>,
+    /// Deliveries that were made only with a last login, after everything else: the server had stored them.
+    #[serde(default)]
+    pub stored: u64,
     /// Messages that were due while their sender had no connection.
     pub unsent: u64,
     pub seconds: Vec<Second>,
     pub nodes: Vec<String>,
+    /// Where the server is a classic one. Older results lack it.
+    #[serde(default)]
+    pub answers: Option<Answers>,
     pub resources: Resources,
     /// Processes whose results are in here.
     pub shards: u32,
@@ -154,9 +174,11 @@ impl Outcome {
             account: Account::default(),
             paths: BTreeMap::new(),
             errors: BTreeMap::new(),
+            stored: 0,
             unsent: 0,
             seconds: Vec::new(),
             nodes: Vec::new(),
+            answers: None,
             resources: Resources::default(),
             shards: 1,
             machines: vec![Machine::this()],
@@ -278,6 +300,16 @@ impl Outcome {
         self.plan.qos > 0 || self.plan.dialect != DialectName::Framed
     }
 
+    /// Which messages the server answers, where it is a classic one.
+    pub fn answers(&self) -> Option<Answers> {
+        let by_dialect = match self.plan.dialect {
+            DialectName::Framed => None,
+            DialectName::Bare => Some(Answers { chat: false, group_chat: false }),
+            DialectName::Checked => Some(Answers { chat: true, group_chat: false }),
+        };
+        by_dialect.map(|usual| self.answers.unwrap_or(usual))
+    }
+
     /// Whether anybody in the plan writes to anybody.
     pub fn has_senders(&self) -> bool {
         let world = crate::world::World::new(&self.plan);
@@ -299,6 +331,12 @@ impl Outcome {
         if !self.is_promised() && lost + duplicated + reordered > 0 {
             warnings.push(format!(
                 "{lost} lost, {duplicated} duplicated, {reordered} reordered, which qos 0 allows; assert 'lost == 0' to forbid it"
+            ));
+        }
+        if self.stored > 0 {
+            warnings.push(format!(
+                "{} deliveries were made only with a last login: the server had stored them, and did not push them",
+                self.stored
             ));
         }
         if self.unsent > 0 {

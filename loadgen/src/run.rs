@@ -1,18 +1,19 @@
 //! One run: what all its users, the driver and the report have in common, and its course from set-up to outcome.
 
 mod course;
+mod last_login;
 mod retries;
 mod sending;
 mod usage;
 mod watch;
 
 pub use course::{Error, execute, execute_over};
-pub(crate) use retries::{Retries, Retry};
+pub(crate) use retries::{Again, Retries, Retry};
 
 use crate::clock::Clock;
 use crate::dialect::Wire;
 use crate::history::{Event, History};
-use crate::ledger::Ledger;
+use crate::ledger::{Copies, Ledger};
 use crate::link::Dialer;
 use crate::plan::{Driver, Plan};
 use crate::recorder::Recorder;
@@ -22,12 +23,14 @@ use crate::world::{Audience, World};
 use chat::protocol::conversation::Target;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 /// Kinds of errors that are told apart; further ones count as `other`.
 const MAX_ERROR_KINDS: usize = 64;
+/// Of a server's own words no more is kept.
+const MAX_ERROR_BYTES: usize = 512;
 /// A node that nobody knows the name of.
 pub const NO_NODE: u32 = u32::MAX;
 
@@ -57,11 +60,17 @@ pub struct Run {
     pub stopping: CancellationToken,
     /// Everything is over.
     pub over: CancellationToken,
+    /// Nothing is sent any more; who logs in now only fetches what the server has stored.
+    closing: AtomicBool,
+    /// Deliveries since then.
+    pub stored: AtomicU64,
     /// New messages are sent on as old ones settle (closed model).
     pub refilling: AtomicBool,
     pub(crate) group_ids: Vec<AtomicU64>,
     pub(crate) retries: Retries,
     errors: Mutex<BTreeMap<String, u64>>,
+    /// What the first login that failed was, and how.
+    failed_login: OnceLock<String>,
     nodes: Mutex<Vec<String>>,
 }
 
@@ -76,6 +85,7 @@ impl Run {
             let outstanding = plan.window.or(plan.outstanding).unwrap_or(profile.outstanding);
             Windows::new(world.streams.len(), outstanding, (plan.lost_after_s * 1e6) as u64)
         });
+        let copies = if wire.acknowledges() { Copies::Dropped } else { Copies::Shown };
         let recipients: Vec<_> = world.streams.iter().map(|stream| world.recipients(stream)).collect();
         let users = streams_of.into_iter().enumerate();
         let users = users.map(|(index, streams)| Arc::new(User::new(index as u32, streams, &plan))).collect();
@@ -83,7 +93,7 @@ impl Run {
             clock: Clock::start(),
             id,
             over: CancellationToken::new(),
-            ledger: Ledger::new(recipients, wire.acknowledges()),
+            ledger: Ledger::new(recipients, wire.acknowledges(), copies),
             windows,
             recorder: Recorder::default(),
             group_ids: world.groups.iter().map(|_| AtomicU64::new(0)).collect(),
@@ -92,9 +102,12 @@ impl Run {
             logins: AtomicU64::new(0),
             unsent: AtomicU64::new(0),
             stopping: CancellationToken::new(),
+            closing: AtomicBool::new(false),
+            stored: AtomicU64::new(0),
             refilling: AtomicBool::new(false),
             retries: Retries::default(),
             errors: Mutex::default(),
+            failed_login: OnceLock::new(),
             nodes: Mutex::default(),
             plan,
             world,
@@ -108,9 +121,20 @@ impl Run {
     /// Counts an error of this kind.
     pub fn error(&self, kind: impl Into<String>) {
         let mut errors = self.errors.lock();
-        let kind = kind.into();
+        let mut kind = kind.into();
+        kind.truncate(kind.floor_char_boundary(MAX_ERROR_BYTES));
         let known = errors.len() < MAX_ERROR_KINDS || errors.contains_key(&kind);
         *errors.entry(if known { kind } else { "other".into() }).or_default() += 1;
+    }
+
+    /// Keeps what the first failing login was.
+    pub(crate) fn login_failed(&self, why: &str, request: impl FnOnce() -> String) {
+        self.failed_login.get_or_init(|| format!("{why}, in answer to {}", request()));
+    }
+
+    /// Why the first login failed that did.
+    pub(crate) fn first_failed_login(&self) -> Option<&str> {
+        self.failed_login.get().map(String::as_str)
     }
 
     /// The errors so far, by kind.
@@ -179,6 +203,19 @@ impl Run {
         self.stopping.is_cancelled()
     }
 
+    /// From now on nothing is sent.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    pub fn is_refilling(&self) -> bool {
+        self.refilling.load(Ordering::Relaxed)
+    }
+
     /// Waits until then; false if the run stops before.
     pub async fn sleep_until(&self, at: tokio::time::Instant) -> bool {
         tokio::select! {
@@ -189,7 +226,7 @@ impl Run {
 
     /// Closed model: `count` messages of the stream have settled at `now`, so as many may go.
     pub(crate) fn refill(&self, stream: u32, now: u64, count: u64) {
-        if count > 0 && self.refilling.load(Ordering::Relaxed) {
+        if count > 0 && self.is_refilling() {
             let sender = &self.users[self.world.streams[stream as usize].sender as usize];
             sender.send_all(self, stream, now, count);
         }

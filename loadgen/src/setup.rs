@@ -1,7 +1,7 @@
 //! Before the measured time: accounts, friends and groups are made, as far as they do not exist yet.
 
 use crate::accounts::{self, Account, Book};
-use crate::dialect::{Ask, Incoming, Wire};
+use crate::dialect::{Ask, Incoming, Wire, shown_ask};
 use crate::link;
 use crate::run::Run;
 use crate::user::{Answer, PASSWORD, UNANSWERED_PAUSE, Wish, describe};
@@ -96,10 +96,14 @@ async fn register_while_connected(
             progress();
             continue;
         }
+        let request = || shown_ask(run.wire.as_ref(), 0, Ask::Register { name, password: PASSWORD });
         let answer =
             tokio::time::timeout(run.plan.patience(), next_answer(run.wire.as_ref(), &mut link, &mut input)).await;
-        match answer.map_err(|_| failed("no answer within the time allowed".into()))?? {
-            Err(refusal) if refusal.code != u64::from(Errno::Exists.code()) => return Err(failed(refusal.to_string())),
+        let late = |_| failed(format!("no answer within the time allowed to {}", request()));
+        match answer.map_err(late)?? {
+            Err(refusal) if refusal.code != u64::from(Errno::Exists.code()) => {
+                return Err(failed(format!("refused: {refusal}, in answer to {}", request())));
+            }
             Ok(id) if id > 0 => run.users[user as usize].remember(&Account { name: name.clone(), id, token: None }),
             _ => {}
         }
@@ -173,7 +177,10 @@ async fn settle(run: &Run, ask: &Ask<'_>, users: impl Iterator<Item = u32>) -> R
         users().for_each(|user| user.wish(Wish::Online, run));
         all(true).await;
     };
-    let late = |_| Error::Ask { what: "log in again", why: "not all users came back within the time allowed".into() };
+    let late = |_| {
+        let failed = run.first_failed_login().map_or(String::new(), |why| format!("; the first to fail: {why}"));
+        Error::Ask { what: "log in again", why: format!("not all users came back within the time allowed{failed}") }
+    };
     tokio::time::timeout(RETURN_TIMEOUT, returned).await.map_err(late)
 }
 
@@ -241,16 +248,17 @@ async fn join(run: &Run, number: usize) -> Result<(), Error> {
 
 /// Asks; that something exists already is as good as done.
 async fn ask(run: &Run, user: u32, what: &'static str, ask: Ask<'_>) -> Result<u64, Error> {
-    let failed = |why: &dyn ToString| Error::Ask { what, why: why.to_string() };
+    let request = shown_ask(run.wire.as_ref(), run.users[user as usize].id(), ask);
+    let failed = |why: String| Error::Ask { what, why: format!("{why}, in answer to {request}") };
     let is_answered = run.wire.answers(&ask);
     let answer = tokio::time::timeout(run.plan.patience(), run.users[user as usize].ask(run, ask)).await;
-    let answer = answer.map_err(|_| failed(&"no answer within the time allowed"))?;
+    let answer = answer.map_err(|_| failed("no answer within the time allowed".into()))?;
     if !is_answered {
         tokio::time::sleep(UNANSWERED_PAUSE).await;
     }
-    match answer.map_err(|_| failed(&"the connection ended"))? {
+    match answer.map_err(|_| failed("the connection ended".into()))? {
         Ok(id) => Ok(id),
         Err(refusal) if refusal.code == u64::from(Errno::Exists.code()) => Ok(0),
-        Err(refusal) => Err(failed(&refusal)),
+        Err(refusal) => Err(failed(format!("refused: {refusal}"))),
     }
 }

@@ -255,7 +255,7 @@ impl User {
 
     /// Sends what waits in the window of `stream`, as far as there is room.
     pub(crate) fn send_waiting(&self, run: &Run, stream: u32) {
-        let Some(windows) = &run.windows else { return };
+        let Some(windows) = run.windows.as_ref().filter(|_| !run.is_closing()) else { return };
         let mut outbox = self.outbox.lock();
         while outbox.online
             && outbox.bytes.len() <= MAX_OUTBOX_BYTES
@@ -269,7 +269,7 @@ impl User {
 
     /// Gives up messages that do not arrive, so that those behind them get their turn.
     pub(crate) fn move_windows_on(&self, run: &Run) {
-        let Some(windows) = &run.windows else { return };
+        let Some(windows) = run.windows.as_ref().filter(|_| !run.is_closing()) else { return };
         for &stream in &self.streams {
             let away = run.is_anybody_away(stream);
             let given_up = windows.expire(stream, run.clock.now(), away);
@@ -277,7 +277,7 @@ impl User {
                 (0..given_up).for_each(|_| run.error("send: not received within the time allowed, went on"));
             }
             // Closed model: also what could not be refilled while this user was away.
-            while run.refilling.load(Ordering::Relaxed) && windows.has_room(stream) {
+            while run.is_refilling() && windows.has_room(stream) {
                 if !self.send(run, stream, run.clock.now()) {
                     break;
                 }
@@ -289,7 +289,7 @@ impl User {
     /// Sends a message once more, under the same `mid`.
     pub(crate) fn send_again(&self, run: &Run, stream: u32, number: u64, due: u64) {
         let mut outbox = self.outbox.lock();
-        if outbox.online {
+        if outbox.online && !run.is_closing() {
             run.ledger.resend(stream);
             self.write(run, &mut outbox, stream, number, due, true);
         }
@@ -361,7 +361,7 @@ impl User {
     fn came_online(&self, run: &Run, session: u32, socket: Option<Arc<TcpStream>>) {
         let mut outbox = self.outbox.lock();
         *outbox = Outbox { socket, session, online: true, ..Outbox::default() };
-        if run.plan.qos > 0 && run.wire.acknowledges() {
+        if run.plan.qos > 0 && run.wire.acknowledges() && !run.is_closing() {
             self.write_unsettled(run, &mut outbox);
         }
         run.online.fetch_add(1, Ordering::Relaxed);

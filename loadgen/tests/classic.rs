@@ -36,6 +36,9 @@ fn our_node_loses_nothing_to_bare_users() {
     assert_nothing_lost(&outcome);
     assert!(outcome.paths.contains_key(&Path::Drained), "{}", told(&outcome));
     assert!(outcome.paths.contains_key(&Path::GroupLast), "{}", told(&outcome));
+    let table = loadgen::report::table(&outcome);
+    assert_eq!(table.matches("nothing acknowledged").count(), 2, "{table}");
+    assert!(!table.contains("qos"), "{table}");
 }
 
 #[test]
@@ -43,6 +46,12 @@ fn our_node_loses_nothing_to_checked_users() {
     let outcome = against_our_nodes(1, everything(DialectName::Checked));
     assert_nothing_lost(&outcome);
     assert!(outcome.paths.contains_key(&Path::Drained), "{}", told(&outcome));
+    // To friends only, and the answers say no more than that there was a message.
+    let (acknowledged, sent) = (outcome.account.acknowledged, outcome.account.sent);
+    assert!(0 < acknowledged && acknowledged < sent, "{}", told(&outcome));
+    let table = loadgen::report::table(&outcome);
+    assert!(table.contains("messages to friends acknowledged, to groups not"), "{table}");
+    assert!(!table.contains("qos"), "{table}");
 }
 
 #[test]
@@ -71,6 +80,11 @@ async fn profiles_describe_the_servers_they_are_named_for() {
         ("course", Tongue::course()),
         ("logout_last", Tongue::logout_last()),
         ("register_second", Tongue::register_second()),
+        ("course_to", Tongue::course().with_to()),
+        ("logout_last_to", Tongue::logout_last().with_to()),
+        ("register_second_to", Tongue::register_second().with_to()),
+        ("camel", Tongue::camel()),
+        ("camel_logout_last", Tongue::camel_logout_last()),
         (far.to_str().expect("a plain path"), Tongue::far()),
     ];
     for (profile, tongue) in variants {

@@ -8,6 +8,8 @@ mod support;
 use loadgen::outcome::{Outcome, Verdict};
 use loadgen::plan::Plan;
 use loadgen::recorder::Path;
+use loadgen::scenario::Kind;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use support::fault::Fault;
 use support::server::Server;
@@ -65,6 +67,51 @@ async fn one_lost_in_a_thousand_is_found() {
 async fn what_is_sent_twice_is_found() {
     let (outcome, done) = with_fault(Fault::Double(50), friends(8, 500.0, 1.0)).await;
     assert_counts(&outcome, 0, done, 0, 0);
+}
+
+/// Friends who write to users who come and go, one message at a time.
+fn comers_and_goers() -> Plan {
+    let mix = BTreeMap::from([(Kind::Offline, 1.0)]);
+    Plan { mix, away_s: 0.5, outstanding: Some(1), lost_after_s: 60.0, ..friends(8, 60.0, 2.5) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_later_logins_answer_lists_again_is_duplicated() {
+    let (outcome, done) = with_fault(Fault::StoreAll, comers_and_goers()).await;
+    assert_counts(&outcome, 0, done, 0, 0);
+    assert_eq!(outcome.account.redelivered, 0, "{}", told(&outcome));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pushed_again_after_a_later_login_is_duplicated() {
+    let (outcome, done) = with_fault(Fault::StoreAllAndPush, comers_and_goers()).await;
+    assert_counts(&outcome, 0, done, 0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_and_comes_with_every_login_is_duplicated() {
+    let (outcome, done) = with_fault(Fault::Keep, comers_and_goers()).await;
+    assert_counts(&outcome, 0, done, 0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_also_stored_is_found_where_nobody_leaves() {
+    let (outcome, done) = with_fault(Fault::StoreAll, friends(8, 200.0, 1.0)).await;
+    assert_eq!(done, outcome.account.sent, "everything came again at a last login: {}", told(&outcome));
+    assert_counts(&outcome, 0, done, 0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_stored_is_not_lost() {
+    let server = Server::start(Tongue::course(), Fault::StoreOnly(50)).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let plan = Plan { keep: Some(directory.path().to_owned()), drain_s: 2.0, ..friends(8, 500.0, 1.0) };
+    let outcome = run(classic("course", plan), &server.targets()).await;
+    let done = server.faults_done().await;
+    assert!(done > 0, "{}", told(&outcome));
+    assert_eq!((outcome.account.lost, outcome.stored), (0, done), "{}", told(&outcome));
+    assert!(outcome.warnings.iter().any(|warning| warning.contains("only with a last login")), "{}", told(&outcome));
+    assert_eq!(outcome.account.delivered, outcome.account.expected, "{}", told(&outcome));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,16 @@
-//! The three things a node does for every message: read and write it, find its recipient, store it.
+//! What a node does for every message: read and write it, find its recipient, store it, and tell another node.
 
 use bytes::BytesMut;
 use chat::bench::LocalPair;
-use chat::cluster::NodeKey;
+use chat::bus::signature::BusKey;
+use chat::bus::{Item, Recipients, envelope};
+use chat::cluster::{ClusterSecret, NodeKey};
 use chat::config::{Config, Database, Listen, Password};
 use chat::node::Node;
 use chat::protocol::conversation::{Conversation, Target, UserId};
 use chat::protocol::message::{Chat, ChatMessage, Outgoing};
 use chat::protocol::{Codec, Dialect};
-use chat::storage::{self, Append, Claim, Storage};
+use chat::storage::{self, Append, Claim, End, Storage};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ const TEXT: &str = "forty characters of what somebody writes";
 
 fn message(seq: u64) -> ChatMessage {
     ChatMessage {
+        log_epoch: 0,
         conv: Conversation::direct(1, 2),
         seq,
         sender: 1,
@@ -183,9 +186,38 @@ fn message_to_append(sender: UserId, recipient: UserId, allowed_under: u64) -> A
         msg: TEXT.into(),
         sent_as: None,
         allowed_under,
+        known_end: End::default(),
         epoch: Some(1),
     }
 }
 
-criterion_group!(benches, codec, routing, append);
+/// Envelopes with their signatures, and beside them the signatures alone.
+fn bus(criterion: &mut Criterion) {
+    let key = BusKey::new(&ClusterSecret([7; 32]));
+    let seal = key.seal("chat:node:two");
+    let from = NodeKey { id: "one".into(), boot: 1_700_000_000_000_000 };
+    let mut group = criterion.benchmark_group("bus");
+    group.bench_function("make the seal of a channel", |bencher| {
+        bencher.iter(|| black_box(&key).seal(black_box("chat:node:two")));
+    });
+    for count in [1, 16, 256] {
+        group.throughput(Throughput::Elements(count));
+        let item = |seq| Item::Deliver { message: message(seq), version: 1, recipients: Recipients::Users(vec![2]) };
+        let items: Vec<Item> = (1..=count).map(item).collect();
+        let bytes = envelope::encode(&seal, &from, 1, &items);
+        let size = bytes.len();
+        group.bench_function(format!("encode an envelope of {count}"), |bencher| {
+            bencher.iter(|| envelope::encode(black_box(&seal), &from, 1, black_box(&items)));
+        });
+        group.bench_function(format!("decode an envelope of {count}"), |bencher| {
+            bencher.iter(|| envelope::decode(black_box(&seal), black_box(&bytes)).expect("it is signed"));
+        });
+        group.bench_function(format!("sign an envelope of {count} ({size} bytes)"), |bencher| {
+            bencher.iter(|| black_box(&seal).sign(&[black_box(&bytes)]));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, codec, routing, append, bus);
 criterion_main!(benches);

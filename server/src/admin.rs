@@ -7,6 +7,7 @@
 
 use crate::metrics;
 use crate::shutdown::Shutdown;
+use crate::tasks::Tasks;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -20,7 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 /// Admin connections open at once; beyond it a new one is closed at once.
 pub const ADMIN_CONNECTIONS: usize = 64;
@@ -74,21 +74,22 @@ pub async fn listen(address: &str) -> std::io::Result<TcpListener> {
 }
 
 /// Serves until the shutdown is forced. Then open connections are dropped.
-pub async fn serve(listener: TcpListener, state: Arc<dyn AdminState>, shutdown: Shutdown) {
+pub async fn serve(listener: TcpListener, state: Arc<dyn AdminState>, shutdown: Shutdown, tasks: Tasks) {
     let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
-    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
             () = shutdown.forced() => return,
         };
         match accepted {
             Ok((stream, _)) => {
                 if let Ok(place) = places.clone().try_acquire_owned() {
-                    let state = state.clone();
-                    connections.spawn(async move {
-                        serve_connection(stream, state).await;
+                    let (state, shutdown) = (state.clone(), shutdown.clone());
+                    tasks.spawn_short("admin connection", async move {
+                        tokio::select! {
+                            () = serve_connection(stream, state) => {}
+                            () = shutdown.forced() => {}
+                        }
                         drop(place);
                     });
                 }
@@ -157,6 +158,7 @@ mod tests {
     use crate::cluster::NodeKey;
     use crate::metrics::Metrics;
     use parking_lot::Mutex;
+    use prometheus_client::metrics::counter::Counter;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::task::JoinHandle;
@@ -187,10 +189,11 @@ mod tests {
         async fn start() -> Self {
             let listener = listen("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            let (bus, _arrivals) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 });
+            let tasks = Tasks::default();
+            let (bus, _arrivals) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 }, &tasks);
             let node = Arc::new(Node { metrics: Metrics::new(bus), readiness: Mutex::default() });
             let shutdown = Shutdown::new();
-            let task = tokio::spawn(serve(listener, node.clone(), shutdown.clone()));
+            let task = tokio::spawn(serve(listener, node.clone(), shutdown.clone(), tasks));
             Server { address, node, shutdown, task }
         }
 
@@ -224,6 +227,36 @@ mod tests {
         let response = server.get("/metrics").await;
 
         check(&response, 200, &["content-type: application/openmetrics-text", "chat_pushes_total 5\n", "# EOF\n"]);
+    }
+
+    struct Sick;
+
+    impl AdminState for Sick {
+        fn metrics(&self) -> String {
+            panic!("injected by a test")
+        }
+
+        fn readiness(&self) -> Readiness {
+            Readiness::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn panic_while_answering_ends_that_connection_alone() {
+        let (listener, tasks) = (listen("127.0.0.1:0").await.unwrap(), Tasks::default());
+        let panics = Counter::default();
+        tasks.count_in(panics.clone());
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, Arc::new(Sick), Shutdown::new(), tasks.clone()));
+
+        for (path, answered) in [("/metrics", false), ("/readyz", true)] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: n\r\n\r\n").as_bytes()).await.unwrap();
+            let mut response = String::new();
+            let _ = stream.read_to_string(&mut response).await;
+            assert_eq!(response.starts_with("HTTP/1.1 200 "), answered, "{path}: {response}");
+        }
+        assert_eq!((panics.get(), tasks.dead()), (1, None));
     }
 
     #[tokio::test]

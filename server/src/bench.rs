@@ -9,10 +9,11 @@ use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::dialect::Dialect;
 use crate::protocol::message::{Chat, ChatMessage};
 use crate::service::chat;
-use crate::session::Session;
-use crate::storage::{Audience, Page, Waiting};
+use crate::session::{Next, Session};
+use crate::storage::{Audience, Page, Position, Waiting};
 use bytes::BytesMut;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Two users with a session each, who may write to each other.
 pub struct LocalPair {
@@ -28,14 +29,16 @@ impl LocalPair {
         let core = node.core().clone();
         let conv = Conversation::direct(sender, recipient);
         let members = [sender.min(recipient), sender.max(recipient)];
-        core.audiences.learn(conv, Audience { version: 1, members: members.into(), open: true });
+        core.audiences.learn(conv, Audience { version: 1, members: members.into(), open: true }, Instant::now());
         let log_in = |user| {
             let outbound = Arc::new(Outbound::new(core.config.limits.queue_bytes, core.metrics.clone()));
             outbound.speak(Codec::new(Dialect::Framed, core.config.limits.max_frame_bytes));
             let session = Arc::new(Session::new(user, "somebody".into(), 1, false, true, outbound.clone()));
-            session.waits(&Waiting { user, conv, received_seq: 0, last_seq: 0 }, 0);
+            session.waits(&Waiting { user, conv, position: Position::default(), last_seq: 0 }, 0);
             for conv in session.go_live() {
-                session.push_page(conv, &Page::default());
+                if let Next::ReadAfter { ticket, .. } = session.next_read(conv) {
+                    session.push_page(conv, ticket, &Page::default());
+                }
             }
             core.registry.insert(session.clone());
             (session, outbound)

@@ -6,22 +6,21 @@
 
 mod closing;
 mod deadlines;
-mod pace;
 mod requests;
 
 use crate::core::Core;
 use crate::outbound::Outbound;
+use crate::pace::Pace;
 use crate::protocol::codec::Codec;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::errno::Failure;
 use crate::protocol::message::{Incoming, Kind, MidText};
-use crate::service::Answer;
+use crate::service::{Answer, SessionChange};
 use crate::session::Session;
 use crate::storage::Claimant;
 use crate::stream::Stream;
 use bytes::{Buf, BytesMut};
 use deadlines::Deadlines;
-use pace::Pace;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
@@ -35,13 +34,12 @@ use tokio::time::{Instant, Sleep};
 const MAX_UNANSWERED: u32 = 1_024;
 /// Bytes read behind a login that is under way; what is beyond waits in the kernel.
 const READ_AHEAD: usize = 16 * 1024;
-/// A client that cannot acknowledge is asked for by looking at the kernel's send queue this often.
-const DRAIN_POLL: Duration = Duration::from_millis(50);
+/// How often to look at what the kernel of a client that cannot acknowledge has taken, while anything is on its way.
+const ARRIVALS_POLL: Duration = Duration::from_millis(50);
 /// How long the kernel of a classic client, which knows no PING, may leave bytes unacknowledged.
 const CLASSIC_USER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Ends with what is to be replied, if anything is.
-type InProgress = Pin<Box<dyn Future<Output = Option<Answered>> + Send>>;
+type InProgress = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// What the listener learnt about a new connection.
 pub struct Accepted {
@@ -66,11 +64,20 @@ pub struct Connection {
     session: Option<Arc<Session>>,
     /// Waited for before the next request is looked at.
     in_progress: Option<InProgress>,
+    /// Of the user who is logged in.
     pace: Pace,
     deadlines: Deadlines,
     timer: Pin<Box<Sleep>>,
     life: Life,
     admitted: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+/// What came of that which had to be waited for.
+enum Outcome {
+    Nothing,
+    Answered(Answered),
+    /// The session has ended, without a request.
+    Left,
 }
 
 /// The answer to a request that had to be waited for.
@@ -117,14 +124,19 @@ impl Connection {
     /// Serves the client until the connection is closed, and leaves nothing behind.
     pub async fn run(mut self) {
         std::future::poll_fn(|cx| self.poll(cx)).await;
+        // The kernel knows even after a reset.
+        self.see_what_arrived();
         self.outbound.abandon();
-        if let Some(in_progress) = self.in_progress.take()
-            && let Some(answered) = in_progress.await
-        {
+        if let Some(in_progress) = self.in_progress.take() {
             // A login that has begun must be known, to be undone.
-            self.session_changed(answered.answer.session);
+            match in_progress.await {
+                Outcome::Nothing => {}
+                Outcome::Answered(answered) => self.session_changed(answered.answer.session),
+                Outcome::Left => self.session_changed(SessionChange::Ended),
+            }
         }
         if let Some(session) = self.session.take() {
+            self.keep_pace(&session);
             self.core.end_session(&session).await;
         }
     }
@@ -207,7 +219,8 @@ impl Connection {
         let Poll::Ready(read) = self.stream.poll_read(cx, &mut self.input) else { return Ok(false) };
         let bytes = read?;
         if bytes == 0 {
-            self.end_of_file();
+            // Nothing more will come, but what is in flight is finished.
+            self.life = Life::Settling(None);
             return Ok(true);
         }
         self.has_read(bytes);
@@ -219,16 +232,6 @@ impl Connection {
         self.core.metrics.bytes_received_total.inc_by(bytes as u64);
         self.input_at = Instant::now();
         self.deadlines.heard(self.input_at);
-    }
-
-    /// The client has closed its direction: nothing more will come, but what is in flight is finished.
-    fn end_of_file(&mut self) {
-        if let (Some(session), Some(codec)) = (&self.session, &self.codec)
-            && !codec.acknowledges()
-        {
-            self.see_what_arrived(&session.clone());
-        }
-        self.life = Life::Settling(None);
     }
 
     /// Decodes and handles what has been read, as far as it may go on.
@@ -267,7 +270,13 @@ impl Connection {
             };
             self.speak(dialect);
         }
-        self.codec.as_mut().map_or(Ok(None), |codec| codec.decode(&mut self.input))
+        let Some(codec) = &mut self.codec else { return Ok(None) };
+        let known = codec.spelling();
+        let decoded = codec.decode(&mut self.input);
+        if codec.spelling() != known {
+            self.outbound.spell(codec.spelling());
+        }
+        decoded
     }
 
     fn speak(&mut self, dialect: Dialect) {
@@ -338,33 +347,37 @@ impl Connection {
         Ok(progress)
     }
 
-    /// The queue has drained: a session that fell behind reads on, a classic client's messages may count as received.
+    /// The queue has drained: a session that fell behind reads on, a classic client's messages may soon have arrived.
     fn resume_session(&mut self) {
         let Some(session) = &self.session else { return };
         if session.is_stalled() {
             self.core.resume(session);
         }
         if !session.acknowledges {
-            self.deadlines.look_at_kernel(Instant::now() + DRAIN_POLL);
+            self.deadlines.look_at_kernel(Instant::now() + ARRIVALS_POLL);
             self.arm();
         }
     }
 
-    /// For a client that cannot acknowledge: what its kernel has taken counts as received.
-    fn see_what_arrived(&mut self, session: &Arc<Session>) {
-        // The order matters: what is noted first has left the queue if the queue is then empty.
-        let pushed = session.unreceived();
-        if pushed.is_empty() {
-            return;
-        }
-        if self.outbound.queued_bytes() > 0 || !self.stream.is_drained() {
-            self.deadlines.look_at_kernel(Instant::now() + DRAIN_POLL);
-            return;
-        }
-        for mark in pushed {
-            if session.received(mark.conv, mark.seq) {
+    /// For a client that cannot acknowledge: what its kernel has acknowledged counts as received.
+    fn see_what_arrived(&mut self) {
+        let Some(session) = self.session.as_ref().filter(|session| !session.acknowledges) else { return };
+        let arrived = self.stream.unacknowledged().map_or_else(Vec::new, |bytes| self.outbound.arrived(bytes));
+        for message in &arrived {
+            if session.received(message.log, message.seq) {
                 self.core.marks.add(session.clone());
             }
+        }
+        if !arrived.is_empty() && session.is_stalled() {
+            self.core.resume(session);
+        }
+        if self.outbound.awaits_arrivals() {
+            if let Some(error) = self.stream.failure() {
+                tracing::debug!(%error, address = %self.address, "connection lost, nothing more arrives");
+                self.life = Life::Closed;
+            }
+            self.deadlines.look_at_kernel(Instant::now() + ARRIVALS_POLL);
+            self.arm();
         }
     }
 }

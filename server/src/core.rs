@@ -3,14 +3,21 @@
 //! Everything here is usable from any task. The parts themselves are in the files they are named after.
 
 use crate::audiences::Audiences;
+use crate::buckets::Buckets;
 use crate::bus::{Bus, Item};
 use crate::catch_up::CatchUp;
 use crate::cluster::{NodeId, NodeKey};
 use crate::config::Config;
+use crate::doubts::Doubts;
+use crate::ends::Ends;
 use crate::lease::Lease;
+use crate::limits::{KEPT_ORIGINS, REGISTRATIONS_WINDOW};
 use crate::login_limit::LoginLimit;
 use crate::marks::Marks;
 use crate::metrics::Metrics;
+use crate::origin::Origin;
+use crate::outbound::Outbound;
+use crate::pace::Paces;
 use crate::password::PasswordHasher;
 use crate::protocol::conversation::Conversation;
 use crate::registry::Registry;
@@ -19,7 +26,9 @@ use crate::routes::Routes;
 use crate::seats::{Released, Seats};
 use crate::session::Session;
 use crate::shutdown::Shutdown;
-use crate::storage::Storage;
+use crate::storage::{self, Storage};
+use crate::tasks::Tasks;
+use crate::tidy::Tidier;
 use crate::token::TokenKey;
 use crate::watch::Watch;
 use crate::writer::Writers;
@@ -35,10 +44,13 @@ pub struct Core {
     pub bus: Arc<dyn Bus>,
     pub registry: Registry,
     pub audiences: Arc<Audiences>,
+    /// How far logs have got.
+    pub ends: Arc<Ends>,
     pub routes: Routes,
     pub writers: Writers,
     pub relays: Relays,
     pub catch_up: CatchUp,
+    pub doubts: Doubts,
     pub marks: Marks,
     pub seats: Seats,
     pub lease: Arc<Lease>,
@@ -47,8 +59,12 @@ pub struct Core {
     pub passwords: PasswordHasher,
     pub token_key: TokenKey,
     pub login_limit: LoginLimit,
+    pub paces: Paces,
+    pub registrations: Buckets<Origin>,
     pub metrics: Arc<Metrics>,
     pub shutdown: Shutdown,
+    pub tasks: Tasks,
+    pub tidier: Tidier,
     /// Told when another node has given up a session that a login here waits for.
     pub yielded: Notify,
     /// Asks for a look into the log at once.
@@ -76,6 +92,7 @@ pub struct Parts {
     pub storage: Arc<dyn Storage>,
     pub bus: Arc<dyn Bus>,
     pub audiences: Arc<Audiences>,
+    pub ends: Arc<Ends>,
     pub writers: Writers,
     pub relays: Relays,
     pub catch_up: CatchUp,
@@ -84,6 +101,7 @@ pub struct Parts {
     pub token_key: TokenKey,
     pub metrics: Arc<Metrics>,
     pub shutdown: Shutdown,
+    pub tasks: Tasks,
 }
 
 impl Core {
@@ -94,6 +112,7 @@ impl Core {
             storage,
             bus,
             audiences,
+            ends,
             writers,
             relays,
             catch_up,
@@ -102,15 +121,21 @@ impl Core {
             token_key,
             metrics,
             shutdown,
+            tasks,
         } = parts;
+        let registrations = config.limits.registrations_per_hour_per_ip;
         Core {
             routes: Routes::new(storage.clone()),
-            seats: Seats::start(storage.clone(), key.clone()),
+            seats: Seats::start(&tasks, storage.clone(), key.clone()),
             passwords,
-            login_limit: LoginLimit::new(config.limits.failed_logins_per_minute),
+            login_limit: LoginLimit::new(&config.limits),
+            paces: Paces::default(),
+            registrations: Buckets::new(registrations, REGISTRATIONS_WINDOW, KEPT_ORIGINS),
             registry: Registry::default(),
+            doubts: Doubts::default(),
             marks: Marks::default(),
             watch: Watch::default(),
+            tidier: Tidier::default(),
             yielded: Notify::new(),
             sweep_now: Notify::new(),
             sweep_all: AtomicBool::new(false),
@@ -124,6 +149,7 @@ impl Core {
             storage,
             bus,
             audiences,
+            ends,
             writers,
             relays,
             catch_up,
@@ -131,6 +157,7 @@ impl Core {
             token_key,
             metrics,
             shutdown,
+            tasks,
         }
     }
 
@@ -140,6 +167,7 @@ impl Core {
     }
 
     pub fn set_peers(&self, peers: Vec<NodeId>) {
+        self.audiences.pulse.set_peers(&peers, tokio::time::Instant::now());
         *self.peers.lock() = peers.into();
     }
 
@@ -149,19 +177,18 @@ impl Core {
         }
     }
 
-    /// A conversation's members or openness changed: everyone reads them again.
-    pub async fn audience_changed(&self, conv: Conversation) {
-        match self.audiences.load(conv).await {
-            Ok(Some(audience)) => self.tell_peers(|| Item::Changed { conv, version: audience.version }),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(%error, %conv, "cannot read the members that changed; the next commit will");
-                self.audiences.outdated(conv, u64::MAX);
-            }
+    /// A conversation's members or openness changed: everyone reads them again. Returns the version they are at now. An error:
+    /// only this node knows that it knows nothing.
+    pub async fn audience_changed(&self, conv: Conversation) -> storage::Result<Option<u64>> {
+        self.audiences.doubt(conv);
+        let version = self.audiences.load(conv).await?.map(|audience| audience.version);
+        if let Some(version) = version {
+            self.tell_peers(|| Item::Changed { conv, version });
         }
+        Ok(version)
     }
 
-    /// Makes the session live, or live again.
+    /// LOGIN_ACK is queued: makes the session live.
     pub fn go_live(&self, session: &Arc<Session>) {
         let behind = session.go_live();
         if self.suspended.load(Ordering::Acquire) {
@@ -179,13 +206,15 @@ impl Core {
     /// Ends a session: nothing more is pushed, its cursors are saved, its row is freed. Where the database does not let that
     /// happen now it happens later; until then the session stands in the way of a new login of its user.
     pub async fn end_session(self: &Arc<Self>, session: &Arc<Session>) {
+        if !session.has_ended() {
+            self.metrics.sessions.dec();
+        }
         let marks = session.end();
-        self.metrics.sessions.dec();
         match self.seats.release(session.release(), marks).await {
             Released::Done => self.session_released(session),
             Released::Later(done) => {
                 let (core, session) = (self.clone(), session.clone());
-                tokio::spawn(async move {
+                self.tasks.spawn_short("freeing a session", async move {
                     let _ = done.await;
                     core.session_released(&session);
                 });
@@ -200,6 +229,14 @@ impl Core {
         session.released();
         if session.is_yielding() {
             self.tell_peers(|| Item::Yielded { user: session.user });
+        }
+    }
+
+    /// A connection's task has panicked. Its session, also one whose login was under way, ends as if the connection had closed.
+    pub async fn clean_up_after(self: &Arc<Self>, outbound: &Arc<Outbound>) {
+        outbound.abandon();
+        for session in self.registry.all().iter().filter(|session| session.is_on(outbound)) {
+            self.end_session(session).await;
         }
     }
 
@@ -230,7 +267,44 @@ impl Core {
     pub fn resume_all(&self) {
         self.suspended.store(false, Ordering::Release);
         for session in self.registry.all().iter().filter(|session| !session.is_closing()) {
-            self.go_live(session);
+            self.catch_up.request_all(session, session.resume());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Database, Listen, Password};
+    use crate::node::Node;
+    use crate::outbound::Outbound;
+    use crate::protocol::codec::Codec;
+    use crate::protocol::dialect::Dialect;
+    use crate::protocol::message::Event;
+
+    #[tokio::test]
+    async fn lease_that_returns_starts_no_session_whose_login_is_not_answered() {
+        let config = Config {
+            listen: Listen { host: "127.0.0.1".into(), port: 0, ..Listen::default() },
+            database: Database { url: "sqlite::memory:".into(), ..Database::default() },
+            password: Password { memory_kib: 8, iterations: 1, ..Password::default() },
+            ..Config::default()
+        };
+        let node = Node::start(config).await.expect("a node starts");
+        let core = node.core();
+        let outbound = Arc::new(Outbound::new(65_536, core.metrics.clone()));
+        outbound.speak(Codec::new(Dialect::Framed, 65_536));
+        let session = Arc::new(Session::new(1, "ann".into(), 1, true, true, outbound.clone()));
+        let event = Event::FriendRemoved { id: 2, name: "bob".into() };
+        core.registry.insert(session.clone());
+
+        session.suspend();
+        core.resume_all();
+        session.tell(&event);
+        assert_eq!(outbound.queued_bytes(), 0, "nothing goes before LOGIN_ACK");
+
+        core.go_live(&session);
+        session.tell(&event);
+        assert!(outbound.queued_bytes() > 0);
     }
 }

@@ -15,6 +15,7 @@ use crate::protocol::message::{ChatMessage, Who};
 use crate::routes::Route;
 use crate::session;
 use crate::storage::{self, Append};
+use crate::tasks::Tasks;
 use crate::writer::{PendingChat, unavailable};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -43,10 +44,10 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Starts the task; it ends when this is dropped.
-    pub fn start(core: Weak<Core>) -> Self {
+    /// Starts the task of the writer of this number; it ends when this is dropped.
+    pub fn start(tasks: &Tasks, number: usize, core: Weak<Core>) -> Self {
         let (batches, mut queue) = mpsc::channel::<Batch>(QUEUE_BATCHES);
-        tokio::spawn(async move {
+        tasks.spawn(format!("delivery {number}"), async move {
             while let Some(batch) = queue.recv().await {
                 let Some(core) = core.upgrade() else { return };
                 deliver(&core, batch.committed).await;
@@ -61,7 +62,7 @@ impl Delivery {
     }
 
     pub async fn deliver(&self, committed: Vec<Committed>, refused: Vec<Refused>) {
-        // The task ends only after the writer.
+        // The task ends only after the writer, unless it died: then the node ends, and the refused are told by being dropped.
         let _ = self.batches.send(Batch { committed, refused }).await;
     }
 }
@@ -96,6 +97,8 @@ async fn deliver(core: &Arc<Core>, committed: Vec<Committed>) {
 
 /// Offers a stored message to those of `users` that have a session here; returns those that have none.
 pub fn push_here(core: &Core, message: &ChatMessage, users: &[UserId]) -> Vec<UserId> {
+    // Whatever was waited for before: a session is pushed nothing while the lease is in doubt.
+    core.suspend_unless_leased();
     let parcel = Parcel::new(message, users.len());
     let mut elsewhere = Vec::new();
     for user in users {
@@ -117,7 +120,8 @@ pub fn push_here(core: &Core, message: &ChatMessage, users: &[UserId]) -> Vec<Us
 /// `push::misdeliver`: pushes a message to somebody here who is no recipient.
 fn misdeliver(core: &Core, message: &ChatMessage, members: &[UserId]) {
     let parcel = Parcel::new(message, 1);
-    core.registry.all().iter().any(|session| !members.contains(&session.user) && session.relay(&parcel));
+    let mut others = core.registry.all().into_iter().filter(|session| !members.contains(&session.user));
+    others.any(|session| session.relay(&parcel, u64::MAX) == session::Relayed::Queued);
 }
 
 fn send_to_all(core: &Core, message: &ChatMessage, version: u64) {

@@ -4,7 +4,6 @@ use crate::bus::{Arrival, Item, Recipients};
 use crate::cluster::NodeId;
 use crate::core::Core;
 use crate::delivery::push_here;
-use crate::outbound::Parcel;
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::message::{ChatMessage, Event};
 use crate::relay;
@@ -12,6 +11,7 @@ use crate::storage::Release;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Runs until the bus closes.
 pub async fn run(core: Arc<Core>, mut arrivals: mpsc::Receiver<Arrival>) {
@@ -25,9 +25,11 @@ pub async fn run(core: Arc<Core>, mut arrivals: mpsc::Receiver<Arrival>) {
             }
             Arrival::Lost { from } => {
                 tracing::debug!(%from, "something was lost on the bus, looking into the log");
+                core.audiences.pulse.broken(Instant::now());
                 core.sweep_now.notify_one();
             }
             Arrival::Resubscribed => {
+                core.audiences.pulse.broken(Instant::now());
                 core.sweep_all.store(true, Ordering::Release);
                 core.sweep_now.notify_one();
             }
@@ -38,7 +40,7 @@ pub async fn run(core: Arc<Core>, mut arrivals: mpsc::Receiver<Arrival>) {
 async fn handle(core: &Arc<Core>, from: &NodeId, item: Item) {
     match item {
         Item::Deliver { message, version, recipients } => deliver(core, from, &message, version, recipients).await,
-        Item::Relay { message, recipients } => relay(core, from, message, recipients).await,
+        Item::Relay { message, recipients } => relay::arrived(core, from, message, recipients),
         Item::NotHere { users } => users.iter().for_each(|user| core.routes.not_at(*user, from)),
         Item::Online { users } => users.iter().for_each(|user| core.routes.moved(*user, from)),
         Item::Yield { user, epoch } => yield_session(core, Release { user, epoch }),
@@ -46,7 +48,9 @@ async fn handle(core: &Arc<Core>, from: &NodeId, item: Item) {
             core.routes.forget(user);
             core.yielded.notify_waiters();
         }
-        Item::Changed { conv, version } => core.audiences.outdated(conv, version),
+        Item::Changed { conv, version } => core.audiences.changed(conv, version),
+        Item::Ping { asked_at } => core.bus.send(from, Item::Pong { asked_at, boot: core.key.boot }),
+        Item::Pong { asked_at, boot } => core.audiences.pulse.answered(from, boot, asked_at, Instant::now()),
         Item::News { event, users } => match serde_json::from_str::<Event>(&event) {
             Ok(event) => tell(core, &event, &users),
             Err(error) => tracing::debug!(%error, %from, "an event that cannot be read"),
@@ -61,6 +65,7 @@ fn tell(core: &Core, event: &Event, users: &[UserId]) {
 }
 
 async fn deliver(core: &Arc<Core>, from: &NodeId, message: &ChatMessage, version: u64, recipients: Recipients) {
+    core.ends.saw(message.conv, message.end());
     match recipients {
         Recipients::Users(users) => {
             let missing = push_here(core, message, &users);
@@ -89,41 +94,13 @@ async fn members(core: &Core, conv: Conversation, version: u64) -> Arc<[UserId]>
     }
 }
 
-async fn relay(core: &Arc<Core>, from: &NodeId, message: ChatMessage, recipients: Recipients) {
-    match recipients {
-        Recipients::Members => {
-            if let Ok(Some(audience)) = core.audiences.any(message.conv).await {
-                relay_here(core, &message, &audience.members);
-            }
-        }
-        Recipients::Users(users) => {
-            let missing = relay_here(core, &message, &users);
-            if missing.is_empty() {
-                return;
-            }
-            core.bus.send(from, Item::NotHere { users: missing });
-            if let Conversation::Direct(..) = message.conv {
-                // The friend is no longer where the route said.
-                relay::store_instead(core, message, None);
-            }
-        }
-    }
-}
-
-/// Relays to those of the users that are here; returns the others, and those whose queue is full.
-pub fn relay_here(core: &Core, message: &ChatMessage, users: &[UserId]) -> Vec<UserId> {
-    let parcel = Parcel::new(message, users.len());
-    let others = users.iter().copied().filter(|user| *user != message.sender);
-    others.filter(|user| core.registry.with(*user, |session| session.relay(&parcel)) != Some(true)).collect()
-}
-
 /// Another node's client logs in with `takeover`: end the session here, free its row, and say so.
 pub fn yield_session(core: &Arc<Core>, asked: Release) {
     if yield_now(core, asked) {
         return;
     }
     let core = core.clone();
-    tokio::spawn(async move {
+    core.tasks.clone().spawn_short("yielding", async move {
         // Its login may be just about to show: wait for it.
         let _turn = core.registry.login_turn(asked.user).await;
         if !yield_now(&core, asked) {

@@ -5,7 +5,7 @@
 //! renewal says so; then all stand still until they have been compared with their rows, those that are lost are closed, and
 //! the rest go on.
 
-use crate::cluster::NodeId;
+use crate::cluster::{NodeId, NodeKey};
 use crate::core::Core;
 use crate::inbox::yield_session;
 use crate::limits::LEASE_RENEWAL;
@@ -25,9 +25,14 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Between two renewals, however late the last one was.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 
-/// Runs until the node stops; returns early only if another node took this one's name.
-pub async fn run(core: Arc<Core>) -> Result<(), Error> {
-    let mut keeper = Keeper { core: core.clone(), alive: HashSet::new(), takeovers: None, compares: true };
+/// Logs compared in one call.
+const ENDS_AT_ONCE: usize = 4_096;
+
+/// Runs until the node stops; returns early only if another node took this one's name. A node that has just started has no
+/// sessions to compare: `takeovers` is what its first renewal said.
+pub async fn run(core: Arc<Core>, takeovers: u64) -> Result<(), Error> {
+    let alive = HashSet::new();
+    let mut keeper = Keeper { core: core.clone(), alive, renewals: 0, suspects: false, takeovers, compares: false };
     loop {
         let sent = Instant::now();
         let wait = keeper.renew(sent).await?;
@@ -40,8 +45,12 @@ pub async fn run(core: Arc<Core>) -> Result<(), Error> {
 struct Keeper {
     core: Arc<Core>,
     alive: HashSet<NodeId>,
+    /// The count of the latest renewal.
+    renewals: u64,
+    /// The database has lost commits, and it is not known yet which logs have become shorter.
+    suspects: bool,
     /// How often sessions had been taken over when they were last compared.
-    takeovers: Option<u64>,
+    takeovers: u64,
     /// The next renewal compares.
     compares: bool,
 }
@@ -81,10 +90,10 @@ impl Keeper {
         match local {
             Some(local) => {
                 close_lost(core, &local, &renewal.held);
-                self.takeovers = Some(renewal.takeovers);
+                self.takeovers = renewal.takeovers;
                 self.compares = false;
             }
-            None if renewal.made_anew || self.takeovers != Some(renewal.takeovers) => {
+            None if renewal.made_anew || self.takeovers != renewal.takeovers => {
                 tracing::warn!("this node was called gone, and sessions were taken from it");
                 core.suspend();
                 self.compares = true;
@@ -92,6 +101,11 @@ impl Keeper {
             }
             None => {}
         }
+        if let Err(error) = self.look_for_losses(&renewal).await {
+            tracing::warn!(%error, "cannot tell what the database has lost, trying again");
+            return RETRY;
+        }
+        let core = &self.core;
         core.lease.renewed(sent);
         if core.is_suspended() && core.lease.is_held() {
             tracing::info!("the lease is good again");
@@ -104,8 +118,35 @@ impl Keeper {
         LEASE_RENEWAL
     }
 
+    /// A count that has gone back, like a row that is missing, means that the database has lost commits: in a failover to a
+    /// copy without the newest, or since an older one was put in its place.
+    async fn look_for_losses(&mut self, renewal: &Renewal) -> Result<(), Error> {
+        let core = &self.core;
+        let own = renewal.live.iter().find(|peer| peer.key == core.key).map_or(0, |peer| peer.renewals);
+        if renewal.made_anew || own <= self.renewals {
+            tracing::error!("the database has lost commits: this node's renewals have gone back");
+            self.suspects = true;
+        }
+        self.renewals = own;
+        if self.suspects {
+            core.suspend();
+            for ends in core.ends.all().chunks(ENDS_AT_ONCE) {
+                for conv in core.storage.find_losses(&core.key, ends).await? {
+                    core.metrics.log_losses_total.inc();
+                    tracing::error!(%conv, "the database has lost the end of a log, with messages that it had committed");
+                }
+            }
+            core.sweep_all.store(true, Ordering::Release);
+            core.sweep_now.notify_one();
+            self.suspects = false;
+        }
+        Ok(())
+    }
+
     async fn look_at_peers(&mut self, sent: Instant, live: Vec<Peer>) {
         let core = &self.core;
+        let runs: Vec<NodeKey> = live.iter().map(|peer| peer.key.clone()).collect();
+        core.bus.set_peers(&runs);
         let peers: Vec<Peer> = live.into_iter().filter(|peer| peer.key.id != core.key.id).collect();
         for gone in core.watch.look(peers.iter().cloned(), sent, Instant::now()) {
             match core.storage.call_gone(&gone).await {
@@ -115,15 +156,13 @@ impl Keeper {
             }
         }
         let now: HashSet<NodeId> = peers.into_iter().map(|peer| peer.key.id).collect();
-        let peers: Vec<NodeId> = now.iter().cloned().collect();
-        core.bus.set_peers(&peers);
-        core.set_peers(peers);
+        core.set_peers(now.iter().cloned().collect());
         for gone in self.alive.difference(&now) {
             tracing::info!(node = %gone, "node has gone");
             core.routes.forget_node(gone);
             core.sweep_all.store(true, Ordering::Release);
             core.sweep_now.notify_one();
-            tokio::spawn(tidy_states(core.clone()));
+            core.tidier.ask(gone.clone());
         }
         for new in now.difference(&self.alive) {
             tracing::info!(node = %new, "node is there");
@@ -150,12 +189,5 @@ fn close_lost(core: &Core, local: &[Arc<Session>], held: &[Release]) {
     if !lost.is_empty() {
         core.metrics.sessions_lost_total.inc_by(lost.len() as u64);
         tracing::warn!(sessions = local.len(), lost = lost.len(), "sessions were taken over");
-    }
-}
-
-/// Beside the renewals: a dead node can leave many users behind, and locks that have to be waited for.
-async fn tidy_states(core: Arc<Core>) {
-    if let Err(error) = core.storage.tidy_states().await {
-        tracing::warn!(%error, "cannot tidy the states of users");
     }
 }

@@ -32,12 +32,13 @@ struct Lane<T> {
 }
 
 impl<T: Message> Lanes<T> {
-    /// Makes `count` lanes, one at least; `start` is given the end of each.
-    pub fn start(count: usize, mut start: impl FnMut(Waiting<T>)) -> Self {
-        let lanes = (0..count.max(1)).map(|_| {
+    /// Makes `count` lanes, one at least; `start` is given the number, from 1, and the end of each.
+    pub fn start(count: usize, mut start: impl FnMut(usize, Waiting<T>)) -> Self {
+        let lanes = (1..=count.max(1)).map(|number| {
             let (messages, receiver) = mpsc::channel(LANE_MESSAGES);
             let bytes = Arc::new(AtomicUsize::new(0));
-            start(Waiting { messages: receiver, bytes: bytes.clone(), taken: Vec::new(), next: VecDeque::new() });
+            let (taken, next) = (Vec::new(), VecDeque::new());
+            start(number, Waiting { messages: receiver, bytes: bytes.clone(), taken, next });
             Lane { messages, bytes }
         });
         Lanes { lanes: lanes.collect() }
@@ -125,7 +126,7 @@ mod tests {
 
     fn one_lane() -> (Lanes<Text>, Waiting<Text>) {
         let mut waiting = None;
-        let lanes = Lanes::start(1, |end| waiting = Some(end));
+        let lanes = Lanes::start(1, |_, end| waiting = Some(end));
         (lanes, waiting.expect("one was made"))
     }
 

@@ -4,27 +4,35 @@
 //! stands below or left of it:
 //! `listener → connection → service → session → storage + bus`, beside `protocol` (bytes to typed messages and back).
 
+// In code that tests alone see, as they please.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 pub mod bus;
 pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod failpoint;
 pub mod limits;
+mod networks;
 pub mod node;
 pub mod protocol;
 pub mod shutdown;
 pub mod storage;
+pub mod tasks;
 
 #[doc(hidden)]
 pub mod bench;
 
 pub mod admin;
 mod audiences;
+mod buckets;
 mod catch_up;
 mod clock;
 mod connection;
 mod core;
 mod delivery;
+mod doubts;
+mod ends;
 mod inbox;
 mod keeper;
 mod lanes;
@@ -34,9 +42,13 @@ pub mod logging;
 mod login_limit;
 mod marks;
 pub mod metrics;
+mod origin;
 mod outbound;
+mod pace;
 pub mod password;
 mod proxy_protocol;
+mod pulse;
+mod recent;
 mod registry;
 mod relay;
 mod routes;
@@ -45,7 +57,9 @@ mod service;
 mod session;
 mod stream;
 mod sweep;
+mod tidy;
 pub mod tls;
 mod token;
+mod turns;
 mod watch;
 mod writer;

@@ -28,14 +28,19 @@ pub struct Limits {
     pub write_timeout_s: u64,
     /// Milliseconds that a closing connection waits for the client's end of file.
     pub close_linger_ms: u64,
-    /// Outbound bytes per connection; beyond it live copies are dropped and the log is read on as the queue drains.
+    /// Outbound bytes per connection; beyond it live copies are dropped and the log is read on as the queue drains; EVENTs
+    /// are dropped for good.
     pub queue_bytes: usize,
-    /// Sustained chat messages per second and user; 0: no bound. Beyond it the node reads more slowly.
+    /// Sustained chat messages per second, user and node; 0: no bound. Beyond it the node reads more slowly.
     pub messages_per_second: u32,
     /// Messages a user may send at once before `messages_per_second` counts.
     pub message_burst: u32,
     /// Failed logins per minute for one (address, user); beyond it errno 10.
     pub failed_logins_per_minute: u32,
+    /// Failed logins per minute from one address, whoever they are for; 0: no bound. Beyond it errno 10.
+    pub failed_logins_per_minute_per_ip: u32,
+    /// Registrations per hour from one address; 0: no bound. Beyond it errno 10.
+    pub registrations_per_hour_per_ip: u32,
     /// Members of one group; beyond it joining gets errno 9.
     pub group_members: u32,
     /// Seconds between two looks into the log for what the bus lost.
@@ -60,6 +65,8 @@ impl Default for Limits {
             messages_per_second: 1_000,
             message_burst: 2_000,
             failed_logins_per_minute: 20,
+            failed_logins_per_minute_per_ip: 200,
+            registrations_per_hour_per_ip: 1_000,
             group_members: 10_000,
             repair_interval_s: 10,
             drain_s: 10,
@@ -83,6 +90,10 @@ impl Limits {
         problems.range("limits.messages_per_second", self.messages_per_second, 0..=1_000_000);
         problems.range("limits.message_burst", self.message_burst, 1..=1_000_000);
         problems.range("limits.failed_logins_per_minute", self.failed_logins_per_minute, 1..=10_000);
+        let per_ip = self.failed_logins_per_minute_per_ip;
+        problems.range("limits.failed_logins_per_minute_per_ip", per_ip, 0..=1_000_000);
+        let per_ip = self.registrations_per_hour_per_ip;
+        problems.range("limits.registrations_per_hour_per_ip", per_ip, 0..=1_000_000);
         problems.range("limits.group_members", self.group_members, 2..=1_000_000);
         problems.range("limits.repair_interval_s", self.repair_interval_s, 1..=3_600);
         problems.range("limits.drain_s", self.drain_s, 0..=3_600);
@@ -106,10 +117,20 @@ pub const LEASE_WATCH: Duration = Duration::from_secs(LEASE.as_secs() - LEASE_RE
 /// arrive, and seconds are not equally long on all machines.
 pub const LEASE_HOLD: Duration = Duration::from_secs(LEASE_WATCH.as_secs() - 1);
 
+/// The time in which an address that has registered as often as it may can do so as often again.
+pub const REGISTRATIONS_WINDOW: Duration = Duration::from_secs(60 * 60);
+/// Addresses whose registrations, and whose failed logins, are remembered (about 100 bytes each); beyond it the oldest are
+/// forgotten, half of them at most.
+pub const KEPT_ORIGINS: usize = 65_536;
+
 /// Messages in one commit; what is queued beyond it goes into the next.
 pub const BATCH_MESSAGES: usize = 256;
 /// Bytes of text in one commit (past the first message).
 pub const BATCH_BYTES: usize = 1024 * 1024;
+
+/// Users whose spent message rate is remembered between two sessions; beyond it those are forgotten who have spent least,
+/// and their next session has its whole burst.
+pub const RESTING_PACES: usize = 65_536;
 
 /// Members up to which an envelope lists its recipients; beyond it each node filters by its own members.
 pub const LISTED_RECIPIENTS: usize = 64;

@@ -2,8 +2,11 @@
 //!
 //! What comes before the first message happens here: the PROXY header, if required, and the TLS handshake.
 
+use crate::config;
 use crate::connection::{Accepted, Connection};
 use crate::core::Core;
+use crate::networks::Networks;
+use crate::origin::Origin;
 use crate::outbound::Outbound;
 use crate::protocol::errno::{Errno, Failure};
 use crate::proxy_protocol::{self, MAX_V1_BYTES, MAX_V2_BYTES, Parsed};
@@ -58,7 +61,7 @@ pub struct Open {
 struct OpenState {
     next: u64,
     all: HashMap<u64, Entry>,
-    per_ip: HashMap<IpAddr, usize>,
+    per_ip: HashMap<Origin, usize>,
     /// Those that have not logged in, oldest first.
     prelogin: BTreeMap<u64, Arc<Outbound>>,
 }
@@ -66,18 +69,54 @@ struct OpenState {
 struct Entry {
     outbound: Arc<Outbound>,
     /// Under which address it is counted; behind a proxy known only once its header has come.
-    counted_as: Option<IpAddr>,
+    counted_as: Option<Origin>,
+}
+
+/// Who must begin with a PROXY header.
+enum Proxies {
+    Everybody,
+    These(Networks),
+}
+
+impl Proxies {
+    fn of(settings: &config::Listen) -> Self {
+        match settings.proxy_protocol {
+            true => Proxies::Everybody,
+            // A node that is started by its settings has had them checked.
+            false => Proxies::These(Networks::parse(&settings.proxy_from).unwrap_or_default()),
+        }
+    }
+
+    fn contain(&self, peer: IpAddr) -> bool {
+        match self {
+            Proxies::Everybody => true,
+            Proxies::These(networks) => networks.contains(peer),
+        }
+    }
+}
+
+/// A connection as the kernel hands it over.
+struct Arrival {
+    socket: TcpStream,
+    peer: IpAddr,
+    /// A header comes first, and says for whom the peer speaks.
+    is_proxy: bool,
 }
 
 /// Accepts until the node drains.
 pub async fn run(core: Arc<Core>, listener: TcpListener, tls: Option<TlsAcceptor>, open: Arc<Open>) {
+    let proxies = Proxies::of(&core.config.listen);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = core.shutdown.draining() => return,
         };
         match accepted {
-            Ok((socket, peer)) => accept(&core, socket, peer, tls.clone(), &open),
+            Ok((socket, peer)) => {
+                let peer = peer.ip().to_canonical();
+                let is_proxy = proxies.contain(peer);
+                accept(&core, Arrival { socket, peer, is_proxy }, tls.clone(), &open);
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -86,38 +125,60 @@ pub async fn run(core: Arc<Core>, listener: TcpListener, tls: Option<TlsAcceptor
     }
 }
 
-fn accept(core: &Arc<Core>, socket: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, open: &Arc<Open>) {
+fn accept(core: &Arc<Core>, arrival: Arrival, tls: Option<TlsAcceptor>, open: &Arc<Open>) {
     core.metrics.connections_total.inc();
     let outbound = Arc::new(Outbound::new(core.config.limits.queue_bytes, core.metrics.clone()));
-    let Some(number) = open.admit(core, &outbound, peer.ip()) else {
+    let Some(number) = open.admit(core, &outbound, &arrival) else {
         core.metrics.connections_refused_total.inc();
         return;
     };
-    core.metrics.connections.inc();
+    let place = Place::taken(core, open, number);
     // Without it Nagle's algorithm and delayed acknowledgements add 40 ms to a second small write.
-    if let Err(error) = socket.set_nodelay(true) {
+    if let Err(error) = arrival.socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let (core, open) = (core.clone(), open.clone());
-    tokio::spawn(async move {
-        serve(&core, socket, peer, tls, &outbound, &open, number).await;
-        open.closed(number);
-        core.metrics.connections.dec();
+    core.tasks.clone().spawn_short("connection", async move {
+        let Place { core, open, number } = &place;
+        let served = core.tasks.catch("connection", serve(core, arrival, tls, &outbound, open, *number)).await;
+        if served.is_err() {
+            core.clean_up_after(&outbound).await;
+        }
     });
+}
+
+/// A connection's place among all that are open, until it is dropped: also where its task panics.
+struct Place {
+    core: Arc<Core>,
+    open: Arc<Open>,
+    number: u64,
+}
+
+impl Place {
+    fn taken(core: &Arc<Core>, open: &Arc<Open>, number: u64) -> Self {
+        core.metrics.connections.inc();
+        Place { core: core.clone(), open: open.clone(), number }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.closed(self.number);
+        self.core.metrics.connections.dec();
+    }
 }
 
 async fn serve(
     core: &Arc<Core>,
-    socket: TcpStream,
-    peer: SocketAddr,
+    arrival: Arrival,
     tls: Option<TlsAcceptor>,
     outbound: &Arc<Outbound>,
     open: &Arc<Open>,
     number: u64,
 ) {
+    let (peer, is_proxy) = (arrival.peer, arrival.is_proxy);
     // Boxed: what the greeting needs is not carried through the connection's life.
     let greeted = {
-        let greeting = Box::pin(greet(core, socket, peer, tls));
+        let greeting = Box::pin(greet(core, arrival, tls));
         tokio::select! {
             greeted = greeting => greeted,
             () = outbound.close_wanted() => return,
@@ -127,7 +188,7 @@ async fn serve(
         Ok(greeted) => greeted,
         Err(error) => return tracing::debug!(%error, %peer, "connection ended before its first message"),
     };
-    if core.config.listen.proxy_protocol && !open.count(number, address, core.config.limits.connections_per_ip) {
+    if is_proxy && !open.count(number, address, core.config.limits.connections_per_ip) {
         core.metrics.connections_refused_total.inc();
         return tracing::debug!(%address, "too many connections from one address");
     }
@@ -140,18 +201,13 @@ async fn serve(
 }
 
 /// The PROXY header and the TLS handshake, within the time that a connection may be silent.
-async fn greet(
-    core: &Core,
-    mut socket: TcpStream,
-    peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
-) -> io::Result<(Stream, IpAddr)> {
+async fn greet(core: &Core, arrival: Arrival, tls: Option<TlsAcceptor>) -> io::Result<(Stream, IpAddr)> {
     let limits = &core.config.limits;
     let patience = Duration::from_secs(limits.prelogin_timeout_s);
-    let mut address = peer.ip();
-    if core.config.listen.proxy_protocol {
+    let Arrival { mut socket, peer: mut address, is_proxy } = arrival;
+    if is_proxy {
         let source = within(Duration::from_secs(limits.frame_timeout_s), read_proxy_header(&mut socket)).await?;
-        address = source.map_or(address, |source| source.ip());
+        address = source.map_or(address, |source| source.ip().to_canonical());
     }
     let Some(tls) = tls else { return Ok((Stream::Plain(socket), address)) };
     let mut first = [0];
@@ -187,7 +243,7 @@ async fn read_proxy_header(socket: &mut TcpStream) -> io::Result<Option<SocketAd
 impl Open {
     /// `None`: no more connections are allowed, in all or from this address. Behind a proxy the peer's address is not the
     /// client's: that is counted later.
-    fn admit(&self, core: &Core, outbound: &Arc<Outbound>, peer: IpAddr) -> Option<u64> {
+    fn admit(&self, core: &Core, outbound: &Arc<Outbound>, arrival: &Arrival) -> Option<u64> {
         let limits = &core.config.limits;
         let mut state = self.state.lock();
         if state.all.len() >= limits.connections {
@@ -196,7 +252,7 @@ impl Open {
         let number = state.next;
         state.next += 1;
         state.all.insert(number, Entry { outbound: outbound.clone(), counted_as: None });
-        if !core.config.listen.proxy_protocol && !state.count(number, peer, limits.connections_per_ip) {
+        if !arrival.is_proxy && !state.count(number, arrival.peer, limits.connections_per_ip) {
             state.all.remove(&number);
             return None;
         }
@@ -246,13 +302,14 @@ impl Open {
 
 impl OpenState {
     fn count(&mut self, number: u64, address: IpAddr, per_ip: usize) -> bool {
-        let count = self.per_ip.entry(address).or_default();
+        let origin = Origin::of(address);
+        let count = self.per_ip.entry(origin).or_default();
         if per_ip > 0 && *count >= per_ip {
             return false;
         }
         *count += 1;
         if let Some(entry) = self.all.get_mut(&number) {
-            entry.counted_as = Some(address);
+            entry.counted_as = Some(origin);
         }
         true
     }

@@ -40,18 +40,26 @@ pub struct Metrics {
     pub logins_total: Counter,
     /// Sessions closed since they were taken over while this node was called gone.
     pub sessions_lost_total: Counter,
+    /// Conversations whose log the database had lost the end of.
+    pub log_losses_total: Counter,
     /// Chat messages written to clients.
     pub pushes_total: Counter,
+    /// EVENTs that found their client's queue full.
+    pub events_dropped_total: Counter,
     /// Bytes waiting in all outbound queues now.
     pub queue_bytes: Gauge,
     /// Times a session fell behind its queue and went on from the log.
     pub catch_ups_total: Counter,
+    /// Stretches of messages that were missing from the log and skipped, once for each session that did.
+    pub log_gaps_total: Counter,
     /// Looks into the log for what the bus may have lost.
     pub sweeps_total: Counter,
     /// Sessions that such a look found behind.
     pub repairs_total: Counter,
     pub bytes_received_total: Counter,
     pub bytes_sent_total: Counter,
+    /// Panics: of a long task, which end the node, and of a connection or an errand, which do not.
+    pub task_panics_total: Counter,
     /// Messages in one commit.
     pub commit_batch_messages: Histogram,
     /// Time of one commit, from its first statement on.
@@ -102,13 +110,17 @@ impl Metrics {
             sessions: series.gauge("sessions", "Logged-in users"),
             logins_total: series.counter("logins", "Successful logins"),
             sessions_lost_total: series.counter("sessions_lost", "Sessions taken over while this node was called gone"),
+            log_losses_total: series.counter("log_losses", "Logs whose end the database has lost"),
             pushes_total: series.counter("pushes", "Chat messages written to clients"),
+            events_dropped_total: series.counter("events_dropped", "EVENTs dropped, since the client's queue was full"),
             queue_bytes: series.gauge("queue_bytes", "Bytes in the outbound queues"),
             catch_ups_total: series.counter("catch_ups", "Sessions that fell behind their queue"),
+            log_gaps_total: series.counter("log_gaps", "Missing stretches of the log that sessions skipped"),
             sweeps_total: series.counter("sweeps", "Looks into the log for lost messages"),
             repairs_total: series.counter("repairs", "Sessions that such a look found behind"),
             bytes_received_total: series.counter("received_bytes", "Bytes read from clients"),
             bytes_sent_total: series.counter("sent_bytes", "Bytes written to clients"),
+            task_panics_total: series.counter("task_panics", "Tasks that panicked"),
             commit_batch_messages: series.batch_sizes("commit_batch_messages", "Messages in one commit"),
             commit_seconds: series.seconds("commit", "Time of one commit"),
             messages: series.messages(),
@@ -190,6 +202,7 @@ mod tests {
     use super::*;
     use crate::bus::local::LocalHub;
     use crate::cluster::NodeKey;
+    use crate::tasks::Tasks;
 
     #[track_caller]
     fn check(metrics: &Metrics, line: &str) {
@@ -198,7 +211,7 @@ mod tests {
     }
 
     fn metrics() -> Metrics {
-        Metrics::new(LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 }).0)
+        Metrics::new(LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 }, &Tasks::default()).0)
     }
 
     #[tokio::test]

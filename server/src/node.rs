@@ -1,28 +1,32 @@
 //! Wires one node together: `Node::start(config)` is all an embedder needs.
 //!
-//! Start: storage, bus, lease, then the port. Drain: the port closes, clients are sent elsewhere over the grace time, what is in
-//! flight is finished, cursors are saved, the lease is given back.
+//! Start: storage, bus, lease, then the port; nothing of it takes longer the more is stored. Drain: the port closes, clients are sent
+//! elsewhere over the grace time, what is in flight is finished, cursors are saved, the lease is given back. The same happens
+//! when one of its tasks dies; then the node ends with an error that names the task.
+
+mod drain;
 
 use crate::admin::{AdminState, Readiness};
 use crate::audiences::Audiences;
 use crate::bus::{self, Arrival, Bus, local::LocalHub};
-use crate::catch_up::CatchUp;
-use crate::cluster::{NodeId, NodeKey};
+use crate::catch_up::{self, CatchUp};
+use crate::cluster::{ClusterSecret, NodeId, NodeKey};
 use crate::config::{self, Config};
 use crate::core::{Core, Parts};
 use crate::delivery::Delivery;
+use crate::ends::Ends;
 use crate::lease::Lease;
 use crate::limits::{LEASE, LEASE_WATCH};
 use crate::listener::{self, Open, Port};
 use crate::metrics::Metrics;
 use crate::password::{self, PasswordHasher};
-use crate::protocol::errno::Errno;
 use crate::relay::Relays;
 use crate::shutdown::Shutdown;
 use crate::storage::{self, NodeStart, Peer, Storage};
+use crate::tasks::{Died, Tasks};
 use crate::token::TokenKey;
 use crate::writer::{self, Writers};
-use crate::{inbox, keeper, marks, sweep, tls};
+use crate::{inbox, keeper, marks, pulse, sweep, tidy, tls};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -35,10 +39,15 @@ use tokio::task::JoinHandle;
 const LEASE_POLL: Duration = Duration::from_millis(500);
 /// An earlier run's lease must have ended after this; if it has not, that run is alive.
 const LEASE_PATIENCE: Duration = Duration::from_secs(LEASE.as_secs() + 4);
-/// How long connections that were cut have to save their cursors.
-const CUT_PATIENCE: Duration = Duration::from_secs(3);
-/// How often a draining node looks whether its connections have gone.
-const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// For how long a step of the start is tried that the database refuses: longer than it leaves locks to somebody who is paused.
+const START_PATIENCE: Duration = Duration::from_secs(15);
+/// Between two tries.
+const START_RETRY: Duration = Duration::from_millis(500);
+/// How long a node that does not start after all tries to give its lease back; then the lease runs out by itself.
+const GIVE_UP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a node looks what it may forget of strangers.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why a node does not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +66,12 @@ pub enum Error {
     Listen { address: String, source: std::io::Error },
     #[error("another node runs under the name {0}: give this one another node.id")]
     NameTaken(NodeId),
+    /// One of the node's tasks panicked. The node has drained, but its process had better be replaced.
+    #[error(transparent)]
+    Task(#[from] Died),
+    /// Told to stop before it had started; nothing of it is left.
+    #[error("told to stop while starting")]
+    Stopped,
 }
 
 /// A running node. Dropping it does not stop it: see [`Node::shutdown`].
@@ -64,7 +79,7 @@ pub struct Node {
     core: Arc<Core>,
     address: SocketAddr,
     admin: Option<SocketAddr>,
-    main: JoinHandle<Result<(), Error>>,
+    main: JoinHandle<Result<Result<(), Error>, Died>>,
 }
 
 /// What nodes in one process share, instead of a database server and Redis.
@@ -74,6 +89,18 @@ pub struct Embedded {
     pub hub: LocalHub,
 }
 
+/// What a node is made of.
+struct Foundations {
+    config: Config,
+    key: NodeKey,
+    port: Port,
+    storage: Arc<dyn Storage>,
+    bus: Arc<dyn Bus>,
+    arrivals: mpsc::Receiver<Arrival>,
+    tasks: Tasks,
+    shutdown: Shutdown,
+}
+
 impl Node {
     /// Starts a node with its own storage and bus, as configured. Returns once it accepts connections.
     ///
@@ -81,16 +108,32 @@ impl Node {
     /// Settings that cannot be used, a port that is taken, a database that is out of reach or not one of ours. Redis
     /// being out of reach is none: the node starts and keeps trying.
     pub async fn start(config: Config) -> Result<Node, Error> {
+        Node::start_under(config, Shutdown::new()).await
+    }
+
+    /// The same with a shutdown that can be told before the node has started.
+    ///
+    /// # Errors
+    /// As [`Node::start`]; [`Error::Stopped`] if told so meanwhile.
+    pub async fn start_under(config: Config, shutdown: Shutdown) -> Result<Node, Error> {
         for warning in config.validate()? {
             tracing::warn!("{warning}");
         }
-        let storage = storage::open(&config.database).await?;
-        let (port, key) = bind(&config).await?;
-        let (bus, arrivals) = match config.bus.url.is_empty() {
-            true => LocalHub::default().join(key.clone()),
-            false => bus::redis::connect(&config.bus, &key).await?,
+        let tasks = Tasks::default();
+        let opening = async {
+            let storage = storage::open_with(&config.database, &tasks).await?;
+            let (port, key) = bind(&config).await?;
+            let (bus, arrivals) = match config.bus.url.is_empty() {
+                true => LocalHub::default().join(key.clone(), &tasks),
+                false => {
+                    let secret = ClusterSecret(storage.token_key().await?);
+                    bus::redis::connect(&config.bus, &key, &secret, &tasks).await?
+                }
+            };
+            Ok((storage, port, key, bus, arrivals))
         };
-        Node::assemble(config, key, port, storage, bus, arrivals).await
+        let (storage, port, key, bus, arrivals) = unless_stopped(&shutdown, opening).await?;
+        Node::assemble(Foundations { config, key, port, storage, bus, arrivals, tasks, shutdown }).await
     }
 
     /// Starts a node of an embedded cluster. `config.database` and `config.bus` are not looked at.
@@ -98,32 +141,49 @@ impl Node {
     /// # Errors
     /// As [`Node::start`].
     pub async fn start_embedded(config: Config, embedded: &Embedded) -> Result<Node, Error> {
-        let (port, key) = bind(&config).await?;
-        let (bus, arrivals) = embedded.hub.join(key.clone());
-        Node::assemble(config, key, port, embedded.storage.clone(), bus, arrivals).await
+        Node::start_embedded_under(config, embedded, Shutdown::new()).await
     }
 
-    async fn assemble(
-        config: Config,
-        key: NodeKey,
-        port: Port,
-        storage: Arc<dyn Storage>,
-        bus: Arc<dyn Bus>,
-        arrivals: mpsc::Receiver<Arrival>,
-    ) -> Result<Node, Error> {
+    /// The same with a shutdown that can be told before the node has started.
+    ///
+    /// # Errors
+    /// As [`Node::start_under`].
+    pub async fn start_embedded_under(config: Config, embedded: &Embedded, shutdown: Shutdown) -> Result<Node, Error> {
+        let tasks = Tasks::default();
+        let (port, key) = bind(&config).await?;
+        let (bus, arrivals) = embedded.hub.join(key.clone(), &tasks);
+        let storage = embedded.storage.clone();
+        Node::assemble(Foundations { config, key, port, storage, bus, arrivals, tasks, shutdown }).await
+    }
+
+    async fn assemble(foundations: Foundations) -> Result<Node, Error> {
+        let Foundations { config, key, port, storage, bus, arrivals, tasks, shutdown } = foundations;
         let tls = tls::acceptor(&config.tls)?;
         let host = config.listen.host.clone();
         let address = port.address().map_err(|source| listen_error(&host, source))?;
         let admin = bind_admin(&config.admin.address).await?;
         let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
-        obtain_lease(storage.as_ref(), &key).await?;
-        let core = make_core(config, key, storage, bus).await?;
-        let listener = port.open().map_err(|source| listen_error(&host, source))?;
+        let entering = async {
+            obtain_lease(storage.as_ref(), &key).await?;
+            let parts = (config, key.clone(), storage.clone(), bus.clone());
+            let (core, takeovers) = make_core(parts, tasks.clone(), shutdown.clone()).await?;
+            let listener = port.open().map_err(|source| listen_error(&host, source))?;
+            Ok((core, takeovers, listener))
+        };
+        let (core, takeovers, listener) = match unless_stopped(&shutdown, entering).await {
+            Ok(entered) => entered,
+            Err(error) => {
+                // Else the next start would have to wait for the lease to run out.
+                let _ = tokio::time::timeout(GIVE_UP_PATIENCE, storage.stop_node(&key)).await;
+                bus.close().await;
+                return Err(error);
+            }
+        };
         announce(&core, address, admin_address);
-        let background = start_background(&core, arrivals, admin);
+        let background = start_background(&core, takeovers, arrivals, admin);
         let open = Arc::new(Open::default());
-        let accepting = tokio::spawn(listener::run(core.clone(), listener, tls, open.clone()));
-        let main = tokio::spawn(run(core.clone(), open, accepting, background));
+        let accepting = tasks.spawn("listener", listener::run(core.clone(), listener, tls, open.clone()));
+        let main = tasks.spawn("node", run(core.clone(), open, accepting, background));
         Ok(Node { core, address, admin: admin_address, main })
     }
 
@@ -156,9 +216,20 @@ impl Node {
     /// Waits until the node has stopped.
     ///
     /// # Errors
-    /// [`Error::NameTaken`] if another node took its name.
+    /// [`Error::NameTaken`] if another node took its name, [`Error::Task`] if one of its tasks died.
     pub async fn stopped(self) -> Result<(), Error> {
-        self.main.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        match self.main.await {
+            Ok(stopped) => stopped?,
+            Err(_) => Err(Died { task: "node".into(), why: "its runtime ended".into() }.into()),
+        }
+    }
+}
+
+async fn unless_stopped<T>(shutdown: &Shutdown, starting: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        () = shutdown.draining() => Err(Error::Stopped),
+        started = starting => started,
     }
 }
 
@@ -200,11 +271,11 @@ async fn obtain_lease(storage: &dyn Storage, key: &NodeKey) -> Result<(), Error>
     let give_up_at = Instant::now() + LEASE_PATIENCE;
     let mut seen: Option<(Peer, Instant)> = None;
     loop {
-        let NodeStart::Taken(other) = storage.start_node(key).await? else { return Ok(()) };
+        let NodeStart::Taken(other) = patiently(|| storage.start_node(key)).await? else { return Ok(()) };
         let now = Instant::now();
         match &seen {
             Some((before, since)) if *before == other && now - *since >= LEASE_WATCH => {
-                storage.call_gone(&other).await?;
+                patiently(|| storage.call_gone(&other)).await?;
                 continue;
             }
             Some((before, _)) if *before == other => {}
@@ -220,42 +291,68 @@ async fn obtain_lease(storage: &dyn Storage, key: &NodeKey) -> Result<(), Error>
     }
 }
 
+/// Tries a step of the start for a while: neither a busy database nor rows that somebody paused has locked are reasons to give up.
+async fn patiently<T, F: Future<Output = storage::Result<T>>>(step: impl Fn() -> F) -> storage::Result<T> {
+    let give_up_at = Instant::now() + START_PATIENCE;
+    loop {
+        match step().await {
+            Err(error @ storage::Error::Unavailable(_)) if Instant::now() < give_up_at => {
+                tracing::warn!(%error, "cannot start yet, trying again");
+                tokio::time::sleep(START_RETRY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Also how often sessions have been taken from the node so far.
 async fn make_core(
-    config: Config,
-    key: NodeKey,
-    storage: Arc<dyn Storage>,
-    bus: Arc<dyn Bus>,
-) -> Result<Arc<Core>, Error> {
+    (config, key, storage, bus): (Config, NodeKey, Arc<dyn Storage>, Arc<dyn Bus>),
+    tasks: Tasks,
+    shutdown: Shutdown,
+) -> Result<(Arc<Core>, u64), Error> {
     let lease = Arc::new(Lease::default());
-    let sent = tokio::time::Instant::now();
-    let renewal = storage.renew_lease(&key, false).await?;
+    let renewing = || {
+        let (sent, renewal) = (tokio::time::Instant::now(), storage.renew_lease(&key, false));
+        async move { Ok((sent, renewal.await?)) }
+    };
+    let (sent, renewal) = patiently(renewing).await?;
     lease.renewed(sent);
-    storage.tidy_states().await?;
-    let token_key = TokenKey(storage.token_key().await?);
+    let token_key = TokenKey(patiently(|| storage.token_key()).await?);
     let metrics = Arc::new(Metrics::new(bus.clone()));
+    tasks.count_in(metrics.task_panics_total.clone());
     let audiences = Arc::new(Audiences::new(storage.clone()));
+    let ends = Arc::new(Ends::default());
     let (catch_up, work) = CatchUp::new();
-    catch_up.start(work, storage.clone(), metrics.clone());
-    let shutdown = Shutdown::new();
+    let parts = catch_up::Parts {
+        storage: storage.clone(),
+        lease: lease.clone(),
+        ends: ends.clone(),
+        metrics: metrics.clone(),
+    };
+    catch_up.start(&tasks, work, parts);
     let parts = writer::Parts {
         key: key.clone(),
         storage: storage.clone(),
         audiences: audiences.clone(),
+        ends: ends.clone(),
         lease: lease.clone(),
         metrics: metrics.clone(),
     };
     let writer_count = storage.writers(config.database.writers);
     let peers = renewal.live.into_iter().map(|peer| peer.key.id).filter(|id| *id != key.id).collect();
-    let passwords = PasswordHasher::new(&config.password)?;
+    let passwords = PasswordHasher::new(&config.password)?.counted_in(tasks.clone());
     let core = Arc::new_cyclic(|core: &Weak<Core>| {
-        let writers = Writers::start(writer_count, &parts, || Delivery::start(core.clone()));
-        let relays = Relays::start(core);
+        let delivery = |number| Delivery::start(&tasks, number, core.clone());
+        let writers = Writers::start(&tasks, writer_count, &parts, delivery);
+        let relays = Relays::start(&tasks, core);
         let parts = Parts {
             key,
             config,
             storage,
             bus,
             audiences,
+            ends,
             writers,
             relays,
             catch_up,
@@ -264,11 +361,12 @@ async fn make_core(
             token_key,
             metrics,
             shutdown,
+            tasks,
         };
         Core::new(parts)
     });
     core.set_peers(peers);
-    Ok(core)
+    Ok((core, renewal.takeovers))
 }
 
 fn announce(core: &Core, address: SocketAddr, admin: Option<SocketAddr>) {
@@ -281,6 +379,7 @@ fn announce(core: &Core, address: SocketAddr, admin: Option<SocketAddr>) {
         admin = admin.map_or("off".into(), |admin| admin.to_string()),
         tls = core.config.tls.certificate.is_some(),
         proxy_protocol = core.config.listen.proxy_protocol,
+        proxy_from = core.config.listen.proxy_from,
         max_frame_bytes = limits.max_frame_bytes,
         connections = limits.connections,
         queue_bytes = limits.queue_bytes,
@@ -291,20 +390,30 @@ fn announce(core: &Core, address: SocketAddr, admin: Option<SocketAddr>) {
 
 /// The tasks that run beside the connections.
 struct Background {
-    keeper: JoinHandle<Result<(), storage::Error>>,
-    others: Vec<JoinHandle<()>>,
+    keeper: JoinHandle<Result<Result<(), storage::Error>, Died>>,
+    others: Vec<JoinHandle<Result<(), Died>>>,
 }
 
-fn start_background(core: &Arc<Core>, arrivals: mpsc::Receiver<Arrival>, admin: Option<TcpListener>) -> Background {
+fn start_background(
+    core: &Arc<Core>,
+    takeovers: u64,
+    arrivals: mpsc::Receiver<Arrival>,
+    admin: Option<TcpListener>,
+) -> Background {
+    let tasks = &core.tasks;
     let mut others = vec![
-        tokio::spawn(inbox::run(core.clone(), arrivals)),
-        tokio::spawn(sweep::run(core.clone())),
-        tokio::spawn(save_marks(core.clone())),
+        tasks.spawn("bus arrivals", inbox::run(core.clone(), arrivals)),
+        tasks.spawn("sweep", sweep::run(core.clone())),
+        tasks.spawn("pulse", pulse::run(core.clone())),
+        tasks.spawn("cursors", save_marks(core.clone())),
+        tasks.spawn("tidying", tidy::run(core.clone())),
+        tasks.spawn("strangers", forget_strangers(core.clone())),
     ];
     if let Some(admin) = admin {
-        others.push(tokio::spawn(crate::admin::serve(admin, core.clone(), core.shutdown.clone())));
+        let serving = crate::admin::serve(admin, core.clone(), core.shutdown.clone(), tasks.clone());
+        others.push(tasks.spawn("admin", serving));
     }
-    Background { keeper: tokio::spawn(keeper::run(core.clone())), others }
+    Background { keeper: tasks.spawn("lease keeper", keeper::run(core.clone(), takeovers)), others }
 }
 
 async fn save_marks(core: Arc<Core>) {
@@ -316,66 +425,65 @@ async fn save_marks(core: Arc<Core>) {
     }
 }
 
-/// The node's life after its start: until it is told to drain, or loses its name.
+/// Gives back the memory of what strangers did, also where none come any more.
+async fn forget_strangers(core: Arc<Core>) {
+    let mut tick = tokio::time::interval(FORGET_INTERVAL);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        core.login_limit.forget(Instant::now());
+        core.registrations.forget(Instant::now());
+    }
+}
+
+/// The node's life after its start: until it is told to drain, loses its name, or one of its tasks.
 async fn run(
     core: Arc<Core>,
     open: Arc<Open>,
-    accepting: JoinHandle<()>,
+    accepting: JoinHandle<Result<(), Died>>,
     mut background: Background,
 ) -> Result<(), Error> {
-    let result = tokio::select! {
-        () = core.shutdown.draining() => Ok(()),
-        ended = &mut background.keeper => match ended {
-            Ok(Err(storage::Error::NodeReplaced(id))) => Err(Error::NameTaken(id)),
-            Ok(Err(error)) => Err(error.into()),
-            Ok(Ok(())) => Ok(()),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        },
-    };
+    // Also if this panics: nobody shall be served by a node without it.
+    let forced_at_last = ForcedAtLast(core.shutdown.clone());
+    let result = service_ends(&core, &mut background).await;
+    if let Err(error) = &result {
+        tracing::error!(%error, "the node ends by itself");
+    }
     core.shutdown.drain();
     let _ = accepting.await;
-    drain(&core, &open).await;
-    core.marks.save(core.storage.as_ref(), &core.key).await;
+    drain::drain(&core, &open).await;
     background.keeper.abort();
-    if result.is_ok()
-        && let Err(error) = core.storage.stop_node(&core.key).await
-    {
-        tracing::warn!(%error, "cannot give the lease back; it runs out by itself");
+    if !matches!(result, Err(Error::NameTaken(_))) {
+        drain::give_lease_back(&core).await;
     }
-    core.bus.close().await;
-    core.shutdown.force();
+    drain::step(&core, "bus", core.bus.close()).await;
+    drop(forced_at_last);
     background.others.iter().for_each(JoinHandle::abort);
     tracing::info!(node = %core.key.id, "stopped");
-    result
+    // A task may also have died since.
+    result.and_then(|()| core.tasks.dead().map_or(Ok(()), |died| Err(died.into())))
 }
 
-/// Sends every client elsewhere, spread over the first half of the grace time; the second is for those that are slow to go.
-async fn drain(core: &Core, open: &Open) {
-    let grace = Duration::from_secs(core.config.limits.drain_s);
-    let started = Instant::now();
-    let connections = open.all();
-    tracing::info!(connections = connections.len(), ?grace, "draining");
-    let spread = grace / 2;
-    for (place, outbound) in connections.iter().enumerate() {
-        let due = spread.mul_f64(place as f64 / connections.len() as f64);
-        if due > started.elapsed() {
-            tokio::select! {
-                () = tokio::time::sleep(due - started.elapsed()) => {}
-                () = core.shutdown.forced() => {}
-            }
-        }
-        outbound.close(Errno::Draining.into());
+/// Waits until the node is to stop; why, if nobody told it.
+async fn service_ends(core: &Core, background: &mut Background) -> Result<(), Error> {
+    tokio::select! {
+        died = core.tasks.died() => Err(died.into()),
+        () = core.shutdown.draining() => Ok(()),
+        ended = &mut background.keeper => match ended {
+            Ok(Ok(Err(storage::Error::NodeReplaced(id)))) => Err(Error::NameTaken(id)),
+            Ok(Ok(Err(error))) => Err(error.into()),
+            Ok(Err(died)) => Err(died.into()),
+            Ok(Ok(Ok(()))) | Err(_) => Ok(()),
+        },
     }
-    while !open.is_empty() && started.elapsed() < grace && !core.shutdown.is_forced() {
-        tokio::time::sleep(DRAIN_POLL).await;
-    }
-    if !open.is_empty() {
-        tracing::warn!(connections = open.len(), "closing connections that did not go in time");
-        open.all().iter().for_each(|outbound| outbound.cut());
-    }
-    let cut_at = Instant::now();
-    while !open.is_empty() && cut_at.elapsed() < CUT_PATIENCE {
-        tokio::time::sleep(DRAIN_POLL).await;
+}
+
+/// Forces the shutdown when dropped.
+struct ForcedAtLast(Shutdown);
+
+impl Drop for ForcedAtLast {
+    fn drop(&mut self) {
+        self.0.force();
     }
 }
 

@@ -2,28 +2,20 @@
 
 use crate::protocol::conversation::UserId;
 use crate::session::Session;
+use crate::turns::{Turn, Turns};
 use dashmap::DashMap;
 use std::sync::Arc;
-use tokio::sync::{Mutex, MutexGuard};
 
-/// Logins of one user on this node take turns; users share this many locks.
-const LOGIN_STRIPES: usize = 1_024;
-
+#[derive(Default)]
 pub struct Registry {
     sessions: DashMap<UserId, Arc<Session>>,
-    logins: Box<[Mutex<()>]>,
-}
-
-impl Default for Registry {
-    fn default() -> Self {
-        Registry { sessions: DashMap::new(), logins: (0..LOGIN_STRIPES).map(|_| Mutex::default()).collect() }
-    }
+    logins: Turns,
 }
 
 impl Registry {
     /// Held while a login of the user is under way.
-    pub async fn login_turn(&self, user: UserId) -> MutexGuard<'_, ()> {
-        self.logins[user as usize % LOGIN_STRIPES].lock().await
+    pub async fn login_turn(&self, user: UserId) -> Turn<'_> {
+        self.logins.wait(user).await
     }
 
     pub fn get(&self, user: UserId) -> Option<Arc<Session>> {

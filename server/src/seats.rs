@@ -8,6 +8,7 @@
 use crate::cluster::NodeKey;
 use crate::protocol::conversation::UserId;
 use crate::storage::{Claim, Claimed, Error, Mark, Release, Result, Storage};
+use crate::tasks::Tasks;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,7 @@ struct Ending {
     release: Release,
     marks: Vec<Mark>,
     tries: u32,
-    /// Told, and gone, after the first try that failed.
+    /// Told, and gone, after the first try.
     later: Option<oneshot::Sender<Released>>,
     /// Dropped when the row is free, or given up.
     done: Option<oneshot::Sender<()>>,
@@ -61,12 +62,15 @@ pub enum Released {
 #[derive(Clone)]
 pub struct Seats {
     jobs: mpsc::Sender<Job>,
+    /// For one who frees a row when the task has died.
+    alone: Alone,
 }
 
 impl Seats {
     /// Starts the task behind it, which ends when every `Seats` is gone.
-    pub fn start(storage: Arc<dyn Storage>, key: NodeKey) -> Self {
+    pub fn start(tasks: &Tasks, storage: Arc<dyn Storage>, key: NodeKey) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
+        let alone = Alone { storage: storage.clone(), key: key.clone(), tasks: tasks.clone() };
         let task = Task {
             storage,
             key,
@@ -76,8 +80,8 @@ impl Seats {
             doubted: 0,
             retry_at: Instant::now(),
         };
-        tokio::spawn(task.run(queue));
-        Seats { jobs }
+        tasks.spawn("claims", task.run(queue));
+        Seats { jobs, alone }
     }
 
     pub async fn claim(&self, claim: Claim) -> Result<Claimed> {
@@ -91,11 +95,32 @@ impl Seats {
     /// background, up to [`RELEASE_TRIES`] times.
     pub async fn release(&self, release: Release, marks: Vec<Mark>) -> Released {
         let (later, tried) = oneshot::channel();
-        let ending = Ending { release, marks, tries: 0, later: Some(later), done: None };
-        if self.jobs.send(Job::Release(ending)).await.is_err() {
-            return Released::Done;
+        let ending = Ending { release, marks: marks.clone(), tries: 0, later: Some(later), done: None };
+        if self.jobs.send(Job::Release(ending)).await.is_ok()
+            && let Ok(released) = tried.await
+        {
+            return released;
         }
-        tried.await.unwrap_or(Released::Done)
+        self.alone.release(release, &marks).await;
+        Released::Done
+    }
+}
+
+/// Frees a row for which the task can do nothing any more, since it has died. The node drains then, and what a session leaves is
+/// saved all the same, unless that is what the task died of.
+#[derive(Clone)]
+struct Alone {
+    storage: Arc<dyn Storage>,
+    key: NodeKey,
+    tasks: Tasks,
+}
+
+impl Alone {
+    async fn release(&self, release: Release, marks: &[Mark]) {
+        let freeing = save_and_free(self.storage.as_ref(), &self.key, std::slice::from_ref(&release), marks);
+        if let Ok(Err(error)) = self.tasks.catch("freeing a session", freeing).await {
+            tracing::warn!(%error, user = release.user, "cannot free a session; it ends with the lease");
+        }
     }
 }
 
@@ -208,25 +233,24 @@ impl Task {
         }
     }
 
-    /// Returns those that are not free yet. Dropping the others tells whoever waits for them.
+    /// Returns those that are not free yet, and tells whoever waits for the others.
     async fn try_release(&self, mut endings: Vec<Ending>) -> Vec<Ending> {
         let releases: Vec<Release> = endings.iter().map(|ending| ending.release).collect();
         let mut marks: Vec<Mark> = endings.iter().flat_map(|ending| &ending.marks).copied().collect();
         marks.sort_unstable_by_key(|mark| (mark.conv, mark.user));
         endings.iter_mut().for_each(|ending| ending.tries += 1);
-        match self.save_and_free(&releases, &marks).await {
-            Ok(held) => endings.retain(|ending| held.contains(&ending.release.user)),
+        match save_and_free(self.storage.as_ref(), &self.key, &releases, &marks).await {
+            Ok(held) => endings.retain_mut(|ending| {
+                let is_held = held.contains(&ending.release.user);
+                if !is_held && let Some(later) = ending.later.take() {
+                    let _ = later.send(Released::Done);
+                }
+                is_held
+            }),
             Err(error) => tracing::warn!(%error, sessions = releases.len(), "cannot free sessions, trying on"),
         }
         endings.retain(|ending| ending.tries < RELEASE_TRIES);
         endings
-    }
-
-    async fn save_and_free(&self, releases: &[Release], marks: &[Mark]) -> Result<Vec<UserId>> {
-        if !marks.is_empty() {
-            self.storage.mark_received(Some(&self.key), marks).await?;
-        }
-        self.storage.release_sessions(&self.key, releases).await
     }
 
     /// Another try at what has failed before.
@@ -264,4 +288,16 @@ impl Task {
             self.doubted = first;
         }
     }
+}
+
+async fn save_and_free(
+    storage: &dyn Storage,
+    key: &NodeKey,
+    releases: &[Release],
+    marks: &[Mark],
+) -> Result<Vec<UserId>> {
+    if !marks.is_empty() {
+        storage.mark_received(Some(key), marks).await?;
+    }
+    storage.release_sessions(key, releases).await
 }

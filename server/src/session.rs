@@ -1,21 +1,30 @@
 //! One logged-in user, and what has been pushed to it.
 //!
 //! The rule: a session pushes each conversation strictly contiguously from its cursor. A live message is a copy of what is
-//! in the log; if it is the next one it is pushed, otherwise the cursor falls [`Behind`](Progress) and the log is read
-//! (see `catch_up`). Backlog, gap, repair, slow reader and takeover all go this one way, which gives order, no loss and no
-//! double push. A user's own messages move the cursor and are not pushed.
+//! in the log; if it is the next one it is pushed, otherwise the cursor falls behind and the log is read (see `catch_up`).
+//! Backlog, gap, repair, slow reader and takeover all go this one way, which gives order, no loss and no double push. A user's
+//! own messages move the cursor and are not pushed. The cursors themselves are in [`cursors`]; here they meet the lock that
+//! all who push share, and the connection.
 //!
 //! Knows no socket: bytes go to an [`Outbound`].
+
+mod barred;
+mod cursors;
+mod place;
+
+#[cfg(test)]
+mod model;
 
 use crate::cluster::NodeKey;
 use crate::failpoint::PushFaults;
 use crate::outbound::{Outbound, Parcel};
-use crate::protocol::conversation::{Conversation, UserId};
+use crate::protocol::conversation::{Conversation, Log, UserId};
 use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{Event, Outgoing};
-use crate::storage::{Actor, Mark, Page, Release, SessionKey, Waiting};
+use crate::protocol::message::{ChatMessage, Event};
+use crate::storage::{Actor, End, Mark, Page, Position, Release, SessionKey, Waiting};
+use cursors::Cursors;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
@@ -31,7 +40,7 @@ pub struct Session {
     pub acknowledges: bool,
     outbound: Arc<Outbound>,
     faults: PushFaults,
-    state: Mutex<State>,
+    state: Mutex<Cursors>,
     /// Some cursor waits for room in the outbound queue, or for the session to be live.
     stalled: AtomicBool,
     /// Set while the session stands in the list of those with cursors to save.
@@ -43,46 +52,27 @@ pub struct Session {
     ended: Notify,
 }
 
-#[derive(Default)]
-struct State {
-    phase: Phase,
-    cursors: HashMap<Conversation, Cursor>,
+/// Where a session's pushes go.
+trait Queue {
+    fn user(&self) -> UserId;
+    /// False if there is no room, or the connection takes no more.
+    fn push(&self, parcel: &Parcel<'_>) -> bool;
+    /// One's own message has been passed, behind others that the client has not received yet.
+    fn pass_own(&self, message: &ChatMessage);
+    /// Whether [`Queue::push`] could be true now.
+    fn has_room(&self) -> bool;
+    /// Something waits for room: whoever makes it is to resume the session.
+    fn tell_when_drained(&self);
+    /// These messages are gone from the log.
+    fn gap(&self, gap: Gap);
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
-    /// Routable, but LOGIN_ACK has not been queued: nothing may be pushed before it.
-    #[default]
-    Starting,
-    Live,
-    /// Its node's lease is in doubt: nothing is pushed.
-    Suspended,
-    Ended,
-}
-
-/// How far a conversation has got in this session.
-#[derive(Clone, Copy, Debug)]
-struct Cursor {
-    /// False until the cursor has been read from the database; `pushed` and `received` mean nothing before.
-    known: bool,
-    pushed: u64,
-    /// What the client has said it has, or what was its own.
-    received: u64,
-    /// What the database knows of `received`.
-    saved: u64,
-    /// The newest seq heard of while behind.
-    target: u64,
-    progress: Progress,
-}
-
+/// Messages that should be in the log and are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    /// Everything heard of has been pushed: the next live message can go out directly.
-    Current,
-    /// In the hands of `catch_up`.
-    Reading,
-    /// Must be read on, once the session is live and its queue has room.
-    Stalled,
+pub struct Gap {
+    pub conv: Conversation,
+    pub first: u64,
+    pub last: u64,
 }
 
 /// What became of a live message.
@@ -96,14 +86,88 @@ pub enum Delivery {
     Gone,
 }
 
+/// What became of a message with `qos` 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relayed {
+    Queued,
+    /// The session is not live, or its queue is full.
+    Refused,
+    /// Who gets it was looked up before the user left the group or removed the friend, or may have been: not for this user.
+    TooLate,
+}
+
 /// What `catch_up` has to do next for a conversation of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The cursor must be read from the database.
-    LoadCursor,
-    /// Read on after this seq.
-    ReadAfter(u64),
+    LoadCursor {
+        ticket: u64,
+    },
+    /// Read on after this seq. `is_last`: what should be there has stayed out for long; now read what is certain.
+    ReadAfter {
+        after: u64,
+        ticket: u64,
+        is_last: bool,
+    },
     Nothing,
+}
+
+/// What `catch_up` has to do after a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    Done,
+    /// Read on at once.
+    More,
+    /// What should be there is not: read again, later each time.
+    Missing {
+        tries: u8,
+    },
+}
+
+/// A request of the user that makes it a member, or ends that, on its way to the database.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Doubt {
+    pub conv: Conversation,
+    ticket: u64,
+    /// No earlier request of the session is of unknown outcome.
+    is_first: bool,
+}
+
+/// A session as its cursors see it.
+struct Way<'a> {
+    session: &'a Session,
+    gaps: Cell<u64>,
+}
+
+impl Queue for Way<'_> {
+    fn user(&self) -> UserId {
+        self.session.user
+    }
+
+    fn push(&self, parcel: &Parcel<'_>) -> bool {
+        self.session.faults.push(parcel, |parcel| self.session.outbound.push(parcel))
+    }
+
+    fn pass_own(&self, message: &ChatMessage) {
+        if !self.session.acknowledges {
+            self.session.outbound.note(message.log(), message.seq);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.session.outbound.has_room()
+    }
+
+    fn tell_when_drained(&self) {
+        self.session.stalled.store(true, Ordering::Release);
+    }
+
+    fn gap(&self, Gap { conv, first, last }: Gap) {
+        self.gaps.set(self.gaps.get() + 1);
+        if self.session.events {
+            self.session.outbound.tell(&Event::Gap { conv: conv.to_string(), first, last });
+        }
+    }
 }
 
 impl Session {
@@ -143,111 +207,57 @@ impl Session {
 
     /// Offers a copy of a stored message.
     pub fn deliver(&self, parcel: &Parcel<'_>) -> Delivery {
-        let message = parcel.message;
-        let mut state = self.state.lock();
-        if state.phase == Phase::Ended {
-            return Delivery::Gone;
-        }
-        let live = state.phase == Phase::Live;
-        let Some(cursor) = state.cursors.get_mut(&message.conv) else {
-            return self.fall_behind(&mut state, message.conv, message.seq);
-        };
-        if cursor.progress != Progress::Current {
-            cursor.target = cursor.target.max(message.seq);
-            return Delivery::Done;
-        }
-        if message.seq <= cursor.pushed {
-            return Delivery::Done;
-        }
-        if live && message.seq == cursor.pushed + 1 {
-            if self.pass(cursor, parcel) {
-                return Delivery::Done;
-            }
-            cursor.target = message.seq;
-            cursor.progress = Progress::Stalled;
-            self.stalled.store(true, Ordering::Release);
-            return Delivery::Done;
-        }
-        self.fall_behind(&mut state, message.conv, message.seq)
+        self.state.lock().deliver(parcel, &self.way())
     }
 
-    /// Offers a message with `qos` 0. False if it could not be queued at once.
-    pub fn relay(&self, parcel: &Parcel<'_>) -> bool {
-        self.state.lock().phase == Phase::Live && self.outbound.push(parcel)
+    /// The conversation's log has got so far; has all of it been pushed?
+    pub fn note(&self, conv: Conversation, end: End) -> Delivery {
+        self.state.lock().note(conv, end, &self.way())
+    }
+
+    /// Offers a message with `qos` 0, whose recipients were looked up under `version` of the conversation's members.
+    pub fn relay(&self, parcel: &Parcel<'_>, version: u64) -> Relayed {
+        let state = self.state.lock();
+        match state.may_relay(parcel.message.conv, version) {
+            // Still under the lock: nothing follows the answer that ends a membership.
+            Relayed::Queued if !self.outbound.push(parcel) => Relayed::Refused,
+            relayed => relayed,
+        }
     }
 
     pub fn tell(&self, event: &Event) {
-        if self.events && self.state.lock().phase == Phase::Live {
-            self.outbound.send(&Outgoing::Event(event));
+        if self.events && self.state.lock().is_live() {
+            self.outbound.tell(event);
         }
     }
 
-    /// There is a message `last_seq` in the conversation; has it been pushed?
-    pub fn note(&self, conv: Conversation, last_seq: u64) -> Delivery {
-        let mut state = self.state.lock();
-        match (state.phase, state.cursors.get_mut(&conv)) {
-            (Phase::Ended, _) => Delivery::Gone,
-            (_, Some(cursor)) if cursor.progress != Progress::Current => {
-                cursor.target = cursor.target.max(last_seq);
-                Delivery::Done
-            }
-            (_, Some(cursor)) if cursor.pushed >= last_seq => Delivery::Done,
-            _ => self.fall_behind(&mut state, conv, last_seq),
-        }
-    }
-
-    /// The user is no longer in the conversation: what waits there is not delivered.
-    pub fn forget(&self, conv: Conversation) {
-        self.state.lock().cursors.remove(&conv);
-    }
-
-    fn fall_behind(&self, state: &mut State, conv: Conversation, target: u64) -> Delivery {
-        let live = state.phase == Phase::Live;
-        let progress = if live { Progress::Reading } else { Progress::Stalled };
-        let unknown = Cursor { known: false, pushed: 0, received: 0, saved: 0, target, progress };
-        let cursor = state.cursors.entry(conv).or_insert(unknown);
-        cursor.target = cursor.target.max(target);
-        cursor.progress = progress;
-        if live {
-            return Delivery::Behind;
-        }
-        self.stalled.store(true, Ordering::Release);
-        Delivery::Done
-    }
-
-    /// Moves the cursor over the next message: one's own is not pushed. False if there was no room.
-    fn pass(&self, cursor: &mut Cursor, parcel: &Parcel<'_>) -> bool {
-        let message = parcel.message;
-        if message.sender == self.user {
-            if cursor.received == cursor.pushed {
-                cursor.received = message.seq;
-            }
-        } else if !self.faults.push(parcel, |parcel| self.outbound.push(parcel)) {
-            return false;
-        }
-        cursor.pushed = message.seq;
-        true
+    fn way(&self) -> Way<'_> {
+        Way { session: self, gaps: Cell::new(0) }
     }
 }
 
 /// The life of a session.
 impl Session {
-    /// LOGIN_ACK is queued, or the lease is good again. Returns the conversations to hand to `catch_up`.
+    /// LOGIN_ACK is queued. Returns the conversations to hand to `catch_up`.
     pub fn go_live(&self) -> Vec<Conversation> {
-        let mut state = self.state.lock();
-        if state.phase != Phase::Ended {
-            state.phase = Phase::Live;
-        }
-        drop(state);
+        self.state.lock().started();
         self.resume_stalled()
     }
 
-    /// The lease is in doubt: push nothing until [`Session::go_live`].
+    /// The lease is in doubt: push nothing until [`Session::resume`].
     pub fn suspend(&self) {
-        let mut state = self.state.lock();
-        if state.phase == Phase::Live {
-            state.phase = Phase::Suspended;
-        }
+        self.state.lock().suspend(true);
+    }
+
+    /// The lease is good again. Returns the conversations to hand to `catch_up`; none of a session that has not begun.
+    pub fn resume(&self) -> Vec<Conversation> {
+        self.state.lock().suspend(false);
+        self.resume_stalled()
+    }
+
+    /// The session is about to end: push nothing more, for good.
+    pub fn leave(&self) {
+        self.state.lock().leave();
     }
 
     /// Whether cursors wait for room: ask when the queue has drained.
@@ -258,16 +268,10 @@ impl Session {
     /// The conversations to read on, now that there is room.
     pub fn resume_stalled(&self) -> Vec<Conversation> {
         let mut state = self.state.lock();
-        if state.phase != Phase::Live || !self.stalled.swap(false, Ordering::AcqRel) {
+        if !state.is_live() || !self.stalled.swap(false, Ordering::AcqRel) {
             return Vec::new();
         }
-        let stalled = state.cursors.iter_mut().filter(|(_, cursor)| cursor.progress == Progress::Stalled);
-        stalled
-            .map(|(conv, cursor)| {
-                cursor.progress = Progress::Reading;
-                *conv
-            })
-            .collect()
+        state.resume()
     }
 
     /// Has the connection closed, after the session was ended in good order.
@@ -280,20 +284,19 @@ impl Session {
         self.outbound.is_closing()
     }
 
+    /// Whether it is the session of this connection.
+    pub fn is_on(&self, outbound: &Arc<Outbound>) -> bool {
+        Arc::ptr_eq(&self.outbound, outbound)
+    }
+
     /// Nothing is pushed any more, though the row may not be free yet.
     pub fn has_ended(&self) -> bool {
-        self.state.lock().phase == Phase::Ended
+        self.state.lock().has_ended()
     }
 
     /// At the start: messages wait in this conversation, and those up to `pushed` are on their way to the client already.
     pub fn waits(&self, waiting: &Waiting, pushed: u64) {
-        let mut state = self.state.lock();
-        let Waiting { conv, received_seq: received, last_seq, .. } = *waiting;
-        let heard_of = state.cursors.get(&conv).map_or(0, |cursor| cursor.target);
-        let target = last_seq.max(heard_of);
-        let progress = Progress::Stalled;
-        state.cursors.insert(conv, Cursor { known: true, pushed, received, saved: received, target, progress });
-        self.stalled.store(true, Ordering::Release);
+        self.state.lock().waits(waiting, pushed, &self.way());
     }
 
     /// A login on another node replaces this one.
@@ -314,12 +317,8 @@ impl Session {
 
     /// From here on nothing is pushed. Returns the cursors still to be saved; empty the second time.
     pub fn end(&self) -> Vec<Mark> {
-        let mut state = self.state.lock();
-        if std::mem::replace(&mut state.phase, Phase::Ended) == Phase::Ended {
-            return Vec::new();
-        }
-        let cursors = std::mem::take(&mut state.cursors);
-        self.unsaved_marks(&cursors)
+        let marks = self.state.lock().end(self.user);
+        self.unless_lost(marks)
     }
 
     /// The session's row is free again.
@@ -333,95 +332,83 @@ impl Session {
     }
 }
 
+/// Requests that make the user a member, or end that (see `doubts`).
+impl Session {
+    /// Such a request is about to reach the database: nothing of the conversation is pushed until its outcome is told.
+    pub fn doubt(&self, conv: Conversation) -> Doubt {
+        self.state.lock().doubt(conv)
+    }
+
+    /// The user is no member: nothing that waits there is pushed any more.
+    pub fn left(&self, doubt: &Doubt) {
+        self.state.lock().left(doubt);
+    }
+
+    /// The user has become a member, and gets what comes after `end`.
+    pub fn joined(&self, doubt: &Doubt, end: End) -> Delivery {
+        self.state.lock().joined(doubt, end, &self.way())
+    }
+
+    /// The user was a member already. `None` where it is not known since when: an earlier request's outcome is not.
+    pub fn stayed(&self, doubt: &Doubt) -> Option<Delivery> {
+        self.state.lock().stayed(doubt, &self.way())
+    }
+
+    /// The cursor that the database has when no request of the user can take effect any more.
+    pub fn settled(&self, doubt: &Doubt, position: Option<Position>) -> Delivery {
+        self.state.lock().settled(doubt, position, &self.way())
+    }
+
+    /// Messages with `qos` 0 whose recipients were looked up under an older version come too late.
+    pub fn relays_from(&self, conv: Conversation, version: u64) {
+        self.state.lock().relays_from(conv, version);
+    }
+}
+
 /// What `catch_up` needs.
 impl Session {
     /// Where to read on in the conversation.
     pub fn next_read(&self, conv: Conversation) -> Next {
-        let mut state = self.state.lock();
-        let live = state.phase == Phase::Live;
-        let Some(cursor) = state.cursors.get_mut(&conv) else { return Next::Nothing };
-        if !live {
-            cursor.progress = Progress::Stalled;
-            self.stalled.store(true, Ordering::Release);
-            return Next::Nothing;
-        }
-        if cursor.known { Next::ReadAfter(cursor.pushed) } else { Next::LoadCursor }
+        self.state.lock().next_read(conv, &self.way())
     }
 
     /// The cursor as the database has it; `None`: the user is no member, so nothing is owed.
-    pub fn cursor_loaded(&self, conv: Conversation, received_seq: Option<u64>) {
-        let mut state = self.state.lock();
-        let Some(seq) = received_seq else {
-            state.cursors.remove(&conv);
-            return;
-        };
-        if let Some(cursor) = state.cursors.get_mut(&conv).filter(|cursor| !cursor.known) {
-            *cursor = Cursor { known: true, pushed: seq, received: seq, saved: seq, ..*cursor };
-        }
+    pub fn cursor_loaded(&self, conv: Conversation, ticket: u64, position: Option<Position>) {
+        self.state.lock().cursor_loaded(conv, ticket, position);
     }
 
-    /// Pushes a page of the log. True: the conversation needs another page.
-    pub fn push_page(&self, conv: Conversation, page: &Page) -> bool {
-        let mut state = self.state.lock();
-        let live = state.phase == Phase::Live;
-        let Some(cursor) = state.cursors.get_mut(&conv).filter(|cursor| cursor.progress == Progress::Reading) else {
-            return false;
-        };
-        let seen = page.messages.partition_point(|message| message.seq <= cursor.pushed);
-        let unseen = &page.messages[seen..];
-        if !cursor.known || unseen.first().is_some_and(|message| message.seq != cursor.pushed + 1) {
-            // The user left and joined again while the page was read: it starts elsewhere.
-            return true;
-        }
-        for message in unseen {
-            let parcel = Parcel::new(message, 1);
-            if !live || !self.pass(cursor, &parcel) {
-                cursor.progress = Progress::Stalled;
-                self.stalled.store(true, Ordering::Release);
-                return false;
-            }
-        }
-        if page.more || cursor.target > cursor.pushed {
-            return true;
-        }
-        cursor.progress = Progress::Current;
-        false
+    /// Pushes a page of the log.
+    pub fn push_page(&self, conv: Conversation, ticket: u64, page: &Page) -> Read {
+        self.state.lock().push_page(conv, ticket, page, None, &self.way())
     }
 
-    /// The log could not be read: try again when asked next.
-    pub fn read_failed(&self, conv: Conversation) {
-        if let Some(cursor) = self.state.lock().cursors.get_mut(&conv) {
-            cursor.progress = Progress::Stalled;
-            self.stalled.store(true, Ordering::Release);
-        }
+    /// Pushes a page that is certain, with the conversation's end as of then, and skips what is missing in it. Returns how many
+    /// stretches are.
+    pub fn push_certain(&self, conv: Conversation, ticket: u64, page: &Page, last_seq: u64) -> (Read, u64) {
+        let way = self.way();
+        let read = self.state.lock().push_page(conv, ticket, page, Some(last_seq), &way);
+        (read, way.gaps.get())
     }
 }
 
 /// Cursors on their way to the database.
 impl Session {
-    /// The client has everything of the conversation up to `seq`. Beyond what was pushed, or backwards: ignored.
+    /// The client has everything of the log up to `seq`. Beyond what was pushed, or backwards: ignored.
     /// True: the session has something to save and is not yet in the list.
-    pub fn received(&self, conv: Conversation, seq: u64) -> bool {
-        let mut state = self.state.lock();
-        match state.cursors.get_mut(&conv) {
-            Some(cursor) if cursor.known && seq > cursor.received && seq <= cursor.pushed => cursor.received = seq,
-            _ => return false,
-        }
-        !self.unsaved.swap(true, Ordering::AcqRel)
+    pub fn received(&self, log: Log, seq: u64) -> bool {
+        self.state.lock().received(log, seq) && !self.unsaved.swap(true, Ordering::AcqRel)
     }
 
     /// How far each conversation has been pushed, where the client is not known to have it all.
-    pub fn unreceived(&self) -> Vec<Mark> {
-        let state = self.state.lock();
-        let unreceived = state.cursors.iter().filter(|(_, cursor)| cursor.received < cursor.pushed);
-        unreceived.map(|(conv, cursor)| Mark { conv: *conv, user: self.user, seq: cursor.pushed }).collect()
+    pub fn unreceived(&self) -> Vec<(Log, u64)> {
+        self.state.lock().unreceived()
     }
 
     /// Takes the cursors that the database does not know yet.
     pub fn take_unsaved(&self) -> Vec<Mark> {
         let state = self.state.lock();
         self.unsaved.store(false, Ordering::Release);
-        self.unsaved_marks(&state.cursors)
+        self.unless_lost(state.unsaved(self.user))
     }
 
     /// Saving failed. True: the session must go back into the list.
@@ -432,18 +419,10 @@ impl Session {
     /// The database has these now.
     pub fn saved(&self, marks: &[Mark]) {
         let mut state = self.state.lock();
-        for mark in marks {
-            if let Some(cursor) = state.cursors.get_mut(&mark.conv) {
-                cursor.saved = cursor.saved.max(mark.seq);
-            }
-        }
+        marks.iter().for_each(|mark| state.saved(mark));
     }
 
-    fn unsaved_marks(&self, cursors: &HashMap<Conversation, Cursor>) -> Vec<Mark> {
-        if self.lost.load(Ordering::Acquire) {
-            return Vec::new();
-        }
-        let unsaved = cursors.iter().filter(|(_, cursor)| cursor.known && cursor.received > cursor.saved);
-        unsaved.map(|(conv, cursor)| Mark { conv: *conv, user: self.user, seq: cursor.received }).collect()
+    fn unless_lost(&self, marks: Vec<Mark>) -> Vec<Mark> {
+        if self.lost.load(Ordering::Acquire) { Vec::new() } else { marks }
     }
 }

@@ -75,13 +75,23 @@ impl Stream {
         }
     }
 
-    /// Whether the peer's kernel has acknowledged every byte written: all that can be known of a client that sends no
-    /// RECEIVED.
-    pub fn is_drained(&self) -> bool {
-        let mut unsent: libc::c_int = 0;
-        // SAFETY: TIOCOUTQ (SIOCOUTQ on a socket) writes one int, and `unsent` outlives the call.
-        let result = unsafe { libc::ioctl(self.socket().as_raw_fd(), libc::TIOCOUTQ, &mut unsent) };
-        result == 0 && unsent == 0
+    /// How many of the bytes written the peer's kernel has not acknowledged: all that can be known of a client that
+    /// sends no RECEIVED. The kernel still knows after a reset. `None`: unknown, which under TLS is anything but zero,
+    /// as its bytes are not those that were written.
+    pub fn unacknowledged(&self) -> Option<u64> {
+        let mut unacknowledged: libc::c_int = 0;
+        // SAFETY: TIOCOUTQ (SIOCOUTQ on a socket) writes one int, and `unacknowledged` outlives the call.
+        let result = unsafe { libc::ioctl(self.socket().as_raw_fd(), libc::TIOCOUTQ, &mut unacknowledged) };
+        let unacknowledged = u64::try_from(unacknowledged).ok().filter(|_| result == 0)?;
+        match self {
+            Stream::Plain(_) => Some(unacknowledged),
+            Stream::Tls(tls) => (unacknowledged == 0 && !tls.get_ref().1.wants_write()).then_some(0),
+        }
+    }
+
+    /// Why the connection is broken, if it is: for while nothing is read or written. Told once.
+    pub fn failure(&self) -> Option<io::Error> {
+        self.socket().take_error().ok().flatten()
     }
 
     /// Lets the kernel find a dead peer for a dialect that has no PING.

@@ -8,7 +8,7 @@ use crate::core::Core;
 use crate::failpoint::{self, Failpoint};
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::session::Delivery;
-use crate::storage::{self, Change, Seen};
+use crate::storage::{self, Change, End, Seen};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -60,16 +60,17 @@ async fn sweep(core: &Arc<Core>, seen: &mut Option<Seen>, full: bool) -> storage
 }
 
 async fn look_at(core: &Arc<Core>, change: &Change) -> storage::Result<()> {
+    core.ends.saw(change.conv, change.end);
     if let Conversation::Direct(low, high) = change.conv {
         // Its name says who they are; who is not in it after all has no cursor and gets nothing.
         core.audiences.outdated(change.conv, change.version);
-        note(core, low, change.conv, change.last_seq);
-        note(core, high, change.conv, change.last_seq);
+        note(core, low, change.conv, change.end);
+        note(core, high, change.conv, change.end);
         return Ok(());
     }
     let Some(audience) = core.audiences.under(change.conv, change.version).await? else { return Ok(()) };
     for user in audience.members.iter() {
-        note(core, *user, change.conv, change.last_seq);
+        note(core, *user, change.conv, change.end);
     }
     Ok(())
 }
@@ -78,18 +79,18 @@ async fn look_at_all(core: &Arc<Core>) -> storage::Result<()> {
     let users: Vec<UserId> = core.registry.all().iter().map(|session| session.user).collect();
     for step in users.chunks(STEP) {
         for waiting in core.storage.waiting(step).await? {
-            note(core, waiting.user, waiting.conv, waiting.last_seq);
+            note(core, waiting.user, waiting.conv, waiting.end());
         }
     }
     Ok(())
 }
 
-fn note(core: &Core, user: UserId, conv: Conversation, last_seq: u64) {
-    if last_seq == 0 {
+fn note(core: &Core, user: UserId, conv: Conversation, end: End) {
+    if end.seq == 0 {
         return;
     }
     core.registry.with(user, |session| {
-        if session.note(conv, last_seq) == Delivery::Behind {
+        if session.note(conv, end) == Delivery::Behind {
             core.metrics.repairs_total.inc();
             core.catch_up.request(session.clone(), conv);
         }

@@ -73,6 +73,15 @@ pub fn connector(ca: Option<&Path>, insecure: bool) -> Result<TlsConnector, Erro
     Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
 }
 
+/// The PEM file `ca` as it is, for a client that makes its own connections; checked to hold authorities that can be used.
+///
+/// # Errors
+/// A file that cannot be read or used.
+pub fn authorities_pem(ca: &Path) -> Result<Vec<u8>, Error> {
+    authorities(ca)?;
+    std::fs::read(ca).map_err(|source| Error::Read { path: ca.to_owned(), source })
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

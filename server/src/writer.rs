@@ -7,15 +7,17 @@
 use crate::audiences::Audiences;
 use crate::cluster::NodeKey;
 use crate::delivery::{Committed, Delivery};
+use crate::ends::Ends;
 use crate::failpoint::EarlyAcks;
 use crate::lanes::{self, Lanes, Waiting};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::protocol::conversation::Conversation;
+use crate::protocol::conversation::{Conversation, Log};
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{ChatMessage, Kind, MidText, Reply, Stored, TimeMs};
-use crate::storage::{Append, Appended, AppendedBatch, Error, Storage};
+use crate::storage::{Append, Appended, AppendedBatch, End, Error, Storage};
+use crate::tasks::Tasks;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,16 +32,38 @@ pub struct Job {
     pub request: Option<PendingChat>,
 }
 
-/// A chat request on its way through a writer.
+/// A chat request on its way through a writer. However it ends, it is answered: dropped on the way, for example with a task that
+/// died, with errno 11.
 pub struct PendingChat {
-    pub outbound: Arc<Outbound>,
-    pub kind: Kind,
-    pub mid: Option<MidText>,
+    outbound: Arc<Outbound>,
+    kind: Kind,
+    mid: Option<MidText>,
+    is_answered: bool,
 }
 
 impl PendingChat {
-    pub fn answer(self, result: Result<Option<Stored>, Failure>) {
-        self.outbound.answer(self.kind, self.mid, result.map(Reply::Chat));
+    /// From here on the connection waits for the answer.
+    pub fn new(outbound: Arc<Outbound>, kind: Kind, mid: Option<MidText>) -> Self {
+        outbound.expect_answer();
+        PendingChat { outbound, kind, mid, is_answered: false }
+    }
+
+    pub fn answer(mut self, result: Result<Option<Stored>, Failure>) {
+        self.answer_once(result);
+    }
+
+    fn answer_once(&mut self, result: Result<Option<Stored>, Failure>) {
+        if !std::mem::replace(&mut self.is_answered, true) {
+            self.outbound.answer(self.kind, self.mid.take(), result.map(Reply::Chat));
+        }
+    }
+}
+
+impl Drop for PendingChat {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.answer_once(Err(unavailable()));
+        }
     }
 }
 
@@ -49,7 +73,7 @@ impl lanes::Message for Job {
     }
 
     fn bytes(&self) -> usize {
-        self.append.msg.len()
+        self.append.text_bytes()
     }
 }
 
@@ -64,17 +88,18 @@ pub struct Parts {
     pub key: NodeKey,
     pub storage: Arc<dyn Storage>,
     pub audiences: Arc<Audiences>,
+    pub ends: Arc<Ends>,
     pub lease: Arc<Lease>,
     pub metrics: Arc<Metrics>,
 }
 
 impl Writers {
-    /// Starts `count` writers; `delivery` makes the part that each hands its commits to. They end when this is dropped,
-    /// after what is queued.
-    pub fn start(count: usize, parts: &Parts, delivery: impl Fn() -> Delivery) -> Self {
-        let start = |waiting| {
-            let writer = Writer { parts: parts.clone(), delivery: delivery(), early_acks: EarlyAcks::default() };
-            tokio::spawn(writer.run(waiting));
+    /// Starts `count` writers; `delivery` makes the part that the writer of a number hands its commits to. They end when this
+    /// is dropped, after what is queued.
+    pub fn start(tasks: &Tasks, count: usize, parts: &Parts, delivery: impl Fn(usize) -> Delivery) -> Self {
+        let start = |number, waiting| {
+            let writer = Writer { parts: parts.clone(), delivery: delivery(number), early_acks: EarlyAcks::default() };
+            tasks.spawn(format!("writer {number}"), writer.run(waiting));
         };
         Writers { lanes: Lanes::start(count, start) }
     }
@@ -110,6 +135,7 @@ impl Writer {
             let audience = self.parts.audiences.cached(job.append.conv);
             let allowed = audience.filter(|audience| audience.may_post(job.append.sender));
             job.append.allowed_under = allowed.map_or(0, |audience| audience.version);
+            job.append.known_end = self.parts.ends.known(job.append.conv);
         }
         let (appends, tickets): (Vec<Append>, Vec<Ticket>) = batch.into_iter().map(split).unzip();
         let now = crate::clock::now_ms();
@@ -118,7 +144,7 @@ impl Writer {
             Ok(done) => {
                 self.parts.metrics.commit_batch_messages.observe(appends.len() as f64);
                 self.parts.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
-                self.finish(appends, tickets, done, now).await;
+                self.finish(appends, tickets, done, (now, started)).await;
             }
             Err(error) => {
                 tracing::warn!(%error, messages = appends.len(), "cannot commit messages");
@@ -140,24 +166,36 @@ impl Writer {
         self.parts.storage.append(&self.parts.key, appends, now, &move || lease.is_held()).await
     }
 
-    async fn finish(&self, appends: Vec<Append>, tickets: Vec<Ticket>, done: AppendedBatch, now: TimeMs) {
+    async fn finish(
+        &self,
+        appends: Vec<Append>,
+        tickets: Vec<Ticket>,
+        done: AppendedBatch,
+        (now, started): (TimeMs, Instant),
+    ) {
         for (conv, audience) in done.audiences {
-            self.parts.audiences.learn(conv, audience);
+            self.parts.audiences.learn(conv, audience, started.into());
+        }
+        for conv in done.losses {
+            self.parts.metrics.log_losses_total.inc();
+            tracing::error!(%conv, "the database has lost the end of a log, with messages that it had committed");
         }
         let mut committed = Vec::with_capacity(appends.len());
         let mut refused = Vec::new();
         for ((append, ticket), outcome) in appends.into_iter().zip(tickets).zip(done.outcomes) {
-            let stored = |seq, time| Stored { conv: append.conv, seq, time };
+            let conv = append.conv;
+            let stored = |seq, time, epoch| Stored { log: Log { conv, epoch }, seq, time };
             let answer = match outcome {
                 // Also what was stored before: perhaps nobody knew that it was, and so nobody was told.
-                Appended::Stored { seq } | Appended::Duplicate { seq, .. } => {
+                Appended::Stored { seq, log_epoch } | Appended::Duplicate { seq, log_epoch, .. } => {
                     let time = if let Appended::Duplicate { time, .. } = outcome { time } else { now };
-                    self.early_acks.saw(append.conv, seq);
+                    self.early_acks.saw(conv, seq);
+                    self.parts.ends.saw(conv, End { log_epoch, seq });
                     let sender_name = ticket.sender_name;
-                    let answer = Ok(Some(stored(seq, time)));
+                    let answer = Ok(Some(stored(seq, time, log_epoch)));
                     committed.push(Committed {
                         version: self.parts.audiences.cached(append.conv).map_or(0, |audience| audience.version),
-                        message: message(append, sender_name, seq, time),
+                        message: ChatMessage { log_epoch, ..message(append, sender_name, seq, time) },
                     });
                     answer
                 }
@@ -169,6 +207,7 @@ impl Writer {
                     }
                     Err(unavailable())
                 }
+                Appended::Unstorable => Err(Failure::new(Errno::Malformed, "the database cannot hold this message")),
                 Appended::NotAllowed => {
                     refused.push((append, ticket.request));
                     continue;
@@ -194,5 +233,29 @@ fn split(job: Job) -> (Append, Ticket) {
 
 fn message(append: Append, name: Arc<str>, seq: u64, time: TimeMs) -> ChatMessage {
     let Append { conv, sender, mid, msg, sent_as, .. } = append;
-    ChatMessage { conv, seq, sender, name, msg, time, mid, sent_as }
+    ChatMessage { conv, log_epoch: 0, seq, sender, name, msg, time, mid, sent_as }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lanes::Message as _;
+    use crate::protocol::message::SentAs;
+
+    #[test]
+    fn everything_its_sender_wrote_counts_in_a_lane() {
+        let sent_as = SentAs { name: Some("x".repeat(300)), time: Some("y".repeat(20)) };
+        let append = Append {
+            conv: Conversation::Group(1),
+            sender: 1,
+            mid: uuid::Uuid::nil(),
+            msg: "hello".into(),
+            sent_as: Some(Box::new(sent_as)),
+            allowed_under: 0,
+            known_end: End::default(),
+            epoch: None,
+        };
+        let job = Job { append, sender_name: "ann".into(), request: None };
+        assert_eq!(job.bytes(), 325);
+    }
 }

@@ -1,13 +1,16 @@
 //! The bus loses nothing without saying so.
 //!
 //! One suite holds for both buses: order, at most once, and `Lost` where something is missing. The rest is about Redis
-//! failing in every way it can: down, restarted empty, hanging, refusing, and cutting connections.
+//! failing in every way it can: down, restarted empty, hanging, refusing, and cutting connections; and about those who
+//! publish there without belonging to the cluster.
 
 use chat::bus::local::LocalHub;
+use chat::bus::signature::BusKey;
 use chat::bus::{Arrival, Bus, BusStats, Item, envelope, redis};
-use chat::cluster::{NodeId, NodeKey};
+use chat::cluster::{ClusterSecret, NodeId, NodeKey};
 use chat::config;
 use chat::limits::BUS_QUEUE_ITEMS;
+use chat::tasks::Tasks;
 use harness::eventually::eventually;
 use harness::services::redis::Redis;
 use std::sync::Arc;
@@ -16,10 +19,19 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+#[path = "bus/over_tls.rs"]
+mod over_tls;
+#[path = "bus/strangers.rs"]
+mod strangers;
+
 /// For whatever takes milliseconds on an idle machine.
 const SOON: Duration = Duration::from_secs(10);
 /// For what waits for time-outs and waits between attempts.
 const RECOVERY: Duration = Duration::from_secs(30);
+
+/// What the nodes of a test share, unless it is about those that do not.
+const SECRET: ClusterSecret = ClusterSecret([7; 32]);
+const OTHER_SECRET: ClusterSecret = ClusterSecret([8; 32]);
 
 /// What nodes are joined by.
 enum Medium {
@@ -51,7 +63,7 @@ impl Medium {
     async fn join_as(&self, key: NodeKey) -> Node {
         match self {
             Medium::Local(hub) => {
-                let (bus, arrivals) = hub.join(key.clone());
+                let (bus, arrivals) = hub.join(key.clone(), &Tasks::default());
                 Node { key, bus, arrivals }
             }
             Medium::Redis(redis) => {
@@ -69,9 +81,36 @@ async fn start() -> Redis {
 
 /// Joins a node without waiting for anything.
 async fn connect(redis: &Redis, key: NodeKey) -> Node {
-    let config = config::Bus { url: redis.url(), channel_prefix: "test".into() };
-    let (bus, arrivals) = redis::connect(&config, &key).await.expect("the URL is good");
+    connect_with(&settings(redis.url()), key, &SECRET).await
+}
+
+fn settings(url: String) -> config::Bus {
+    config::Bus { url, channel_prefix: "test".into(), ..config::Bus::default() }
+}
+
+async fn connect_with(config: &config::Bus, key: NodeKey, secret: &ClusterSecret) -> Node {
+    let (bus, arrivals) = redis::connect(config, &key, secret, &Tasks::default()).await.expect("the settings are good");
     Node { key, bus, arrivals }
+}
+
+/// An envelope for this node, signed with that secret.
+fn envelope_for<'a>(
+    to: &Node,
+    secret: &ClusterSecret,
+    from: &NodeKey,
+    number: u64,
+    items: impl IntoIterator<Item = &'a Item>,
+) -> Vec<u8> {
+    envelope::encode(&BusKey::new(secret).seal(&channel(to)), from, number, items)
+}
+
+fn channel(of: &Node) -> String {
+    format!("test:node:{}", of.key.id)
+}
+
+async fn publish(redis: &Redis, to: &Node, payload: &[u8]) {
+    let heard = redis.command(&[b"PUBLISH", channel(to).as_bytes(), payload]).await.expect("redis publishes");
+    assert_ne!(heard, "0", "the node is subscribed");
 }
 
 impl Node {
@@ -192,7 +231,7 @@ async fn unknown_node_is_ignored(medium: Medium) {
     let (one, mut two) = (medium.join("one").await, medium.join("two").await);
 
     one.bus.send(&NodeId::from("nobody"), item(1));
-    one.bus.set_peers(&["two".into(), "nobody".into()]);
+    one.bus.set_peers(&[two.key.clone(), NodeKey { id: "nobody".into(), boot: 1 }]);
     one.send(&two, 2);
 
     assert_eq!(two.receive(&one, 1).await, [2]);
@@ -271,12 +310,6 @@ mod redis_failing {
         node
     }
 
-    async fn publish(redis: &Redis, to: &Node, payload: &[u8]) {
-        let channel = format!("test:node:{}", to.key.id);
-        let heard = redis.command(&[b"PUBLISH", channel.as_bytes(), payload]).await.expect("redis publishes");
-        assert_eq!(heard, "1", "the node is subscribed");
-    }
-
     /// Skips what else arrives until the subscription is up again.
     async fn resubscribed(node: &mut Node) {
         while arrival_within(RECOVERY, &mut node.arrivals).await != Arrival::Resubscribed {}
@@ -298,10 +331,10 @@ mod redis_failing {
         let mut two = join(&redis, "two").await;
         let one = NodeKey { id: "one".into(), boot: 7 };
 
-        publish(&redis, &two, &envelope::encode(&one, 1, [&item(1)])).await;
-        publish(&redis, &two, &envelope::encode(&one, 3, [&item(3)])).await;
-        publish(&redis, &two, &envelope::encode(&one, 3, [&item(3)])).await;
-        publish(&redis, &two, &envelope::encode(&one, 4, [])).await;
+        publish(&redis, &two, &envelope_for(&two, &SECRET, &one, 1, [&item(1)])).await;
+        publish(&redis, &two, &envelope_for(&two, &SECRET, &one, 3, [&item(3)])).await;
+        publish(&redis, &two, &envelope_for(&two, &SECRET, &one, 3, [&item(3)])).await;
+        publish(&redis, &two, &envelope_for(&two, &SECRET, &one, 4, [])).await;
 
         assert_eq!(two.arrival().await, items("one", &[1]));
         assert_eq!(two.arrival().await, lost("one"));
@@ -314,7 +347,7 @@ mod redis_failing {
     async fn failed_publish_is_told_by_the_next_heartbeat() {
         let redis = start().await;
         let (one, mut two) = (join(&redis, "one").await, join(&redis, "two").await);
-        one.bus.set_peers(std::slice::from_ref(&two.key.id));
+        one.bus.set_peers(std::slice::from_ref(&two.key));
         one.send(&two, 1);
         assert_eq!(two.receive(&one, 1).await, [1]);
 
@@ -351,7 +384,7 @@ mod redis_failing {
         let redis = start().await;
         let (one, mut two) = (join(&redis, "one").await, join(&redis, "two").await);
 
-        for payload in [b"".as_slice(), b"hello", b"\x01", b"\x02\x00", &[0xff; 4096]] {
+        for payload in [b"".as_slice(), b"hello", b"\x01", b"\x03\x00", &[0xff; 4096]] {
             publish(&redis, &two, payload).await;
         }
         one.send(&two, 1);

@@ -66,8 +66,8 @@ impl Builder {
         self
     }
 
-    /// One more setting for every node: a key of `conf/server.toml` as `section.key`. With `listen.proxy_protocol`, nginx
-    /// sends the header.
+    /// One more setting for every node: a key of `conf/server.toml` as `section.key`. nginx sends PROXY headers, which nodes require from
+    /// it and, with `listen.proxy_protocol`, from everybody.
     pub fn setting(mut self, key: &str, value: &str) -> Self {
         self.settings.push((key.into(), value.into()));
         self
@@ -148,7 +148,11 @@ impl Builder {
             false => None,
         };
         let nodes = addresses.iter().enumerate().map(|(place, address)| {
-            let settings = self.settings(place + 1, services, links.as_ref());
+            let mut settings = self.settings(place + 1, services, links.as_ref());
+            let is_said = settings.iter().any(|(key, _)| key == "listen.proxy_from");
+            if !is_said && !self.is_on("listen.proxy_protocol") {
+                settings.push(("listen.proxy_from".to_owned(), nginx.address.to_string()));
+            }
             let mut plan = parts::node(place + 1, node_image.clone(), *address, &settings);
             plan.files.clone_from(&self.files);
             plan.environment.extend(self.failpoints.iter().map(|on| ("FAILPOINTS".to_owned(), on.clone())));
@@ -156,7 +160,7 @@ impl Builder {
         });
         let nodes = try_join_all(nodes).await?;
         let mut topology = Topology::new(network, database, redis, nginx, nodes);
-        topology.sends_proxy_protocol = self.is_on("listen.proxy_protocol");
+        topology.requires_proxy_header = self.is_on("listen.proxy_protocol");
         topology.requires_tls = self.is_on("tls.required");
         try_join_all(topology.nodes().iter().map(|node| topology.ready(node))).await?;
         topology.ready(&topology.nginx).await?;
@@ -181,7 +185,7 @@ impl Builder {
         let plans = [
             parts::database(self.flavour, database, network.address(DATABASE_HOST), &self.database_options),
             parts::redis(redis, network.address(REDIS_HOST)),
-            parts::nginx(nginx, network.address(NGINX_HOST), nodes, self.is_on("listen.proxy_protocol"))?,
+            parts::nginx(nginx, network.address(NGINX_HOST), nodes)?,
         ];
         let machines = try_join_all(plans.map(|plan| Machine::launch(docker, network, labels.clone(), plan))).await?;
         let [database, redis, nginx]: [Machine; 3] = machines.try_into().ok().context("three machines")?;

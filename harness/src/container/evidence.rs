@@ -19,7 +19,7 @@ pub(super) async fn keep(topology: &Topology, again: Option<&str>) -> Result<Pat
         fs::write(directory.join(format!("{}.container", machine.role)), description)?;
     }
     let nodes: Vec<_> = topology.nodes().iter().map(|node| node.address).collect();
-    let config = super::parts::nginx_config(&nodes, topology.sends_proxy_protocol)?;
+    let config = super::parts::nginx_config(&nodes)?;
     fs::write(directory.join("nginx.conf"), config)?;
     let mut commands: Vec<String> = again.into_iter().map(str::to_owned).collect();
     for (number, record) in (1..).zip(topology.records()) {

@@ -74,13 +74,8 @@ pub(crate) fn redis(image: String, address: Ipv4Addr) -> Plan {
 }
 
 /// nginx with the configuration as shipped, for these nodes.
-pub(crate) fn nginx(
-    image: String,
-    address: Ipv4Addr,
-    nodes: &[Ipv4Addr],
-    accepts_proxy_protocol: bool,
-) -> Result<Plan> {
-    let config = nginx_config(nodes, accepts_proxy_protocol)?;
+pub(crate) fn nginx(image: String, address: Ipv4Addr, nodes: &[Ipv4Addr]) -> Result<Plan> {
+    let config = nginx_config(nodes)?;
     let skip = usize::from(image.starts_with("chat-harness/"));
     let command = ["nginx", "-g", "daemon off;"].iter().skip(skip).map(|word| (*word).to_owned()).collect();
     let files = vec![(NGINX_CONFIG.to_owned(), config.into_bytes())];
@@ -88,7 +83,7 @@ pub(crate) fn nginx(
 }
 
 /// The shipped configuration with other upstreams: each server line's parameters stay.
-pub(crate) fn nginx_config(nodes: &[Ipv4Addr], sends_proxy_protocol: bool) -> Result<String> {
+pub(crate) fn nginx_config(nodes: &[Ipv4Addr]) -> Result<String> {
     let mut config = String::new();
     let mut servers = 0;
     for line in SHIPPED.lines() {
@@ -99,8 +94,6 @@ pub(crate) fn nginx_config(nodes: &[Ipv4Addr], sends_proxy_protocol: bool) -> Re
             if servers == 1 {
                 config.extend(nodes.iter().map(|node| format!("        server {node}:{NODE_PORT} {parameters}\n")));
             }
-        } else if line.trim() == "# proxy_protocol on;" && sends_proxy_protocol {
-            config += "        proxy_protocol on;\n";
         } else {
             config += &format!("{line}\n");
         }
@@ -110,11 +103,12 @@ pub(crate) fn nginx_config(nodes: &[Ipv4Addr], sends_proxy_protocol: bool) -> Re
 }
 
 /// Settings that make a cluster quick to test. Hashes are cheap, since not their strength is under test; a drain that
-/// waited for people would only be slow.
-pub(crate) const QUICK: [(&str, &str); 4] = [
+/// waited for people would only be slow. All users are made at one address.
+pub(crate) const QUICK: [(&str, &str); 5] = [
     ("password.memory_kib", "8"),
     ("password.iterations", "1"),
     ("limits.drain_s", "2"),
+    ("limits.registrations_per_hour_per_ip", "0"),
     ("log.filter", "info,chat=debug"),
 ];
 
@@ -139,7 +133,7 @@ mod tests {
     #[test]
     fn shipped_configuration_gets_the_nodes_as_upstreams() {
         let nodes = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
-        let config = nginx_config(&nodes, false).expect("it can be derived");
+        let config = nginx_config(&nodes).expect("it can be derived");
         let servers: Vec<&str> = config.lines().map(str::trim).filter(|line| line.starts_with("server 10.")).collect();
         assert_eq!(
             servers,
@@ -149,8 +143,6 @@ mod tests {
             ]
         );
         assert!(!config.contains("127.0.0.1"));
-        assert!(!config.lines().any(|line| line.trim() == "proxy_protocol on;"));
-        let config = nginx_config(&nodes, true).expect("it can be derived");
         assert!(config.lines().any(|line| line.trim() == "proxy_protocol on;"));
     }
 }

@@ -27,7 +27,7 @@ const NODE_READY: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Topology {
     pub(crate) network: Network,
-    pub(crate) sends_proxy_protocol: bool,
+    pub(crate) requires_proxy_header: bool,
     pub(crate) requires_tls: bool,
     pub database: Machine,
     pub redis: Machine,
@@ -46,7 +46,7 @@ impl Topology {
     ) -> Self {
         Topology {
             network,
-            sends_proxy_protocol: false,
+            requires_proxy_header: false,
             requires_tls: false,
             database,
             redis,
@@ -197,7 +197,7 @@ impl Topology {
             }
             "nginx" => probe::ready(machine, READY, Probe::Chat((address, NGINX_PORT).into())).await,
             // A node that wants a PROXY header, or TLS, answers nobody directly.
-            _ if self.sends_proxy_protocol || self.requires_tls => {
+            _ if self.requires_proxy_header || self.requires_tls => {
                 probe::ready(machine, NODE_READY, Probe::Health((address, ADMIN_PORT).into())).await
             }
             _ => probe::ready(machine, NODE_READY, Probe::Chat((address, NODE_PORT).into())).await,

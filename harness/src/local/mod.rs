@@ -11,7 +11,7 @@ mod node;
 pub use node::Node;
 
 use crate::services::mariadb::Mariadb;
-use crate::services::nginx::Nginx;
+use crate::services::nginx::{Nginx, PROXY_ADDRESS};
 use crate::services::redis::Redis;
 use crate::users::{Record, Summary, rows};
 use anyhow::{Context, Result};
@@ -30,11 +30,12 @@ static SHARED_SERVER: LazyLock<Result<Mariadb, String>> =
 /// Names each cluster's database on its server.
 static DATABASES: AtomicUsize = AtomicUsize::new(1);
 /// Settings that make a cluster quick to test. Hashes are cheap, since not their strength is under test; a drain that
-/// waited for people would only be slow.
-const QUICK: [(&str, &str); 4] = [
+/// waited for people would only be slow. All users are made at one address.
+const QUICK: [(&str, &str); 5] = [
     ("password.memory_kib", "8"),
     ("password.iterations", "1"),
     ("limits.drain_s", "2"),
+    ("limits.registrations_per_hour_per_ip", "0"),
     ("log.filter", "\"info,chat=debug\""),
 ];
 
@@ -142,6 +143,13 @@ impl Builder {
         let server = server.await??;
         let urls = (server.get().url(&database), redis.url());
         let mut settings = format!("database.url = \"{}\"\nbus.url = \"{}\"\n", urls.0, urls.1);
+        let is_said = |(key, value): &(String, String)| match key.as_str() {
+            "listen.proxy_from" => true,
+            key => key == "listen.proxy_protocol" && value == "true",
+        };
+        if !self.settings.iter().any(is_said) {
+            settings += &format!("listen.proxy_from = \"{PROXY_ADDRESS}\"\n");
+        }
         let all = QUICK.iter().map(|(key, value)| (*key, *value));
         let own = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let all = all.filter(|(key, _)| !self.settings.iter().any(|(own, _)| own == key)).chain(own);

@@ -1,6 +1,7 @@
 //! The nginx in front of the nodes, run with the project's own `nginx/nginx.conf`.
 //!
-//! What is tested is the file that is shipped: only where it listens, whom it passes to and where it writes are replaced.
+//! What is tested is the file that is shipped: only where it listens, whom it passes to, from where, and where it writes are
+//! replaced.
 
 use super::ports::free_port;
 use super::process::{Process, explain};
@@ -15,6 +16,9 @@ use tokio::time::{Instant, sleep};
 
 /// The configuration as shipped.
 const SHIPPED: &str = include_str!("../../../nginx/nginx.conf");
+/// Where its connections to nodes come from: not the address that all else on this machine comes from, so that nodes can ask it for
+/// a PROXY header and tests, which connect past it, for none.
+pub const PROXY_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 8);
 /// Debian keeps nginx where only root's search path leads.
 const PROGRAMS: [&str; 2] = ["nginx", "/usr/sbin/nginx"];
 const PACKAGES: &str = "nginx libnginx-mod-stream";
@@ -100,7 +104,8 @@ fn program() -> Result<Command> {
     Err(explain(std::io::ErrorKind::NotFound.into(), "nginx", PACKAGES))
 }
 
-/// The shipped configuration for a listener, upstreams and a directory to write to of one's own. Parameters stay.
+/// The shipped configuration for a listener, upstreams and a directory to write to of one's own, and for nodes that know it by
+/// [`PROXY_ADDRESS`]. Parameters stay.
 fn derive(shipped: &str, listen: SocketAddr, upstreams: &[SocketAddr], directory: &Path) -> Result<String> {
     let mut config = String::new();
     let (mut listens, mut pids, mut servers) = (0, 0, 0);
@@ -116,6 +121,7 @@ fn derive(shipped: &str, listen: SocketAddr, upstreams: &[SocketAddr], directory
                 pids += 1;
                 config += &format!("pid {};\n", directory.join("nginx.pid").display());
             }
+            "proxy_pass" => config += &format!("{line}\nproxy_bind {PROXY_ADDRESS};\n"),
             "server" if rest != "{" => {
                 servers += 1;
                 if servers == 1 {
@@ -135,19 +141,24 @@ fn derive(shipped: &str, listen: SocketAddr, upstreams: &[SocketAddr], directory
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
     use tokio::net::{TcpListener, TcpStream};
 
-    /// An upstream that answers each connection with its own first byte and then with whatever it is sent.
+    /// An upstream that answers each connection with its own first byte, then with where it and its PROXY header say it comes from,
+    /// and then with whatever it is sent.
     async fn echo(mark: u8) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port to listen on");
         let address = listener.local_addr().expect("it is bound");
         tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
+            while let Ok((mut stream, peer)) = listener.accept().await {
                 tokio::spawn(async move {
-                    let (mut reader, mut writer) = stream.split();
+                    let (reader, mut writer) = stream.split();
+                    let mut reader = BufReader::new(reader);
+                    let mut header = String::new();
+                    reader.read_line(&mut header).await?;
                     writer.write_all(&[mark]).await?;
-                    tokio::io::copy(&mut reader, &mut writer).await
+                    writer.write_all(format!("{} {header}", peer.ip()).as_bytes()).await?;
+                    tokio::io::copy_buf(&mut reader, &mut writer).await
                 });
             }
         });
@@ -155,9 +166,30 @@ mod tests {
     }
 
     async fn connect(nginx: &Nginx) -> (TcpStream, u8) {
+        let (stream, mark, _) = connect_and_see(nginx).await;
+        (stream, mark)
+    }
+
+    /// Also returns what the upstream was told of the client.
+    async fn connect_and_see(nginx: &Nginx) -> (TcpStream, u8, String) {
         let mut stream = TcpStream::connect(nginx.address()).await.expect("nginx accepts");
         let mark = stream.read_u8().await.expect("an upstream says its mark");
-        (stream, mark)
+        let mut seen = Vec::new();
+        while seen.last() != Some(&b'\n') {
+            seen.push(stream.read_u8().await.expect("and what it sees"));
+        }
+        (stream, mark, String::from_utf8(seen).expect("a text"))
+    }
+
+    #[tokio::test]
+    async fn upstream_is_told_the_clients_address() {
+        let nginx = Nginx::start(&[echo(b'1').await]).await.expect("nginx starts");
+
+        let (stream, _, seen) = connect_and_see(&nginx).await;
+
+        let client = stream.local_addr().expect("it is connected");
+        let (ip, port) = (client.ip(), client.port());
+        assert_eq!(seen, format!("{PROXY_ADDRESS} PROXY TCP4 {ip} {ip} {port} {}\r\n", nginx.address().port()));
     }
 
     #[test]
@@ -180,6 +212,7 @@ mod tests {
                 "pid /nowhere/nginx.pid;",
                 "server 127.0.0.1:20002 max_fails=1 fail_timeout=2s;",
                 "listen 127.0.0.1:20001 backlog=4096 so_keepalive=60s:10s:3;",
+                "proxy_bind 127.0.0.8;",
             ]
         );
         assert!(derive("stream {}", address(listen), &[address(upstream)], Path::new("/nowhere")).is_err());

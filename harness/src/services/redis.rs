@@ -20,22 +20,39 @@ const READY_INTERVAL: Duration = Duration::from_millis(5);
 /// How long one command may take.
 const COMMAND_WITHIN: Duration = Duration::from_secs(10);
 
+/// Where in its directory a Redis with TLS finds what it needs.
+const CERTIFICATE: &str = "certificate.pem";
+const KEY: &str = "key.pem";
+
 pub struct Redis {
     /// `None` after [`Redis::kill`].
     process: Option<Process>,
     port: u16,
+    tls_port: Option<u16>,
     directory: TempDir,
 }
 
 impl Redis {
     /// Starts one and waits until it answers.
     pub async fn start() -> Result<Redis> {
+        Redis::start_in(tempfile::tempdir()?, false).await
+    }
+
+    /// Starts one that can also be reached over TLS, with this certificate and key (PEM).
+    pub async fn start_with_tls(certificate: &str, key: &str) -> Result<Redis> {
         let directory = tempfile::tempdir()?;
+        std::fs::write(directory.path().join(CERTIFICATE), certificate)?;
+        std::fs::write(directory.path().join(KEY), key)?;
+        Redis::start_in(directory, true).await
+    }
+
+    async fn start_in(directory: TempDir, with_tls: bool) -> Result<Redis> {
         let mut attempt = 1;
         loop {
             let port = free_port()?;
-            match run(port, directory.path()).await {
-                Ok(process) => return Ok(Redis { process: Some(process), port, directory }),
+            let tls_port = with_tls.then(free_port).transpose()?;
+            match run(port, tls_port, directory.path()).await {
+                Ok(process) => return Ok(Redis { process: Some(process), port, tls_port, directory }),
                 Err(error) if attempt == ATTEMPTS => return Err(error),
                 Err(_) => attempt += 1,
             }
@@ -44,7 +61,7 @@ impl Redis {
 
     /// Takes a port for one that is down until [`Redis::restart_empty`].
     pub fn down() -> Result<Redis> {
-        Ok(Redis { process: None, port: free_port()?, directory: tempfile::tempdir()? })
+        Ok(Redis { process: None, port: free_port()?, tls_port: None, directory: tempfile::tempdir()? })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -56,6 +73,11 @@ impl Redis {
         format!("redis://{}", self.address())
     }
 
+    /// `rediss://localhost:port`, of one started with TLS.
+    pub fn tls_url(&self) -> Result<String> {
+        Ok(format!("rediss://localhost:{}", self.tls_port.context("redis was started without TLS")?))
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) -> Result<()> {
         self.process.take().map_or(Ok(()), |mut process| process.kill())
@@ -64,7 +86,7 @@ impl Redis {
     /// Kills it if it runs, starts it anew at the same address, without anything it knew, and waits until it answers.
     pub async fn restart_empty(&mut self) -> Result<()> {
         self.kill()?;
-        self.process = Some(run(self.port, self.directory.path()).await?);
+        self.process = Some(run(self.port, self.tls_port, self.directory.path()).await?);
         Ok(())
     }
 
@@ -89,10 +111,15 @@ impl Redis {
     }
 }
 
-async fn run(port: u16, directory: &Path) -> Result<Process> {
+async fn run(port: u16, tls_port: Option<u16>, directory: &Path) -> Result<Process> {
     let mut server = Command::new("redis-server");
     server.args(["--bind", "127.0.0.1", "--port", &port.to_string()]).args(["--save", "", "--appendonly", "no"]);
     server.arg("--dir").arg(directory);
+    if let Some(tls_port) = tls_port {
+        server.args(["--tls-port", &tls_port.to_string(), "--tls-auth-clients", "no"]);
+        server.arg("--tls-cert-file").arg(directory.join(CERTIFICATE));
+        server.arg("--tls-key-file").arg(directory.join(KEY));
+    }
     let mut process = Process::start(server, "redis-server", directory.join("redis.log"), libc::SIGKILL)?;
     let deadline = Instant::now() + READY_WITHIN;
     // Whoever else holds the port could answer too.

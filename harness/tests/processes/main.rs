@@ -4,3 +4,4 @@ mod database;
 mod everyday;
 mod nodes;
 mod redis;
+mod strangers;

@@ -329,11 +329,38 @@ fn bare_push(session: u32, number: u64) -> Event {
 #[test]
 fn where_nothing_is_acknowledged_what_was_sent_is_owed_once_and_in_order() {
     let (one, two) = (bare_push(1, 1), bare_push(1, 2));
-    let lawful = [send(1), send(2), one.clone(), two.clone(), end(BOB, 1), login(BOB, 2), bare_push(2, 2)];
-    expect(&[], classic(lawful.into_iter().chain([drained(BOB)])));
+    expect(&[], classic([send(1), send(2), one.clone(), two.clone(), drained(BOB)]));
     expect(&[G2], classic([send(1), send(2), two.clone(), drained(BOB)]));
     expect(&[G2], classic([send(1), one.clone(), one.clone(), drained(BOB)]));
     expect(&[G3], classic([send(1), send(2), two, one, drained(BOB)]));
     expect(&[G5], classic([send(1), bare_push(1, 1), bare_push(1, 7), drained(BOB)]));
     expect_unknown(classic([send(1)]));
+}
+
+#[test]
+fn where_a_client_cannot_tell_a_copy_in_a_later_session_breaks_delivery() {
+    let told = |why: &str| {
+        let ended = Event::End { user: BOB, session: 1, why: why.into() };
+        classic([send(1), bare_push(1, 1), ended, login(BOB, 2), bare_push(2, 1), drained(BOB)])
+    };
+    for why in [LEFT, "logout unanswered", "broken off"] {
+        expect(&[G2], told(why));
+    }
+    // Nobody knows what still arrived before a connection broke.
+    expect(&[], told("connection: reset"));
+    expect(&[], told("connection: closed by the server"));
+}
+
+#[test]
+fn what_a_broken_session_brought_may_come_again_until_one_ended_in_good_order() {
+    let ended = |session, why: &str| Event::End { user: BOB, session, why: why.into() };
+    let told = |why: &str| {
+        let broken = [send(1), bare_push(1, 1), ended(1, "connection: reset"), login(BOB, 2), ended(2, why)];
+        classic(broken.into_iter().chain([login(BOB, 3), bare_push(3, 1), drained(BOB)]))
+    };
+    expect(&[], told("connection: reset"));
+    expect(&[G2], told(LEFT));
+    let twice =
+        [send(1), bare_push(1, 1), ended(1, "connection: reset"), login(BOB, 2), bare_push(2, 1), bare_push(2, 1)];
+    expect(&[G2], classic(twice.into_iter().chain([drained(BOB)])));
 }

@@ -5,6 +5,7 @@ mod compare;
 mod find_capacity;
 mod merge;
 mod nodes;
+mod probe;
 mod report;
 mod run;
 
@@ -34,6 +35,8 @@ pub struct Arguments {
 enum Command {
     /// Run a plan against a cluster
     Run(Box<run::Arguments>),
+    /// Find out what an unknown server speaks, and with which profile to measure it
+    Probe(probe::Arguments),
     /// Look for the highest rate that a cluster bears
     FindCapacity(Box<find_capacity::Arguments>),
     /// Compare two results, and tell noise from change
@@ -54,6 +57,7 @@ pub fn execute(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         None => run::execute(&run::Arguments::alone()),
         Some(Command::Run(arguments)) => run::execute(&arguments),
+        Some(Command::Probe(arguments)) => probe::execute(&arguments),
         Some(Command::FindCapacity(arguments)) => find_capacity::execute(*arguments),
         Some(Command::Compare(arguments)) => compare::execute(&arguments),
         Some(Command::Merge(arguments)) => merge::execute(&arguments),

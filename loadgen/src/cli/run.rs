@@ -40,7 +40,8 @@ pub struct PlanFlags {
     /// Wire protocol [default: framed, or what the profile says]
     #[arg(long, value_enum)]
     dialect: Option<DialectName>,
-    /// A file that describes a classic server, or the name of a shipped one: course, logout_last, register_second, checked
+    /// A file that describes a classic server, or the name of a shipped one: course, course_to, logout_last, logout_last_to,
+    /// register_second, register_second_to, camel, camel_logout_last, checked; `loadgen probe` finds which
     #[arg(long, value_name = "FILE|NAME")]
     profile: Option<String>,
     /// Simulated users [default: 400]

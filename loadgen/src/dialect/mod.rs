@@ -156,6 +156,42 @@ pub trait Wire: Send + Sync + fmt::Debug {
     }
 }
 
+/// Longest part of somebody's message that is shown to a person, in bytes.
+const MAX_SHOWN_BYTES: usize = 300;
+/// Stands where a secret stood.
+pub const HIDDEN: &str = "***";
+
+/// A message as it goes over the wire, without its framing, for a person.
+pub fn shown(wire: &dyn Wire, say: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::new();
+    say(&mut out);
+    match wire.split(&out) {
+        Ok(Some((payload, _))) => shorten(&String::from_utf8_lossy(&out[payload])),
+        _ => shorten(&String::from_utf8_lossy(&out)),
+    }
+}
+
+/// The beginning of a text that may be long.
+pub fn shorten(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_SHOWN_BYTES);
+    if end == text.len() { text.to_owned() } else { format!("{} …", &text[..end]) }
+}
+
+/// A login as it is said, without what opens the account.
+pub fn shown_login(wire: &dyn Wire, login: Login<'_>) -> String {
+    let token = login.token.map(|_| HIDDEN);
+    shown(wire, |out| wire.login(Login { password: HIDDEN, token, ..login }, out))
+}
+
+/// A request as it is said, without the password.
+pub fn shown_ask(wire: &dyn Wire, id: u64, ask: Ask<'_>) -> String {
+    let ask = match ask {
+        Ask::Register { name, .. } => Ask::Register { name, password: HIDDEN },
+        other => other,
+    };
+    shown(wire, |out| wire.ask(id, ask, Uuid::nil(), out))
+}
+
 /// The `mid` of a message: a UUID (version 8) that says which it is, so that an acknowledgement needs no look-up.
 pub fn mid_of(run: u32, stream: u32, number: u64) -> Uuid {
     let (run, stream, number) = (run.to_be_bytes(), stream.to_be_bytes(), number.to_be_bytes());

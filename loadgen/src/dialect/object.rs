@@ -24,6 +24,18 @@ impl<'a> Object<'a> {
         self.0.iter().find(|(known, _)| !name.is_empty() && known == name).map(|(_, value)| *value)
     }
 
+    /// The name under which a field is there: as given, or else in other capitals, as in `offlineMsg` for `offlinemsg`.
+    pub fn spelled<'n>(&'n self, name: &'n str) -> &'n str {
+        let other = || self.0.iter().map(|(known, _)| &**known).find(|known| known.eq_ignore_ascii_case(name));
+        if name.is_empty() || self.raw(name).is_some() { name } else { other().unwrap_or(name) }
+    }
+
+    /// All of it, or as much as a person is shown.
+    pub fn shown(&self) -> String {
+        let fields = self.0.iter().map(|(name, value)| format!("{name:?}:{}", value.get()));
+        super::shorten(&format!("{{{}}}", fields.collect::<Vec<_>>().join(",")))
+    }
+
     /// The field as a string.
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         let text: Text<'a> = serde_json::from_str(self.raw(name)?.get()).ok()?;

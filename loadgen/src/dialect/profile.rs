@@ -28,7 +28,8 @@ impl Classic {
         Classic { profile }
     }
 
-    fn enclose(&self, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
+    /// Writes a frame around what `payload` writes.
+    pub(crate) fn enclose(&self, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
         match self.profile.framing {
             Framing::Bare => payload(out),
             Framing::BareNul => {
@@ -55,8 +56,8 @@ impl Classic {
         let text = object.text(&fields.reason).or_else(|| object.text(&fields.text));
         let text = match (text, value) {
             (Some(text), _) => text.into_owned(),
-            (None, "") => format!("an answer without {:?}", fields.result),
-            (None, value) => format!("{} is {value}", fields.result),
+            (None, "") => format!("an answer without {:?}: {}", fields.result, object.shown()),
+            (None, value) => format!("{} is {value}: {}", fields.result, object.shown()),
         };
         let code = value.trim_matches('"').parse().unwrap_or(0);
         Err(Refusal { code, text, retry_ms: None, retryable: false })
@@ -64,12 +65,15 @@ impl Classic {
 
     fn welcome(&self, object: &Object<'_>) -> Result<Welcome, String> {
         let fields = &self.profile.fields;
-        let messages = self.entries(object, &fields.offline)?.unwrap_or_default();
-        let listed = self.entries(object, &fields.groups)?.unwrap_or_default();
+        let messages = self.entries(object, object.spelled(&fields.offline))?.unwrap_or_default();
+        let listed = self.entries(object, object.spelled(&fields.groups))?.unwrap_or_default();
         let mut groups = Vec::with_capacity(listed.len());
         for group in &listed {
             let group = Object::parse(group.as_bytes())?;
-            if let Some((name, id)) = group.text(&fields.listed_name).zip(group.number(&fields.id)) {
+            let name = group.text(group.spelled(&fields.listed_name));
+            // Some list a group's id under the name that requests have for it.
+            let id = group.number(&fields.id).or_else(|| group.number(group.spelled(&fields.group)));
+            if let Some((name, id)) = name.zip(id) {
                 groups.push((name.into_owned(), id));
             }
         }

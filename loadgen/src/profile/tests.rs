@@ -45,9 +45,48 @@ fn shipped_numbers_follow_the_enums_they_are_named_for() {
         assert_eq!(numbers, expected, "{name}");
     };
     check("course", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-    check("logout_last", [1, 2, 10, 3, 4, 5, 6, 7, 8, 9]);
-    check("register_second", [1, 4, 10, 2, 3, 5, 6, 7, 8, 9]);
+    check("course_to", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    check("camel", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    for name in ["logout_last", "logout_last_to", "camel_logout_last"] {
+        check(name, [1, 2, 10, 3, 4, 5, 6, 7, 8, 9]);
+    }
+    for name in ["register_second", "register_second_to"] {
+        check(name, [1, 4, 10, 2, 3, 5, 6, 7, 8, 9]);
+    }
     check("checked", [1, 2, 3, 4, 5, 6, 9, 10, 11, 8]);
+}
+
+#[test]
+fn shipped_layouts_differ_only_in_what_they_are_named_for() {
+    let check = |name: &str, like: &str, key: &str, fields: Fields| {
+        let like = Profile::find(like).expect("shipped");
+        let profile = Profile::find(name).expect("shipped");
+        let description = profile.description.clone();
+        assert_eq!(profile, Profile { description, type_key: key.into(), fields, ..like }, "{name}");
+    };
+    let to = || Fields { to: "to".into(), ..Fields::default() };
+    let camel = || Fields {
+        friend: "friendId".into(),
+        group: "groupId".into(),
+        group_name: "groupName".into(),
+        group_desc: "groupDesc".into(),
+        ..to()
+    };
+    check("course_to", "course", "msgid", to());
+    check("logout_last_to", "logout_last", "msgid", to());
+    check("register_second_to", "register_second", "msgid", to());
+    check("camel", "course", "msgId", camel());
+    check("camel_logout_last", "logout_last", "msgId", camel());
+}
+
+#[test]
+fn every_shipped_profile_is_in_the_table_for_people_and_in_the_help() {
+    let table = include_str!("../../profiles/README.md");
+    let help = include_str!("../cli/run.rs");
+    for (name, _) in SHIPPED {
+        assert!(table.contains(&format!("| `{name}` |")), "{name}");
+        assert!(help.contains(name), "{name}");
+    }
 }
 
 #[test]
@@ -82,7 +121,7 @@ fn what_is_not_there_is_said_so() {
         let error = Profile::find(name).expect_err(name).to_string();
         assert!(error.contains(part) && error.contains(name), "{error}");
     };
-    check("corse", "course, logout_last");
+    check("corse", "course, course_to, logout_last");
     check("./no/such/file.toml", "cannot read");
 }
 

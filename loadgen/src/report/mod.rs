@@ -18,10 +18,14 @@ pub use markdown::markdown;
 pub use table::table;
 
 use crate::outcome::Outcome;
+use crate::world::{Audience, World};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::io::IsTerminal;
+
+/// Of a server that answers no message.
+const NOTHING_ACKNOWLEDGED: &str = "nothing acknowledged";
 
 /// The forms of a result on standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -83,7 +87,33 @@ pub fn subject(outcome: &Outcome) -> String {
     };
     let processes = if outcome.shards > 1 { format!(", {} processes", outcome.shards) } else { String::new() };
     let users = number(u64::from(plan.users));
-    format!("{target}: {users} users, {load}, qos {}, {:.1} s{processes}", plan.qos, outcome.measured_s)
+    let assurance = assurance(outcome);
+    format!("{target}: {users} users, {load}, {assurance}, {:.1} s{processes}", outcome.measured_s)
+}
+
+/// What senders are told of their messages: the quality of service that was asked for, or, of a classic server, what it answers.
+fn assurance(outcome: &Outcome) -> String {
+    let Some(answers) = outcome.answers() else { return format!("qos {}", outcome.plan.qos) };
+    let world = World::new(&outcome.plan);
+    let writes = |wanted: fn(&Audience) -> bool| world.streams.iter().any(|stream| wanted(&stream.to));
+    let friends = writes(|to| matches!(to, Audience::Friend(_))).then_some(answers.chat);
+    let groups = writes(|to| matches!(to, Audience::Group(_))).then_some(answers.group_chat);
+    let text = match (friends, groups) {
+        (Some(true), Some(false)) => "messages to friends acknowledged, to groups not",
+        (Some(false), Some(true)) => "messages to groups acknowledged, to friends not",
+        (Some(true), _) | (_, Some(true)) => "messages acknowledged",
+        _ => NOTHING_ACKNOWLEDGED,
+    };
+    text.to_owned()
+}
+
+/// How many messages were acknowledged, in words.
+fn acknowledged(outcome: &Outcome) -> String {
+    let is_never = outcome.answers().is_some_and(|answers| !answers.chat && !answers.group_chat);
+    match outcome.account.acknowledged {
+        0 if is_never => NOTHING_ACKNOWLEDGED.to_owned(),
+        count => format!("{} acknowledged", number(count)),
+    }
 }
 
 /// What is to be said beside the verdict of assertions that failed, if any.
@@ -179,6 +209,38 @@ mod tests {
     fn an_outcome_is_read_back_as_it_was_stored() {
         let stored: Outcome = serde_json::from_str(&json(&outcome())).expect("read back");
         assert_eq!(stored, outcome());
+    }
+
+    #[test]
+    fn what_senders_are_told_is_said_as_it_is() {
+        use crate::outcome::Answers;
+        use crate::plan::DialectName::{Bare, Checked, Framed};
+        use crate::scenario::Kind::{FriendChat, GroupChat, Idle};
+        let check = |dialect, answers: Option<(bool, bool)>, mix: &[_], expected: &str| {
+            let mix = mix.iter().map(|kind| (*kind, 1.0)).collect();
+            let mut outcome = Outcome::failed(Plan { dialect, mix, ..Plan::default() }, String::new());
+            outcome.answers = answers.map(|(chat, group_chat)| Answers { chat, group_chat });
+            let told = subject(&outcome);
+            assert!(told.contains(&format!(", {expected}, 0.0 s")), "{expected}: {told}");
+            assert_eq!(told.contains("qos"), dialect == Framed, "{told}");
+            assert!(markdown(&outcome).contains(expected) && html(&outcome).contains(expected), "{expected}");
+        };
+        check(Framed, None, &[FriendChat], "qos 1");
+        check(Bare, Some((false, false)), &[FriendChat, GroupChat], "nothing acknowledged");
+        check(Checked, Some((true, false)), &[FriendChat], "messages acknowledged");
+        check(Checked, Some((true, false)), &[GroupChat], "nothing acknowledged");
+        check(
+            Checked,
+            Some((true, false)),
+            &[FriendChat, GroupChat],
+            "messages to friends acknowledged, to groups not",
+        );
+        check(Bare, Some((false, true)), &[FriendChat, GroupChat], "messages to groups acknowledged, to friends not");
+        check(Bare, Some((true, true)), &[FriendChat, GroupChat], "messages acknowledged");
+        check(Bare, Some((true, true)), &[Idle], "nothing acknowledged");
+        // As results of earlier versions are.
+        check(Bare, None, &[FriendChat], "nothing acknowledged");
+        check(Checked, None, &[FriendChat, GroupChat], "messages to friends acknowledged, to groups not");
     }
 
     #[test]

@@ -52,10 +52,10 @@ fn account(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
     let account = &outcome.account;
     writeln!(
         text,
-        "{} sent ({:.0}/s), {} acknowledged, {} of {} deliveries made ({:.0}/s)",
+        "{} sent ({:.0}/s), {}, {} of {} deliveries made ({:.0}/s)",
         number(account.sent),
         outcome.sent_per_second(),
-        number(account.acknowledged),
+        super::acknowledged(outcome),
         number(account.delivered),
         number(account.expected),
         outcome.delivered_per_second(),

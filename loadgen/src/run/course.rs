@@ -1,6 +1,7 @@
-//! The course of a run: set up, ramp, measure, drain, account.
+//! The course of a run: set up, ramp, measure, drain, last logins, account.
 
 use super::Run;
+use super::last_login;
 use super::sending::Sending;
 use super::usage::{memory_bytes, nodes_memory_bytes};
 use super::watch::{self, Meter};
@@ -9,7 +10,7 @@ use crate::cluster::Nodes;
 use crate::dialect::{Classic, Framed, Wire};
 use crate::history::{Event, History};
 use crate::link::{self, Dialer};
-use crate::outcome::{Outcome, Resources};
+use crate::outcome::{Answers, Outcome, Resources};
 use crate::plan::{DialectName, Plan};
 use crate::profile::{self, Framing, LoginBy, Profile};
 use crate::progress::Progress;
@@ -55,8 +56,8 @@ pub(super) enum Failure {
     Link(#[from] link::Error),
     #[error(transparent)]
     Setup(#[from] setup::Error),
-    #[error("nobody could log in")]
-    NobodyOnline,
+    #[error("nobody could log in{}", why.as_ref().map_or(String::new(), |why| format!(": {why}")))]
+    NobodyOnline { why: Option<String> },
     #[error("interrupted before the measured time")]
     Interrupted,
     #[cfg(feature = "goose")]
@@ -124,6 +125,7 @@ pub async fn execute_over(
         }
     };
     outcome.started_ms = started_ms;
+    outcome.answers = run.wire.profile().map(Answers::of);
     outcome.plan.prefix = given_prefix;
     let used = &mut outcome.resources;
     (used.memory_before_bytes, used.nodes_memory_before_bytes) = before;
@@ -224,7 +226,10 @@ impl Course<'_> {
             tokio::time::sleep(POLL).await;
             self.show_online(&mut told);
         }
-        if run.online.load(Ordering::Relaxed) == 0 { Err(Failure::NobodyOnline) } else { Ok(()) }
+        if run.online.load(Ordering::Relaxed) > 0 {
+            return Ok(());
+        }
+        Err(Failure::NobodyOnline { why: run.first_failed_login().map(str::to_owned) })
     }
 
     fn show_online(&self, told: &mut u64) {
@@ -310,7 +315,11 @@ impl Course<'_> {
         run.stopping.cancel();
         let thresholds = sending.stopped(&run).await;
         while acts.join_next().await.is_some() {}
-        let drained = self.drain(online).await;
+        let mut drained = self.drain(online).await;
+        // What is still on its way to somebody could get lost by a logout.
+        if !drained.cut_short && !self.nodes.have_ended() {
+            drained.cut_short = !last_login::fetch_stored(&run, self.progress).await;
+        }
         let online = (online, run.online.load(Ordering::Relaxed));
         let outcome = self.outcome(measured_s, drained, interrupted, online, seconds, resources);
         Ok(Outcome { measured_from_ms, thresholds, ..outcome })
@@ -391,6 +400,7 @@ impl Course<'_> {
             account,
             paths: run.recorder.totals(),
             errors: run.errors(),
+            stored: run.stored.load(Ordering::Relaxed),
             unsent: run.unsent.load(Ordering::Relaxed) + run.waiting(),
             seconds,
             nodes: run.nodes(),

@@ -1,7 +1,7 @@
 //! What is looked at from time to time: RECEIVED that is due, messages to be sent again, rows of seconds, CPU.
 
-use super::Run;
 use super::usage::Cpu;
+use super::{Again, Retry, Run};
 use crate::cluster::Nodes;
 use crate::outcome::Resources;
 use crate::recorder::{Path, Second};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(20);
 /// Ticks until it is every user's turn once: one second, as the contract has it for RECEIVED.
 const TURN_TICKS: usize = 50;
-/// Refused messages that may be sent again in one tick, beside one for each that was acknowledged in the tick before: a server
+/// Refused messages that may be sent again, or others in their place, in one tick, beside one for each that was acknowledged in the tick before: a server
 /// that is behind would fall further behind by refusing the same messages over and over.
 const RESENT_A_TICK: u64 = 50;
 
@@ -39,9 +39,12 @@ pub async fn tick(run: Arc<Run>) {
 fn send_again(run: &Run, at_most: u64) {
     let now = run.clock.now();
     for _ in 0..at_most {
-        let Some(retry) = run.retries.take(now) else { return };
-        let sender = &run.users[run.world.streams[retry.stream as usize].sender as usize];
-        sender.send_again(run, retry.stream, retry.number, retry.due);
+        let Some(Retry { stream, what, .. }) = run.retries.take(now) else { return };
+        let sender = &run.users[run.world.streams[stream as usize].sender as usize];
+        match what {
+            Again::Send { number, due } => sender.send_again(run, stream, number, due),
+            Again::Refill { .. } => run.refill(stream, now, 1),
+        }
         sender.flush();
     }
 }

@@ -1,7 +1,7 @@
 //! Connecting and logging in, bounded in time, with a name for every way it can fail.
 
 use super::User;
-use crate::dialect::{Incoming, Login, Refusal, Welcome};
+use crate::dialect::{Incoming, Login, Refusal, Welcome, shown_login};
 use crate::link::{self, Link};
 use crate::run::Run;
 use std::future::poll_fn;
@@ -49,11 +49,21 @@ pub(super) async fn establish(user: &User, run: &Run) -> Result<Established, Err
     }
 }
 
+/// What is said to log in, for a person: without what opens the account.
+pub(super) fn shown(user: &User, run: &Run) -> String {
+    let token = user.token.lock().clone();
+    shown_login(run.wire.as_ref(), login_of(user, token.as_deref()))
+}
+
+fn login_of<'a>(user: &'a User, token: Option<&'a str>) -> Login<'a> {
+    let id = Some(user.id()).filter(|id| *id > 0);
+    Login { id, name: &user.name, password: PASSWORD, token, takeover: true }
+}
+
 async fn try_once(user: &User, run: &Run, token: Option<&str>) -> Result<Established, Error> {
     let mut link = run.dialer.connect(user.index).await.map_err(|error| Error::Connect(kind_of(&error)))?;
     let mut out = Vec::new();
-    let id = Some(user.id()).filter(|id| *id > 0);
-    run.wire.login(Login { id, name: &user.name, password: PASSWORD, token, takeover: true }, &mut out);
+    run.wire.login(login_of(user, token), &mut out);
     poll_fn(|cx| link.poll_write_all(cx, &mut out)).await.map_err(|error| Error::Io(describe(&error)))?;
     let mut input = Vec::new();
     loop {

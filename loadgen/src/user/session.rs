@@ -6,11 +6,11 @@ mod ending;
 use super::establish::{self, Established};
 use super::{User, Wish};
 use crate::dialect::{Ask, Incoming, Push, Refusal, message_of, mid_of};
-use crate::history::{Event, Who};
-use crate::ledger::Fate;
+use crate::history::{Event, IN_DOUBT, Who};
+use crate::ledger::{Fate, Visit};
 use crate::link::Link;
 use crate::recorder::Path;
-use crate::run::{NO_NODE, Retry, Run};
+use crate::run::{Again, NO_NODE, Retry, Run};
 use crate::stamp::{Reading, Stamp};
 use batch::{Batch, Delivery, Message};
 use std::future::{Future, poll_fn};
@@ -24,15 +24,18 @@ use std::time::Duration;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// How long logging out may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest wait before a refused message is sent again, and the wait where the server names none.
+/// The longest wait before a refused message is sent again, or another in its place, and the wait where the server names none.
 const RETRY_MICROS: (u64, u64) = (5_000_000, 200_000);
+
+/// Conversations in which a session follows places; beyond it order within further ones is judged by the sender's numbers only.
+const MAX_CURSORS: usize = 16_384;
 
 /// Who speaks where a server puts its own words into a chat message.
 const SERVER_ID: u64 = 0;
 
 /// Runs a user until it is [`Wish::Gone`].
 pub async fn live(user: Arc<User>, run: Arc<Run>) {
-    let mut sessions = 0;
+    let mut visit = Visit::default();
     let mut wait = BACKOFF.0;
     loop {
         match user.wished() {
@@ -40,13 +43,14 @@ pub async fn live(user: Arc<User>, run: Arc<Run>) {
             Wish::Away => wish_changes(&user, Wish::Away).await,
             Wish::Online => match Box::pin(establish::establish(&user, &run)).await {
                 Ok(established) => {
-                    (wait, sessions) = (BACKOFF.0, sessions + 1);
-                    let session = Session::begin(&user, &run, established, sessions);
-                    session.run().await;
+                    (wait, visit.session) = (BACKOFF.0, visit.session + 1);
+                    let session = Session::begin(&user, &run, established, visit);
+                    visit.settled += u32::from(session.run().await);
                     // A connection that broke is wished back from this moment on.
                     user.wished_at.store(run.clock.now(), Ordering::Release);
                 }
                 Err(error) => {
+                    run.login_failed(&error.to_string(), || establish::shown(&user, &run));
                     run.error(error.to_string());
                     tokio::select! {
                         () = tokio::time::sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
@@ -56,6 +60,11 @@ pub async fn live(user: Arc<User>, run: Arc<Run>) {
             },
         }
     }
+}
+
+/// How long a refused message, or the next in its place, waits, in microseconds.
+fn back_off(refusal: &Refusal) -> u64 {
+    refusal.retry_ms.map_or(RETRY_MICROS.1, |wait| wait.saturating_mul(1_000).min(RETRY_MICROS.0))
 }
 
 async fn wish_changes(user: &User, from: Wish) {
@@ -76,6 +85,17 @@ enum End {
     Notice(Refusal),
 }
 
+/// How the end went of a session that this side ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parting {
+    /// The server ended it as well.
+    Confirmed,
+    /// It said nothing within the time allowed.
+    Unanswered,
+    /// The connection broke before.
+    Broken,
+}
+
 /// What was pushed of one conversation in this session, and what the server knows of it.
 struct Cursor {
     conv: Box<str>,
@@ -89,7 +109,7 @@ struct Session<'a> {
     /// Taken out only while it is read.
     link: Option<Link>,
     partial: Vec<u8>,
-    number: u32,
+    visit: Visit,
     /// When the login was due.
     due: u64,
     /// Messages that waited at login and have not come yet, and the server's time of the login.
@@ -101,25 +121,27 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn begin(user: &'a User, run: &'a Run, established: Established, number: u32) -> Session<'a> {
+    fn begin(user: &'a User, run: &'a Run, established: Established, visit: Visit) -> Session<'a> {
         let Established { link, rest, mut welcome } = established;
         let due = user.wished_at.load(Ordering::Acquire);
         user.welcomed(run, &welcome);
-        run.logins.fetch_add(1, Ordering::Relaxed);
-        user.record(run, Path::Login, run.clock.now().saturating_sub(due));
+        if !run.is_closing() {
+            run.logins.fetch_add(1, Ordering::Relaxed);
+            user.record(run, Path::Login, run.clock.now().saturating_sub(due));
+        }
         run.note(|| Event::Login {
             user: welcome.id,
-            session: number,
+            session: visit.session,
             node: welcome.node.clone(),
             waiting: welcome.waiting,
         });
-        user.came_online(run, number, link.direct());
+        user.came_online(run, visit.session, link.direct());
         Session {
             user,
             run,
             link: Some(link),
             partial: rest,
-            number,
+            visit,
             due,
             waiting: welcome.waiting,
             welcomed_at: welcome.time,
@@ -129,31 +151,37 @@ impl<'a> Session<'a> {
     }
 
     fn who(&self) -> Who {
-        Who { user: self.user.id(), session: self.number }
+        Who { user: self.user.id(), session: self.visit.session }
     }
 
-    async fn run(mut self) {
+    /// Serves until the end; true if it came in good order, so that the server knows what arrived.
+    async fn run(mut self) -> bool {
         let mut fresh = !self.partial.is_empty() || !self.backlog.is_empty();
         let end = poll_fn(|cx| match self.turn(cx, std::mem::take(&mut fresh)) {
             Ok(()) => Poll::Pending,
             Err(end) => Poll::Ready(end),
         })
         .await;
-        let left = Box::pin(self.part(&end)).await;
+        let parting = Box::pin(self.part(&end)).await;
         self.user.went_offline(self.run);
         let why = match end {
-            End::Wished if left => crate::history::LEFT.to_owned(),
+            End::Wished if parting == Parting::Confirmed => crate::history::LEFT.to_owned(),
+            End::Wished | End::Broken if parting == Parting::Broken => {
+                format!("{IN_DOUBT}: broken while logging out")
+            }
             End::Wished => "logout unanswered".to_owned(),
             End::Broken => "broken off".to_owned(),
-            End::Closed => "connection: closed by the server".to_owned(),
-            End::Io(text) => format!("connection: {text}"),
-            End::Protocol(text) => format!("connection: not the expected protocol: {text}"),
-            End::Notice(refusal) => format!("connection: notice: {refusal}"),
+            End::Closed => format!("{IN_DOUBT}: closed by the server"),
+            End::Io(text) => format!("{IN_DOUBT}: {text}"),
+            End::Protocol(text) => format!("{IN_DOUBT}: not the expected protocol: {text}"),
+            End::Notice(refusal) => format!("{IN_DOUBT}: notice: {refusal}"),
         };
-        self.run.note(|| Event::End { user: self.user.id(), session: self.number, why: why.clone() });
-        if why.starts_with("connection") {
+        self.run.note(|| Event::End { user: self.user.id(), session: self.visit.session, why: why.clone() });
+        let is_in_doubt = why.starts_with(IN_DOUBT);
+        if is_in_doubt {
             self.run.error(why);
         }
+        !is_in_doubt
     }
 
     /// Does all that can be done now; wakers are set for what can come next.
@@ -182,7 +210,7 @@ impl<'a> Session<'a> {
         self.with_batch(|session, batch| {
             backlog.iter().try_for_each(|message| session.read_payload(message.as_bytes(), batch))
         })?;
-        if !backlog.is_empty() {
+        if !backlog.is_empty() && !self.run.is_closing() {
             let micros = self.run.clock.now().saturating_sub(self.due);
             self.user.record(self.run, Path::Drained, micros);
         }
@@ -253,9 +281,12 @@ impl<'a> Session<'a> {
             Ok(Incoming::Settled { mid, place, result }) => {
                 if let Some((stream, number)) = mid.and_then(|mid| message_of(self.run.id, mid)) {
                     self.on_settled(Message { stream, number }, place, result, batch);
-                } else if let (None, Err(refusal)) = (mid, result) {
-                    // Nobody can tell which message it was; it will be found missing.
-                    self.run.error(format!("send: refused: {refusal}"));
+                } else if mid.is_none() {
+                    // Nobody can tell which message it was; one that was refused will be found missing.
+                    match result {
+                        Ok(()) => self.run.ledger.acknowledged_unnamed(),
+                        Err(refusal) => self.run.error(format!("send: refused: {refusal}")),
+                    }
                 }
             }
             Ok(Incoming::Answer { mid, result }) => self.user.answered(mid, result),
@@ -284,16 +315,18 @@ impl<'a> Session<'a> {
             Ok(()) => batch.acknowledged.push(message),
             Err(refusal) if refusal.retryable && run.plan.qos > 0 => {
                 run.error(format!("send: refused for now: {refusal}"));
-                let wait =
-                    refusal.retry_ms.map_or(RETRY_MICROS.1, |wait| wait.saturating_mul(1_000).min(RETRY_MICROS.0));
                 if let Some(due) = run.ledger.due(stream, number) {
-                    run.retries.add(Retry { at: batch.read_at + wait, stream, number, due });
+                    let what = Again::Send { number, due };
+                    run.retries.add(Retry { at: batch.read_at + back_off(&refusal), stream, what });
                 }
             }
             Err(refusal) => {
                 run.error(format!("send: refused: {refusal}"));
-                run.ledger.settle(stream, number, Fate::Refused);
-                run.refill(stream, batch.read_at, 1);
+                // Whoever is refused at once would be refused millions of times.
+                if run.ledger.settle(stream, number, Fate::Refused).is_some() && run.is_refilling() {
+                    let what = Again::Refill { after: number };
+                    run.retries.add(Retry { at: batch.read_at + back_off(&refusal), stream, what });
+                }
             }
         }
     }
@@ -343,12 +376,14 @@ impl<'a> Session<'a> {
             return None;
         }
         self.user.dirty.store(true, Ordering::Release);
+        let is_full = self.cursors.len() >= MAX_CURSORS;
         match self.cursors.iter_mut().find(|cursor| *cursor.conv == *push.conv) {
             Some(cursor) => {
                 let in_order = push.seq > cursor.seq;
                 cursor.seq = cursor.seq.max(push.seq);
                 Some(in_order)
             }
+            None if is_full => None,
             None => {
                 self.cursors.push(Cursor { conv: (*push.conv).into(), seq: push.seq, told: 0 });
                 Some(true)
@@ -361,7 +396,7 @@ impl<'a> Session<'a> {
             return;
         }
         self.waiting -= 1;
-        if self.waiting == 0 {
+        if self.waiting == 0 && !self.run.is_closing() {
             self.user.record(self.run, Path::Drained, now.saturating_sub(self.due));
         }
     }
@@ -372,25 +407,25 @@ impl<'a> Session<'a> {
         for cursor in self.cursors.iter_mut().filter(|cursor| cursor.seq > cursor.told) {
             cursor.told = cursor.seq;
             self.run.wire.received(&cursor.conv, cursor.seq, &mut outbox.bytes);
-            let (user, session, conv, seq) = (self.user.id(), self.number, cursor.conv.clone(), cursor.seq);
+            let (user, session, conv, seq) = (self.user.id(), self.visit.session, cursor.conv.clone(), cursor.seq);
             self.run.note(|| Event::Received { user, session, conv: conv.into(), seq });
         }
     }
 
-    /// Logs out; what is pushed meanwhile still counts. True if the server answered.
-    async fn leave(&mut self) -> bool {
+    /// Logs out; what is pushed meanwhile still counts.
+    async fn leave(&mut self) -> Parting {
         self.tell();
         let mut left = self.user.ask(self.run, Ask::Logout);
         let leaving = poll_fn(|cx| {
             loop {
                 if Pin::new(&mut left).poll(cx).is_ready() {
-                    return Poll::Ready(true);
+                    return Poll::Ready(Parting::Confirmed);
                 }
                 self.user.paused.store(false, Ordering::Release);
                 match self.read_and_write(cx) {
                     Ok(Poll::Ready(())) => {}
                     Ok(Poll::Pending) => return Poll::Pending,
-                    Err(_) => return Poll::Ready(false),
+                    Err(_) => return Poll::Ready(Parting::Broken),
                 }
             }
         });
@@ -398,6 +433,6 @@ impl<'a> Session<'a> {
         if left.is_err() {
             self.run.error("logout: no answer within the time allowed");
         }
-        left.unwrap_or(false)
+        left.unwrap_or(Parting::Unanswered)
     }
 }

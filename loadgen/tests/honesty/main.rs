@@ -61,11 +61,60 @@ async fn every_dropped_message_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_only_with_a_last_login_was_stored_and_is_not_lost() {
+    let (outcome, stored) = run_with(Fault::StoreOnly { every: 1_000 }, plan()).await;
+    assert!(stored > 0);
+    assert_eq!((outcome.account.lost, outcome.stored), (0, stored), "{:?}", outcome.reasons);
+    assert_eq!(outcome.account.delivered, outcome.account.sent);
+    // It comes after messages that were sent later.
+    assert_eq!(outcome.account.reordered, stored);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_message_that_is_refused_for_now_is_sent_again_in_its_time() {
     let (outcome, refused) = run_with(Fault::Refuse { every: 50 }, Plan { drain_s: 20.0, ..plan() }).await;
     assert!(refused > 0);
     assert_eq!((outcome.account.resent, outcome.account.acknowledged), (refused, outcome.account.sent));
     assert_eq!(outcome.verdict, Verdict::Valid, "{:?}", outcome.reasons);
+}
+
+/// A closed model against a server that refuses everything; returns how many messages came in the place of one that was
+/// refused, and how many had the time to, where each waits `back_off_s`.
+async fn refused_in_the_closed_model(fault: Fault, qos: u8, back_off_s: f64) -> (u64, u64) {
+    const WINDOW: u32 = 8;
+    let plan = Plan { users: 4, window: Some(WINDOW), qos, duration_s: 1.5, drain_s: 0.1, ..plan() };
+    let (outcome, refused) = run_with(fault, plan).await;
+    let places = 4 * u64::from(WINDOW);
+    assert!(refused >= places, "{:?}", outcome.errors);
+    let turns = (outcome.measured_s / back_off_s).ceil() as u64 + 1;
+    (refused - places, places * turns)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_closed_model_a_refusal_waits_as_long_as_the_server_says() {
+    for (errno, qos) in [(7, 1), (11, 1), (11, 0)] {
+        let fault = Fault::RefuseAll { errno, retry_ms: Some(700), times: 1 };
+        let (further, in_time) = refused_in_the_closed_model(fault, qos, 0.7).await;
+        assert!((1..=in_time).contains(&further), "errno {errno}, qos {qos}: {further} {in_time}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_closed_model_a_refusal_waits_where_the_server_says_nothing() {
+    for (errno, qos) in [(7, 1), (11, 1), (11, 0)] {
+        let fault = Fault::RefuseAll { errno, retry_ms: None, times: 1 };
+        let (further, in_time) = refused_in_the_closed_model(fault, qos, 0.2).await;
+        assert!((1..=in_time).contains(&further), "errno {errno}, qos {qos}: {further} {in_time}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_is_said_many_times_makes_room_once() {
+    for (errno, qos) in [(7, 1), (11, 1), (11, 0)] {
+        let fault = Fault::RefuseAll { errno, retry_ms: None, times: 10 };
+        let (further, in_time) = refused_in_the_closed_model(fault, qos, 0.2).await;
+        assert!((1..=in_time).contains(&further), "errno {errno}, qos {qos}: {further} {in_time}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

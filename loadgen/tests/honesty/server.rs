@@ -19,6 +19,10 @@ pub enum Fault {
     Drop {
         every: u64,
     },
+    /// Acknowledged, and pushed only after the recipient's next login.
+    StoreOnly {
+        every: u64,
+    },
     /// Neither.
     Swallow {
         every: u64,
@@ -26,6 +30,12 @@ pub enum Fault {
     /// For now: to be sent again.
     Refuse {
         every: u64,
+    },
+    /// Every message is refused, so many times over.
+    RefuseAll {
+        errno: u64,
+        retry_ms: Option<u64>,
+        times: u32,
     },
     Twice {
         every: u64,
@@ -59,6 +69,7 @@ struct State {
     names: HashMap<String, u64>,
     online: HashMap<u64, mpsc::UnboundedSender<Vec<u8>>>,
     seqs: HashMap<(u64, u64), u64>,
+    stored: HashMap<u64, Vec<Vec<u8>>>,
     /// Held back until the next one to the same user has gone.
     held: HashMap<u64, Vec<u8>>,
 }
@@ -174,6 +185,8 @@ impl Shared {
                     "msgid": 2, "errno": 0, "id": me, "name": "", "token": "t", "node": "one", "version": 1, "server": "test",
                     "time": 0, "heartbeat_s": 30, "friends": [], "groups": [], "offline": 0, "caps": [], "max_frame_bytes": 65536,
                 }));
+                let stored = self.state.lock().await.stored.remove(me).unwrap_or_default();
+                stored.into_iter().for_each(|push| drop(out.send(push)));
             }
             Some(3) => say(json!({ "msgid": 11, "mid": mid, "errno": 0 })),
             Some(7) => say(
@@ -205,6 +218,13 @@ impl Shared {
             let _ = out.send(frame(&refusal));
             return;
         }
+        if let Fault::RefuseAll { errno, retry_ms, times } = self.fault {
+            did();
+            let refusal =
+                json!({ "msgid": 12, "mid": request["mid"], "errno": errno, "errmsg": "no", "retry_ms": retry_ms });
+            (0..times).for_each(|_| drop(out.send(frame(&refusal))));
+            return;
+        }
         let seq = state.seqs.entry((me.min(to), me.max(to))).or_default();
         *seq += 1;
         let conv = format!("d{}-{}", me.min(to), me.max(to));
@@ -221,6 +241,10 @@ impl Shared {
                 return;
             }
             Fault::Drop { every } if due(every) => copies = 0,
+            Fault::StoreOnly { every } if due(every) => {
+                copies = 0;
+                state.stored.entry(to).or_default().push(frame(&push));
+            }
             Fault::Twice { every } if due(every) => copies = 2,
             Fault::WrongUser { every } if due(every) => {
                 recipient = *state.online.keys().find(|user| **user != to && **user != me).expect("a third user");

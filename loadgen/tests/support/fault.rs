@@ -10,6 +10,14 @@ pub enum Fault {
     /// Every so manieth message goes nowhere.
     Drop(u64),
     Double(u64),
+    /// Everything is also stored for the next login, whose answer lists it again.
+    StoreAll,
+    /// The same, pushed after the answer.
+    StoreAllAndPush,
+    /// What waited comes with every login from then on.
+    Keep,
+    /// Every so manieth message is stored for the next login, although its recipient is there.
+    StoreOnly(u64),
     /// The message changes places with the next of the same sender to the same recipient.
     Swap(u64),
     /// It goes to a user whom it is not for.
@@ -36,6 +44,7 @@ const SWAPS_UNTIL: u64 = 20;
 #[derive(Debug, PartialEq)]
 pub enum Verdict<T> {
     Deliver(Vec<T>),
+    Store(T),
     ToSomebodyElse(T),
     Break,
     Die,
@@ -67,10 +76,13 @@ impl<T: Clone> Faults<T> {
         let of_pair = *of_pair;
         let turn = |every: u64| self.seen.is_multiple_of(every);
         let faulty = match self.fault {
-            Fault::Drop(every) | Fault::Double(every) | Fault::Misdeliver(every) | Fault::Break(every) => turn(every),
+            Fault::Drop(every) | Fault::Double(every) | Fault::Misdeliver(every) => turn(every),
+            Fault::Break(every) | Fault::StoreOnly(every) => turn(every),
             Fault::Swap(every) => of_pair <= SWAPS_UNTIL && of_pair.is_multiple_of(every),
             Fault::Stall { at, .. } | Fault::Die(at) => self.seen == at,
             Fault::Swallow => true,
+            // Done, and counted, as somebody logs in.
+            Fault::StoreAll | Fault::StoreAllAndPush | Fault::Keep => false,
             Fault::None | Fault::Silent => false,
         };
         if let Some(held) = self.held.remove(&pair) {
@@ -89,8 +101,9 @@ impl<T: Clone> Faults<T> {
             Fault::Misdeliver(_) => Verdict::ToSomebodyElse(message),
             Fault::Stall { lasting, .. } => Verdict::Stall(lasting, message),
             Fault::Break(_) => Verdict::Break,
+            Fault::StoreOnly(_) => Verdict::Store(message),
             Fault::Die(_) => Verdict::Die,
-            Fault::None | Fault::Drop(_) | Fault::Swallow | Fault::Silent => Verdict::Deliver(Vec::new()),
+            _ => Verdict::Deliver(Vec::new()),
         }
     }
 }

@@ -20,6 +20,14 @@ struct Line {
     message: Value,
 }
 
+/// What a user gets at the next login.
+#[derive(Clone)]
+struct Waiting {
+    message: Value,
+    /// The user has it already.
+    is_copy: bool,
+}
+
 struct Online {
     pushes: Pushes,
     /// Ends the connection.
@@ -29,13 +37,16 @@ struct Online {
 struct State {
     /// Names by id; ids count from 1.
     users: Vec<String>,
+    passwords: Vec<Value>,
     online: BTreeMap<u64, Online>,
-    waiting: HashMap<u64, Vec<Value>>,
+    waiting: HashMap<u64, Vec<Waiting>>,
     /// Names and members by id; ids count from 1.
     groups: Vec<(String, Vec<u64>)>,
     friends: u64,
     /// Reads that gave two chat messages or more.
     crowded: u64,
+    /// Requests that a server of the course would not have survived.
+    thrown: u64,
     faults: Faults<Line>,
 }
 
@@ -53,11 +64,13 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let state = State {
             users: Vec::new(),
+            passwords: Vec::new(),
             online: BTreeMap::new(),
             waiting: HashMap::new(),
             groups: Vec::new(),
             friends: 0,
             crowded: 0,
+            thrown: 0,
             faults: Faults::new(fault),
         };
         let target = listener.local_addr().expect("bound").to_string();
@@ -86,15 +99,27 @@ impl Server {
         self.state.lock().await.crowded
     }
 
+    /// Requests so far that a server of the course would not have survived.
+    pub async fn thrown(&self) -> u64 {
+        self.state.lock().await.thrown
+    }
+
     async fn accept(self, listener: TcpListener) {
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
                     let Ok((socket, _)) = accepted else { return };
-                    tokio::spawn(self.clone().serve(socket));
+                    tokio::spawn(self.clone().watch(socket));
                 }
                 () = self.dead.cancelled() => return,
             }
+        }
+    }
+
+    /// Serves a connection; a field that is missing or of another type throws there, and ends a server of the course.
+    async fn watch(self, socket: TcpStream) {
+        if tokio::spawn(self.clone().serve(socket)).await.is_err() {
+            self.state.lock().await.thrown += 1;
         }
     }
 
@@ -131,6 +156,23 @@ impl Server {
     }
 }
 
+impl State {
+    fn store(&mut self, line: Line, is_copy: bool) {
+        self.waiting.entry(line.to).or_default().push(Waiting { message: line.message, is_copy });
+    }
+
+    /// What waits for a user who logs in; copies are counted as they go out.
+    fn take_waiting(&mut self, user: u64) -> Vec<Value> {
+        let waiting = self.waiting.remove(&user).unwrap_or_default();
+        self.faults.done += waiting.iter().filter(|entry| entry.is_copy).count() as u64;
+        if self.faults.fault() == Fault::Keep {
+            let kept = waiting.iter().map(|entry| Waiting { is_copy: true, ..entry.clone() });
+            self.waiting.insert(user, kept.collect());
+        }
+        waiting.into_iter().map(|entry| entry.message).collect()
+    }
+}
+
 struct Session {
     server: Server,
     pushes: Pushes,
@@ -154,17 +196,21 @@ impl Session {
             Some(2) => self.log_out(&mut state),
             Some(3) => self.register(&mut state, &request),
             Some(5) => self.chat(&mut state, &request).await,
-            Some(6) => state.friends += 1,
+            Some(6) => {
+                assert!(request[tongue.friend].is_u64(), "{request}");
+                state.friends += 1;
+            }
             Some(7) => {
-                let name = request["groupname"].as_str().expect("a name").to_owned();
+                let name = request[tongue.group_name].as_str().expect("a name").to_owned();
                 state.groups.push((name, vec![self.user]));
             }
             Some(8) => {
-                let group = request["groupid"].as_u64().expect("a group") as usize;
+                let group = request[tongue.group].as_u64().expect("a group") as usize;
                 state.groups[group - 1].1.push(self.user);
             }
             Some(9) => self.chat(&mut state, &request).await,
-            _ => panic!("no such request: {request}"),
+            // As the course does: an unknown number is logged, and that is all.
+            _ => {}
         }
     }
 
@@ -181,6 +227,7 @@ impl Session {
         answer[tongue.result] = if taken { tongue.refused.clone() } else { tongue.done.clone() };
         if !taken {
             state.users.push(name);
+            state.passwords.push(request[tongue.password].clone());
             answer["id"] = state.users.len().into();
         }
         self.say(&answer);
@@ -192,25 +239,33 @@ impl Session {
         let by_name = || state.users.iter().position(|name| request["name"] == **name).map(|place| place as u64 + 1);
         let user = by_id.filter(|id| (1..=state.users.len() as u64).contains(id)).or_else(by_name);
         let mut answer = json!({ tongue.key: tongue.numbers[1] });
-        let Some(user) = user.filter(|user| !state.online.contains_key(user)) else {
+        let may_enter = |user: &u64| {
+            state.passwords[*user as usize - 1] == request[tongue.password] && !state.online.contains_key(user)
+        };
+        let Some(user) = user.filter(may_enter) else {
             answer[tongue.result] = tongue.refused.clone();
             return self.say(&answer);
         };
         self.user = user;
         answer[tongue.result] = tongue.done.clone();
         answer["id"] = user.into();
-        let waiting = state.waiting.remove(&user).unwrap_or_default();
+        let waiting = state.take_waiting(user);
         let groups = state.groups.iter().zip(1_u64..).filter(|((_, members), _)| members.contains(&user));
         let groups: Vec<Value> = groups.map(|((name, _), id)| json!({ "id": id, "groupname": name })).collect();
-        answer["offlinemsg"] = waiting.into_iter().map(|message| tongue.entry(message)).collect();
+        let (listed, pushed) = match state.faults.fault() {
+            Fault::StoreAllAndPush => (Vec::new(), waiting),
+            _ => (waiting, Vec::new()),
+        };
+        answer["offlinemsg"] = listed.into_iter().map(|message| tongue.entry(message)).collect();
         answer["groups"] = groups.into_iter().map(|group| tongue.entry(group)).collect();
         self.say(&answer);
+        pushed.iter().for_each(|message| self.say(message));
         state.online.insert(user, Online { pushes: self.pushes.clone(), broken: self.broken.clone() });
     }
 
     async fn chat(&self, state: &mut State, request: &Value) {
         let tongue = &self.server.tongue;
-        let group = request["groupid"].as_u64();
+        let group = request[tongue.group].as_u64();
         let recipients: Vec<u64> = match group {
             Some(group) => {
                 state.groups[group as usize - 1].1.iter().copied().filter(|user| *user != self.user).collect()
@@ -227,6 +282,7 @@ impl Session {
 
     async fn relay(&self, state: &mut State, line: Line) {
         match state.faults.judge((self.user, line.to), line.clone()) {
+            Verdict::Store(line) => state.store(line, false),
             Verdict::Deliver(lines) => lines.into_iter().for_each(|line| self.deliver(state, line)),
             Verdict::ToSomebodyElse(line) => {
                 let others = state.online.keys().copied().find(|user| ![self.user, line.to].contains(user));
@@ -247,9 +303,10 @@ impl Session {
     }
 
     fn deliver(&self, state: &mut State, line: Line) {
-        match state.online.get(&line.to) {
-            Some(recipient) => _ = recipient.pushes.send(self.server.tongue.encode(&line.message)),
-            None => state.waiting.entry(line.to).or_default().push(line.message),
+        let Some(recipient) = state.online.get(&line.to) else { return state.store(line, false) };
+        let _ = recipient.pushes.send(self.server.tongue.encode(&line.message));
+        if matches!(state.faults.fault(), Fault::StoreAll | Fault::StoreAllAndPush) {
+            state.store(line, true);
         }
     }
 

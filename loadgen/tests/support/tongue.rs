@@ -20,6 +20,9 @@ pub struct Tongue {
     pub numbers: [u64; 10],
     pub from: &'static str,
     pub to: &'static str,
+    pub friend: &'static str,
+    pub group: &'static str,
+    pub group_name: &'static str,
     pub password: &'static str,
     pub result: &'static str,
     pub done: Value,
@@ -38,6 +41,9 @@ impl Tongue {
             numbers: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
             from: "id",
             to: "toid",
+            friend: "friendid",
+            group: "groupid",
+            group_name: "groupname",
             password: "password",
             result: "errno",
             done: json!(0),
@@ -55,6 +61,20 @@ impl Tongue {
         Tongue { numbers: [1, 4, 10, 2, 3, 5, 6, 7, 8, 9], ..Tongue::course() }
     }
 
+    /// This language with `to` for `toid`.
+    pub fn with_to(self) -> Tongue {
+        Tongue { to: "to", ..self }
+    }
+
+    pub fn camel() -> Tongue {
+        let (key, friend, group, group_name) = ("msgId", "friendId", "groupId", "groupName");
+        Tongue { key, friend, group, group_name, ..Tongue::course().with_to() }
+    }
+
+    pub fn camel_logout_last() -> Tongue {
+        Tongue { numbers: Tongue::logout_last().numbers, ..Tongue::camel() }
+    }
+
     /// As different from the course as the family gets; [`Tongue::FAR`] describes it.
     pub fn far() -> Tongue {
         Tongue {
@@ -69,6 +89,7 @@ impl Tongue {
             refused: json!("bad"),
             lists_of_strings: false,
             by_name: true,
+            ..Tongue::course()
         }
     }
 

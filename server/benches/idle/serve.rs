@@ -15,7 +15,7 @@ pub fn run(database: &str) -> Result<()> {
         database: Database { url: database.into(), ..Database::default() },
         password: Password { memory_kib: 8, iterations: 1, ..Password::default() },
         // The clients are asleep; PING would find them so.
-        limits: Limits { heartbeat_s: 3_600, drain_s: 0, ..Limits::default() },
+        limits: Limits { heartbeat_s: 3_600, drain_s: 0, registrations_per_hour_per_ip: 0, ..Limits::default() },
         ..Config::default()
     };
     let node = runtime.block_on(Node::start(config))?;

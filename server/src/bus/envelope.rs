@@ -1,17 +1,18 @@
 //! What goes through a node's channel: numbered envelopes.
 //!
-//! One version byte, then in postcard the sender, its boot and the envelope's number, then items one after another to
+//! One version byte and a signature over the rest and the channel (see `signature`), then in postcard the sender, its boot and the envelope's number, then items one after another to
 //! the end. There is no count in front, so an envelope can be filled until it is large enough. One without items is a
 //! heartbeat: it repeats the newest number, so that a receiver notices what was lost although nothing follows.
 //! What comes out of a channel is outside input: whatever cannot be read is refused and never more than that.
 
 use super::Item;
+use super::signature::{SIGNATURE_BYTES, Seal};
 use crate::cluster::{MAX_NODE_ID_BYTES, NodeId, NodeKey};
 use crate::limits::BUS_QUEUE_BYTES;
 use serde::{Deserialize, Serialize};
 
 /// The first byte. Another one means nodes of different releases share a channel; they do not understand each other.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// No sender makes a longer one, since even a single item has to fit its queue; the rest is room for the head.
 pub const MAX_BYTES: usize = BUS_QUEUE_BYTES + 1024;
 
@@ -34,6 +35,9 @@ pub enum Undecodable {
     Empty,
     #[error("version {0} instead of {VERSION}")]
     Version(u8),
+    /// Made by nobody of this cluster, or not for this node, or changed on the way.
+    #[error("not signed by a node of this cluster")]
+    Signature,
     #[error("malformed: {0}")]
     Malformed(#[from] postcard::Error),
     #[error("bad sender")]
@@ -46,23 +50,29 @@ struct Head<K> {
     number: u64,
 }
 
-/// The bytes of one envelope.
-pub fn encode<'a>(from: &NodeKey, number: u64, items: impl IntoIterator<Item = &'a Item>) -> Vec<u8> {
-    let mut bytes = append(vec![VERSION], &Head { from, number });
+/// The bytes of one envelope, signed with the seal of the receiver's channel.
+pub fn encode<'a>(seal: &Seal, from: &NodeKey, number: u64, items: impl IntoIterator<Item = &'a Item>) -> Vec<u8> {
+    let mut bytes = append(vec![VERSION; 1 + SIGNATURE_BYTES], &Head { from, number });
     for item in items {
         bytes = append(bytes, item);
     }
+    let signature = seal.sign(&[&[VERSION], &bytes[1 + SIGNATURE_BYTES..]]);
+    bytes[1..=SIGNATURE_BYTES].copy_from_slice(&signature);
     bytes
 }
 
-/// Reads one envelope; all of `bytes` must belong to it.
-pub fn decode(bytes: &[u8]) -> Result<Envelope, Undecodable> {
+/// Reads one envelope; all of `bytes` must belong to it. Nothing of it is looked at before its signature.
+pub fn decode(seal: &Seal, bytes: &[u8]) -> Result<Envelope, Undecodable> {
     if bytes.len() > MAX_BYTES {
         return Err(Undecodable::TooLong(bytes.len()));
     }
     let (version, rest) = bytes.split_first().ok_or(Undecodable::Empty)?;
     if *version != VERSION {
         return Err(Undecodable::Version(*version));
+    }
+    let (signature, rest) = rest.split_first_chunk().ok_or(Undecodable::Signature)?;
+    if !seal.verify(&[&[VERSION], rest], signature) {
+        return Err(Undecodable::Signature);
     }
     let (head, mut rest) = postcard::take_from_bytes::<Head<NodeKey>>(rest)?;
     check_sender(&head.from)?;
@@ -88,6 +98,8 @@ fn check_sender(NodeKey { id: NodeId(name), boot }: &NodeKey) -> Result<(), Unde
 mod tests {
     use super::*;
     use crate::bus::Recipients;
+    use crate::bus::signature::BusKey;
+    use crate::cluster::ClusterSecret;
     use crate::protocol::conversation::Conversation;
     use crate::protocol::message::{ChatMessage, SentAs};
     use proptest::prelude::*;
@@ -97,10 +109,28 @@ mod tests {
         NodeKey { id: name.into(), boot }
     }
 
+    fn seal() -> Seal {
+        BusKey::new(&ClusterSecret([7; 32])).seal("chat:node:two")
+    }
+
+    fn encode<'a>(from: &NodeKey, number: u64, items: impl IntoIterator<Item = &'a Item>) -> Vec<u8> {
+        super::encode(&seal(), from, number, items)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Envelope, Undecodable> {
+        super::decode(&seal(), bytes)
+    }
+
+    /// These bytes behind a good signature.
+    fn signed(rest: &[u8]) -> Vec<u8> {
+        [&[VERSION], seal().sign(&[&[VERSION], rest]).as_slice(), rest].concat()
+    }
+
     fn message() -> impl Strategy<Value = ChatMessage> {
         let sent_as = proptest::option::of((any::<Option<String>>(), any::<Option<String>>()));
         (any::<(u64, u64, u64, i64, u128)>(), any::<(String, String)>(), sent_as).prop_map(
             |((group, seq, sender, time, mid), (name, msg), sent_as)| ChatMessage {
+                log_epoch: 0,
                 conv: Conversation::Group(group),
                 seq,
                 sender,
@@ -132,6 +162,8 @@ mod tests {
             any::<(u64, u64, u64)>()
                 .prop_map(|(a, b, version)| Item::Changed { conv: Conversation::direct(a, b), version }),
             any::<(String, Vec<u64>)>().prop_map(|(event, users)| Item::News { event, users }),
+            any::<u64>().prop_map(|asked_at| Item::Ping { asked_at }),
+            any::<(u64, i64)>().prop_map(|(asked_at, boot)| Item::Pong { asked_at, boot }),
         ]
     }
 
@@ -154,15 +186,25 @@ mod tests {
         fn no_bytes_panic(bytes: Vec<u8>) {
             let _ = decode(&bytes);
             let _ = decode(&[&[VERSION], bytes.as_slice()].concat());
+            let _ = decode(&signed(&bytes));
         }
 
         #[test]
-        fn no_damage_panics(items in proptest::collection::vec(item(), 1..3), at: prop::sample::Index, bit in 0..8u8) {
+        fn damage_is_noticed(items in proptest::collection::vec(item(), 1..3), at: prop::sample::Index, bit in 0..8u8) {
             let mut bytes = encode(&key("one", 1), 1, &items);
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            let _ = decode(&bytes);
-            let _ = decode(&bytes[..at]);
+            prop_assert!(decode(&bytes).is_err());
+            prop_assert!(decode(&bytes[..at]).is_err());
+        }
+
+        #[test]
+        fn no_signed_nonsense_panics(items in proptest::collection::vec(item(), 1..3), at: prop::sample::Index, bit in 0..8u8) {
+            let mut rest = encode(&key("one", 1), 1, &items).split_off(1 + SIGNATURE_BYTES);
+            let at = at.index(rest.len());
+            rest[at] ^= 1 << bit;
+            let _ = decode(&signed(&rest));
+            let _ = decode(&signed(&rest[..at]));
         }
     }
 
@@ -179,9 +221,22 @@ mod tests {
             ("long sender", encode(&key(&long_name, 1), 1, [])),
             ("boot not positive", encode(&key("one", 0), 1, [])),
             ("cut short", cut(encode(&key("one", 1), 1, [&Item::Yielded { user: 3 }]))),
+            ("cut short and signed", signed(&cut(encode(&key("one", 1), 1, [&Item::Yielded { user: 3 }]))[33..])),
+            ("no signature", [&[VERSION], &encode(&key("one", 1), 1, [])[33..]].concat()),
             ("too long", vec![VERSION; MAX_BYTES + 1]),
         ] {
             assert!(decode(&bytes).is_err(), "{what}");
         }
+    }
+
+    #[test]
+    fn only_the_cluster_can_write_to_a_channel() {
+        let (from, item) = (key("one", 1), Item::Yielded { user: 3 });
+        let others = BusKey::new(&ClusterSecret([8; 32])).seal("chat:node:two");
+        let elsewhere = BusKey::new(&ClusterSecret([7; 32])).seal("chat:node:three");
+        for seal in [others, elsewhere] {
+            assert_eq!(decode(&super::encode(&seal, &from, 1, [&item])), Err(Undecodable::Signature));
+        }
+        assert!(decode(&encode(&from, 1, [&item])).is_ok());
     }
 }

@@ -7,6 +7,7 @@
 use super::{Arrival, Bus, BusStats, Item};
 use crate::cluster::{NodeId, NodeKey};
 use crate::limits::{BUS_ARRIVALS, BUS_QUEUE_BYTES, BUS_QUEUE_ITEMS};
+use crate::tasks::Tasks;
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeSet, HashMap};
@@ -23,10 +24,10 @@ pub struct LocalHub {
 impl LocalHub {
     /// Starts a node's end of the bus; must be called inside a Tokio runtime. A node that joins under a name that is taken
     /// replaces the earlier one, whose arrivals end.
-    pub fn join(&self, key: NodeKey) -> (Arc<dyn Bus>, mpsc::Receiver<Arrival>) {
+    pub fn join(&self, key: NodeKey, tasks: &Tasks) -> (Arc<dyn Bus>, mpsc::Receiver<Arrival>) {
         let mailbox = Arc::new(Mailbox::default());
         let (sender, arrivals) = mpsc::channel(BUS_ARRIVALS);
-        tokio::spawn(deliver(Arc::clone(&mailbox), sender));
+        tasks.spawn("bus mailbox", deliver(Arc::clone(&mailbox), sender));
         if let Some(earlier) = self.members.write().insert(key.id.clone(), Arc::clone(&mailbox)) {
             earlier.closing.cancel();
         }
@@ -74,7 +75,7 @@ impl Bus for LocalBus {
         BusStats::add(if taken { &self.stats.sent_items } else { &self.stats.dropped_items }, 1);
     }
 
-    fn set_peers(&self, _peers: &[NodeId]) {}
+    fn set_peers(&self, _peers: &[NodeKey]) {}
 
     fn is_connected(&self) -> bool {
         !self.mailbox.closing.is_cancelled()

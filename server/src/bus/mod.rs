@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod local;
 pub mod numbering;
 pub mod redis;
+pub mod signature;
 
 mod backoff;
 mod inbox;
@@ -19,9 +20,10 @@ mod stats;
 
 pub use stats::BusStats;
 
-use crate::cluster::NodeId;
+use crate::cluster::{NodeId, NodeKey};
 use crate::protocol::conversation::{Conversation, UserId};
 use crate::protocol::message::ChatMessage;
+use crate::tls;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,10 @@ pub enum Item {
     Changed { conv: Conversation, version: u64 },
     /// An EVENT (its JSON object) for those of the users that want events.
     News { event: String, users: Vec<UserId> },
+    /// Answer with [`Item::Pong`]. `asked_at` means something to the sender alone.
+    Ping { asked_at: u64 },
+    /// The answer, from this run of the sending node: all that it sent before the ping arrived has been sent before this.
+    Pong { asked_at: u64, boot: i64 },
 }
 
 /// Who on the receiving node gets a message.
@@ -71,6 +77,8 @@ pub enum Error {
     /// The setting has to be corrected; trying again changes nothing. The URL may hold a password, so it is not repeated.
     #[error("bus.url is not a usable Redis URL: {0}")]
     BadUrl(String),
+    #[error("bus.ca: {0}")]
+    Authority(#[from] tls::Error),
 }
 
 /// One node's end of the bus.
@@ -81,8 +89,9 @@ pub trait Bus: Send + Sync + 'static {
     /// Queues an item for a node and returns at once. Past the queue's limit the item is dropped in such a way that the
     /// receiver gets [`Arrival::Lost`].
     fn send(&self, to: &NodeId, item: Item);
-    /// The nodes that are alive now, told by each renewal of the lease; heartbeats go to these.
-    fn set_peers(&self, peers: &[NodeId]);
+    /// The runs of nodes that are alive now, told by each renewal of the lease; heartbeats go to these, and what comes
+    /// from an earlier run of theirs is not listened to.
+    fn set_peers(&self, peers: &[NodeKey]);
     /// Whether the subscription is up: part of readiness.
     fn is_connected(&self) -> bool;
     /// What this end of the bus has done since it was made.
@@ -106,16 +115,18 @@ impl Item {
                 }
                 Item::NotHere { users } | Item::Online { users } => users.len() * USER_BYTES,
                 Item::News { event, users } => event.len() + users.len() * USER_BYTES,
-                Item::Yield { .. } | Item::Yielded { .. } | Item::Changed { .. } => 0,
+                Item::Yield { .. }
+                | Item::Yielded { .. }
+                | Item::Changed { .. }
+                | Item::Ping { .. }
+                | Item::Pong { .. } => 0,
             }
     }
 }
 
 impl ChatMessage {
     fn weight_bytes(&self) -> usize {
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let sent_as = self.sent_as.as_ref().map_or(0, |sent_as| text(&sent_as.name) + text(&sent_as.time));
-        self.name.len() + self.msg.len() + sent_as
+        self.name.len() + self.text_bytes()
     }
 }
 

@@ -3,14 +3,25 @@
 //! Pure bookkeeping, one entry per sending node. A sender counts 1, 2, 3 … to each receiver within one boot and never uses
 //! a number twice for different items; numbers can get lost, and then the next one seen tells.
 //! A sender that was never seen before may have counted long before this node subscribed: its first number is the
-//! baseline and no gap, for a node reads the log when it starts anyway. A new boot of a known sender counts from 1.
+//! baseline and no gap, for a node reads the log when it starts anyway. A new boot of a known sender counts from 1, and
+//! ends the boots before it: what is repeated from those is stale, however well it is signed. Boots grow, unless a clock
+//! is set back between two runs; then the database, which knows what run is alive, has the last word.
 
 use crate::cluster::{NodeId, NodeKey};
+use crate::limits::LEASE;
+use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Senders remembered; past it all are forgotten and seen for the first time again. Far above any cluster's size, so
 /// only foreign traffic on the channel gets there.
 const MAX_SENDERS: usize = 4_096;
+
+/// What the database says of a run that is older by its number is believed when the newer one has been known for this
+/// long: by then the word of the newer one's lease would be here.
+const SETTLED: Duration = Duration::from_secs(LEASE.as_secs() + 2);
 
 /// What one envelope's number says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,23 +38,52 @@ pub enum Sighting {
 #[derive(Debug, Default)]
 pub struct Numbering {
     newest: HashMap<NodeId, Newest>,
+    live: Arc<LiveRuns>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Newest {
     boot: i64,
     number: u64,
+    /// When this boot was first seen.
+    since: Instant,
+}
+
+/// The runs of nodes that held a lease at the last look into the database.
+#[derive(Debug, Default)]
+pub struct LiveRuns(Mutex<HashMap<NodeId, i64>>);
+
+impl LiveRuns {
+    pub fn set(&self, runs: &[NodeKey]) {
+        *self.0.lock() = runs.iter().map(|run| (run.id.clone(), run.boot)).collect();
+    }
+
+    fn boot_of(&self, node: &NodeId) -> Option<i64> {
+        self.0.lock().get(node).copied()
+    }
 }
 
 impl Numbering {
+    pub fn new(live: Arc<LiveRuns>) -> Self {
+        Numbering { newest: HashMap::new(), live }
+    }
+
     /// Takes note of one envelope.
     pub fn observe(&mut self, from: &NodeKey, number: u64, is_heartbeat: bool) -> Sighting {
         let Some(newest) = self.newest.get_mut(&from.id) else {
+            if self.live.boot_of(&from.id).is_some_and(|live| from.boot < live) {
+                return Sighting::Stale;
+            }
             self.remember(from, number);
             return Sighting::InOrder;
         };
         if newest.boot != from.boot {
-            *newest = Newest { boot: from.boot, number: 0 };
+            let is_live_after_all =
+                || newest.since.elapsed() >= SETTLED && self.live.boot_of(&from.id) == Some(from.boot);
+            if from.boot < newest.boot && !is_live_after_all() {
+                return Sighting::Stale;
+            }
+            *newest = Newest { boot: from.boot, number: 0, since: Instant::now() };
         }
         let missing = match number.checked_sub(newest.number) {
             None => return Sighting::Stale,
@@ -60,7 +100,7 @@ impl Numbering {
         if self.newest.len() >= MAX_SENDERS {
             self.newest.clear();
         }
-        self.newest.insert(from.id.clone(), Newest { boot: from.boot, number });
+        self.newest.insert(from.id.clone(), Newest { boot: from.boot, number, since: Instant::now() });
     }
 }
 
@@ -107,6 +147,49 @@ mod tests {
         check("new boot, idle", &[(items(1, 9), InOrder), (heartbeat(2, 0), InOrder), (items(2, 1), InOrder)]);
         check("new boot, first lost", &[(items(1, 9), InOrder), (items(2, 2), AfterGap), (items(2, 3), InOrder)]);
         check("new boot, first lost, heartbeat tells", &[(items(1, 9), InOrder), (heartbeat(2, 1), AfterGap)]);
+        check(
+            "an earlier boot again",
+            &[
+                (items(1, 9), InOrder),
+                (items(2, 1), InOrder),
+                (items(1, 9), Stale),
+                (items(1, 10), Stale),
+                (heartbeat(1, 11), Stale),
+                (items(2, 1), Stale),
+                (items(2, 2), InOrder),
+            ],
+        );
+    }
+
+    fn run(boot: i64) -> NodeKey {
+        NodeKey { id: "one".into(), boot }
+    }
+
+    #[test]
+    fn earlier_boot_is_no_baseline_for_a_node_that_just_started() {
+        let live = Arc::new(LiveRuns::default());
+        live.set(&[run(5)]);
+        let mut numbering = Numbering::new(live);
+
+        assert_eq!(numbering.observe(&run(4), 9, false), Stale);
+        assert_eq!(numbering.observe(&run(5), 3, false), InOrder);
+        assert_eq!(numbering.observe(&run(6), 1, false), InOrder, "newer than the last look into the database");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clock_that_was_set_back_does_not_silence_a_node() {
+        let live = Arc::new(LiveRuns::default());
+        live.set(&[run(5)]);
+        let mut numbering = Numbering::new(live.clone());
+        assert_eq!(numbering.observe(&run(9), 4, false), InOrder);
+
+        assert_eq!(numbering.observe(&run(5), 1, false), Stale, "what the database said before run 9 is no proof");
+        live.set(&[run(5)]);
+        tokio::time::advance(SETTLED).await;
+
+        assert_eq!(numbering.observe(&run(4), 2, false), Stale);
+        assert_eq!(numbering.observe(&run(5), 2, false), AfterGap);
+        assert_eq!(numbering.observe(&run(5), 3, false), InOrder);
     }
 
     #[test]

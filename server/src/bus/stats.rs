@@ -23,6 +23,8 @@ pub struct BusStats {
     pub gaps: AtomicU64,
     /// Payloads on this node's channel that are no envelope.
     pub undecodable: AtomicU64,
+    /// Envelopes without the signature of a node of this cluster for this channel.
+    pub forged: AtomicU64,
     /// Times that a lost connection to Redis was made again, publishing and subscribed ones together.
     pub reconnects: AtomicU64,
     /// Pipelines of PUBLISH that failed.

@@ -10,6 +10,8 @@
 //! Nothing a node sends makes this panic; whatever is kept for later has a bound in [`Options`]. For bytes and frames as
 //! one likes, [`RawConnection`].
 
+#![allow(clippy::disallowed_methods, reason = "a client is no part of a node")]
+
 mod driver;
 mod ending;
 mod error;

@@ -14,6 +14,8 @@ use toml::{Table, Value};
 
 /// What our variables begin with.
 const PREFIX: &str = "CHAT_";
+/// Not a setting: where `chat-server migrate` finds the URL of the classic database.
+pub const MIGRATE_FROM: &str = "CHAT_MIGRATE_FROM";
 /// Between section and key in a variable.
 const SEPARATOR: &str = "__";
 
@@ -29,8 +31,8 @@ impl Config {
     /// Defaults, then the file at `path` if one is given, then the environment of this process. The result is not yet
     /// checked: see [`Config::validate`].
     ///
-    /// Variables that belong to the test harness (`CHAT_TEST_*`, and `CHAT_*_IMAGE`, which name container images) are
-    /// left alone.
+    /// Variables that belong to the test harness (`CHAT_TEST_*`, and `CHAT_*_IMAGE`, which name container images), and
+    /// [`MIGRATE_FROM`], are left alone.
     ///
     /// # Errors
     /// A file that does not exist or is not TOML; a key or variable that is not known, or has a value of the wrong kind.
@@ -109,7 +111,7 @@ fn read_file(path: &Path, keys: &BTreeMap<String, Kind>) -> Result<Table, Error>
 
 fn is_ours(name: &str) -> bool {
     let is_harness = name.starts_with("CHAT_TEST_") || (name.ends_with("_IMAGE") && !name.contains(SEPARATOR));
-    name.starts_with(PREFIX) && !is_harness
+    name.starts_with(PREFIX) && !is_harness && name != MIGRATE_FROM
 }
 
 /// Puts the variable's value in the place of the key it names.
@@ -311,8 +313,13 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_the_harness_are_left_alone() {
-        let variables = [("CHAT_MYSQL_IMAGE", "mysql:8.4"), ("CHAT_TEST_MYSQL_URL", "x"), ("OTHER_CHAT_X", "y")];
+    fn variables_of_the_harness_and_of_migrate_are_left_alone() {
+        let variables = [
+            ("CHAT_MYSQL_IMAGE", "mysql:8.4"),
+            ("CHAT_TEST_MYSQL_URL", "x"),
+            ("OTHER_CHAT_X", "y"),
+            (MIGRATE_FROM, "mysql://x"),
+        ];
 
         assert_eq!(load("", &variables).unwrap(), Config::default());
     }

@@ -10,6 +10,8 @@ mod validate;
 
 pub(crate) use validate::Problems;
 
+pub use load::MIGRATE_FROM;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -60,6 +62,8 @@ pub struct Listen {
     pub port: u16,
     /// Require a PROXY protocol header (v1 or v2) on every connection.
     pub proxy_protocol: bool,
+    /// Require one on every connection from these networks, and take none from others. Not beside `proxy_protocol`.
+    pub proxy_from: String,
 }
 
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -78,10 +82,13 @@ pub struct Database {
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bus {
-    /// `redis://[:password@]host:port`; empty: in-process only, one node.
+    /// `redis://[:password@]host:port`, or `rediss://…` over TLS; empty: in-process only, one node.
     pub url: String,
     /// Prefix of the channel names, so that clusters can share one Redis. Empty: `chat`.
     pub channel_prefix: String,
+    /// PEM file of the authorities to trust with `rediss://`. Empty: those of the system.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub ca: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,7 +140,7 @@ pub enum LogFormat {
 
 impl Default for Listen {
     fn default() -> Self {
-        Listen { host: "0.0.0.0".into(), port: 12345, proxy_protocol: false }
+        Listen { host: "0.0.0.0".into(), port: 12345, proxy_protocol: false, proxy_from: String::new() }
     }
 }
 
@@ -169,8 +176,12 @@ impl fmt::Debug for Database {
 
 impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bus { url, channel_prefix } = self;
-        f.debug_struct("Bus").field("url", &without_password(url)).field("channel_prefix", channel_prefix).finish()
+        let Bus { url, channel_prefix, ca } = self;
+        f.debug_struct("Bus")
+            .field("url", &without_password(url))
+            .field("channel_prefix", channel_prefix)
+            .field("ca", ca)
+            .finish()
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::{Admin, Bus, Config, Database, Error, Listen, Node, Password, Tls, without_password};
 use crate::cluster::MAX_NODE_ID_BYTES;
+use crate::networks::Networks;
 use crate::{logging, password};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -96,6 +97,12 @@ impl Node {
 impl Listen {
     fn check(&self, problems: &mut Problems) {
         problems.text("listen.host", &self.host, is_host(&self.host), "a host name or IP address");
+        let is_fine = Networks::parse(&self.proxy_from).is_ok();
+        let allowed = "addresses and networks with commas between them, as in 10.0.0.0/8, ::1";
+        problems.text("listen.proxy_from", &self.proxy_from, is_fine, allowed);
+        let is_fine = self.proxy_from.is_empty() || !self.proxy_protocol;
+        let allowed = "nothing beside listen.proxy_protocol = true, which requires the header from everybody";
+        problems.text("listen.proxy_from", &self.proxy_from, is_fine, allowed);
     }
 }
 
@@ -124,9 +131,15 @@ impl Database {
 
 impl Bus {
     fn check(&self, problems: &mut Problems) {
-        let is_redis = |text: &str| url::Url::parse(text).is_ok_and(|url| url.scheme() == "redis" && url.has_host());
-        let is_fine = self.url.is_empty() || is_redis(&self.url);
-        problems.text("bus.url", &without_password(&self.url), is_fine, "redis://[:password@]host:port, or empty");
+        // A fragment would switch checks of the certificate off, which is not supported.
+        let is_lawful =
+            |url: url::Url| matches!(url.scheme(), "redis" | "rediss") && url.has_host() && url.fragment().is_none();
+        let is_fine = self.url.is_empty() || url::Url::parse(&self.url).is_ok_and(is_lawful);
+        let allowed = "redis://[:password@]host:port, the same with rediss:// for TLS, or empty";
+        problems.text("bus.url", &without_password(&self.url), is_fine, allowed);
+        if let Some(ca) = self.ca.as_ref().filter(|_| !self.url.starts_with("rediss://")) {
+            problems.add("bus.ca", ca.display(), "bus.url = rediss://… with it, or empty");
+        }
         let is_fine = self.channel_prefix.len() <= 64 && self.channel_prefix.bytes().all(is_name_byte);
         let allowed = "at most 64 characters of a-z A-Z 0-9 . _ : -";
         problems.text("bus.channel_prefix", &self.channel_prefix, is_fine, allowed);
@@ -271,9 +284,10 @@ mod tests {
         for url in ["", "postgres://h/d", "sqlite:", "mysql:chat", "mysql://", "mysql://u:p@h", "mysql://u:p@h/"] {
             refused(|config| config.database.url = url.into(), &["database.url", "sqlite:PATH or mysql://"]);
         }
-        for url in ["redis", "http://h", "redis://", "rediss://h"] {
+        for url in ["redis", "http://h", "redis://", "rediss://", "rediss://h#insecure"] {
             refused(|config| config.bus.url = url.into(), &["bus.url", "redis://"]);
         }
+        refused(|config| config.bus.ca = Some("ca.pem".into()), &["bus.ca = ca.pem", "rediss://"]);
         for address in ["9100", ":9100", "host:", "host:70000", "::1:9100", "[x]:1", "a b:1"] {
             refused(|config| config.admin.address = address.into(), &["admin.address", "host:port"]);
         }
@@ -283,6 +297,20 @@ mod tests {
         refused(|config| config.listen.host = String::new(), &["listen.host = \"\""]);
         refused(|config| config.listen.host = "a b".into(), &["listen.host"]);
         accepted(|config| config.listen.host = "::".into());
+    }
+
+    #[test]
+    fn proxies_are_named_by_network_or_everybody_is_one() {
+        accepted(|config| config.listen.proxy_from = "10.0.0.0/8, 127.0.0.1,::1".into());
+        refused(
+            |config| config.listen.proxy_from = "balancer".into(),
+            &["listen.proxy_from = \"balancer\"", "10.0.0.0/8"],
+        );
+        let both = |config: &mut Config| {
+            config.listen.proxy_protocol = true;
+            config.listen.proxy_from = "::1".into();
+        };
+        refused(both, &["listen.proxy_from = \"::1\"", "listen.proxy_protocol"]);
     }
 
     #[test]
@@ -312,6 +340,12 @@ mod tests {
             config.bus.url = "redis://:p@h:6379".into();
         };
         assert_eq!(accepted(with_bus), Vec::<String>::new());
+        let with_tls = |config: &mut Config| {
+            mysql(config);
+            config.bus.url = "rediss://:p@h:6379".into();
+            config.bus.ca = Some("ca.pem".into());
+        };
+        assert_eq!(accepted(with_tls), Vec::<String>::new());
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //!
 //! The end is the same whoever wants it: no more requests; what is in flight is answered; the session ends, its cursors
 //! saved and its row freed; a NOTICE says why, where there is a reason; then our direction is closed, and what still comes
-//! is discarded for a while, since a reset would destroy the NOTICE.
+//! is discarded for a while, since a reset would destroy the NOTICE. Before a session ends, one more look at the kernel
+//! says what a client that cannot acknowledge has received.
 
 use super::deadlines::Due;
-use super::{Connection, Life};
+use super::{Connection, Life, Outcome};
 use crate::outbound::Close;
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::Outgoing;
+use crate::service::login;
 use std::task::Context;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -31,11 +33,13 @@ impl Connection {
         if self.in_progress.is_some() || self.outbound.unanswered() > 0 {
             return false;
         }
-        if let Some(session) = self.session.take() {
-            let core = self.core.clone();
+        if let Some(session) = self.session.clone() {
+            self.keep_pace(&session);
+            self.see_what_arrived();
+            let (core, outbound) = (self.core.clone(), self.outbound.clone());
             self.in_progress = Some(Box::pin(async move {
-                core.end_session(&session).await;
-                None
+                login::leave(&core, &outbound, &session).await;
+                Outcome::Left
             }));
             return true;
         }
@@ -74,11 +78,7 @@ impl Connection {
 
     fn on_deadline(&mut self, due: Due) {
         match due {
-            Due::LookAtKernel => {
-                if let Some(session) = self.session.clone() {
-                    self.see_what_arrived(&session);
-                }
-            }
+            Due::LookAtKernel => self.see_what_arrived(),
             Due::Ping => self.outbound.send_quietly(&Outgoing::Ping),
             Due::Silent => self.close_for(Failure::new(Errno::Idle, "no answer to PING")),
             Due::NotLoggedIn => self.close_for(Failure::new(Errno::Idle, "did not log in for too long")),

@@ -3,9 +3,9 @@
 //! Chats go on without waiting and are answered when they are committed; any other request, and a relayed chat behind
 //! committed ones, is waited for before the next is looked at. So a connection's requests take effect in the order sent.
 
-use super::pace::Verdict;
-use super::{Answered, Connection};
+use super::{Answered, Connection, Outcome};
 use crate::failpoint::{self, Failpoint};
+use crate::pace::{Pace, Verdict};
 use crate::protocol::conversation::UserId;
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{Chat, Command, Incoming, Kind, MidText, Outgoing, Reply, Request};
@@ -39,9 +39,9 @@ impl Connection {
         }
         match command {
             Command::Chat(chat) => self.chat(kind, mid, chat),
-            Command::Received { conv, seq } => {
-                if let (Some(session), Some(conv)) = (&self.session, conv)
-                    && session.received(conv, seq)
+            Command::Received { log, seq } => {
+                if let (Some(session), Some(log)) = (&self.session, log)
+                    && session.received(log, seq)
                 {
                     self.core.marks.add(session.clone());
                 }
@@ -91,7 +91,7 @@ impl Connection {
             outbound.answered().await;
             chat::send(&core, &session, &outbound, mid, chat);
             outbound.answered().await;
-            None
+            Outcome::Nothing
         }));
     }
 
@@ -99,27 +99,38 @@ impl Connection {
         let outbound = self.outbound.clone();
         self.in_progress = Some(Box::pin(async move {
             outbound.answered().await;
-            None
+            Outcome::Nothing
         }));
     }
 
     fn begin(&mut self, kind: Kind, mid: Option<MidText>, command: Command) {
+        if let (Some(session), Command::Logout { .. }) = (&self.session, &command) {
+            self.keep_pace(session);
+        }
         let caller = Caller { address: self.address, outbound: self.outbound.clone(), session: self.session.clone() };
         let core = self.core.clone();
+        if matches!(command, Command::Logout { .. }) {
+            // Usually all has arrived with the request, and the session need not wait for the next look.
+            self.see_what_arrived();
+        }
         self.in_progress = Some(Box::pin(async move {
             // A request takes effect after all chats sent before it.
             caller.outbound.answered().await;
-            Some(Answered { kind, mid, answer: service::answer(core, caller, command).await })
+            Outcome::Answered(Answered { kind, mid, answer: service::answer(core, caller, command).await })
         }));
     }
 
     pub(super) fn poll_in_progress(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(in_progress) = &mut self.in_progress else { return false };
-        let Poll::Ready(answered) = in_progress.as_mut().poll(cx) else { return false };
+        let Poll::Ready(outcome) = in_progress.as_mut().poll(cx) else { return false };
         self.in_progress = None;
-        if let Some(Answered { kind, mid, answer }) = answered {
-            self.reply(kind, mid, answer.result);
-            self.session_changed(answer.session);
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Answered(Answered { kind, mid, answer }) => {
+                self.reply(kind, mid, answer.result);
+                self.session_changed(answer.session);
+            }
+            Outcome::Left => self.session_changed(SessionChange::Ended),
         }
         true
     }
@@ -129,11 +140,18 @@ impl Connection {
             SessionChange::Same => {}
             SessionChange::Ended => {
                 self.session = None;
+                self.outbound.forget_arrivals();
+                self.pace = Pace::new(&self.core.config.limits);
                 self.deadlines.logged_out(Instant::now());
                 self.arm();
             }
             SessionChange::Began(session) => {
                 self.session = Some(session.clone());
+                if !session.acknowledges {
+                    // They travel inside LOGIN_ACK, the end of what is queued.
+                    session.unreceived().into_iter().for_each(|(log, seq)| self.outbound.note(log, seq));
+                }
+                self.pace = Pace::resumed(&self.core.config.limits, self.core.paces.take(session.user), Instant::now());
                 self.deadlines.logged_in();
                 self.arm();
                 if let Some(admitted) = self.admitted.take() {
@@ -142,6 +160,12 @@ impl Connection {
                 self.core.go_live(&session);
             }
         }
+    }
+
+    /// Before the session ends, so that the user's next one finds it, however soon it begins.
+    pub(super) fn keep_pace(&self, session: &Session) {
+        let now = Instant::now();
+        self.core.paces.keep(session.user, self.pace.spent(now), now);
     }
 
     fn reply(&mut self, kind: Kind, mid: Option<MidText>, result: Result<Reply, Failure>) {

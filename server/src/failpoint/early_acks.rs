@@ -1,7 +1,7 @@
 //! The places that a writer gives to messages when it does not wait for the database to do so.
 
 use super::{Failpoint, hits};
-use crate::protocol::conversation::Conversation;
+use crate::protocol::conversation::{Conversation, Log};
 use crate::protocol::message::{Stored, TimeMs};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -26,6 +26,6 @@ impl EarlyAcks {
         let mut newest = self.newest.lock();
         let seq = newest.entry(conv).or_default();
         *seq += 1;
-        Some(Stored { conv, seq: *seq, time })
+        Some(Stored { log: Log { conv, epoch: 0 }, seq: *seq, time })
     }
 }

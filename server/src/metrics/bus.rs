@@ -31,6 +31,7 @@ impl Collector for BusCollector {
             ("bus_envelopes_sent", "Envelopes published", &stats.sent_envelopes),
             ("bus_envelopes_received", "Envelopes received", &stats.received_envelopes),
             ("bus_undecodable", "Payloads that are no envelope", &stats.undecodable),
+            ("bus_forged", "Envelopes that no node of this cluster has signed", &stats.forged),
             ("bus_gaps", "Gaps in the numbering of other nodes", &stats.gaps),
             ("bus_reconnects", "Connections that broke and came back", &stats.reconnects),
             ("bus_publish_failures", "Pipelines of PUBLISH that failed", &stats.publish_failures),
@@ -60,10 +61,11 @@ mod tests {
     use crate::bus::local::LocalHub;
     use crate::cluster::NodeKey;
     use crate::metrics::Metrics;
+    use crate::tasks::Tasks;
 
     #[tokio::test]
     async fn series_of_the_bus_are_there() {
-        let (bus, _arrivals) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 });
+        let (bus, _arrivals) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 }, &Tasks::default());
 
         let encoded = Metrics::new(bus).encode();
 

@@ -4,13 +4,15 @@
 //! stream that drips in byte by byte is still looked at once. Only `msgid`s 1 to 10 exist; what the node says ends with
 //! a NUL, which C strings and old parsers take for the end.
 
-use super::classic::{ChatLine, Friends, InString, Users, strings};
+use super::classic::{ChatLine, strings};
 use super::codec::Cut;
-use super::conversation::{GroupId, UserId};
+use super::conversation::{Target, UserId};
 use super::errno::{Errno, Failure};
 use super::message::{ChatMessage, Group, Kind, LoginAck, Outgoing, Reply, msgid};
+use super::spelling::{Field, Spelling};
 use bytes::{Buf, BufMut, BytesMut};
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 /// How far an object that is not complete yet has been looked at.
 #[derive(Clone, Debug, Default)]
@@ -70,34 +72,37 @@ fn is_separator(byte: u8) -> bool {
     byte == 0 || byte.is_ascii_whitespace()
 }
 
-pub(super) fn encode(message: &Outgoing<'_>, out: &mut BytesMut) {
+pub(super) fn encode(message: &Outgoing<'_>, spelling: Spelling, out: &mut BytesMut) {
     match message {
-        Outgoing::Push(message) => object(&line(message), out),
+        Outgoing::Push(message) => object(&line(message, spelling), out),
         Outgoing::Reply { kind, result, .. } => match result {
-            Ok(Reply::Login(ack)) => object(&LoginDone::of(ack), out),
-            Ok(Reply::Register { id }) => {
-                object(&RegisterDone { msgid: msgid::REGISTER_ACK, errno: Errno::Done.code(), id: *id }, out);
-            }
+            Ok(Reply::Login(ack)) => object(&LoginDone { ack, spelling }, out),
+            Ok(Reply::Register { id }) => object(&RegisterDone { id: *id, spelling }, out),
             Ok(_) => {}
-            Err(failure) => encode_failure(*kind, failure, out),
+            Err(failure) => encode_failure(*kind, failure, spelling, out),
         },
         Outgoing::Notice(_) | Outgoing::Ping | Outgoing::Event(_) => {}
     }
 }
 
-fn encode_failure(kind: Kind, failure: &Failure, out: &mut BytesMut) {
+fn encode_failure(kind: Kind, failure: &Failure, spelling: Spelling, out: &mut BytesMut) {
     let msgid = match kind {
         Kind::Login => msgid::LOGIN_ACK,
         Kind::Register => msgid::REGISTER_ACK,
-        _ => return object(&ChatLine::from_server(&failure.text).with_msgid(msgid::ONE_CHAT), out),
+        _ => {
+            let number = (spelling.name(Field::Msgid), msgid::ONE_CHAT);
+            return object(&ChatLine::from_server(&failure.text, spelling, number), out);
+        }
     };
-    object(&Failed { msgid, errno: failure.errno.code(), errmsg: &failure.text }, out);
+    object(&Failed { msgid, failure, spelling }, out);
 }
 
-fn line(message: &ChatMessage) -> ChatLine<'_> {
-    let line = ChatLine::of(message);
-    let msgid = if line.is_for_group() { msgid::GROUP_CHAT } else { msgid::ONE_CHAT };
-    line.with_msgid(msgid)
+fn line(message: &ChatMessage, spelling: Spelling) -> ChatLine<'_> {
+    let name = spelling.name(Field::Msgid);
+    ChatLine::of(message, spelling, |to| match to {
+        Target::User(_) => (name, msgid::ONE_CHAT),
+        Target::Group(_) => (name, msgid::GROUP_CHAT),
+    })
 }
 
 fn object<T: Serialize>(object: &T, out: &mut BytesMut) {
@@ -105,64 +110,80 @@ fn object<T: Serialize>(object: &T, out: &mut BytesMut) {
     out.put_u8(0);
 }
 
-#[derive(Serialize)]
+// Written by hand, since the client decides what the fields are called.
+
 struct Failed<'a> {
     msgid: u64,
-    errno: u8,
-    errmsg: &'a str,
+    failure: &'a Failure,
+    spelling: Spelling,
 }
 
-#[derive(Serialize)]
-struct RegisterDone {
-    msgid: u64,
-    errno: u8,
-    id: UserId,
-}
-
-#[derive(Serialize)]
-struct LoginDone<'a> {
-    msgid: u64,
-    errno: u8,
-    id: UserId,
-    name: &'a str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    offlinemsg: Vec<InString<ChatLine<'a>>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    friends: Friends<'a>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    groups: Vec<InString<GroupEntry<'a>>>,
-}
-
-impl<'a> LoginDone<'a> {
-    fn of(ack: &'a LoginAck) -> Self {
-        LoginDone {
-            msgid: msgid::LOGIN_ACK,
-            errno: Errno::Done.code(),
-            id: ack.id,
-            name: &ack.name,
-            offlinemsg: strings(ack.waiting.iter().map(line)),
-            friends: strings(&ack.roster.friends),
-            groups: strings(ack.roster.groups.iter().map(GroupEntry::of)),
-        }
+impl Serialize for Failed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Failed", 3)?;
+        object.serialize_field(self.spelling.name(Field::Msgid), &self.msgid)?;
+        object.serialize_field("errno", &self.failure.errno.code())?;
+        object.serialize_field("errmsg", &self.failure.text)?;
+        object.end()
     }
 }
 
-#[derive(Serialize)]
-struct GroupEntry<'a> {
-    id: GroupId,
-    groupname: &'a str,
-    groupdesc: &'a str,
-    users: Users<'a>,
+struct RegisterDone {
+    id: UserId,
+    spelling: Spelling,
 }
 
-impl<'a> GroupEntry<'a> {
-    fn of(group: &'a Group) -> Self {
-        GroupEntry {
-            id: group.id,
-            groupname: &group.groupname,
-            groupdesc: &group.groupdesc,
-            users: strings(&group.users),
+impl Serialize for RegisterDone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("RegisterDone", 3)?;
+        object.serialize_field(self.spelling.name(Field::Msgid), &msgid::REGISTER_ACK)?;
+        object.serialize_field("errno", &Errno::Done.code())?;
+        object.serialize_field("id", &self.id)?;
+        object.end()
+    }
+}
+
+struct LoginDone<'a> {
+    ack: &'a LoginAck,
+    spelling: Spelling,
+}
+
+impl Serialize for LoginDone<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let LoginDone { ack, spelling } = *self;
+        let mut object = serializer.serialize_struct("LoginDone", 7)?;
+        object.serialize_field(spelling.name(Field::Msgid), &msgid::LOGIN_ACK)?;
+        object.serialize_field("errno", &Errno::Done.code())?;
+        object.serialize_field("id", &ack.id)?;
+        object.serialize_field("name", &ack.name)?;
+        if !ack.waiting.is_empty() {
+            let lines = ack.waiting.iter().map(|message| line(message, spelling));
+            object.serialize_field("offlinemsg", &strings(lines))?;
         }
+        if !ack.roster.friends.is_empty() {
+            object.serialize_field("friends", &strings(&ack.roster.friends))?;
+        }
+        if !ack.roster.groups.is_empty() {
+            let groups = ack.roster.groups.iter().map(|group| GroupEntry { group, spelling });
+            object.serialize_field("groups", &strings(groups))?;
+        }
+        object.end()
+    }
+}
+
+struct GroupEntry<'a> {
+    group: &'a Group,
+    spelling: Spelling,
+}
+
+impl Serialize for GroupEntry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("GroupEntry", 4)?;
+        object.serialize_field("id", &self.group.id)?;
+        object.serialize_field(self.spelling.name(Field::Groupname), &self.group.groupname)?;
+        object.serialize_field(self.spelling.name(Field::Groupdesc), &self.group.groupdesc)?;
+        object.serialize_field("users", &strings(&self.group.users))?;
+        object.end()
     }
 }
 

@@ -5,10 +5,11 @@
 
 use super::classic::{ChatLine, Friends, InString, Users, strings};
 use super::codec::Cut;
-use super::conversation::{GroupId, UserId};
+use super::conversation::{GroupId, Target, UserId};
 use super::errno::{Errno, Failure};
 use super::message::{ChatMessage, Group, Kind, LoginAck, Outgoing, Reply};
 use super::murmur::checksum;
+use super::spelling::Spelling;
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
@@ -16,6 +17,8 @@ const MARKER: [u8; 2] = [0xFE, 0xFF];
 const HEADER_BYTES: usize = MARKER.len() + 4;
 const CHECKSUM_BYTES: usize = 4;
 
+/// The field that holds a message's number, which all clients of this dialect spell alike.
+pub(super) const NUMBER: &str = "msgType";
 /// `code` of what was done.
 const DONE: u16 = 200;
 /// `code` of what is not known, and of a registration that failed.
@@ -56,20 +59,20 @@ pub(super) fn cut(input: &[u8], max_frame_bytes: usize) -> Result<Option<Cut>, F
     Ok(Some(Cut { end: payload.end + CHECKSUM_BYTES, payload }))
 }
 
-pub(super) fn encode(message: &Outgoing<'_>, out: &mut BytesMut) {
+pub(super) fn encode(message: &Outgoing<'_>, spelling: Spelling, out: &mut BytesMut) {
     match message {
-        Outgoing::Push(message) => frame(&line(message), out),
+        Outgoing::Push(message) => frame(&line(message, spelling), out),
         Outgoing::Reply { kind, result, .. } => match result {
-            Ok(reply) => encode_done(*kind, reply, out),
-            Err(failure) => encode_failure(*kind, failure, out),
+            Ok(reply) => encode_done(*kind, reply, spelling, out),
+            Err(failure) => encode_failure(*kind, failure, spelling, out),
         },
         Outgoing::Notice(_) | Outgoing::Ping | Outgoing::Event(_) => {}
     }
 }
 
-fn encode_done(kind: Kind, reply: &Reply, out: &mut BytesMut) {
+fn encode_done(kind: Kind, reply: &Reply, spelling: Spelling, out: &mut BytesMut) {
     match reply {
-        Reply::Login(ack) => frame(&LoginDone::of(ack), out),
+        Reply::Login(ack) => frame(&LoginDone::of(ack, spelling), out),
         Reply::Register { id } => {
             let msg = "registered";
             frame(&RegisterDone { msg_type: msg_type::REGISTER_ACK, code: DONE, id: *id, msg }, out);
@@ -81,21 +84,22 @@ fn encode_done(kind: Kind, reply: &Reply, out: &mut BytesMut) {
     }
 }
 
-fn encode_failure(kind: Kind, failure: &Failure, out: &mut BytesMut) {
+fn encode_failure(kind: Kind, failure: &Failure, spelling: Spelling, out: &mut BytesMut) {
     let (errno, text) = (u16::from(failure.errno.code()), &*failure.text);
     match kind {
         Kind::Login => frame(&LoginFailed { msg_type: msg_type::LOGIN_ACK, code: errno, errmsg: text }, out),
         Kind::Register => frame(&Said { msg_type: msg_type::REGISTER_ACK, code: NOT_FOUND, msg: text }, out),
         Kind::OneChat => frame(&Said { msg_type: msg_type::ONE_CHAT_ACK, code: errno, msg: text }, out),
         Kind::Unknown => frame(&Said { msg_type: msg_type::UNKNOWN, code: NOT_FOUND, msg: text }, out),
-        _ => frame(&ChatLine::from_server(text).with_msg_type(msg_type::ONE_CHAT), out),
+        _ => frame(&ChatLine::from_server(text, spelling, (NUMBER, msg_type::ONE_CHAT)), out),
     }
 }
 
-fn line(message: &ChatMessage) -> ChatLine<'_> {
-    let line = ChatLine::of(message);
-    let msg_type = if line.is_for_group() { msg_type::GROUP_CHAT } else { msg_type::ONE_CHAT };
-    line.with_msg_type(msg_type)
+fn line(message: &ChatMessage, spelling: Spelling) -> ChatLine<'_> {
+    ChatLine::of(message, spelling, |to| match to {
+        Target::User(_) => (NUMBER, msg_type::ONE_CHAT),
+        Target::Group(_) => (NUMBER, msg_type::GROUP_CHAT),
+    })
 }
 
 fn frame<T: Serialize>(object: &T, out: &mut BytesMut) {
@@ -151,13 +155,13 @@ struct LoginDone<'a> {
 }
 
 impl<'a> LoginDone<'a> {
-    fn of(ack: &'a LoginAck) -> Self {
+    fn of(ack: &'a LoginAck, spelling: Spelling) -> Self {
         LoginDone {
             msg_type: msg_type::LOGIN_ACK,
             code: DONE,
             id: ack.id,
             name: &ack.name,
-            offlinemessage: strings(ack.waiting.iter().map(line)),
+            offlinemessage: strings(ack.waiting.iter().map(|message| line(message, spelling))),
             friends: strings(&ack.roster.friends),
             groups: strings(ack.roster.groups.iter().map(GroupEntry::of)),
         }

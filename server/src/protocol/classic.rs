@@ -3,8 +3,10 @@
 //! Their chat carries what the sender wrote as its name and time. A request that is refused and has no classic reply
 //! comes back as a chat line from nobody, which every old client can show.
 
-use super::conversation::{GroupId, Target, UserId};
+use super::conversation::{Target, UserId};
 use super::message::{ChatMessage, Friend, GroupUser, TimeMs};
+use super::spelling::{Field, Spelling};
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 /// Who speaks in a chat line that comes from the node itself.
@@ -12,39 +14,31 @@ const SERVER_NAME: &str = "server";
 const SERVER_ID: UserId = 0;
 const TIME_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
-/// A chat message as classic clients get it; one of the two number fields is set, by dialect.
-#[derive(Serialize)]
+/// A chat message as classic clients get it.
 pub struct ChatLine<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    msgid: Option<u64>,
-    #[serde(rename = "msgType", skip_serializing_if = "Option::is_none")]
-    msg_type: Option<u64>,
+    /// How many, by dialect, and under which name.
+    number: (&'static str, u64),
     id: UserId,
     name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    toid: Option<UserId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    groupid: Option<GroupId>,
+    to: Target,
     msg: &'a str,
     time: Time<'a>,
+    spelling: Spelling,
 }
 
 impl<'a> ChatLine<'a> {
-    /// `message` as its sender sent it, or with account name and UTC time where the sender's client says neither.
-    pub fn of(message: &'a ChatMessage) -> Self {
-        let (toid, groupid) = match message.conv.target_from(message.sender) {
-            Target::User(user) => (Some(user), None),
-            Target::Group(group) => (None, Some(group)),
-        };
+    /// `message` as its sender sent it, or with account name and UTC time where the sender's client says neither; with
+    /// the number that `numbered` gives messages of its kind, and its name.
+    pub fn of(message: &'a ChatMessage, spelling: Spelling, numbered: impl Fn(Target) -> (&'static str, u64)) -> Self {
+        let to = message.conv.target_from(message.sender);
         let sent_as = message.sent_as.as_deref();
         ChatLine {
-            msgid: None,
-            msg_type: None,
+            number: numbered(to),
             id: message.sender,
             name: sent_as.and_then(|sent| sent.name.as_deref()).unwrap_or(&message.name),
-            toid,
-            groupid,
+            to,
             msg: &message.msg,
+            spelling,
             time: match sent_as.and_then(|sent| sent.time.as_deref()) {
                 Some(time) => Time::AsSent(time),
                 None => Time::Stamp(message.time),
@@ -52,32 +46,33 @@ impl<'a> ChatLine<'a> {
         }
     }
 
-    /// A line from the node itself. `toid` is there for clients that insist on one; the codec knows nobody's id.
-    pub fn from_server(msg: &'a str) -> Self {
+    /// A line from the node itself. The recipient is there for clients that insist on one; the codec knows nobody's id.
+    pub fn from_server(msg: &'a str, spelling: Spelling, number: (&'static str, u64)) -> Self {
         ChatLine {
-            msgid: None,
-            msg_type: None,
+            number,
             id: SERVER_ID,
             name: SERVER_NAME,
-            toid: Some(SERVER_ID),
-            groupid: None,
+            to: Target::User(SERVER_ID),
             msg,
             time: Time::Stamp(jiff::Timestamp::now().as_millisecond()),
+            spelling,
         }
     }
+}
 
-    /// The line as one of the bare dialect.
-    pub fn with_msgid(self, msgid: u64) -> Self {
-        ChatLine { msgid: Some(msgid), ..self }
-    }
-
-    /// The line as one of the checked dialect.
-    pub fn with_msg_type(self, msg_type: u64) -> Self {
-        ChatLine { msg_type: Some(msg_type), ..self }
-    }
-
-    pub fn is_for_group(&self) -> bool {
-        self.groupid.is_some()
+impl Serialize for ChatLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut line = serializer.serialize_struct("ChatLine", 6)?;
+        line.serialize_field(self.number.0, &self.number.1)?;
+        line.serialize_field("id", &self.id)?;
+        line.serialize_field("name", self.name)?;
+        match self.to {
+            Target::User(user) => line.serialize_field(self.spelling.name(Field::Toid), &user)?,
+            Target::Group(group) => line.serialize_field(self.spelling.name(Field::Groupid), &group)?,
+        }
+        line.serialize_field("msg", self.msg)?;
+        line.serialize_field("time", &self.time)?;
+        line.end()
     }
 }
 

@@ -62,6 +62,36 @@ impl fmt::Display for Conversation {
     }
 }
 
+/// A stretch of a conversation's log, as clients know it by name: a conversation, and how often the end of its log was lost
+/// and written anew. `d3-17` at first, `d3-17.1` after the first loss, and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Log {
+    pub conv: Conversation,
+    pub epoch: LogEpoch,
+}
+
+/// Counts how often the end of a conversation's log was lost.
+pub type LogEpoch = u32;
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.conv.fmt(f)?;
+        if self.epoch > 0 { write!(f, ".{}", self.epoch) } else { Ok(()) }
+    }
+}
+
+impl FromStr for Log {
+    type Err = NotAConversation;
+
+    fn from_str(text: &str) -> Result<Self, NotAConversation> {
+        let Some((conv, epoch)) = text.split_once('.') else { return Ok(Log { conv: text.parse()?, epoch: 0 }) };
+        if epoch.starts_with(['0', '+']) {
+            return Err(NotAConversation);
+        }
+        Ok(Log { conv: conv.parse()?, epoch: epoch.parse().map_err(|_| NotAConversation)? })
+    }
+}
+
 /// The text is not the name of any conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a conversation")]

@@ -1,6 +1,9 @@
 //! The dialects a client may speak, told apart by the first byte it sends, and how each numbers its requests.
 
+use super::checked;
+use super::json::Fields;
 use super::message::{Kind, msgid};
+use super::spelling::{Field, Spelling};
 
 /// How a client's messages are framed and spelt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,10 +32,11 @@ impl Dialect {
     }
 
     /// The field that says what kind of message an object is.
-    pub(super) fn number_field(self) -> &'static str {
+    pub(super) fn number_field(self, spelling: &mut Spelling, fields: &Fields<'_>) -> &'static str {
         match self {
-            Dialect::Framed | Dialect::Bare => "msgid",
-            Dialect::Checked => "msgType",
+            Dialect::Framed => Spelling::default().name(Field::Msgid),
+            Dialect::Bare => spelling.learn(Field::Msgid, fields),
+            Dialect::Checked => checked::NUMBER,
         }
     }
 

@@ -7,7 +7,7 @@ use super::conversation::MAX_ID;
 use super::errno::{Errno, Failure};
 use super::json::{Fields, Value};
 use super::message::{MAX_MID_BYTES, MidText};
-use super::name;
+use super::name::{self, Objection};
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
@@ -123,6 +123,21 @@ impl<'a> Fields<'a> {
             _ => None,
         }
         .ok_or_else(|| Failure::field(name, name::LAWFUL))
+    }
+
+    /// The name of a user that is to be.
+    pub fn new_user_name(&self, field: &str) -> Result<String, Failure> {
+        self.new_name(field, name::objection_to_user)
+    }
+
+    /// The name of a group that is to be.
+    pub fn new_group_name(&self, field: &str) -> Result<String, Failure> {
+        self.new_name(field, name::objection_to_group)
+    }
+
+    fn new_name(&self, field: &str, objection: fn(&str) -> Option<Objection>) -> Result<String, Failure> {
+        let name = self.name(field)?;
+        objection(&name).map_or(Ok(name), |objection| Err(Failure::field(field, &objection.expected())))
     }
 
     /// The `mid`, if it is one that can be echoed.

@@ -93,6 +93,7 @@ mod tests {
 
     fn message(text: &str) -> ChatMessage {
         ChatMessage {
+            log_epoch: 0,
             conv: Conversation::Direct(ID - 1, ID),
             seq: u64::MAX,
             sender: ID,

@@ -4,7 +4,7 @@
 //! node says is written straight into the connection's buffer, behind a placeholder for its length.
 
 use super::codec::Cut;
-use super::conversation::{Conversation, GroupId, Target, UserId};
+use super::conversation::{GroupId, Log, Target, UserId};
 use super::errno::{Errno, Failure};
 use super::fit;
 use super::message::{ChatMessage, Event, Kind, LoginAck, MidText, Outgoing, Reply, Roster, Stored, TimeMs, msgid};
@@ -18,8 +18,8 @@ use uuid::Uuid;
 const HEADER_BYTES: usize = 4;
 /// Room made for a message beyond its text; most then fit without growing the buffer step by step.
 const USUAL_BYTES: usize = 256;
-/// The longest name of a conversation: a letter, two numbers of up to 20 digits, and what stands between them.
-const CONVERSATION_BYTES: usize = 42;
+/// The longest name of a log: a letter, two numbers of up to 20 digits, one of up to 10, and what stands between them.
+const CONVERSATION_BYTES: usize = 53;
 
 /// Finds the frame at the front of `input`; `Ok(None)` if it is not complete yet.
 pub(super) fn cut(input: &[u8], max_frame_bytes: usize) -> Result<Option<Cut>, Failure> {
@@ -94,10 +94,10 @@ fn encode_reply(msgid: u64, mid: Option<&MidText>, result: &Result<Reply, Failur
         Reply::JoinGroup { groupid, groupname, groupdesc } => {
             done.write(&Joined { groupid: *groupid, groupname, groupdesc });
         }
-        Reply::History { conv, messages, more } => {
+        Reply::History { log, messages, more } => {
             let newest = fit::newest(messages);
             let more = *more || newest.len() < messages.len();
-            done.write(&Page { conv: AsName(*conv), messages: Messages(newest), more });
+            done.write(&Page { conv: AsName(*log), messages: Messages(newest), more });
         }
         Reply::Pong { time } => done.write(&Time { time: *time }),
         Reply::RemoveFriend { friendid } => done.write(&FriendNumber { friendid: *friendid }),
@@ -138,7 +138,7 @@ impl Done<'_> {
             msgid: self.msgid,
             mid: self.mid.map(MidText::as_str),
             errno: Errno::Done.code(),
-            conv: stored.map(|stored| AsName(stored.conv)),
+            conv: stored.map(|stored| AsName(stored.log)),
             seq: stored.map(|stored| stored.seq),
             time: stored.map(|stored| stored.time),
         };
@@ -264,7 +264,7 @@ impl<'a> Push<'a> {
         let relayed = message.seq == 0;
         Push {
             msgid,
-            conv: AsName(message.conv),
+            conv: AsName(message.log()),
             seq: (!relayed).then_some(message.seq),
             id: message.sender,
             name: &message.name,
@@ -287,7 +287,7 @@ impl Serialize for Messages<'_> {
 }
 
 /// A conversation by its name, as clients know it.
-struct AsName(Conversation);
+struct AsName(Log);
 
 impl Serialize for AsName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

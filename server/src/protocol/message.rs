@@ -3,7 +3,7 @@
 //! All three dialects decode into [`Request`] and encode from [`Outgoing`]; nothing behind `protocol/` sees bytes.
 //! The payload structs double as the client library's view of the framed dialect, hence both serde directions.
 
-use super::conversation::{Conversation, GroupId, Target, UserId};
+use super::conversation::{Conversation, GroupId, Log, LogEpoch, Target, UserId};
 use super::errno::Failure;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -118,9 +118,9 @@ pub enum Command {
     JoinGroup {
         group: GroupId,
     },
-    /// `conv` is `None` for text that names no conversation: ignored, as the contract says of another's conversation.
+    /// `log` is `None` for text that names no conversation: ignored, as the contract says of another's conversation.
     Received {
-        conv: Option<Conversation>,
+        log: Option<Log>,
         seq: u64,
     },
     History {
@@ -184,6 +184,13 @@ pub struct Chat {
 pub struct SentAs {
     pub name: Option<String>,
     pub time: Option<String>,
+}
+
+impl SentAs {
+    /// Of text.
+    pub fn bytes(&self) -> usize {
+        [&self.name, &self.time].into_iter().flatten().map(String::len).sum()
+    }
 }
 
 /// One page of one group's users: those with an id above `after`.
@@ -282,7 +289,7 @@ pub enum Reply {
         groupdesc: String,
     },
     History {
-        conv: Conversation,
+        log: Log,
         messages: Vec<ChatMessage>,
         more: bool,
     },
@@ -304,7 +311,7 @@ pub enum Reply {
 /// Where in its conversation a message stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
-    pub conv: Conversation,
+    pub log: Log,
     pub seq: u64,
     pub time: TimeMs,
 }
@@ -313,6 +320,7 @@ pub struct Stored {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChatMessage {
     pub conv: Conversation,
+    pub log_epoch: LogEpoch,
     /// Its place in the conversation, from 1; 0 for a relayed one (`qos` 0), which has none.
     pub seq: u64,
     pub sender: UserId,
@@ -322,6 +330,18 @@ pub struct ChatMessage {
     pub time: TimeMs,
     pub mid: Uuid,
     pub sent_as: Option<Box<SentAs>>,
+}
+
+impl ChatMessage {
+    /// The stretch of the conversation's log that it is part of.
+    pub fn log(&self) -> Log {
+        Log { conv: self.conv, epoch: self.log_epoch }
+    }
+
+    /// Of all the text that its sender wrote.
+    pub fn text_bytes(&self) -> usize {
+        self.msg.len() + self.sent_as.as_deref().map_or(0, SentAs::bytes)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -401,9 +421,33 @@ pub struct LoginAck {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
-    FriendAdded { id: UserId, name: String },
-    FriendRemoved { id: UserId, name: String },
-    Joined { groupid: GroupId, id: UserId, name: String },
-    Left { groupid: GroupId, id: UserId, name: String },
-    Presence { id: UserId, name: String, state: State },
+    FriendAdded {
+        id: UserId,
+        name: String,
+    },
+    FriendRemoved {
+        id: UserId,
+        name: String,
+    },
+    Joined {
+        groupid: GroupId,
+        id: UserId,
+        name: String,
+    },
+    Left {
+        groupid: GroupId,
+        id: UserId,
+        name: String,
+    },
+    Presence {
+        id: UserId,
+        name: String,
+        state: State,
+    },
+    /// Messages `first` to `last` of the conversation are gone from the database: they will not come.
+    Gap {
+        conv: String,
+        first: u64,
+        last: u64,
+    },
 }

@@ -1,8 +1,8 @@
 //! Bytes to typed messages and back, for all dialects. Imports nothing of ours.
 //!
 //! A dialect cuts frames out of the stream (`framed`, `checked`, `bare`), `json` reads the one object in a frame,
-//! `request` makes a typed request of it, and each dialect writes what a node says in its own way. [`Codec`] is the
-//! one door to all of them.
+//! `request` makes a typed request of it, and each dialect writes what a node says in its own way, by the client's
+//! `spelling` of field names. [`Codec`] is the one door to all of them.
 
 pub mod codec;
 pub mod conversation;
@@ -20,8 +20,10 @@ mod fit;
 mod framed;
 mod json;
 mod request;
+mod spelling;
 
 pub use codec::Codec;
 pub use dialect::Dialect;
 pub use fit::MAX_NODE_FRAME_BYTES;
 pub use json::MAX_NESTING;
+pub use spelling::Spelling;

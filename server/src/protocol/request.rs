@@ -10,6 +10,7 @@ use super::errno::{Errno, Failure};
 use super::fields::Whole;
 use super::json::{Fields, Value};
 use super::message::{Chat, Command, GroupPage, Incoming, Kind, Login, MidText, Proof, Request, Secret, SentAs, Who};
+use super::spelling::{Field, Spelling};
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use uuid::Uuid;
@@ -26,8 +27,8 @@ const EVENTS: &str = "events";
 
 /// Reads one object. `Err` if it has no integer where the dialect says what kind of message it is: the connection
 /// cannot go on.
-pub fn read(dialect: Dialect, mut fields: Fields<'_>) -> Result<Incoming, Failure> {
-    let number_field = dialect.number_field();
+pub fn read(dialect: Dialect, spelling: &mut Spelling, mut fields: Fields<'_>) -> Result<Incoming, Failure> {
+    let number_field = dialect.number_field(spelling, &fields);
     let number =
         fields.get(number_field).and_then(Value::whole).ok_or_else(|| Failure::field(number_field, "an integer"))?;
     let kind = match number {
@@ -35,17 +36,37 @@ pub fn read(dialect: Dialect, mut fields: Fields<'_>) -> Result<Incoming, Failur
         Whole::Negative | Whole::Large => Kind::Unknown,
     };
     let mid = if dialect == Dialect::Framed { fields.echoed_mid() } else { None };
-    Ok(match request(dialect, kind, mid, &mut fields) {
+    Ok(match request(&mut Names { dialect, spelling }, kind, mid, &mut fields) {
         Ok(request) => Incoming::Request(request),
         Err(failure) => Incoming::Refused { kind, mid, failure },
     })
 }
 
-fn request(dialect: Dialect, kind: Kind, mid: Option<MidText>, fields: &mut Fields<'_>) -> Result<Request, Failure> {
+/// The names of fields: the usual ones in our dialect, the client's own in the classic ones.
+struct Names<'a> {
+    dialect: Dialect,
+    spelling: &'a mut Spelling,
+}
+
+impl Names<'_> {
+    fn of(&mut self, field: Field, fields: &Fields<'_>) -> &'static str {
+        match self.dialect {
+            Dialect::Framed => field.names()[0],
+            Dialect::Checked | Dialect::Bare => self.spelling.learn(field, fields),
+        }
+    }
+}
+
+fn request(
+    names: &mut Names<'_>,
+    kind: Kind,
+    mid: Option<MidText>,
+    fields: &mut Fields<'_>,
+) -> Result<Request, Failure> {
     if kind == Kind::Unknown {
         return Err(Errno::UnknownMsgid.into());
     }
-    if dialect == Dialect::Framed {
+    if names.dialect == Dialect::Framed {
         fields.check_mid()?;
     }
     // A number too large to be one's own id is somebody else's.
@@ -53,26 +74,29 @@ fn request(dialect: Dialect, kind: Kind, mid: Option<MidText>, fields: &mut Fiel
         Kind::Login => None,
         _ => fields.optional_id("id", Errno::NotAllowed)?,
     };
-    Ok(Request { mid, claimed_id, command: command(dialect, kind, fields)? })
+    Ok(Request { mid, claimed_id, command: command(names, kind, fields)? })
 }
 
-fn command(dialect: Dialect, kind: Kind, fields: &mut Fields<'_>) -> Result<Command, Failure> {
+fn command(names: &mut Names<'_>, kind: Kind, fields: &mut Fields<'_>) -> Result<Command, Failure> {
+    let dialect = names.dialect;
     Ok(match kind {
         Kind::Unknown => return Err(Errno::UnknownMsgid.into()),
         Kind::Login => Command::Login(login(dialect, fields)?),
         Kind::Logout => Command::Logout { revoke: fields.flag("revoke")? },
-        Kind::Register => Command::Register { name: fields.name("name")?, password: password(fields, "password")? },
-        Kind::OneChat => chat(dialect, Target::User(user(fields, "toid")?), fields)?,
-        Kind::GroupChat => chat(dialect, Target::Group(group(fields)?), fields)?,
-        Kind::AddFriend => Command::AddFriend { friend: user(fields, "friendid")? },
-        Kind::CreateGroup => create_group(dialect, fields)?,
-        Kind::JoinGroup => Command::JoinGroup { group: group(fields)? },
+        Kind::Register => {
+            Command::Register { name: fields.new_user_name("name")?, password: password(fields, "password")? }
+        }
+        Kind::OneChat => chat(dialect, Target::User(user(names, Field::Toid, fields)?), fields)?,
+        Kind::GroupChat => chat(dialect, Target::Group(group(names, fields)?), fields)?,
+        Kind::AddFriend => Command::AddFriend { friend: user(names, Field::Friendid, fields)? },
+        Kind::CreateGroup => create_group(names, fields)?,
+        Kind::JoinGroup => Command::JoinGroup { group: group(names, fields)? },
         Kind::Received => received(fields)?,
-        Kind::History => history(fields)?,
+        Kind::History => history(names, fields)?,
         Kind::Ping => Command::Ping,
         Kind::Pong => Command::Pong,
-        Kind::RemoveFriend => Command::RemoveFriend { friend: user(fields, "friendid")? },
-        Kind::LeaveGroup => Command::LeaveGroup { group: group(fields)? },
+        Kind::RemoveFriend => Command::RemoveFriend { friend: user(names, Field::Friendid, fields)? },
+        Kind::LeaveGroup => Command::LeaveGroup { group: group(names, fields)? },
         Kind::Roster => Command::Roster { page: group_page(fields)? },
         Kind::ChangePassword => {
             Command::ChangePassword { old: password(fields, "old")?, new: password(fields, "new")? }
@@ -80,12 +104,12 @@ fn command(dialect: Dialect, kind: Kind, fields: &mut Fields<'_>) -> Result<Comm
     })
 }
 
-fn user(fields: &Fields<'_>, name: &str) -> Result<u64, Failure> {
-    fields.id(name, Errno::NoSuchUser)
+fn user(names: &mut Names<'_>, field: Field, fields: &Fields<'_>) -> Result<u64, Failure> {
+    fields.id(names.of(field, fields), Errno::NoSuchUser)
 }
 
-fn group(fields: &Fields<'_>) -> Result<u64, Failure> {
-    fields.id("groupid", Errno::NoSuchGroup)
+fn group(names: &mut Names<'_>, fields: &Fields<'_>) -> Result<u64, Failure> {
+    fields.id(names.of(Field::Groupid, fields), Errno::NoSuchGroup)
 }
 
 fn password(fields: &mut Fields<'_>, name: &str) -> Result<Secret, Failure> {
@@ -139,27 +163,28 @@ fn sent_as(fields: &mut Fields<'_>) -> Option<Box<SentAs>> {
     (name.is_some() || time.is_some()).then(|| Box::new(SentAs { name, time }))
 }
 
-fn create_group(dialect: Dialect, fields: &mut Fields<'_>) -> Result<Command, Failure> {
-    let name = fields.name("groupname")?;
-    let description = if dialect != Dialect::Framed && !fields.has("groupdesc") {
+fn create_group(names: &mut Names<'_>, fields: &mut Fields<'_>) -> Result<Command, Failure> {
+    let name = fields.new_group_name(names.of(Field::Groupname, fields))?;
+    let described = names.of(Field::Groupdesc, fields);
+    let description = if names.dialect != Dialect::Framed && !fields.has(described) {
         String::new()
     } else {
-        fields.text_within("groupdesc", DESCRIPTION_CHARACTERS)?
+        fields.text_within(described, DESCRIPTION_CHARACTERS)?
     };
     Ok(Command::CreateGroup { name, description })
 }
 
 fn received(fields: &mut Fields<'_>) -> Result<Command, Failure> {
-    let conv = fields.text("conv")?.parse().ok();
+    let log = fields.text("conv")?.parse().ok();
     let seq = fields.position("seq")?.ok_or_else(|| Failure::field("seq", "an integer from 0"))?;
-    Ok(Command::Received { conv, seq })
+    Ok(Command::Received { log, seq })
 }
 
-fn history(fields: &Fields<'_>) -> Result<Command, Failure> {
+fn history(names: &mut Names<'_>, fields: &Fields<'_>) -> Result<Command, Failure> {
     let of = match (fields.has("toid"), fields.has("groupid")) {
         (true, true) => return Err(Failure::field("groupid", "no groupid beside toid")),
-        (true, false) => Target::User(user(fields, "toid")?),
-        (false, true) => Target::Group(group(fields)?),
+        (true, false) => Target::User(user(names, Field::Toid, fields)?),
+        (false, true) => Target::Group(group(names, fields)?),
         (false, false) => return Err(Failure::field("toid", "toid or groupid")),
     };
     let before = fields.position("before")?;

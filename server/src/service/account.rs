@@ -2,6 +2,8 @@
 
 use super::{Caller, change_failure, storage_failure};
 use crate::core::Core;
+use crate::origin::Origin;
+use crate::password::{Asker, Purpose};
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{Reply, Secret, Who};
 use crate::session::Session;
@@ -10,13 +12,25 @@ use std::time::Instant;
 
 const MS_PER_DAY: i64 = 24 * 60 * 60 * 1_000;
 
-pub async fn register(core: &Core, name: String, password: Secret) -> Result<Reply, Failure> {
+pub async fn register(core: &Core, caller: &Caller, name: String, password: Secret) -> Result<Reply, Failure> {
+    let origin = Origin::of(caller.address);
+    core.registrations
+        .take(origin, Instant::now())
+        .map_err(|wait| Failure::new(Errno::TooFast, "too many registrations from this address").retry_after(wait))?;
+    let result = try_register(core, origin, name, password).await;
+    if result.as_ref().is_err_and(|failure| failure.errno == Errno::Unavailable) {
+        core.registrations.give_back(origin, Instant::now());
+    }
+    result
+}
+
+async fn try_register(core: &Core, origin: Origin, name: String, password: Secret) -> Result<Reply, Failure> {
     let taken = || Failure::new(Errno::Exists, "this name is taken");
     // Looking first spares the hash where the answer is no; the insert decides.
     if core.storage.account(&Who::Name(name.clone())).await.map_err(storage_failure)?.is_some() {
         return Err(taken());
     }
-    let hash = core.passwords.hash(password).await?;
+    let hash = core.passwords.hash(Asker { origin, purpose: Purpose::Register }, password).await?;
     let id = core.storage.register(&name, &hash).await.map_err(storage_failure)?;
     Ok(Reply::Register { id: id.ok_or_else(taken)? })
 }
@@ -28,14 +42,17 @@ pub async fn change_password(
     old: Secret,
     new: Secret,
 ) -> Result<Reply, Failure> {
-    let who = Who::Id(session.user);
-    core.login_limit.take(caller.address, &who, Instant::now())?;
+    let (user, origin) = (session.user, Origin::of(caller.address));
+    let (who, asker) = (Who::Id(user), Asker { origin, purpose: Purpose::Login });
+    let mut attempt = core.login_limit.attempt(origin, &who, Instant::now())?;
+    attempt.at(Some(user), Instant::now())?;
     let account = core.storage.account(&who).await.map_err(storage_failure)?.ok_or(Errno::WrongCredentials)?;
-    if !core.passwords.verify(&old, Some(&account.password)).await? {
+    if !core.passwords.verify(asker, &old, Some(&account.password)).await? {
+        attempt.failed();
         return Err(Errno::WrongCredentials.into());
     }
-    core.login_limit.give_back(caller.address, &who);
-    let hash = core.passwords.hash(new).await?;
+    attempt.succeeded(&who, user, Instant::now());
+    let hash = core.passwords.hash(asker, new).await?;
     let by = session.actor(&core.key);
     let changed = core.storage.change_password(&by, &account.password, &hash).await;
     let changed = changed.map_err(|error| change_failure(session, error))?;

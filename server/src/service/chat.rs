@@ -8,15 +8,19 @@ use crate::metrics::Path;
 use crate::outbound::Outbound;
 use crate::protocol::conversation::Target;
 use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{Chat, ChatMessage, Kind, MidText, Outgoing, Reply};
+use crate::protocol::message::{Chat, ChatMessage, Kind, MidText, Outgoing, Reply, SentAs};
 use crate::relay;
 use crate::session::Session;
-use crate::storage::Append;
+use crate::storage::{Append, End};
 use crate::writer::{Job, PendingChat, unavailable};
 use std::sync::Arc;
 
 /// The longest message: however it is escaped, its push stays within a node's frame limit. Beyond it errno 9.
 const MAX_MESSAGE_BYTES: usize = MAX_NODE_FRAME_BYTES / 6 - 1_024;
+
+/// The longest name and time of its own that a classic client may write into a message, together: however they are escaped,
+/// they fit their column of 65,535 bytes. Beyond it errno 9.
+const MAX_SENT_AS_BYTES: usize = 4_096;
 
 /// Sees to a chat message; the answer goes to `outbound`, now or later.
 pub fn send(core: &Arc<Core>, session: &Session, outbound: &Arc<Outbound>, mid: Option<MidText>, chat: Chat) {
@@ -25,10 +29,7 @@ pub fn send(core: &Arc<Core>, session: &Session, outbound: &Arc<Outbound>, mid: 
         Target::Group(_) => (Kind::GroupChat, Path::Group),
     };
     core.metrics.messages(path, u8::from(chat.stored)).inc();
-    let request = || {
-        outbound.expect_answer();
-        PendingChat { outbound: outbound.clone(), kind, mid }
-    };
+    let request = || PendingChat::new(outbound.clone(), kind, mid);
     if let Some(failure) = refuse(core, session, &chat) {
         return request().answer(Err(failure));
     }
@@ -47,7 +48,12 @@ fn refuse(core: &Core, session: &Session, chat: &Chat) -> Option<Failure> {
     if chat.to == Target::User(session.user) {
         return Some(Failure::field("toid", "someone else's id"));
     }
-    if chat.msg.len() > MAX_MESSAGE_BYTES {
+    let sent_as_bytes = chat.sent_as.as_deref().map_or(0, SentAs::bytes);
+    if sent_as_bytes > MAX_SENT_AS_BYTES {
+        let text = format!("the name and time in a message have at most {MAX_SENT_AS_BYTES} bytes together");
+        return Some(Failure::new(Errno::TooLarge, text));
+    }
+    if chat.msg.len() + sent_as_bytes > MAX_MESSAGE_BYTES {
         return Some(Failure::new(Errno::TooLarge, format!("a message has at most {MAX_MESSAGE_BYTES} bytes")));
     }
     // In this order: what was taken over is closed before the lease is good again.
@@ -62,6 +68,7 @@ fn store(core: &Core, session: &Session, chat: Chat, request: PendingChat) {
         msg: chat.msg.into(),
         sent_as: chat.sent_as,
         allowed_under: 0,
+        known_end: End::default(),
         epoch: Some(session.epoch),
     };
     core.writers.submit(Job { append, sender_name: session.name.clone(), request: Some(request) });
@@ -70,6 +77,7 @@ fn store(core: &Core, session: &Session, chat: Chat, request: PendingChat) {
 fn relayed(session: &Session, chat: Chat) -> ChatMessage {
     ChatMessage {
         conv: chat.to.conversation(session.user),
+        log_epoch: 0,
         seq: 0,
         sender: session.user,
         name: session.name.clone(),
@@ -77,5 +85,22 @@ fn relayed(session: &Session, chat: Chat) -> ChatMessage {
         time: crate::clock::now_ms(),
         mid: chat.mid,
         sent_as: chat.sent_as,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_name_and_time_fit_their_column_however_they_are_escaped() {
+        for (name, time) in
+            [(MAX_SENT_AS_BYTES, 0), (0, MAX_SENT_AS_BYTES), (MAX_SENT_AS_BYTES / 2, MAX_SENT_AS_BYTES / 2)]
+        {
+            let text = |length| Some("\u{1}".repeat(length));
+            let sent_as = SentAs { name: text(name), time: text(time) };
+            assert_eq!(sent_as.bytes(), MAX_SENT_AS_BYTES);
+            assert!(serde_json::to_string(&sent_as).expect("it can be written").len() <= 65_535);
+        }
     }
 }

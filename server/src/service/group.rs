@@ -2,6 +2,7 @@
 
 use super::{change_failure, news};
 use crate::core::Core;
+use crate::doubts::{Change, Outcome};
 use crate::protocol::conversation::{Conversation, GroupId};
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{Event, Reply};
@@ -16,37 +17,40 @@ pub async fn create(core: &Arc<Core>, session: &Session, name: String, descripti
     Ok(Reply::CreateGroup { groupid })
 }
 
-pub async fn join(core: &Arc<Core>, session: &Session, group: GroupId) -> Result<Reply, Failure> {
+pub async fn join(core: &Arc<Core>, session: &Arc<Session>, group: GroupId) -> Result<Reply, Failure> {
     let limit = core.config.limits.group_members;
-    let joined = core.storage.join_group(&session.actor(&core.key), group, limit).await;
-    match joined.map_err(|error| change_failure(session, error))? {
-        Joined::NoSuchGroup => Err(Errno::NoSuchGroup.into()),
-        Joined::Already => Err(Failure::new(Errno::Exists, "a member already")),
-        Joined::Full => Err(Failure::new(Errno::TooLarge, format!("the group is full ({limit} members)"))),
-        Joined::Done { name: groupname, description: groupdesc } => {
-            // A cursor from an earlier membership would start in the wrong place.
-            session.forget(Conversation::Group(group));
-            core.audience_changed(Conversation::Group(group)).await;
-            let name = session.name.to_string();
-            tell_members(core, group, Event::Joined { groupid: group, id: session.user, name });
-            Ok(Reply::JoinGroup { groupid: group, groupname, groupdesc })
+    let change = Change::begin(core, session, Conversation::Group(group))?;
+    let (outcome, reply) = match core.storage.join_group(&session.actor(&core.key), group, limit).await {
+        Err(error) => return Err(change.unknown(error)),
+        Ok(Joined::NoSuchGroup) => (Outcome::Absent, Err(Errno::NoSuchGroup.into())),
+        Ok(Joined::Already) => (Outcome::Stayed, Err(Failure::new(Errno::Exists, "a member already"))),
+        Ok(Joined::Full) => {
+            (Outcome::Absent, Err(Failure::new(Errno::TooLarge, format!("the group is full ({limit} members)"))))
         }
+        Ok(Joined::Done { name: groupname, description: groupdesc, end }) => {
+            (Outcome::Joined(end), Ok(Reply::JoinGroup { groupid: group, groupname, groupdesc }))
+        }
+    };
+    change.done(outcome).await;
+    if reply.is_ok() {
+        tell_members(core, group, Event::Joined { groupid: group, id: session.user, name: session.name.to_string() });
     }
+    reply
 }
 
-pub async fn leave(core: &Arc<Core>, session: &Session, group: GroupId) -> Result<Reply, Failure> {
-    let left = core.storage.leave_group(&session.actor(&core.key), group).await;
-    match left.map_err(|error| change_failure(session, error))? {
-        Left::NoSuchGroup => Err(Errno::NoSuchGroup.into()),
-        Left::NotMember => Err(Failure::new(Errno::NotAllowed, "not a member of this group")),
-        Left::Done => {
-            session.forget(Conversation::Group(group));
-            core.audience_changed(Conversation::Group(group)).await;
-            let name = session.name.to_string();
-            tell_members(core, group, Event::Left { groupid: group, id: session.user, name });
-            Ok(Reply::LeaveGroup { groupid: group })
-        }
+pub async fn leave(core: &Arc<Core>, session: &Arc<Session>, group: GroupId) -> Result<Reply, Failure> {
+    let change = Change::begin(core, session, Conversation::Group(group))?;
+    let (outcome, reply) = match core.storage.leave_group(&session.actor(&core.key), group).await {
+        Err(error) => return Err(change.unknown(error)),
+        Ok(Left::NoSuchGroup) => (Outcome::Absent, Err(Errno::NoSuchGroup.into())),
+        Ok(Left::NotMember) => (Outcome::Absent, Err(Failure::new(Errno::NotAllowed, "not a member of this group"))),
+        Ok(Left::Done) => (Outcome::Left, Ok(Reply::LeaveGroup { groupid: group })),
+    };
+    change.done(outcome).await;
+    if reply.is_ok() {
+        tell_members(core, group, Event::Left { groupid: group, id: session.user, name: session.name.to_string() });
     }
+    reply
 }
 
 fn tell_members(core: &Arc<Core>, group: GroupId, event: Event) {

@@ -4,7 +4,7 @@ use super::storage_failure;
 use crate::core::Core;
 use crate::delivery::explain_refusal;
 use crate::limits::MAX_NODE_FRAME_BYTES;
-use crate::protocol::conversation::{Target, UserId};
+use crate::protocol::conversation::{Log, Target, UserId};
 use crate::protocol::errno::Failure;
 use crate::protocol::message::Reply;
 
@@ -22,5 +22,6 @@ pub async fn history(core: &Core, user: UserId, of: Target, before: Option<u64>,
         return Err(explain_refusal(core, conv, user).await.map_err(storage_failure)?);
     }
     let page = core.storage.messages_before(conv, before, limit, PAGE_BYTES).await.map_err(storage_failure)?;
-    Ok(Reply::History { conv, messages: page.messages, more: page.more })
+    let epoch = page.messages.last().map_or(0, |message| message.log_epoch).max(core.ends.known(conv).log_epoch);
+    Ok(Reply::History { log: Log { conv, epoch }, messages: page.messages, more: page.more })
 }

@@ -9,9 +9,12 @@ use crate::cluster::NodeId;
 use crate::core::Core;
 use crate::failpoint::{self, Failpoint};
 use crate::limits::{LEASE_RENEWAL, LEASE_WATCH, MAX_NODE_FRAME_BYTES};
-use crate::protocol::conversation::UserId;
+use crate::origin::Origin;
+use crate::outbound::Outbound;
+use crate::password::{Asker, Purpose};
+use crate::protocol::conversation::{Log, UserId};
 use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{ChatMessage, Login, LoginAck, Proof, Reply, Roster, Who};
+use crate::protocol::message::{ChatMessage, Login, LoginAck, Proof, Reply, Roster, Secret, Who};
 use crate::session::Session;
 use crate::storage::{Account, Claim, Claimant, Claimed, Release, Waiting};
 use crate::writer::unavailable;
@@ -22,6 +25,9 @@ use std::time::{Duration, Instant};
 const TAKEOVER_WAIT: Duration = Duration::from_secs(4);
 /// Between two looks whether the other node has given the session up.
 const TAKEOVER_POLL: Duration = Duration::from_millis(250);
+/// How long the end of a session waits for the kernel of a client that cannot acknowledge: longer than a delayed
+/// acknowledgement (200 ms) and a slow network, shorter than anybody takes to log in again.
+const LAST_ARRIVALS: Duration = Duration::from_millis(500);
 /// Waiting messages are counted up to here.
 const MAX_COUNTED: u32 = 10_000;
 /// A node with less than this left has missed renewals: it is not known to be alive.
@@ -39,12 +45,23 @@ pub async fn login(core: &Arc<Core>, caller: &Caller, login: Login) -> Answer {
     }
 }
 
-pub async fn logout(core: &Arc<Core>, session: &Arc<Session>, revoke: bool) -> Answer {
+pub async fn logout(core: &Arc<Core>, caller: &Caller, session: &Arc<Session>, revoke: bool) -> Answer {
     if revoke && let Err(error) = core.storage.revoke_tokens(&session.actor(&core.key)).await {
         return Err(change_failure(session, error)).into();
     }
-    core.end_session(session).await;
+    leave(core, &caller.outbound, session).await;
     Answer { result: Ok(Reply::Logout), session: SessionChange::Ended }
+}
+
+/// Ends the session of a connection that is still served. The kernel of a client that cannot acknowledge is given
+/// [`LAST_ARRIVALS`] for what was pushed and is on its way.
+pub async fn leave(core: &Arc<Core>, outbound: &Outbound, session: &Arc<Session>) {
+    if !session.acknowledges {
+        session.leave();
+        // What has not arrived by then comes again.
+        let _ = tokio::time::timeout(LAST_ARRIVALS, outbound.all_arrived()).await;
+    }
+    core.end_session(session).await;
 }
 
 async fn try_login(core: &Arc<Core>, caller: &Caller, login: Login) -> Result<(LoginAck, Arc<Session>), Failure> {
@@ -78,25 +95,41 @@ async fn try_login(core: &Arc<Core>, caller: &Caller, login: Login) -> Result<(L
     }
 }
 
-/// The account, if the proof is good. Every failure costs the same work and gives the same answer.
+/// The account, if the proof is good.
 async fn authenticate(core: &Core, caller: &Caller, login: &Login) -> Result<Account, Failure> {
-    let account = core.storage.account(&login.who).await.map_err(storage_failure)?;
-    // By id wherever there is an account: guessing by name and by id counts together.
-    let who = account.as_ref().map_or_else(|| login.who.clone(), |account| Who::Id(account.id));
-    core.login_limit.take(caller.address, &who, Instant::now())?;
-    let good = match &login.proof {
-        Proof::Password(password) => {
-            core.passwords.verify(password, account.as_ref().map(|account| account.password.as_str())).await?
-        }
-        Proof::Token(token) => account.as_ref().is_some_and(|account| token_is_good(core, account, &token.0)),
-    };
+    let origin = Origin::of(caller.address);
+    match &login.proof {
+        Proof::Password(password) => by_password(core, origin, &login.who, password).await,
+        Proof::Token(token) => by_token(core, origin, &login.who, &token.0).await,
+    }
+}
+
+/// Every failure costs the same work and gives the same answer; only one that was a wrong password counts as a guess.
+async fn by_password(core: &Core, origin: Origin, called: &Who, password: &Secret) -> Result<Account, Failure> {
+    let mut attempt = core.login_limit.attempt(origin, called, Instant::now())?;
+    let account = core.storage.account(called).await.map_err(storage_failure)?;
+    attempt.at(account.as_ref().map(|account| account.id), Instant::now())?;
+    let asker = Asker { origin, purpose: Purpose::Login };
+    let stored = account.as_ref().map(|account| account.password.as_str());
+    let good = core.passwords.verify(asker, password, stored).await?;
     match account.filter(|_| good) {
         Some(account) => {
-            core.login_limit.give_back(caller.address, &who);
+            attempt.succeeded(called, account.id, Instant::now());
             Ok(account)
         }
-        None => Err(Errno::WrongCredentials.into()),
+        None => {
+            attempt.failed();
+            Err(Errno::WrongCredentials.into())
+        }
     }
+}
+
+/// A token cannot be guessed, and costs no hash: nobody's guesses stand in its way.
+async fn by_token(core: &Core, origin: Origin, called: &Who, token: &str) -> Result<Account, Failure> {
+    let account = core.storage.account(called).await.map_err(storage_failure)?;
+    let account = account.filter(|account| token_is_good(core, account, token)).ok_or(Errno::WrongCredentials)?;
+    core.login_limit.welcome(origin, called, account.id, Instant::now());
+    Ok(account)
 }
 
 fn token_is_good(core: &Core, account: &Account, token: &str) -> bool {
@@ -182,7 +215,7 @@ async fn greet(core: &Core, session: &Arc<Session>, account: &Account) -> Result
             continue;
         }
         let pushed = match session.acknowledges {
-            true => conversation.received_seq,
+            true => conversation.position.received_seq,
             false => inline_waiting(core, session, &conversation, &mut inline).await?,
         };
         session.waits(&conversation, pushed);
@@ -208,7 +241,8 @@ async fn greet(core: &Core, session: &Arc<Session>, account: &Account) -> Result
 /// `session::offline_lost`: counts what waits in one conversation as pushed and received.
 fn lose(core: &Core, session: &Arc<Session>, waiting: &Waiting) {
     session.waits(waiting, waiting.last_seq);
-    if session.received(waiting.conv, waiting.last_seq) {
+    let log = Log { conv: waiting.conv, epoch: waiting.position.log_epoch };
+    if session.received(log, waiting.last_seq) {
         core.marks.add(session.clone());
     }
 }
@@ -220,15 +254,23 @@ async fn inline_waiting(
     waiting: &Waiting,
     inline: &mut Vec<ChatMessage>,
 ) -> Result<u64, Failure> {
-    let bytes: usize = inline.iter().map(|message| message.msg.len()).sum();
+    let bytes: usize = inline.iter().map(ChatMessage::text_bytes).sum();
     let room = INLINE_BYTES.saturating_sub(bytes);
     let limit = INLINE_MESSAGES.saturating_sub(inline.len() as u32);
     if room == 0 || limit == 0 {
-        return Ok(waiting.received_seq);
+        return Ok(waiting.position.received_seq);
     }
-    let page = core.storage.messages_after(waiting.conv, waiting.received_seq, limit, room).await;
-    let messages = page.map_err(storage_failure)?.messages;
-    let last = messages.last().map_or(waiting.received_seq, |message| message.seq);
-    inline.extend(messages.into_iter().filter(|message| message.sender != session.user));
+    let page = core.storage.messages_after(waiting.conv, waiting.position.received_seq, limit, room).await;
+    let mut last = waiting.position.received_seq;
+    for message in page.map_err(storage_failure)?.messages {
+        if message.seq != last + 1 {
+            // One is missing: what follows it comes once it is there, or known to be gone.
+            break;
+        }
+        last = message.seq;
+        if message.sender != session.user {
+            inline.push(message);
+        }
+    }
     Ok(last)
 }

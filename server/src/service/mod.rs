@@ -5,7 +5,7 @@ pub mod chat;
 mod friend;
 mod group;
 mod history;
-mod login;
+pub mod login;
 pub mod news;
 mod roster;
 
@@ -50,7 +50,7 @@ impl From<Result<Reply, Failure>> for Answer {
 pub async fn answer(core: Arc<Core>, caller: Caller, command: Command) -> Answer {
     match command {
         Command::Login(login) => login::login(&core, &caller, login).await,
-        Command::Register { name, password } => account::register(&core, name, password).await.into(),
+        Command::Register { name, password } => account::register(&core, &caller, name, password).await.into(),
         command => match caller.session.clone() {
             None => Err(Errno::NotLoggedIn.into()).into(),
             Some(session) => answer_user(&core, &caller, &session, command).await,
@@ -60,7 +60,7 @@ pub async fn answer(core: Arc<Core>, caller: Caller, command: Command) -> Answer
 
 async fn answer_user(core: &Arc<Core>, caller: &Caller, session: &Arc<Session>, command: Command) -> Answer {
     if let Command::Logout { revoke } = command {
-        return login::logout(core, session, revoke).await;
+        return login::logout(core, caller, session, revoke).await;
     }
     // In this order: what was taken over is closed before the lease is good again.
     if !core.lease.is_held() || session.is_closing() {
@@ -85,7 +85,7 @@ async fn answer_user(core: &Arc<Core>, caller: &Caller, session: &Arc<Session>, 
 }
 
 /// The same where something was to change: a session that turns out to be another node's is closed.
-fn change_failure(session: &Session, error: storage::Error) -> Failure {
+pub(crate) fn change_failure(session: &Session, error: storage::Error) -> Failure {
     if let storage::Error::SessionGone = error {
         session.lose();
     }

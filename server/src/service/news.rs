@@ -18,7 +18,7 @@ pub fn presence(core: &Arc<Core>, session: &Session, online: bool) {
     let state = if online { State::Online } else { State::Offline };
     let event = Event::Presence { id: session.user, name: session.name.to_string(), state };
     let (core, user) = (core.clone(), session.user);
-    tokio::spawn(async move {
+    core.tasks.clone().spawn_short("presence", async move {
         let told = match core.storage.online_friends(user, TOLD_FRIENDS).await {
             Ok(friends) => tell_now(&core, friends, &event).await,
             Err(error) => Err(error),
@@ -34,7 +34,7 @@ pub fn presence(core: &Arc<Core>, session: &Session, online: bool) {
 pub fn tell(core: &Arc<Core>, users: Vec<UserId>, event: Event) {
     let Ok(permit) = core.errands.clone().try_acquire_owned() else { return };
     let core = core.clone();
-    tokio::spawn(async move {
+    core.tasks.clone().spawn_short("event", async move {
         if let Err(error) = tell_now(&core, users, &event).await {
             tracing::debug!(%error, "an event was not told");
         }

@@ -2,13 +2,20 @@
 //!
 //! The whole of it is read, planned in memory (`plan`) and written in one transaction into a database of ours that is
 //! empty: so it is done or not done, and a run that failed can be repeated. The source is only read. Ids stay as they
-//! are; nothing that cannot be taken over goes unreported.
+//! are; nothing that cannot be taken over goes unreported. What the classic servers garbled on the way into their
+//! database is repaired first (`repair`).
 
+mod backslashes;
 mod classic;
+mod evidence;
+mod misread;
 mod offline;
 mod passwords;
 mod plan;
+mod repair;
 mod write;
+
+pub use evidence::Encoding;
 
 use super::mysql::Mysql;
 use super::sql::executor::{Engine, Fault};
@@ -16,6 +23,7 @@ use super::sql::{schema, settle};
 use super::{Error, Result, open_engine};
 use crate::config;
 use crate::protocol::conversation::UserId;
+use crate::tasks::Tasks;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +47,16 @@ pub struct MigrationReport {
     pub group_members: usize,
     /// Waiting messages; one to a group counts once.
     pub messages: usize,
+    /// Texts that were UTF-8 taken for GBK, and now are as they were sent.
+    pub repaired: usize,
+    /// The same with characters lost for good: each is among the problems.
+    pub repaired_in_part: usize,
+    /// Texts that were taken for GBK, or may have been, and were left as they are: each is among the problems.
+    pub unrepaired: usize,
+    /// Messages whose JSON had lost its backslashes.
+    pub unescaped: usize,
+    /// The first few of what was repaired; no passwords.
+    pub examples: Vec<Example>,
     pub renamed: Vec<Renamed>,
     pub problems: Vec<Problem>,
 }
@@ -53,6 +71,15 @@ pub struct Renamed {
     pub to: String,
 }
 
+/// A text before and after its repair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// Table, column and row.
+    pub place: String,
+    pub before: String,
+    pub after: String,
+}
+
 /// A row that was not taken over, or not as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -60,6 +87,12 @@ pub struct Problem {
     /// The row, as far as it tells what would be lost: an offline message in full.
     pub row: String,
     pub reason: String,
+}
+
+impl fmt::Display for Example {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} -> {}", self.place, self.before, self.after)
+    }
 }
 
 impl fmt::Display for Renamed {
@@ -74,7 +107,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Copies the classic database at `from_url` into the one of `into`, which must be another and empty.
+/// Copies the classic database at `from_url` into the one of `into`, which must be another and empty. Finds out by
+/// itself how texts are encoded there.
 ///
 /// Errors: [`Error::Unusable`] where one of the two is not what it should be, with what to do; nothing is written then.
 pub async fn migrate(
@@ -83,21 +117,24 @@ pub async fn migrate(
     hash: HashPassword,
     progress: Progress<'_>,
 ) -> Result<MigrationReport> {
-    let timeout = Duration::from_millis(into.timeout_ms);
-    if !from_url.starts_with("mysql:") && !from_url.starts_with("mariadb:") {
-        let found = super::without_password(from_url);
-        return Err(Error::Unusable(format!(
-            "--from should be mysql://user:password@host:port/database, not {found:?}"
-        )));
-    }
-    let source = Mysql::open(from_url, SOURCE_CONNECTIONS, timeout).await?;
-    let mut conn = source.read().await?;
-    let database = classic::read(&mut *conn).await?;
-    drop((conn, source));
+    migrate_as(Encoding::Auto, from_url, into, hash, progress).await
+}
 
-    let target = open_engine(into, timeout).await?;
+/// The same with texts encoded as said.
+///
+/// Errors: as [`migrate`].
+pub async fn migrate_as(
+    encoding: Encoding,
+    from_url: &str,
+    into: &config::Database,
+    hash: HashPassword,
+    progress: Progress<'_>,
+) -> Result<MigrationReport> {
+    let timeout = Duration::from_millis(into.timeout_ms);
+    let database = read(from_url, timeout).await?;
+    let target = open_engine(into, timeout, &Tasks::default()).await?;
     prepare(&*target).await?;
-    let (plan, report) = plan::plan(database);
+    let (plan, report) = plan(database, encoding);
     let hashes = passwords::hash_all(&plan.users, hash, progress).await?;
 
     // Hashing takes its time, after which an idle connection may be gone: so this is another.
@@ -109,6 +146,31 @@ pub async fn migrate(
     };
     settle(&mut *conn, outcome).await?;
     Ok(report)
+}
+
+/// What [`migrate_as`] would report. Reads the classic database, and touches no other.
+///
+/// Errors: [`Error::Unusable`] where it is not a classic one.
+pub async fn preview(encoding: Encoding, from_url: &str, timeout: Duration) -> Result<MigrationReport> {
+    Ok(plan(read(from_url, timeout).await?, encoding).1)
+}
+
+fn plan(mut database: classic::Classic, encoding: Encoding) -> (plan::Plan, MigrationReport) {
+    let mut report = MigrationReport::default();
+    repair::repair(&mut database, encoding, &mut report);
+    plan::plan(database, report)
+}
+
+async fn read(from_url: &str, timeout: Duration) -> Result<classic::Classic> {
+    if !from_url.starts_with("mysql:") && !from_url.starts_with("mariadb:") {
+        let found = super::without_password(from_url);
+        return Err(Error::Unusable(format!(
+            "--from should be mysql://user:password@host:port/database, not {found:?}"
+        )));
+    }
+    let source = Mysql::open(from_url, SOURCE_CONNECTIONS, timeout).await?;
+    let mut conn = source.read().await?;
+    Ok(classic::read(&mut *conn).await?)
 }
 
 /// Makes the tables if they are missing, and checks early what would make the work in vain.

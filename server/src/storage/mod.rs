@@ -12,8 +12,9 @@ mod sqlite;
 
 use crate::cluster::{NodeId, NodeKey};
 use crate::config;
-use crate::protocol::conversation::{Conversation, GroupId, UserId};
+use crate::protocol::conversation::{Conversation, GroupId, LogEpoch, UserId};
 use crate::protocol::message::{ChatMessage, Friend, Group, GroupPage, SentAs, TimeMs, Who};
+use crate::tasks::Tasks;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,11 +26,18 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Opens the database that `database.url` names, and makes its tables if it has none.
 ///
+/// Its tasks are watched by nobody: for those that are no node.
+///
 /// Errors: [`Error::Unusable`] for a URL or a database that is not for us, [`Error::Unavailable`] where waiting may help.
 pub async fn open(database: &config::Database) -> Result<Arc<dyn Storage>> {
+    open_with(database, &Tasks::default()).await
+}
+
+/// The same for a node, among whose tasks are those of the database.
+pub async fn open_with(database: &config::Database, tasks: &Tasks) -> Result<Arc<dyn Storage>> {
     let timeout = Duration::from_millis(database.timeout_ms);
     let opening = async {
-        let engine = open_engine(database, timeout).await?;
+        let engine = open_engine(database, timeout, tasks).await?;
         sql::SqlStorage::open(engine, timeout).await
     };
     match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
@@ -38,9 +46,13 @@ pub async fn open(database: &config::Database) -> Result<Arc<dyn Storage>> {
     }
 }
 
-async fn open_engine(database: &config::Database, timeout: Duration) -> Result<Box<dyn sql::executor::Engine>> {
+async fn open_engine(
+    database: &config::Database,
+    timeout: Duration,
+    tasks: &Tasks,
+) -> Result<Box<dyn sql::executor::Engine>> {
     match database.url.split_once(':').map(|(scheme, _)| scheme) {
-        Some("sqlite") => Ok(Box::new(sqlite::Sqlite::open(&database.url).await?)),
+        Some("sqlite") => Ok(Box::new(sqlite::Sqlite::open(&database.url, tasks).await?)),
         Some("mysql" | "mariadb") => {
             Ok(Box::new(mysql::Mysql::open(&database.url, database.connections, timeout).await?))
         }
@@ -206,19 +218,31 @@ pub struct Append {
     pub sent_as: Option<Box<SentAs>>,
     /// The `members_version` under which the caller found that the sender may post; 0 if it did not look.
     pub allowed_under: u64,
+    /// How far the conversation's log had got once, as the caller knows: if it ends before that, the database has lost
+    /// commits, and what is said now begins another log epoch.
+    pub known_end: End,
     /// The sender's session on the appending node, which must still be there. `None`: a message that another node accepted.
     pub epoch: Option<u64>,
+}
+
+impl Append {
+    /// Of all the text that its sender wrote.
+    pub fn text_bytes(&self) -> usize {
+        self.msg.len() + self.sent_as.as_deref().map_or(0, SentAs::bytes)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     Stored {
         seq: u64,
+        log_epoch: LogEpoch,
     },
     /// Stored before under the same mid, and the same in conversation and text.
     Duplicate {
         seq: u64,
         time: TimeMs,
+        log_epoch: LogEpoch,
     },
     MidReused,
     /// No such conversation, or the sender may not post in it.
@@ -227,6 +251,8 @@ pub enum Appended {
     Blocked,
     /// The sender's session is no longer this node's: errno 11, and close it.
     SessionGone,
+    /// The database cannot hold this very message, and never will: errno 4.
+    Unstorable,
 }
 
 /// What became of a batch.
@@ -236,6 +262,8 @@ pub struct AppendedBatch {
     pub outcomes: Vec<Appended>,
     /// The audience of each conversation whose version differed from what an [`Append`] was allowed under.
     pub audiences: Vec<(Conversation, Audience)>,
+    /// Conversations whose log had lost its end.
+    pub losses: Vec<Conversation>,
 }
 
 /// A conversation in which messages wait for a user.
@@ -243,7 +271,59 @@ pub struct AppendedBatch {
 pub struct Waiting {
     pub user: UserId,
     pub conv: Conversation,
+    pub position: Position,
+    pub last_seq: u64,
+}
+
+impl Waiting {
+    pub fn end(&self) -> End {
+        End { log_epoch: self.position.log_epoch, seq: self.last_seq }
+    }
+}
+
+/// How far a log has got: in this epoch, up to this seq.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct End {
+    pub log_epoch: LogEpoch,
+    pub seq: u64,
+}
+
+/// Where a member's cursor stands, and in what log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
     pub received_seq: u64,
+    pub log_epoch: LogEpoch,
+    /// The last message from before `log_epoch`.
+    pub epoch_after: u64,
+}
+
+impl From<End> for Position {
+    /// Of somebody for whom nothing before the end is.
+    fn from(end: End) -> Self {
+        Position { received_seq: end.seq, log_epoch: end.log_epoch, epoch_after: end.seq }
+    }
+}
+
+impl ChatMessage {
+    /// How far the log had got with this message.
+    pub fn end(&self) -> End {
+        End { log_epoch: self.log_epoch, seq: self.seq }
+    }
+}
+
+/// A conversation as it is once nobody is writing to it: nothing that was begun before can change it any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    pub audience: Audience,
+    /// The asker's cursor; `None`: no member.
+    pub position: Option<Position>,
+}
+
+/// A page of the log, read while nobody was writing: what is missing in it is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertainPage {
+    pub page: Page,
+    /// The conversation's end as of then.
     pub last_seq: u64,
 }
 
@@ -261,7 +341,7 @@ pub type Seen = BTreeMap<i64, u64>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     pub conv: Conversation,
-    pub last_seq: u64,
+    pub end: End,
     pub version: u64,
 }
 
@@ -293,7 +373,12 @@ pub enum Befriended {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Joined {
-    Done { name: String, description: String },
+    /// The joiner gets what comes after `last_seq`.
+    Done {
+        name: String,
+        description: String,
+        end: End,
+    },
     NoSuchGroup,
     Already,
     Full,
@@ -338,8 +423,12 @@ pub trait Storage: Send + Sync + 'static {
     async fn call_gone(&self, seen: &Peer) -> Result<bool>;
     /// Calls this node gone at once, and so frees every session this run still holds.
     async fn stop_node(&self, key: &NodeKey) -> Result<()>;
-    /// Sets `user.state` to offline where the holder of the session is gone. For the eyes of those who read the table.
-    async fn tidy_states(&self) -> Result<()>;
+    /// The first name after `after` of a node that session rows name, be it alive, gone or unknown. `None`: there is none.
+    async fn next_holder(&self, after: &NodeId) -> Result<Option<NodeId>>;
+    /// Puts right the rows that runs of `node` left behind which are gone: `user.state` becomes offline, for the eyes of those
+    /// who read the table, and what a run held that another has followed is freed. Looks at some users above `after`; returns
+    /// the last of these, `None` if there was none.
+    async fn tidy_sessions(&self, node: &NodeId, after: UserId) -> Result<Option<UserId>>;
     /// One outcome per claim, in order; each user at most once in a call. One transaction.
     async fn claim_sessions(&self, key: &NodeKey, claims: &[Claim]) -> Result<Vec<Claimed>>;
     /// Frees the rows that are this run's under the epoch given. Returns the users whose row another transaction holds:
@@ -379,8 +468,22 @@ pub trait Storage: Send + Sync + 'static {
     /// answered with the stored seq, also where the sender may no longer post.
     async fn append(&self, key: &NodeKey, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch>;
     /// The cursor of each (conversation, user), in order; `None` where there is none (not a member).
-    async fn cursors(&self, of: &[(Conversation, UserId)]) -> Result<Vec<Option<u64>>>;
-    /// Messages above `after`, oldest first, at most `limit` and (past the first) `max_bytes` of text.
+    async fn cursors(&self, of: &[(Conversation, UserId)]) -> Result<Vec<Option<Position>>>;
+    /// Compares the logs with how far they are known to have got once. Those that end before have lost commits: a new log
+    /// epoch begins in each. Returns them.
+    async fn find_losses(&self, key: &NodeKey, ends: &[(Conversation, End)]) -> Result<Vec<Conversation>>;
+    /// Waits until no transaction holds the conversation, then reads it as it is now. A join, leave, befriending or
+    /// unfriending that failed before this call has taken effect by then, or never will. `None`: no such conversation.
+    async fn settled(&self, conv: Conversation, user: UserId) -> Result<Option<Settled>>;
+    /// [`Storage::messages_after`], waiting as [`Storage::settled`] does.
+    async fn certain_messages_after(
+        &self,
+        conv: Conversation,
+        after: u64,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<CertainPage>;
+    /// Messages above `after`, oldest first, at most `limit` and (past the first) `max_bytes` of text. May be out of date.
     async fn messages_after(&self, conv: Conversation, after: u64, limit: u32, max_bytes: usize) -> Result<Page>;
     /// Messages below `before` (the newest if `None`), at most `limit` and `max_bytes` of text, oldest first.
     async fn messages_before(

@@ -8,6 +8,7 @@ mod checkpoints;
 
 use super::sql::executor::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value};
 use super::{Error, Result as StorageResult};
+use crate::tasks::Tasks;
 use async_trait::async_trait;
 use checkpoints::{Checkpoints, MAX_LOG_PAGES};
 use futures_util::TryStreamExt;
@@ -77,7 +78,7 @@ struct Handle {
 
 impl Sqlite {
     /// Opens, and makes if missing, the database of a `sqlite:PATH` or `sqlite::memory:` URL.
-    pub async fn open(url: &str) -> StorageResult<Self> {
+    pub async fn open(url: &str, tasks: &Tasks) -> StorageResult<Self> {
         if matches!(url, "sqlite::memory:" | "sqlite://:memory:") {
             let writer = connect(&SqliteConnectOptions::new().filename(":memory:")).await?;
             return Self::with(Handle::new(writer), Vec::new(), "in memory".into()).await;
@@ -94,7 +95,7 @@ impl Sqlite {
             readers.push(Handle::new(connect(&options.clone().pragma("query_only", "on")).await?));
         }
         let committed = writer.lock().await.committed.clone();
-        let checkpoints = Checkpoints::start(connect(&options).await?, writer.clone(), committed);
+        let checkpoints = Checkpoints::start(tasks, connect(&options).await?, writer.clone(), committed);
         let sqlite = Self::with(writer, readers, path.display().to_string()).await?;
         Ok(Sqlite { _checkpoints: Some(checkpoints), _lock: Some(lock), ..sqlite })
     }
@@ -270,6 +271,8 @@ fn decode(row: &SqliteRow) -> Result<Row> {
 
 /// SQLITE_BUSY and SQLITE_LOCKED in the low byte of an extended result code.
 const LOCKED_CODES: [i64; 2] = [5, 6];
+/// SQLITE_TOOBIG, SQLITE_CONSTRAINT (which is also what a trigger raises) and SQLITE_MISMATCH.
+const DATA_CODES: [i64; 3] = [18, 19, 20];
 
 fn fault(error: sqlx::Error) -> Fault {
     if let sqlx::Error::Database(cause) = &error {
@@ -279,6 +282,9 @@ fn fault(error: sqlx::Error) -> Fault {
         let code = cause.code().and_then(|code| code.parse::<i64>().ok()).unwrap_or(0);
         if LOCKED_CODES.contains(&(code & 0xff)) {
             return Fault::LockTimeout;
+        }
+        if DATA_CODES.contains(&(code & 0xff)) {
+            return Fault::Data(error.to_string());
         }
     }
     Fault::Failed(Error::Unavailable(error.to_string()))

@@ -30,6 +30,8 @@ CREATE INDEX groupuser_userid ON groupuser (userid);
 CREATE TABLE conversation (
     id              TEXT NOT NULL PRIMARY KEY,
     last_seq        INTEGER NOT NULL DEFAULT 0,
+    log_epoch       INTEGER NOT NULL DEFAULT 0,
+    epoch_after     INTEGER NOT NULL DEFAULT 0,
     members_version INTEGER NOT NULL DEFAULT 1,
     changed_by      INTEGER NOT NULL DEFAULT 0,
     change_number   INTEGER NOT NULL DEFAULT 0
@@ -53,6 +55,7 @@ CREATE TABLE message (
     time    INTEGER NOT NULL,
     body    TEXT NOT NULL,
     sent_as TEXT,
+    log_epoch INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (conv, seq),
     UNIQUE (sender, mid)
 );

@@ -3,10 +3,10 @@
 //! Examples stand in fenced blocks marked `json <dialect> client` or `json <dialect> node`, one message a line; whole
 //! frames in blocks marked `hex <dialect> client`.
 
-use crate::support::{DIALECTS, codec, request, said};
+use crate::support::{DIALECTS, codec, request, said, said_by};
 use bytes::BytesMut;
 use chat::protocol::Dialect;
-use chat::protocol::conversation::{Conversation, GroupId, UserId};
+use chat::protocol::conversation::{Conversation, GroupId, Log, UserId};
 use chat::protocol::errno::{ALL, Errno, Failure};
 use chat::protocol::message::*;
 use std::collections::HashSet;
@@ -54,7 +54,7 @@ fn failed(kind: Kind, failure: Failure) -> Outgoing<'static> {
 
 fn message(conv: Conversation, seq: u64) -> ChatMessage {
     let (name, msg) = ("bob".into(), "hello, 世界".into());
-    ChatMessage { conv, seq, sender: BOB, name, msg, time: TIME, mid: MID, sent_as: None }
+    ChatMessage { conv, log_epoch: 0, seq, sender: BOB, name, msg, time: TIME, mid: MID, sent_as: None }
 }
 
 fn roster() -> Roster {
@@ -89,10 +89,10 @@ fn login_ack(waiting: Vec<ChatMessage>) -> Outgoing<'static> {
 
 fn framed_replies() -> Vec<Outgoing<'static>> {
     let direct = Conversation::Direct(ALICE, BOB);
-    let stored = Stored { conv: direct, seq: 42, time: TIME };
+    let stored = Stored { log: Log { conv: direct, epoch: 0 }, seq: 42, time: TIME };
     let friend = Friend { id: BOB, name: "bob".into(), state: State::Online };
     let joined = Reply::JoinGroup { groupid: GROUP, groupname: "tea".into(), groupdesc: "at five".into() };
-    let page = Reply::History { conv: direct, messages: vec![message(direct, 42)], more: true };
+    let page = Reply::History { log: Log { conv: direct, epoch: 0 }, messages: vec![message(direct, 42)], more: true };
     let busy = Failure::from(Errno::Unavailable).retry_after(Duration::from_millis(500));
     let acked = Outgoing::Reply {
         kind: Kind::OneChat,
@@ -131,6 +131,7 @@ fn framed_says() -> Vec<String> {
         Event::Joined { groupid: GROUP, id: BOB, name: name() },
         Event::Left { groupid: GROUP, id: BOB, name: name() },
         Event::Presence { id: BOB, name: name(), state: State::Online },
+        Event::Gap { conv: direct.to_string(), first: 43, last: 44 },
     ];
     let notice = Failure::from(Errno::Draining).retry_after(Duration::from_millis(1_500));
     let mut outgoing = framed_replies();
@@ -145,7 +146,7 @@ fn classic_says(dialect: Dialect) -> Vec<String> {
     let sent_as = SentAs { name: Some("Bob".into()), time: Some("2026-01-02 11:04:05".into()) };
     let as_sent = ChatMessage { sent_as: Some(Box::new(sent_as)), ..message(direct, 42) };
     let plain = message(group, 7);
-    let stored = Stored { conv: direct, seq: 42, time: TIME };
+    let stored = Stored { log: Log { conv: direct, epoch: 0 }, seq: 42, time: TIME };
     [
         login_ack(vec![as_sent.clone()]),
         failed(Kind::Login, Errno::WrongCredentials.into()),
@@ -187,6 +188,26 @@ fn node_examples_are_what_the_codec_says() {
         let invented: Vec<_> = written.iter().filter(|line| !said.contains(timeless(line))).collect();
         assert!(invented.is_empty(), "nobody says, for {dialect:?}: {invented:#?}");
     }
+}
+
+#[test]
+fn client_that_spells_in_its_own_way_is_answered_as_the_examples_say() {
+    let mut codec = codec(Dialect::Bare);
+    for line in block_lines("json bare client of another spelling") {
+        let decoded = codec.decode(&mut BytesMut::from(line));
+        assert!(matches!(decoded, Ok(Some(Incoming::Request(_)))), "{line}: {decoded:?}");
+    }
+    let (direct, group) = (Conversation::Direct(ALICE, BOB), Conversation::Group(GROUP));
+    let pushes = [message(direct, 42), message(group, 7)];
+    let mut says = vec![login_ack(vec![message(direct, 41)])];
+    says.extend(pushes.iter().map(Outgoing::Push));
+    says.push(failed(Kind::OneChat, Errno::NotAllowed.into()));
+    let said: Vec<String> = says.iter().flat_map(|message| said_by(&codec, message)).collect();
+    let written = block_lines("json bare node to another spelling");
+    assert_eq!(
+        said.iter().map(|line| timeless(line)).collect::<Vec<_>>(),
+        written.iter().map(|line| timeless(line)).collect::<Vec<_>>()
+    );
 }
 
 #[test]

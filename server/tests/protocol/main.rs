@@ -9,4 +9,5 @@ mod malformed;
 mod refused;
 mod replies;
 mod round_trip;
+mod spelling;
 mod support;

@@ -154,7 +154,7 @@ proptest! {
     }
 
     #[test]
-    fn any_json_like_text_ends(text in "(\\{\"msg(id|Type)\":[0-9]{1,2},)?[{}\\[\\]\",:\\\\a1e.\\- \0]{0,60}\\}?") {
+    fn any_json_like_text_ends(text in "(\\{\"msg(id|Id|_id|Type)\":[0-9]{1,2},)?[{}\\[\\]\",:\\\\a1e.\\- \0]{0,60}\\}?") {
         for dialect in DIALECTS {
             exhaust(dialect, &frame(dialect, &text));
         }

@@ -1,7 +1,7 @@
 //! What requests are answered with, above all where a dialect answers differently or not at all.
 
 use crate::support::{DIALECTS, said, said_once};
-use chat::protocol::conversation::Conversation;
+use chat::protocol::conversation::{Conversation, Log};
 use chat::protocol::errno::{Errno, Failure};
 use chat::protocol::message::*;
 use chat::protocol::{Dialect, MAX_NODE_FRAME_BYTES};
@@ -72,7 +72,7 @@ fn classic_dialects_have_neither_notice_nor_ping_nor_event() {
 fn classic_dialects_stay_silent_where_old_servers_were() {
     let friend = Friend { id: 1, name: "alice".into(), state: State::Online };
     let joined = Reply::JoinGroup { groupid: 1, groupname: "g".into(), groupdesc: String::new() };
-    let stored = Stored { conv: Conversation::Group(1), seq: 1, time: 0 };
+    let stored = Stored { log: Log { conv: Conversation::Group(1), epoch: 0 }, seq: 1, time: 0 };
     for dialect in [Dialect::Checked, Dialect::Bare] {
         for (kind, done) in [
             (Kind::Logout, Reply::Logout),
@@ -137,6 +137,7 @@ fn classic_failures_travel_in_the_reply_there_is() {
 fn history_past_the_frame_limit_keeps_the_newest_and_says_more() {
     let conv = Conversation::Direct(1, 2);
     let message = |seq| ChatMessage {
+        log_epoch: 0,
         conv,
         seq,
         sender: 1,
@@ -147,7 +148,10 @@ fn history_past_the_frame_limit_keeps_the_newest_and_says_more() {
         sent_as: None,
     };
     let messages: Vec<_> = (1..=200).map(message).collect();
-    let page = said_once(Dialect::Framed, &reply(Kind::History, Ok(Reply::History { conv, messages, more: false })));
+    let page = said_once(
+        Dialect::Framed,
+        &reply(Kind::History, Ok(Reply::History { log: Log { conv, epoch: 0 }, messages, more: false })),
+    );
     assert!(page.len() <= MAX_NODE_FRAME_BYTES);
     let page: Value = serde_json::from_str(&page).expect("a node speaks JSON");
     let listed = page["messages"].as_array().expect("a list");

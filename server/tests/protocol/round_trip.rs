@@ -3,7 +3,7 @@
 use crate::support::{DIALECTS, codec, decode_all, frame, said_once};
 use bytes::BytesMut;
 use chat::protocol::Dialect;
-use chat::protocol::conversation::{Conversation, MAX_ID, Target};
+use chat::protocol::conversation::{Conversation, Log, MAX_ID, Target};
 use chat::protocol::message::*;
 use proptest::collection::vec;
 use proptest::option;
@@ -31,6 +31,10 @@ fn conversation() -> impl Strategy<Value = Conversation> {
     (id(), id(), any::<bool>()).prop_map(|(one, other, direct)| {
         if direct && one != other { Conversation::direct(one, other) } else { Conversation::Group(one) }
     })
+}
+
+fn log() -> impl Strategy<Value = Log> {
+    (conversation(), prop_oneof![Just(0), any::<u32>()]).prop_map(|(conv, epoch)| Log { conv, epoch })
 }
 
 /// Requests that every dialect has.
@@ -74,7 +78,7 @@ fn framed_command() -> impl Strategy<Value = Command> {
         id().prop_map(|friend| Command::AddFriend { friend }),
         (name(), name()).prop_map(|(name, description)| Command::CreateGroup { name, description }),
         id().prop_map(|group| Command::JoinGroup { group }),
-        (conversation(), 0..MAX_ID).prop_map(|(conv, seq)| Command::Received { conv: Some(conv), seq }),
+        (log(), 0..MAX_ID).prop_map(|(log, seq)| Command::Received { log: Some(log), seq }),
         (target(), option::of(0..MAX_ID), 1..=200_u32).prop_map(|(of, before, limit)| Command::History {
             of,
             before,
@@ -130,7 +134,7 @@ fn fields(command: &Command) -> Value {
         Command::AddFriend { friend } | Command::RemoveFriend { friend } => json!({ "friendid": friend }),
         Command::CreateGroup { name, description } => json!({ "groupname": name, "groupdesc": description }),
         Command::JoinGroup { group } | Command::LeaveGroup { group } => json!({ "groupid": group }),
-        Command::Received { conv, seq } => json!({ "conv": conv.map(|conv| conv.to_string()), "seq": seq }),
+        Command::Received { log, seq } => json!({ "conv": log.map(|log| log.to_string()), "seq": seq }),
         Command::History { of, before, limit } => {
             let (field, number) = target_field(*of);
             let mut history = json!({ field: number, "limit": limit });
@@ -216,8 +220,9 @@ fn chat_message() -> impl Strategy<Value = ChatMessage> {
     let of_sender = (id(), name(), option::of((option::of(name()), option::of(name()))));
     // From year 1 to year 9999, as far as a classic client's time can say.
     let times = -62_135_596_800_000..253_402_207_200_000_i64;
-    (conversation(), 0..MAX_ID, of_sender, any::<String>(), times, any::<u128>()).prop_map(
-        |(conv, seq, (sender, name, sent_as), msg, time, mid)| ChatMessage {
+    (log(), 0..MAX_ID, of_sender, any::<String>(), times, any::<u128>()).prop_map(
+        |(Log { conv, epoch: log_epoch }, seq, (sender, name, sent_as), msg, time, mid)| ChatMessage {
+            log_epoch,
             conv,
             seq,
             sender: if let Conversation::Direct(low, _) = conv { low } else { sender },

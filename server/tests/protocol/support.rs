@@ -61,8 +61,14 @@ pub fn fatal(dialect: Dialect, bytes: &[u8]) -> Errno {
 
 /// The JSON of everything that `messages` become, taken out of its frames.
 pub fn said(dialect: Dialect, message: &Outgoing<'_>) -> Vec<String> {
+    said_by(&codec(dialect), message)
+}
+
+/// The same from a codec that has heard something of its client.
+pub fn said_by(codec: &Codec, message: &Outgoing<'_>) -> Vec<String> {
+    let dialect = codec.dialect();
     let mut out = BytesMut::new();
-    codec(dialect).encode(message, &mut out);
+    codec.encode(message, &mut out);
     let mut objects = Vec::new();
     while out.has_remaining() {
         objects.push(String::from_utf8(payload(dialect, &mut out)).expect("a node speaks UTF-8"));
@@ -78,7 +84,8 @@ pub fn said_once(dialect: Dialect, message: &Outgoing<'_>) -> String {
     objects.remove(0)
 }
 
-fn payload(dialect: Dialect, out: &mut BytesMut) -> Vec<u8> {
+/// The JSON at the front of what a node said.
+pub fn payload(dialect: Dialect, out: &mut BytesMut) -> Vec<u8> {
     match dialect {
         Dialect::Framed => {
             let length = out.get_u32() as usize;

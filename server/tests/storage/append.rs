@@ -1,6 +1,8 @@
 //! Appending: order, durability of what is answered, and that a resend changes nothing.
 
-use crate::database::{Database, NOBODY, NOW, append, audience, outcomes, say, text, two_friends, user};
+use crate::database::{
+    Database, NOBODY, NOW, append, audience, outcomes, say, stored_at, stored_before, text, two_friends, user,
+};
 use crate::on_every_database;
 use chat::protocol::conversation::Conversation;
 use chat::protocol::message::SentAs;
@@ -24,10 +26,12 @@ on_every_database!(
     audiences_come_with_a_changed_version,
     same_mid_at_once_is_stored_once,
     large_batches_are_stored_whole,
+    message_that_the_database_refuses_fails_no_other,
+    batch_of_which_every_message_is_refused_is_settled_message_by_message,
 );
 
 fn stored(seqs: &[u64]) -> Vec<Appended> {
-    seqs.iter().map(|seq| Appended::Stored { seq: *seq }).collect()
+    seqs.iter().map(|seq| stored_at(*seq)).collect()
 }
 
 async fn sequence_numbers_count_from_one_in_every_conversation(database: Database) {
@@ -74,10 +78,7 @@ async fn any_text_comes_back_as_it_was(database: Database) {
         assert_eq!((&sent.msg, sent.mid, &sent.sent_as), (&read.msg, read.mid, &read.sent_as));
         assert_eq!((read.time, &*read.name, read.sender), (NOW, "zhang san", one));
     }
-    assert_eq!(
-        outcomes(&storage, &batch).await,
-        (1..=11).map(|seq| Appended::Duplicate { seq, time: NOW }).collect::<Vec<_>>()
-    );
+    assert_eq!(outcomes(&storage, &batch).await, (1..=11).map(|seq| stored_before(seq)).collect::<Vec<_>>());
 }
 
 async fn mids_are_as_good_as_the_message_they_name(database: Database) {
@@ -97,9 +98,9 @@ async fn mids_are_as_good_as_the_message_they_name(database: Database) {
     let batch = [resend, other_text, other_conv, other_sender, fresh];
     let appended = storage.append(&NOBODY, &batch, later, &|| true).await.expect("appending works");
     let [resend, other_text, other_conv, other_sender, fresh] = appended.outcomes[..] else { panic!("five outcomes") };
-    assert_eq!(resend, Appended::Duplicate { seq: 1, time: NOW });
+    assert_eq!(resend, stored_before(1));
     assert_eq!((other_text, other_conv), (Appended::MidReused, Appended::MidReused));
-    assert_eq!((other_sender, fresh), (Appended::Stored { seq: 2 }, Appended::Stored { seq: 3 }));
+    assert_eq!((other_sender, fresh), (stored_at(2), stored_at(3)));
 }
 
 async fn repetitions_within_a_batch_are_answered_like_resends(database: Database) {
@@ -108,11 +109,8 @@ async fn repetitions_within_a_batch_are_answered_like_resends(database: Database
     let message = text(conv, one, "once");
     let other = Append { msg: "twice".into(), ..message.clone() };
     let batch = [message.clone(), message.clone(), other.clone(), text(conv, one, "next"), message.clone()];
-    let again = Appended::Duplicate { seq: 1, time: NOW };
-    assert_eq!(
-        outcomes(&storage, &batch).await,
-        [Appended::Stored { seq: 1 }, again, Appended::MidReused, Appended::Stored { seq: 2 }, again]
-    );
+    let again = stored_before(1);
+    assert_eq!(outcomes(&storage, &batch).await, [stored_at(1), again, Appended::MidReused, stored_at(2), again]);
     // Now the first is a duplicate as well.
     assert_eq!(outcomes(&storage, &[message.clone(), message, other]).await, [again, again, Appended::MidReused]);
 }
@@ -125,7 +123,7 @@ async fn mid_of_a_refused_message_is_free(database: Database) {
     let lawful = Append { conv, ..refused.clone() };
     let batch = [refused.clone(), refused, lawful];
     let not_allowed = Appended::NotAllowed;
-    assert_eq!(outcomes(&storage, &batch).await, [not_allowed, not_allowed, Appended::Stored { seq: 1 }]);
+    assert_eq!(outcomes(&storage, &batch).await, [not_allowed, not_allowed, stored_at(1)]);
 }
 
 async fn resend_is_harmless_after_unfriending_and_leaving(database: Database) {
@@ -140,7 +138,7 @@ async fn resend_is_harmless_after_unfriending_and_leaving(database: Database) {
     assert!(storage.remove_friend(&one.into(), other).await.expect("removing works"));
     assert_eq!(storage.leave_group(&other.into(), group).await.expect("leaving works"), Left::Done);
 
-    let again = Appended::Duplicate { seq: 1, time: NOW };
+    let again = stored_before(1);
     assert_eq!(outcomes(&storage, &batch).await, [again, again]);
     let changed = batch.clone().map(|message| Append { msg: "changed".into(), ..message });
     assert_eq!(outcomes(&storage, &changed).await, [Appended::MidReused; 2]);
@@ -162,7 +160,7 @@ async fn whoever_may_not_post_is_refused(database: Database) {
         text(conv, one, "fine"),
     ];
     let refused = Appended::NotAllowed;
-    assert_eq!(outcomes(&storage, &batch).await, [refused, refused, refused, refused, Appended::Stored { seq: 1 }]);
+    assert_eq!(outcomes(&storage, &batch).await, [refused, refused, refused, refused, stored_at(1)]);
 }
 
 async fn lost_lease_writes_nothing(database: Database) {
@@ -196,7 +194,7 @@ async fn concurrent_writers_leave_no_gap(database: Database) {
                 let batch: Vec<Append> =
                     (0..=nth).map(|part| text(conv, one, &format!("{writer}/{nth}/{part}"))).collect();
                 for outcome in outcomes(&storage, &batch).await {
-                    let Appended::Stored { seq } = outcome else { panic!("{outcome:?}") };
+                    let Appended::Stored { seq, .. } = outcome else { panic!("{outcome:?}") };
                     // What was answered can be read at once, and everything before it.
                     let page = storage.messages_after(conv, seq - 1, 1, usize::MAX).await.expect("reading works");
                     assert_eq!(page.messages[0].seq, seq);
@@ -322,7 +320,7 @@ async fn same_mid_at_once_is_stored_once(database: Database) {
             let outcomes = sender.await.expect("no sender panics");
             assert!(matches!(outcomes[0], Appended::Stored { .. }) && matches!(outcomes[2], Appended::Stored { .. }));
             match outcomes[1] {
-                Appended::Stored { seq } => {
+                Appended::Stored { seq, .. } => {
                     stored += 1;
                     seqs.insert(seq);
                 }
@@ -345,4 +343,81 @@ async fn large_batches_are_stored_whole(database: Database) {
     let total = storage.messages_before(conv, None, 1, usize::MAX).await.expect("reading works").messages[0].seq;
     assert_eq!(total, 1 + 2 + 3 + 127 + 128 + 129 + 255 + 256 + 300);
     assert_eq!(outcomes(&storage, &[]).await, []);
+}
+
+/// From here on the database takes no message with this text.
+async fn refuse(database: &Database, body: &str) {
+    let sql = match database.config.url.starts_with("mysql") {
+        true => format!("ALTER TABLE message ADD CONSTRAINT refused CHECK (body <> '{body}')"),
+        false => format!(
+            "CREATE TRIGGER refused BEFORE INSERT ON message WHEN NEW.body = '{body}' \
+             BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        ),
+    };
+    database.execute(&sql).await;
+}
+
+async fn message_that_the_database_refuses_fails_no_other(database: Database) {
+    let storage = database.open().await;
+    let (one, other, direct) = two_friends(&storage).await;
+    let group =
+        storage.create_group(&one.into(), "group", "").await.expect("creating works").expect("the name is free");
+    let group = Conversation::Group(group);
+    refuse(&database, "poison").await;
+    let poisoned = [3, 4, 77, 255];
+    let batch: Vec<Append> = (0..256)
+        .map(|nth| {
+            let (conv, sender) =
+                if nth % 3 == 0 { (group, one) } else { (direct, if nth % 2 == 0 { one } else { other }) };
+            let body = if poisoned.contains(&nth) { "poison".to_owned() } else { format!("message {nth}") };
+            text(conv, sender, &body)
+        })
+        .collect();
+
+    let outcomes_of = outcomes(&storage, &batch).await;
+
+    for (nth, outcome) in outcomes_of.iter().enumerate() {
+        let is_refused = matches!(outcome, Appended::Unstorable);
+        assert_eq!(is_refused, poisoned.contains(&nth), "message {nth}: {outcome:?}");
+    }
+    for conv in [direct, group] {
+        let page = storage.messages_after(conv, 0, 1_000, usize::MAX).await.expect("reading works");
+        let sent = batch.iter().filter(|message| message.conv == conv && &*message.msg != "poison");
+        assert!(page.messages.iter().map(|message| &message.msg).eq(sent.map(|message| &message.msg)), "in order");
+        assert!(page.messages.iter().map(|message| message.seq).eq(1..=page.messages.len() as u64), "without a gap");
+    }
+    let again = outcomes(&storage, &batch).await;
+    assert!(again.iter().zip(&outcomes_of).all(|pair| matches!(
+        pair,
+        (Appended::Duplicate { seq, .. }, Appended::Stored { seq: stored, .. }) if seq == stored
+    ) || matches!(
+        pair,
+        (Appended::Unstorable, Appended::Unstorable)
+    )));
+}
+
+async fn batch_of_which_every_message_is_refused_is_settled_message_by_message(database: Database) {
+    let storage = database.open().await;
+    let (one, _, conv) = two_friends(&storage).await;
+    refuse(&database, "poison").await;
+    let message = text(conv, one, "poison");
+    let mut batch: Vec<Append> = (0..20).map(|_| text(conv, one, "poison")).collect();
+    batch.extend([message.clone(), message]);
+
+    assert!(outcomes(&storage, &batch).await.iter().all(|outcome| *outcome == Appended::Unstorable));
+
+    assert_eq!(outcomes(&storage, &[text(conv, one, "food")]).await, stored(&[1]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_does_not_fit_its_column_fails_no_other() {
+    let database = Database::mariadb();
+    let storage = database.open().await;
+    let (one, _, conv) = two_friends(&storage).await;
+    let long = |bytes| SentAs { name: Some("x".repeat(bytes)), time: None };
+    let classic = |bytes| Append { sent_as: Some(Box::new(long(bytes))), ..text(conv, one, "classic") };
+    let batch = [text(conv, one, "a"), classic(60_000), classic(70_000), text(conv, one, "b")];
+
+    let stored = stored_at;
+    assert_eq!(outcomes(&storage, &batch).await, [stored(1), stored(2), Appended::Unstorable, stored(3)]);
 }

@@ -1,6 +1,8 @@
 //! Reading logs, cursors, and what changed since.
 
-use crate::database::{Database, NOW, audience, group, node, outcomes, say, session_of, text, two_friends, user};
+use crate::database::{
+    Database, NOW, at, audience, cursors, group, node, outcomes, say, session_of, text, two_friends, user,
+};
 use crate::on_every_database;
 use chat::protocol::conversation::Conversation;
 use chat::storage::{Joined, Mark, Storage, Waiting};
@@ -19,6 +21,7 @@ on_every_database!(
     many_changes_are_seen_in_several_looks,
     audiences_of_many_are_read_at_once,
     unknown_conversations_are_nothing_special,
+    certain_page_says_where_the_log_ends,
 );
 
 async fn seqs_after(storage: &Arc<dyn Storage>, conv: Conversation, after: u64, limit: u32) -> (Vec<u64>, bool) {
@@ -84,7 +87,7 @@ async fn cursors_only_move_forward_and_not_past_the_end(database: Database) {
     let stranger = user(&storage, "stranger").await;
     say(&storage, conv, one, 10).await;
     let mark = async |user, seq| storage.mark_received(None, &[Mark { conv, user, seq }]).await.expect("marking works");
-    let cursor = async |user| storage.cursors(&[(conv, user)]).await.expect("reading works")[0];
+    let cursor = async |user| cursors(&storage, &[(conv, user)]).await[0];
     mark(other, 7).await;
     assert_eq!((cursor(other).await, cursor(one).await), (Some(7), Some(0)));
     mark(other, 3).await;
@@ -117,8 +120,8 @@ async fn many_cursors_move_at_once(database: Database) {
     of.insert(0, (Conversation::Group(1_000_000), one));
     let mut expected = vec![Some(2); 71];
     (expected[0], expected[69]) = (None, Some(3));
-    assert_eq!(storage.cursors(&of).await.expect("reading works"), expected);
-    assert_eq!(storage.cursors(&[]).await.expect("reading works"), []);
+    assert_eq!(cursors(&storage, &of).await, expected);
+    assert_eq!(cursors(&storage, &[]).await, []);
 }
 
 async fn waiting_tells_all_that_is_behind(database: Database) {
@@ -136,9 +139,9 @@ async fn waiting_tells_all_that_is_behind(database: Database) {
     let mut waiting = storage.waiting(&[one, other, other + 1]).await.expect("reading works");
     waiting.sort_by_key(|waiting| (waiting.user, waiting.conv));
     let expected = [
-        Waiting { user: one, conv, received_seq: 1, last_seq: 4 },
-        Waiting { user: other, conv: direct, received_seq: 0, last_seq: 2 },
-        Waiting { user: other, conv, received_seq: 0, last_seq: 4 },
+        Waiting { user: one, conv, position: at(1), last_seq: 4 },
+        Waiting { user: other, conv: direct, position: at(0), last_seq: 2 },
+        Waiting { user: other, conv, position: at(0), last_seq: 4 },
     ];
     assert_eq!(waiting, expected);
     assert_eq!(storage.waiting(&[]).await.expect("reading works"), []);
@@ -175,7 +178,7 @@ async fn changes_tell_what_is_new_without_a_clock(database: Database) {
 
     let changes = storage.changes(Some(&start.seen)).await.expect("reading works");
     let mut changed: Vec<_> =
-        changes.changed.iter().map(|change| (change.conv, change.last_seq, change.version)).collect();
+        changes.changed.iter().map(|change| (change.conv, change.end.seq, change.version)).collect();
     changed.sort_unstable();
     let version = async |conv| audience(&storage, conv).await.expect("it exists").version;
     let group = Conversation::Group(group);
@@ -271,4 +274,22 @@ async fn unknown_conversations_are_nothing_special(database: Database) {
         assert_eq!(seqs_before(&storage, conv, None, 10).await, (vec![], false));
         storage.mark_received(None, &[Mark { conv, user: 1, seq: 1 }]).await.expect("marking works");
     }
+}
+
+async fn certain_page_says_where_the_log_ends(database: Database) {
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 5).await;
+    storage.mark_received(None, &[Mark { conv, user: other, seq: 2 }]).await.expect("marking works");
+
+    let certain = storage.certain_messages_after(conv, 1, 2, usize::MAX).await.expect("reading works");
+    let settled = storage.settled(conv, other).await.expect("reading works").expect("it exists");
+
+    assert!(certain.page.messages.iter().map(|message| message.seq).eq([2, 3]));
+    assert_eq!((certain.page.more, certain.last_seq), (true, 5));
+    assert_eq!(settled.position, Some(at(2)));
+    assert_eq!(Some(settled.audience), audience(&storage, conv).await);
+    let stranger = storage.settled(conv, other + 1).await.expect("reading works").expect("it exists");
+    assert_eq!(stranger.position, None);
+    assert_eq!(storage.settled(Conversation::Group(1), one).await.expect("reading works"), None);
 }

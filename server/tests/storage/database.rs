@@ -4,7 +4,8 @@ use chat::cluster::NodeKey;
 use chat::config;
 use chat::protocol::conversation::{Conversation, GroupId, UserId};
 use chat::storage::{
-    self, Actor, Append, Appended, AppendedBatch, Audience, Befriended, Claim, Claimed, SessionKey, Storage,
+    self, Actor, Append, Appended, AppendedBatch, Audience, Befriended, Claim, Claimed, End, Position, SessionKey,
+    Storage,
 };
 use harness::services::mariadb::Mariadb;
 use sqlx::Connection;
@@ -134,13 +135,33 @@ pub async fn session_of(storage: &Arc<dyn Storage>, key: &NodeKey, user: UserId)
     Actor { user, session: Some(SessionKey { node: key.clone(), epoch }) }
 }
 
+/// Where cursors stand; `None` where there is none.
+pub async fn cursors(storage: &Arc<dyn Storage>, of: &[(Conversation, UserId)]) -> Vec<Option<u64>> {
+    let positions = storage.cursors(of).await.expect("reading works");
+    positions.into_iter().map(|position| position.map(|position| position.received_seq)).collect()
+}
+
+/// A place in a log that has lost nothing.
+pub fn at(received_seq: u64) -> Position {
+    Position { received_seq, ..Position::default() }
+}
+
 /// `None`: there is no such conversation.
 pub async fn audience(storage: &Arc<dyn Storage>, conv: Conversation) -> Option<Audience> {
     storage.audiences(&[conv]).await.expect("reading works").remove(&conv)
 }
 
 pub fn text(conv: Conversation, sender: UserId, msg: &str) -> Append {
-    Append { conv, sender, mid: Uuid::now_v7(), msg: msg.into(), sent_as: None, allowed_under: 0, epoch: None }
+    Append {
+        conv,
+        sender,
+        mid: Uuid::now_v7(),
+        msg: msg.into(),
+        sent_as: None,
+        allowed_under: 0,
+        known_end: End::default(),
+        epoch: None,
+    }
 }
 
 pub async fn append(storage: &Arc<dyn Storage>, batch: &[Append]) -> AppendedBatch {
@@ -158,4 +179,14 @@ pub async fn say(storage: &Arc<dyn Storage>, conv: Conversation, sender: UserId,
     for outcome in outcomes(storage, &batch).await {
         assert!(matches!(outcome, Appended::Stored { .. }), "{outcome:?}");
     }
+}
+
+/// A message became the conversation's `seq`th.
+pub fn stored_at(seq: u64) -> Appended {
+    Appended::Stored { seq, log_epoch: 0 }
+}
+
+/// A message was there before, since [`NOW`].
+pub fn stored_before(seq: u64) -> Appended {
+    Appended::Duplicate { seq, time: NOW, log_epoch: 0 }
 }

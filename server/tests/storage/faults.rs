@@ -1,7 +1,9 @@
 //! What happens when the database is slow, blocked, or gone: every call ends in time, nothing is half done, and a resend
 //! finds what was stored.
 
-use crate::database::{Database, NOBODY, NOW, SOON, append, node, outcomes, say, text, two_friends};
+use crate::database::{
+    Database, NOBODY, NOW, SOON, append, node, outcomes, say, stored_at, stored_before, text, two_friends,
+};
 use crate::on_every_database;
 use chat::protocol::conversation::Conversation;
 use chat::storage::{self, Append, Appended, Error, Mark, Storage};
@@ -33,7 +35,7 @@ async fn abandoned_calls_leave_nothing_half_done(database: Database) {
     assert!(page.messages.iter().map(|message| message.seq).eq(1..=200));
     let seq_of: HashMap<_, _> = page.messages.iter().map(|message| (message.mid, message.seq)).collect();
     for (message, outcome) in sent.iter().zip(stored) {
-        let (Appended::Stored { seq } | Appended::Duplicate { seq, .. }) = outcome else { panic!("{outcome:?}") };
+        let (Appended::Stored { seq, .. } | Appended::Duplicate { seq, .. }) = outcome else { panic!("{outcome:?}") };
         assert_eq!(seq_of[&message.mid], seq);
     }
 }
@@ -60,12 +62,37 @@ async fn blocked_conversation_does_not_hold_up_the_others() {
     let holder = hold(&database, blocked).await;
 
     let batch = [text(free[0], one, "a"), text(blocked, one, "b"), text(free[1], one, "c"), text(blocked, one, "d")];
-    let stored = Appended::Stored { seq: 1 };
+    let stored = stored_at(1);
     assert_eq!(outcomes(&storage, &batch).await, [stored, Appended::Blocked, stored, Appended::Blocked]);
 
     drop(holder);
-    let duplicate = Appended::Duplicate { seq: 1, time: NOW };
-    assert_eq!(outcomes(&storage, &batch).await, [duplicate, stored, duplicate, Appended::Stored { seq: 2 }]);
+    let duplicate = stored_before(1);
+    assert_eq!(outcomes(&storage, &batch).await, [duplicate, stored, duplicate, stored_at(2)]);
+}
+
+/// A LEAVE whose client has given up, on a connection that hangs: its COMMIT arrives late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn settled_conversation_is_read_after_a_transaction_that_ends_late() {
+    let database = Database::mariadb();
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    let mut holder = hold(&database, conv).await;
+    let leave = format!("DELETE FROM member WHERE conv = '{conv}' AND userid = {other}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(leave)).execute(&mut holder).await.expect("the row is there");
+
+    let settling = tokio::spawn({
+        let storage = storage.clone();
+        async move { storage.settled(conv, other).await }
+    });
+    eventually(SOON, "it waits for the lock", async || {
+        let waiting = "SELECT trx_id FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'";
+        (!database.texts(waiting).await.is_empty()).then_some(())
+    })
+    .await;
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.expect("MariaDB commits");
+
+    let settled = settling.await.expect("no panic").expect("reading works").expect("it exists");
+    assert_eq!((settled.position, &settled.audience.members[..]), (None, &[one][..]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -89,7 +116,7 @@ async fn call_that_runs_out_of_time_gives_its_locks_up() {
     })
     .await;
     drop(holder);
-    assert!(matches!(append(&storage, &batch).await.outcomes[..], [_, Appended::Stored { seq: 1 }]));
+    assert!(matches!(append(&storage, &batch).await.outcomes[..], [_, Appended::Stored { seq: 1, .. }]));
 }
 
 async fn recovers(storage: &Arc<dyn Storage>, batch: &[Append]) -> Vec<Appended> {
@@ -113,7 +140,7 @@ async fn server_that_dies_or_hangs_is_unavailable_until_it_is_back() {
     let outcome = storage.append(&NOBODY, &message, NOW, &|| true).await;
     assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
     server.restart().expect("MariaDB starts again");
-    assert_eq!(recovers(&storage, &message).await, [Appended::Stored { seq: 4 }]);
+    assert_eq!(recovers(&storage, &message).await, [stored_at(4)]);
 
     server.pause().expect("MariaDB hangs");
     let message = [text(conv, one, "into the silence")];
@@ -124,7 +151,7 @@ async fn server_that_dies_or_hangs_is_unavailable_until_it_is_back() {
     server.resume().expect("MariaDB goes on");
     // What hung may have been carried out.
     let outcome = recovers(&storage, &message).await[0];
-    let is_fifth = matches!(outcome, Appended::Stored { seq: 5 } | Appended::Duplicate { seq: 5, .. });
+    let is_fifth = matches!(outcome, Appended::Stored { seq: 5, .. } | Appended::Duplicate { seq: 5, .. });
     assert!(is_fifth, "{outcome:?}");
     say(&storage, conv, one, 1).await;
 }

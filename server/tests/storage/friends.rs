@@ -1,6 +1,6 @@
 //! Friendship and the conversation that outlives it.
 
-use crate::database::{Database, audience, node, outcomes, say, text, two_friends, user};
+use crate::database::{Database, at, audience, cursors, node, outcomes, say, stored_at, text, two_friends, user};
 use crate::on_every_database;
 use chat::protocol::conversation::Conversation;
 use chat::protocol::message::{Friend, State};
@@ -47,7 +47,7 @@ async fn two_who_befriend_each_other_at_once_are_friends_once(database: Database
         );
         let outcomes = [first.expect("no panic"), second.expect("no panic")];
         assert!(outcomes.contains(&Befriended::Done) && outcomes.contains(&Befriended::Already), "{outcomes:?}");
-        assert_eq!(outcomes_of_one_message(&storage, one, other).await, [Appended::Stored { seq: 1 }]);
+        assert_eq!(outcomes_of_one_message(&storage, one, other).await, [stored_at(1)]);
     }
 }
 
@@ -74,7 +74,7 @@ async fn unfriending_closes_the_conversation_but_still_delivers(database: Databa
     assert!(!after.open && !after.may_post(one) && after.version > before.version);
     assert_eq!(after.members, before.members);
     assert_eq!(outcomes_of_one_message(&storage, one, other).await, [Appended::NotAllowed]);
-    let waiting = Waiting { user: other, conv, received_seq: 0, last_seq: 3 };
+    let waiting = Waiting { user: other, conv, position: at(0), last_seq: 3 };
     assert_eq!(storage.waiting(&[other]).await.expect("reading works"), [waiting]);
     assert_eq!(storage.count_waiting(other, 100).await.expect("counting works"), 3);
 }
@@ -88,8 +88,8 @@ async fn befriending_again_opens_the_conversation_where_it_was(database: Databas
 
     assert_eq!(storage.add_friend(&other.into(), one).await.expect("adding works"), Befriended::Done);
 
-    assert_eq!(outcomes_of_one_message(&storage, other, one).await, [Appended::Stored { seq: 4 }]);
-    assert_eq!(storage.cursors(&[(conv, one), (conv, other)]).await.expect("reading works"), [Some(0), Some(2)]);
+    assert_eq!(outcomes_of_one_message(&storage, other, one).await, [stored_at(4)]);
+    assert_eq!(cursors(&storage, &[(conv, one), (conv, other)]).await, [Some(0), Some(2)]);
 }
 
 async fn friends_come_by_id_with_true_presence(database: Database) {

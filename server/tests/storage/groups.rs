@@ -1,10 +1,10 @@
 //! Groups: who is in them, who leads them, and from where on a joiner reads.
 
-use crate::database::{Database, audience, group, node, say, user};
+use crate::database::{Database, audience, cursors, group, node, say, user};
 use crate::on_every_database;
 use chat::protocol::conversation::{Conversation, GroupId, UserId};
 use chat::protocol::message::{GroupPage, Role, State};
-use chat::storage::{Claim, Joined, Left, Storage};
+use chat::storage::{Claim, End, Joined, Left, Storage};
 use std::sync::Arc;
 
 on_every_database!(
@@ -40,7 +40,10 @@ async fn group_names_are_unique(database: Database) {
     assert_eq!(roles(&storage, creator, id).await, [(creator, Role::Creator)]);
     let joiner = user(&storage, "joiner").await;
     let joined = storage.join_group(&joiner.into(), id, 10).await.expect("joining works");
-    assert_eq!(joined, Joined::Done { name: "名字 'x'".into(), description: "what it is for".into() });
+    assert_eq!(
+        joined,
+        Joined::Done { name: "名字 'x'".into(), description: "what it is for".into(), end: End::default() }
+    );
 }
 
 async fn joiner_starts_at_the_end(database: Database) {
@@ -53,7 +56,7 @@ async fn joiner_starts_at_the_end(database: Database) {
 
     join(&storage, joiner, id).await;
 
-    assert_eq!(storage.cursors(&[(conv, joiner)]).await.expect("reading works"), [Some(5)]);
+    assert_eq!(cursors(&storage, &[(conv, joiner)]).await, [Some(5)]);
     assert_eq!(storage.waiting(&[joiner]).await.expect("reading works"), []);
     let after = audience(&storage, conv).await.expect("it exists");
     assert!(after.version > before.version && after.open);

@@ -12,6 +12,7 @@ mod groups;
 mod migrate;
 mod schema;
 mod sessions;
+mod tidying;
 
 /// Makes a test per database of each function of the module it stands in.
 macro_rules! on_every_database {

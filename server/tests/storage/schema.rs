@@ -4,6 +4,7 @@ use crate::database::{Database, user};
 use crate::on_every_database;
 use chat::config;
 use chat::storage::{self, Error};
+use sqlx::{Connection, MySqlConnection};
 use std::path::Path;
 
 on_every_database!(database_is_kept_between_runs, tables_without_a_version_are_refused, newer_schema_is_refused);
@@ -94,6 +95,19 @@ async fn nodes_that_start_at_once_on_an_empty_database_all_come_up() {
     for open in opens.collect::<Vec<_>>() {
         open.await.expect("no panic").expect("every node comes up");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn start_does_not_wait_for_one_that_is_paused_in_its_own() {
+    let database = Database::mariadb();
+    drop(database.open().await);
+    let mut paused = MySqlConnection::connect(&database.config.url).await.expect("MariaDB takes a connection");
+    let lock = "SELECT CAST(GET_LOCK(CONCAT('chat-schema-', LEFT(DATABASE(), 40)), 0) AS SIGNED)";
+    let locked: i64 = sqlx::query_scalar(lock).fetch_one(&mut paused).await.expect("MariaDB answers");
+    assert_eq!(locked, 1);
+
+    // It would give up before the other does.
+    storage::open(&database.config).await.expect("it opens");
 }
 
 #[tokio::test]

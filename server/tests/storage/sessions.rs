@@ -1,10 +1,9 @@
 //! Leases and sessions: never two nodes with the same session, whatever the timing.
 
-use crate::database::{Database, NOW, group, node, session_of, text, two_friends, user};
+use crate::database::{Database, NOW, group, node, session_of, stored_at, text, two_friends, user};
 use crate::on_every_database;
 use chat::cluster::NodeKey;
 use chat::protocol::conversation::UserId;
-use chat::protocol::message::State;
 use chat::storage::{Appended, Claim, Claimant, Claimed, Error, Mark, NodeStart, Peer, Release, Storage};
 use sqlx::{Connection, MySqlConnection};
 use std::sync::Arc;
@@ -26,7 +25,6 @@ on_every_database!(
     nothing_changes_for_a_session_that_is_gone,
     disowned_sessions_are_free_whatever_their_epoch,
     earlier_run_of_a_node_holds_nothing,
-    states_are_tidied_where_the_holder_is_gone,
     large_batches_are_claimed_and_released,
     claims_of_many_nodes_at_once_do_not_block_each_other,
 );
@@ -322,7 +320,7 @@ async fn nothing_changes_for_a_session_that_is_gone(database: Database) {
     let epoch = by.session.as_ref().map(|session| session.epoch);
     let message = |text_of: &str| chat::storage::Append { epoch, ..text(direct, ann, text_of) };
     let said = storage.append(&late, &[message("before")], NOW, &|| true).await.expect("appending works");
-    assert_eq!(said.outcomes, [Appended::Stored { seq: 1 }]);
+    assert_eq!(said.outcomes, [stored_at(1)]);
     call_gone(&storage, &late).await;
     assert_eq!(claim(&storage, &other, ann, false).await, Claimed::Won { epoch: 2 });
     let rows = async || {
@@ -344,7 +342,7 @@ async fn nothing_changes_for_a_session_that_is_gone(database: Database) {
     assert!(is_gone(storage.change_password(&by, "hash", "another").await.err()));
     assert!(is_gone(storage.revoke_tokens(&by).await.err()));
     let said = storage.append(&late, &[message("after"), text(direct, bob, "hello")], NOW, &|| true).await;
-    assert_eq!(said.expect("appending works").outcomes, [Appended::SessionGone, Appended::Stored { seq: 2 }]);
+    assert_eq!(said.expect("appending works").outcomes, [Appended::SessionGone, stored_at(2)]);
     database.execute("UPDATE conversation SET last_seq = 1 WHERE last_seq = 2").await;
     let mark = Mark { conv: direct, user: ann, seq: 1 };
     storage.mark_received(Some(&late), &[mark]).await.expect("marking works");
@@ -416,36 +414,6 @@ async fn earlier_run_of_a_node_holds_nothing(database: Database) {
     assert_eq!(storage.routes(&[user]).await.expect("reading works"), []);
     assert_eq!(held(&storage, &second).await, []);
     assert_eq!(claim(&storage, &other, user, false).await, Claimed::Won { epoch: 2 });
-}
-
-async fn states_are_tidied_where_the_holder_is_gone(database: Database) {
-    let storage = database.open().await;
-    let (one, other) = (node("one", 1), node("other", 1));
-    start(&storage, &one).await;
-    start(&storage, &other).await;
-    let (stays, goes, friend) =
-        (user(&storage, "stays").await, user(&storage, "goes").await, user(&storage, "friend").await);
-    for user in [stays, goes] {
-        storage.add_friend(&friend.into(), user).await.expect("adding works");
-    }
-    claim(&storage, &one, goes, false).await;
-    claim(&storage, &other, stays, false).await;
-    storage.stop_node(&one).await.expect("stopping works");
-
-    // Presence itself does not need tidying.
-    let friends = storage.friends(friend, 10).await.expect("reading works");
-    let states: Vec<_> = friends.iter().map(|friend| (friend.id, friend.state)).collect();
-    assert_eq!(states, [(stays, State::Online), (goes, State::Offline)]);
-    assert_eq!(storage.online_friends(friend, 10).await.expect("reading works"), [stays]);
-
-    let states = async || database.texts("SELECT state FROM user ORDER BY id").await;
-    assert_eq!(states().await, ["online", "online", "offline"]);
-    storage.tidy_states().await.expect("tidying works");
-    assert_eq!(states().await, ["online", "offline", "offline"]);
-    storage.tidy_states().await.expect("tidying again works");
-    // The holder that is back finds its session; what is tidied is only what people read.
-    storage.renew_lease(&one, false).await.expect("renewing works");
-    assert_eq!(storage.routes(&[goes]).await.expect("reading works"), [(goes, one.id.clone())]);
 }
 
 async fn large_batches_are_claimed_and_released(database: Database) {

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 pub(super) async fn inflict(topology: &Topology) -> Result<()> {
     let nodes: Vec<_> = topology.nodes().iter().map(|node| node.address).collect();
-    let config = nginx_config(&nodes, topology.sends_proxy_protocol)?;
+    let config = nginx_config(&nodes)?;
     topology.nginx.put(&[(NGINX_CONFIG.to_owned(), config.into_bytes())]).await?;
     topology.nginx.signal("SIGHUP").await
 }

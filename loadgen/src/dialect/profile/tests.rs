@@ -69,6 +69,21 @@ fn chat_goes_to_friend_or_group_in_the_servers_words() {
 }
 
 #[test]
+fn requests_are_as_descendants_in_camel_case_have_them() {
+    let camel = classic("camel");
+    let check = |ask: Ask<'_>, expected: Value| {
+        assert_eq!(said(&camel, |out| camel.ask(7, ask, Uuid::nil(), out)), expected);
+    };
+    check(Ask::AddFriend { friend: 9 }, json!({ "msgId": 7, "id": 7, "friendId": 9 }));
+    check(Ask::CreateGroup { name: "g" }, json!({ "msgId": 8, "id": 7, "groupName": "g", "groupDesc": "" }));
+    check(Ask::JoinGroup { group: 3 }, json!({ "msgId": 9, "id": 7, "groupId": 3 }));
+    let chat = Chat { from: 7, from_name: "a", to: Target::User(9), text: "hi", mid: Uuid::nil(), qos: 1 };
+    let mut to_friend = said(&camel, |out| camel.chat(chat, out));
+    to_friend["time"].take();
+    assert_eq!(to_friend, json!({ "msgId": 6, "id": 7, "name": "a", "to": 9, "msg": "hi", "time": null }));
+}
+
+#[test]
 fn messages_end_as_the_framing_has_it() {
     let check = |name: &str, first: u8, last: Option<u8>| {
         let wire = classic(name);
@@ -100,6 +115,11 @@ fn logins_bring_groups_and_what_waited() {
         &classic("checked"),
         r#"{"msgType":2,"code":200,"id":7,"offlinemessage":["{\"msgType\":6,\"id\":9,\"toid\":7,\"msg\":\"hi\"}"],
             "groups":["{\"id\":3,\"name\":\"g\"}"]}"#,
+    );
+    check(
+        &classic("camel"),
+        r#"{"msgId":2,"errno":0,"id":7,"offlineMsg":["{\"msgId\":6,\"id\":9,\"to\":7,\"msg\":\"hi\"}"],
+            "groups":["{\"groupId\":3,\"groupName\":\"g\"}"]}"#,
     );
     check(
         &mine(),

@@ -8,6 +8,7 @@ use crate::ledger::{Arrival, Fate, Ledger};
 use crate::recorder::Path;
 use crate::world::{Audience, Stream};
 use std::cell::RefCell;
+use std::sync::atomic::Ordering;
 
 thread_local! {
     /// The batch of whichever session of this thread is reading, kept for its memory.
@@ -82,9 +83,14 @@ impl Session<'_> {
             let stream = self.run.world.streams.get(number as usize);
             let mut deliveries = of_stream.iter();
             let entries = of_stream.iter().map(|delivery| (delivery.message.number, delivery.in_order));
-            self.run.ledger.receive_all(number, entries, self.user.index, self.number, |received| {
+            self.run.ledger.receive_all(number, entries, self.user.index, self.visit, |received| {
                 let (Some(delivery), Some(stream)) = (deliveries.next(), stream) else { return };
                 if !matches!(received.arrival, Arrival::New | Arrival::Late) {
+                    return;
+                }
+                if self.run.is_closing() {
+                    // Nobody would have had it without the last login.
+                    self.run.stored.fetch_add(1, Ordering::Relaxed);
                     return;
                 }
                 self.measure(batch, stream, delivery.due, Ledger::group_paths(received));

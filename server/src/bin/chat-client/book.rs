@@ -60,6 +60,7 @@ impl Book {
             Event::Joined { id, name, .. } | Event::Left { id, name, .. } => {
                 self.people.insert(*id, name.clone());
             }
+            Event::Gap { .. } => {}
         }
     }
 

@@ -5,8 +5,10 @@ mod migrate;
 use anyhow::Context;
 use chat::config::Config;
 use chat::logging;
-use chat::node::Node;
+use chat::node::{Error, Node};
+use chat::shutdown::Shutdown;
 use clap::{Parser, Subcommand};
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,7 +22,7 @@ use std::process::ExitCode;
     args_conflicts_with_subcommands = true,
     after_help = "Every setting can come from the environment: CHAT_DATABASE__URL=mysql://…, \
 CHAT_BUS__URL=redis://…\nconf/server.toml lists them all.\n\nSIGTERM or Ctrl-C drains: clients are sent elsewhere, what is in \
-flight is finished, exit code 0. A second one stops at once."
+flight is finished, exit code 0. A second one stops at once. A node that ends by itself drains as well, and says why: exit code 1."
 )]
 struct Arguments {
     /// Port for clients [default: 12345, or listen.port of the configuration]
@@ -78,9 +80,21 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             "a single node: SQLite and no Redis. For a cluster set database.url = mysql://… and bus.url = redis://…"
         );
     }
-    let node = Node::start(config).await?;
-    let signals = node.shutdown().signals().context("cannot listen for signals")?;
-    tokio::spawn(signals);
-    node.stopped().await?;
-    Ok(())
+    // From here on a signal is heard, also while the node starts: as process 1 of a container it would else be ignored.
+    let shutdown = Shutdown::new();
+    let signals = shutdown.signals().context("cannot listen for signals")?;
+    let serving = async {
+        match Node::start_under(config, shutdown).await {
+            Ok(node) => Ok(node.stopped().await?),
+            Err(Error::Stopped) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    };
+    tokio::select! {
+        served = serving => served,
+        never = async {
+            signals.await;
+            std::future::pending::<Infallible>().await
+        } => match never {},
+    }
 }

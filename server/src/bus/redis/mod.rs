@@ -3,17 +3,22 @@
 //! Redis keeps nothing for us. Two tasks run per node, each with a connection of its own that it makes anew, with
 //! growing waits, whenever it breaks: the publisher sends what has queued up and a heartbeat a second to every live node
 //! and to itself; the subscriber reads this node's channel and never waits for anyone. That the own heartbeat comes
-//! back proves the whole way through Redis.
+//! back proves the whole way through Redis. Redis is not trusted with more than that: what it brings counts only with
+//! the signature of a node of this cluster.
 
 mod publisher;
 mod subscriber;
 
+use super::numbering::LiveRuns;
 use super::outbox::Outbox;
+use super::signature::BusKey;
 use super::{Arrival, Bus, BusStats, Error, Item};
-use crate::cluster::{NodeId, NodeKey};
+use crate::cluster::{ClusterSecret, NodeId, NodeKey};
 use crate::config;
 use crate::limits::BUS_ARRIVALS;
-use ::redis::{Client, IntoConnectionInfo, io::tcp::TcpSettings};
+use crate::tasks::{Died, Tasks};
+use crate::tls;
+use ::redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates, io::tcp::TcpSettings};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -31,19 +36,26 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What [`Bus::close`] takes at most.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Starts this node's end of the bus. Only a bad URL is an error: while Redis is out of reach, items queue up to their
+/// Starts this node's end of the bus. Only a bad setting is an error: while Redis is out of reach, items queue up to their
 /// limit and [`Bus::is_connected`] is false.
-pub async fn connect(config: &config::Bus, key: &NodeKey) -> Result<(Arc<dyn Bus>, mpsc::Receiver<Arrival>), Error> {
+pub async fn connect(
+    config: &config::Bus,
+    key: &NodeKey,
+    secret: &ClusterSecret,
+    tasks: &Tasks,
+) -> Result<(Arc<dyn Bus>, mpsc::Receiver<Arrival>), Error> {
     let bad_url = |error: ::redis::RedisError| Error::BadUrl(error.to_string());
     let info = config.url.as_str().into_connection_info().map_err(bad_url)?;
     let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
     let description = format!("redis at {}", info.addr());
-    let client = Client::open(info).map_err(bad_url)?;
+    let client = client(config, info)?;
 
     let prefix = if config.channel_prefix.is_empty() { DEFAULT_PREFIX } else { &config.channel_prefix };
     let stats = Arc::new(BusStats::default());
     let shared = Arc::new(Shared {
         key: key.clone(),
+        bus_key: BusKey::new(secret),
+        live: Arc::default(),
         client,
         outbox: Outbox::new(key.id.clone(), prefix.to_owned(), Arc::clone(&stats)),
         stats,
@@ -53,21 +65,35 @@ pub async fn connect(config: &config::Bus, key: &NodeKey) -> Result<(Arc<dyn Bus
     });
     let (sender, arrivals) = mpsc::channel(BUS_ARRIVALS);
     let tasks = vec![
-        tokio::spawn(publisher::run(Arc::clone(&shared))),
-        tokio::spawn(subscriber::Subscriber::new(Arc::clone(&shared), sender).run()),
+        tasks.spawn("bus publisher", publisher::run(Arc::clone(&shared))),
+        tasks.spawn("bus subscriber", subscriber::Subscriber::new(Arc::clone(&shared), sender).run()),
     ];
     Ok((Arc::new(RedisBus { description, shared, tasks: Mutex::new(tasks) }), arrivals))
+}
+
+/// A client for `redis://` or, over TLS, for `rediss://`.
+fn client(config: &config::Bus, info: ConnectionInfo) -> Result<Client, Error> {
+    let bad_url = |error: ::redis::RedisError| Error::BadUrl(error.to_string());
+    if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        return Client::open(info).map_err(bad_url);
+    }
+    // The client can only be given the process's own provider. Where an embedder has set another, that serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let root_cert = config.ca.as_deref().map(tls::authorities_pem).transpose()?;
+    Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert }).map_err(bad_url)
 }
 
 struct RedisBus {
     description: String,
     shared: Arc<Shared>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Mutex<Vec<JoinHandle<Result<(), Died>>>>,
 }
 
 /// What the bus and its two tasks have in common.
 struct Shared {
     key: NodeKey,
+    bus_key: BusKey,
+    live: Arc<LiveRuns>,
     client: Client,
     outbox: Outbox,
     stats: Arc<BusStats>,
@@ -87,8 +113,10 @@ impl Bus for RedisBus {
         self.shared.outbox.send(to, item);
     }
 
-    fn set_peers(&self, peers: &[NodeId]) {
-        self.shared.outbox.set_peers(peers);
+    fn set_peers(&self, peers: &[NodeKey]) {
+        self.shared.live.set(peers);
+        let peers: Vec<NodeId> = peers.iter().map(|peer| peer.id.clone()).collect();
+        self.shared.outbox.set_peers(&peers);
     }
 
     fn is_connected(&self) -> bool {
@@ -158,8 +186,8 @@ mod tests {
     use super::*;
 
     async fn connect_to(url: &str) -> Result<(Arc<dyn Bus>, mpsc::Receiver<Arrival>), Error> {
-        let config = config::Bus { url: url.into(), channel_prefix: String::new() };
-        connect(&config, &NodeKey { id: "one".into(), boot: 1 }).await
+        let config = config::Bus { url: url.into(), ..config::Bus::default() };
+        connect(&config, &NodeKey { id: "one".into(), boot: 1 }, &ClusterSecret([7; 32]), &Tasks::default()).await
     }
 
     #[tokio::test]

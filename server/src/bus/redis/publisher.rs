@@ -86,7 +86,8 @@ async fn publish(shared: &Shared, connection: &mut MultiplexedConnection, parcel
     }
     let mut pipeline = ::redis::Pipeline::with_capacity(parcels.len());
     for parcel in parcels {
-        let envelope = envelope::encode(&shared.key, parcel.number, &parcel.items);
+        let seal = shared.bus_key.seal(&parcel.channel);
+        let envelope = envelope::encode(&seal, &shared.key, parcel.number, &parcel.items);
         pipeline.cmd("PUBLISH").arg(&*parcel.channel).arg(envelope);
     }
     let items = parcels.iter().map(|parcel| parcel.items.len()).sum();

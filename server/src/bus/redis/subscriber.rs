@@ -8,6 +8,7 @@ use super::super::backoff::Backoff;
 use super::super::envelope::{self, Undecodable};
 use super::super::inbox::Inbox;
 use super::super::numbering::{Numbering, Sighting};
+use super::super::signature::Seal;
 use super::super::{Arrival, BusStats};
 use super::{CONNECT_TIMEOUT, Shared};
 use ::redis::aio::PubSubStream;
@@ -21,11 +22,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// The own heartbeat is out for this long: subscribe anew. Several heartbeats, so that a short stall costs nothing.
 const HEARTBEAT_OVERDUE: Duration = Duration::from_secs(5);
-/// Time between two complaints about foreign bytes on the channel.
+/// Time between two complaints about foreign bytes on the channel: whoever publishes them must not fill the log.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Subscriber {
     shared: Arc<Shared>,
+    /// Of this node's channel.
+    seal: Seal,
     inbox: Inbox,
     numbering: Numbering,
     last_complaint: Option<Instant>,
@@ -34,7 +37,9 @@ pub(super) struct Subscriber {
 impl Subscriber {
     pub(super) fn new(shared: Arc<Shared>, arrivals: mpsc::Sender<Arrival>) -> Self {
         let inbox = Inbox::new(arrivals, Arc::clone(&shared.stats));
-        Subscriber { shared, inbox, numbering: Numbering::default(), last_complaint: None }
+        let seal = shared.bus_key.seal(&shared.outbox.channel(&shared.key.id));
+        let numbering = Numbering::new(Arc::clone(&shared.live));
+        Subscriber { shared, seal, inbox, numbering, last_complaint: None }
     }
 
     /// Subscribes and reads until the bus closes.
@@ -93,7 +98,7 @@ impl Subscriber {
 
     /// Takes one payload; whether it is this node's own.
     fn accept(&mut self, payload: &[u8]) -> bool {
-        let envelope = match envelope::decode(payload) {
+        let envelope = match envelope::decode(&self.seal, payload) {
             Ok(envelope) => envelope,
             Err(error) => {
                 self.complain(&error);
@@ -103,28 +108,31 @@ impl Subscriber {
         let stats = &self.shared.stats;
         BusStats::add(&stats.received_envelopes, 1);
         BusStats::add(&stats.received_items, envelope.items.len());
-        let is_own = envelope.from == self.shared.key;
-        if let Some(took) = is_own.then(|| self.shared.echo.came_back()).flatten() {
-            BusStats::set_micros(&stats.round_trip_micros, took);
-        }
         match self.numbering.observe(&envelope.from, envelope.number, envelope.items.is_empty()) {
-            Sighting::Stale => return is_own,
+            // Not even its own heartbeat proves anything when it is repeated.
+            Sighting::Stale => return false,
             Sighting::InOrder => {}
             Sighting::AfterGap => {
                 BusStats::add(&stats.gaps, 1);
                 self.inbox.lost(envelope.from.id.clone());
             }
         }
+        let is_own = envelope.from == self.shared.key;
+        if let Some(took) = is_own.then(|| self.shared.echo.came_back()).flatten() {
+            BusStats::set_micros(&stats.round_trip_micros, took);
+        }
         self.inbox.items(envelope.from.id, envelope.items);
         is_own
     }
 
     fn complain(&mut self, error: &Undecodable) {
-        BusStats::add(&self.shared.stats.undecodable, 1);
+        let stats = &self.shared.stats;
+        let counter = if let Undecodable::Signature = error { &stats.forged } else { &stats.undecodable };
+        BusStats::add(counter, 1);
         if self.last_complaint.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
             self.last_complaint = Some(Instant::now());
-            let total = self.shared.stats.undecodable.load(Ordering::Relaxed);
-            tracing::warn!(%error, total, "ignored a payload on this node's channel that is no envelope");
+            let total = stats.undecodable.load(Ordering::Relaxed) + stats.forged.load(Ordering::Relaxed);
+            tracing::warn!(%error, total, "ignored a payload on this node's channel that is no envelope of this cluster");
         }
     }
 }

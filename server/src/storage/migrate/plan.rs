@@ -65,8 +65,9 @@ impl PlannedConversation {
     }
 }
 
-pub fn plan(classic: Classic) -> (Plan, MigrationReport) {
-    let mut planner = Planner::default();
+/// Adds to the report of the repairs before.
+pub fn plan(classic: Classic, report: MigrationReport) -> (Plan, MigrationReport) {
+    let mut planner = Planner { report, ..Planner::default() };
     planner.users(classic.users);
     planner.friends(&classic.friends);
     planner.groups(classic.groups);

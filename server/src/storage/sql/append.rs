@@ -2,15 +2,15 @@
 //!
 //! The conversation rows stay locked from before the sequence numbers are given until COMMIT, so commit order is seq
 //! order and nobody joins or leaves in between. Everything that goes wrong for one message (sent before, not allowed,
-//! conversation blocked) is settled for that message alone; the rest goes again as one batch.
+//! conversation blocked, not to the database's taste) is settled for that message alone; the rest goes again.
 
 use super::changes::Change;
-use super::conversations::{Locked, audiences, conversation, lock_all};
+use super::conversations::{Locked, audiences, begin_epoch, conversation, epoch, lock_all};
 use super::executor::{Connection, Fault, Result, Value, padded_values, power_of_two_chunks, repeated};
 use super::sessions::confirm_all;
 use crate::cluster::NodeKey;
 use crate::failpoint::{self, Failpoint};
-use crate::protocol::conversation::{Conversation, UserId};
+use crate::protocol::conversation::{Conversation, LogEpoch, UserId};
 use crate::protocol::message::TimeMs;
 use crate::storage::{Append, Appended, AppendedBatch, Audience, Error, Fence};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,6 +21,9 @@ use uuid::Uuid;
 const ROWS_AT_ONCE: usize = 128;
 /// Mids looked up in one statement.
 const MIDS_AT_ONCE: usize = 64;
+/// Parts that a batch is tried in where the database refuses it and does not say that a value is to blame. It takes two for
+/// each halving to find one message; where the whole database refuses, a few are enough to know.
+const PARTS_TRIED: u32 = 20;
 /// How often a batch is tried in which mids turn up as stored; each time they do, fewer are left.
 const COMMIT_ATTEMPTS: u32 = 4;
 
@@ -62,6 +65,7 @@ struct Writer<'a> {
     now: TimeMs,
     outcomes: Vec<Option<Appended>>,
     audiences: BTreeMap<Conversation, Audience>,
+    losses: BTreeSet<Conversation>,
 }
 
 /// What the database holds under a (sender, mid).
@@ -70,17 +74,26 @@ struct StoredMessage {
     seq: u64,
     time: TimeMs,
     body: Arc<str>,
+    log_epoch: LogEpoch,
 }
 
 impl<'a> Writer<'a> {
     fn new(by: Appender<'a>, batch: &'a [Append], now: TimeMs) -> Self {
-        Writer { by, batch, now, outcomes: vec![None; batch.len()], audiences: BTreeMap::new() }
+        Writer {
+            by,
+            batch,
+            now,
+            outcomes: vec![None; batch.len()],
+            audiences: BTreeMap::new(),
+            losses: BTreeSet::new(),
+        }
     }
 
     fn finish(self) -> AppendedBatch {
         // Whatever has no outcome was not stored.
         let outcomes = self.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Appended::Blocked)).collect();
-        AppendedBatch { outcomes, audiences: self.audiences.into_iter().collect() }
+        let losses = self.losses.into_iter().collect();
+        AppendedBatch { outcomes, audiences: self.audiences.into_iter().collect(), losses }
     }
 
     fn has_stored(&self) -> bool {
@@ -105,7 +118,9 @@ impl<'a> Writer<'a> {
             let (message, original) = (&self.batch[at], &self.batch[first]);
             let is_same = message.conv == original.conv && message.msg == original.msg;
             self.outcomes[at] = match self.outcomes[first] {
-                Some(Appended::Stored { seq }) if is_same => Some(Appended::Duplicate { seq, time: self.now }),
+                Some(Appended::Stored { seq, log_epoch }) if is_same => {
+                    Some(Appended::Duplicate { seq, time: self.now, log_epoch })
+                }
                 outcome if is_same => outcome,
                 Some(Appended::Stored { .. } | Appended::Duplicate { .. }) => Some(Appended::MidReused),
                 _ => {
@@ -123,7 +138,59 @@ impl<'a> Writer<'a> {
         match self.commit_with_duplicates(conn, &messages, for_update).await {
             Err(Fault::Deadlock) => self.store_one_by_one(conn, &messages, false).await,
             Err(Fault::LockTimeout) => self.store_one_by_one(conn, &messages, true).await,
+            Err(fault @ (Fault::Data(_) | Fault::Refused(_))) => {
+                self.store_in_parts(conn, messages, for_update, fault).await
+            }
             outcome => outcome,
+        }
+    }
+
+    /// Halves what was refused until each message that is to blame stands alone. Earlier parts go first, so that messages
+    /// keep their order.
+    async fn store_in_parts(
+        &mut self,
+        conn: &mut dyn Connection,
+        refused: Vec<usize>,
+        locking: &str,
+        fault: Fault,
+    ) -> Result<()> {
+        let mut parts_left = PARTS_TRIED;
+        let mut parts = Vec::new();
+        let mut outcome = Some((refused, fault));
+        loop {
+            if let Some((refused, fault)) = outcome.take() {
+                self.divide(refused, fault, &mut parts);
+            }
+            let Some(part) = parts.pop() else { return Ok(()) };
+            match self.commit_with_duplicates(conn, &part, locking).await {
+                Ok(()) => {}
+                Err(Fault::Refused(text)) if parts_left == 0 => return Err(Fault::Refused(text)),
+                Err(fault @ Fault::Refused(_)) => {
+                    parts_left -= 1;
+                    outcome = Some((part, fault));
+                }
+                Err(fault @ Fault::Data(_)) => outcome = Some((part, fault)),
+                Err(Fault::Deadlock | Fault::LockTimeout) => self.settle_open(&part, Appended::Blocked),
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Puts both halves of a part on top, the earlier one uppermost; a message that stands alone is settled.
+    fn divide(&mut self, mut part: Vec<usize>, fault: Fault, parts: &mut Vec<Vec<usize>>) {
+        part.retain(|at| self.outcomes[*at].is_none());
+        if let [at] = part[..] {
+            tracing::warn!(conv = %self.batch[at].conv, sender = self.batch[at].sender, %fault, "a message was refused");
+            let is_final = matches!(fault, Fault::Data(_));
+            return self.settle_open(&part, if is_final { Appended::Unstorable } else { Appended::Blocked });
+        }
+        let later = part.split_off(part.len() / 2);
+        parts.extend([later, part]);
+    }
+
+    fn settle_open(&mut self, messages: &[usize], outcome: Appended) {
+        for at in messages {
+            self.outcomes[*at].get_or_insert(outcome);
         }
     }
 
@@ -142,13 +209,17 @@ impl<'a> Writer<'a> {
         for (conv, messages) in by_conv {
             let dialect = conn.dialect();
             let locking = if has_waited { dialect.for_update_nowait } else { dialect.for_update };
-            if let Err(fault) = self.commit_with_duplicates(conn, &messages, locking).await {
+            let stored = match self.commit_with_duplicates(conn, &messages, locking).await {
+                Err(fault @ (Fault::Data(_) | Fault::Refused(_))) => {
+                    self.store_in_parts(conn, messages.clone(), locking, fault).await
+                }
+                outcome => outcome,
+            };
+            if let Err(fault) = stored {
                 has_waited |= matches!(fault, Fault::LockTimeout);
                 // Not an error of the call: other conversations of this batch may be committed already.
                 tracing::warn!(%conv, %fault, "messages could not be stored");
-                messages.iter().for_each(|at| {
-                    self.outcomes[*at].get_or_insert(Appended::Blocked);
-                });
+                self.settle_open(&messages, Appended::Blocked);
             }
         }
         Ok(())
@@ -199,6 +270,7 @@ impl<'a> Writer<'a> {
         let convs: BTreeSet<Conversation> = messages.iter().map(|at| self.batch[*at].conv).collect();
         let convs: Vec<Conversation> = convs.into_iter().collect();
         let mut locked = lock_all(conn, &convs, locking).await?;
+        self.note_losses(conn, &mut locked, messages).await?;
         self.reload_audiences(conn, &locked, messages).await?;
 
         let (messages, gone) = self.split_by_session(conn, messages).await?;
@@ -210,12 +282,13 @@ impl<'a> Writer<'a> {
             // Allowed ones are in a conversation that was found and locked.
             if let Some(conversation) = locked.get_mut(&self.batch[*at].conv) {
                 conversation.last_seq += 1;
-                outcomes.push((*at, Appended::Stored { seq: conversation.last_seq }));
+                let (seq, log_epoch) = (conversation.last_seq, conversation.log_epoch);
+                outcomes.push((*at, Appended::Stored { seq, log_epoch }));
             }
         }
-        let stored: Vec<(usize, u64)> = (outcomes.iter())
+        let stored: Vec<(usize, u64, LogEpoch)> = (outcomes.iter())
             .filter_map(|(at, outcome)| match outcome {
-                Appended::Stored { seq } => Some((*at, *seq)),
+                Appended::Stored { seq, log_epoch } => Some((*at, *seq, *log_epoch)),
                 _ => None,
             })
             .collect();
@@ -224,6 +297,23 @@ impl<'a> Writer<'a> {
             self.bump(conn, &stored, &locked).await?;
         }
         Ok(outcomes)
+    }
+
+    /// Where a log ends before what is known of it, the database has lost commits: what is said now is of another epoch.
+    async fn note_losses(
+        &mut self,
+        conn: &mut dyn Connection,
+        locked: &mut BTreeMap<Conversation, Locked>,
+        messages: &[usize],
+    ) -> Result<()> {
+        for at in messages {
+            let message = &self.batch[*at];
+            if let Some(of) = locked.get_mut(&message.conv).filter(|of| of.end() < message.known_end) {
+                begin_epoch(conn, message.conv, of, message.known_end, self.by.change).await?;
+                self.losses.insert(message.conv);
+            }
+        }
+        Ok(())
     }
 
     /// Those of the messages whose senders' sessions are this node's, and will be until the transaction ends; and the others.
@@ -303,11 +393,12 @@ impl<'a> Writer<'a> {
                 let (sender, mid) = self.key(*at);
                 values.extend([sender.into(), Value::Bytes(mid.as_bytes().to_vec())]);
             });
-            let sql = format!("SELECT sender, mid, conv, seq, time, body FROM message WHERE {condition}");
+            let sql = format!("SELECT sender, mid, conv, seq, time, body, log_epoch FROM message WHERE {condition}");
             for row in conn.rows(&sql, &values).await? {
                 let mid = Uuid::from_slice(row.bytes(1)?).unwrap_or_default();
                 let (conv, body) = (conversation(&row, 2)?, row.text(5)?);
-                let stored = StoredMessage { conv, seq: row.number(3)?, time: row.int(4)?, body };
+                let (seq, time, log_epoch) = (row.number(3)?, row.int(4)?, epoch(&row, 6)?);
+                let stored = StoredMessage { conv, seq, time, body, log_epoch };
                 found.insert((row.number(0)?, mid), stored);
             }
         }
@@ -317,17 +408,17 @@ impl<'a> Writer<'a> {
     fn compare(&self, at: usize, stored: &StoredMessage) -> Appended {
         let message = &self.batch[at];
         if message.conv == stored.conv && message.msg == stored.body {
-            Appended::Duplicate { seq: stored.seq, time: stored.time }
+            Appended::Duplicate { seq: stored.seq, time: stored.time, log_epoch: stored.log_epoch }
         } else {
             Appended::MidReused
         }
     }
 
-    async fn insert(&self, conn: &mut dyn Connection, stored: &[(usize, u64)]) -> Result<()> {
+    async fn insert(&self, conn: &mut dyn Connection, stored: &[(usize, u64, LogEpoch)]) -> Result<()> {
         for chunk in power_of_two_chunks(stored, ROWS_AT_ONCE) {
-            let rows = repeated("(?, ?, ?, ?, ?, ?, ?)", ", ", chunk.len());
-            let mut values = Vec::with_capacity(chunk.len() * 7);
-            for (at, seq) in chunk {
+            let rows = repeated("(?, ?, ?, ?, ?, ?, ?, ?)", ", ", chunk.len());
+            let mut values = Vec::with_capacity(chunk.len() * 8);
+            for (at, seq, log_epoch) in chunk {
                 let message = &self.batch[*at];
                 let mid = if failpoint::hits(Failpoint::WriterForgetMid) { Uuid::now_v7() } else { message.mid };
                 let sent_as = message.sent_as.as_ref().and_then(|sent_as| serde_json::to_string(sent_as).ok());
@@ -339,9 +430,11 @@ impl<'a> Writer<'a> {
                     self.now.into(),
                     Value::Text(message.msg.clone()),
                     sent_as.map_or(Value::Null, Value::from),
+                    (*log_epoch).into(),
                 ]);
             }
-            let sql = format!("INSERT INTO message (conv, seq, sender, mid, time, body, sent_as) VALUES {rows}");
+            const INTO: &str = "INSERT INTO message (conv, seq, sender, mid, time, body, sent_as, log_epoch) VALUES";
+            let sql = format!("{INTO} {rows}");
             conn.run(&sql, &values).await?;
         }
         Ok(())
@@ -351,10 +444,10 @@ impl<'a> Writer<'a> {
     async fn bump(
         &self,
         conn: &mut dyn Connection,
-        stored: &[(usize, u64)],
+        stored: &[(usize, u64, LogEpoch)],
         locked: &BTreeMap<Conversation, Locked>,
     ) -> Result<()> {
-        let convs: BTreeSet<Conversation> = stored.iter().map(|(at, _)| self.batch[*at].conv).collect();
+        let convs: BTreeSet<Conversation> = stored.iter().map(|(at, ..)| self.batch[*at].conv).collect();
         let ends: Vec<(Conversation, u64)> =
             convs.iter().filter_map(|conv| Some((*conv, locked.get(conv)?.last_seq))).collect();
         let dialect = conn.dialect();

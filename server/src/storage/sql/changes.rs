@@ -6,10 +6,10 @@
 //! number it saw last, and so misses nothing, whatever a COMMIT takes. One whose outcome is unknown is settled by locking the
 //! conversations it touched: the transaction, if it still lives, holds those locks.
 
-use super::conversations::{conversation, lock_all};
+use super::conversations::{conversation, epoch, lock_all};
 use super::executor::{Connection, Result, Row};
 use crate::protocol::conversation::Conversation;
-use crate::storage::{self, Changes, Seen};
+use crate::storage::{self, Changes, End, Seen};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -166,7 +166,8 @@ pub async fn since(conn: &mut dyn Connection, seen: Option<&Seen>) -> Result<Cha
         }
         for row in &rows {
             let conv = conversation(row, 0)?;
-            found.insert(conv, storage::Change { conv, last_seq: row.number(1)?, version: row.number(2)? });
+            let end = End { log_epoch: epoch(row, 4)?, seq: row.number(1)? };
+            found.insert(conv, storage::Change { conv, end, version: row.number(2)? });
         }
     }
     changes.changed = found.into_values().collect();
@@ -174,7 +175,7 @@ pub async fn since(conn: &mut dyn Connection, seen: Option<&Seen>) -> Result<Cha
 }
 
 async fn changed_by(conn: &mut dyn Connection, run: i64, after: u64) -> Result<Vec<Row>> {
-    const CHANGED: &str = "SELECT id, last_seq, members_version, change_number FROM conversation \
+    const CHANGED: &str = "SELECT id, last_seq, members_version, change_number, log_epoch FROM conversation \
                            WHERE changed_by = ? AND change_number > ? ORDER BY change_number LIMIT ?";
     conn.rows(CHANGED, &[run.into(), after.into(), CHANGES_AT_ONCE.into()]).await
 }

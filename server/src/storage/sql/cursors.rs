@@ -1,10 +1,10 @@
 //! How far each member has got in each conversation, and so what waits for whom.
 
-use super::conversations::conversation;
+use super::conversations::{conversation, epoch};
 use super::executor::{Connection, Result, Value, list, padded, padded_values, repeated};
 use crate::cluster::NodeKey;
 use crate::protocol::conversation::{Conversation, UserId};
-use crate::storage::{Mark, Waiting};
+use crate::storage::{Mark, Position, Waiting};
 use std::collections::{BTreeMap, HashMap};
 
 /// Cursors in one statement.
@@ -14,14 +14,19 @@ const CONVERSATIONS_AT_ONCE: usize = 16;
 /// Users in one statement.
 const USERS_AT_ONCE: usize = 256;
 
-pub async fn read(conn: &mut dyn Connection, of: &[(Conversation, UserId)]) -> Result<Vec<Option<u64>>> {
+pub async fn read(conn: &mut dyn Connection, of: &[(Conversation, UserId)]) -> Result<Vec<Option<Position>>> {
     let mut found = HashMap::with_capacity(of.len());
     for of in of.chunks(CURSORS_AT_ONCE) {
         let (condition, values) = any_of(of);
         let by_key = conn.dialect().by_primary_key;
-        let sql = format!("SELECT conv, userid, received_seq FROM member{by_key} WHERE {condition}");
+        let sql = format!(
+            "SELECT m.conv, m.userid, m.received_seq, c.log_epoch, c.epoch_after \
+             FROM member m{by_key} JOIN conversation c ON c.id = m.conv WHERE {condition}"
+        );
         for row in conn.rows(&sql, &values).await? {
-            found.insert((conversation(&row, 0)?, row.number(1)?), row.number(2)?);
+            let position =
+                Position { received_seq: row.number(2)?, log_epoch: epoch(&row, 3)?, epoch_after: row.number(4)? };
+            found.insert((conversation(&row, 0)?, row.number(1)?), position);
         }
     }
     Ok(of.iter().map(|key| found.get(key).copied()).collect())
@@ -32,14 +37,18 @@ pub async fn waiting(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<
     for users in users.chunks(USERS_AT_ONCE) {
         let (marks, values) = list(users);
         let sql = format!(
-            "SELECT m.userid, m.conv, m.received_seq, c.last_seq FROM member m JOIN conversation c ON c.id = m.conv \
+            "SELECT m.userid, m.conv, m.received_seq, c.last_seq, c.log_epoch, c.epoch_after FROM member m JOIN conversation c ON c.id = m.conv \
              WHERE m.userid IN {marks} AND c.last_seq > m.received_seq"
         );
         for row in conn.rows(&sql, &values).await? {
             waiting.push(Waiting {
                 user: row.number(0)?,
                 conv: conversation(&row, 1)?,
-                received_seq: row.number(2)?,
+                position: Position {
+                    received_seq: row.number(2)?,
+                    log_epoch: epoch(&row, 4)?,
+                    epoch_after: row.number(5)?,
+                },
                 last_seq: row.number(3)?,
             });
         }
@@ -58,7 +67,7 @@ pub async fn count_waiting(conn: &mut dyn Connection, user: UserId, at_most: u32
         let left = at_most - total;
         let mut values: Vec<Value> = Vec::with_capacity(4 * padded(behind.len()));
         for one in behind {
-            values.extend([one.conv.into(), one.received_seq.into(), user.into(), left.into()]);
+            values.extend([one.conv.into(), one.position.received_seq.into(), user.into(), left.into()]);
         }
         // Padded with counts of nothing: repeating one would count it again.
         for _ in behind.len()..padded(behind.len()) {

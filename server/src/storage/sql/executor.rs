@@ -29,6 +29,13 @@ pub enum Fault {
     /// A row lock did not come in time: roll back.
     #[error("lock wait timeout")]
     LockTimeout,
+    /// The database cannot hold a value that it was given: too long, out of range, against a constraint. The same again
+    /// fails again, with or without what was sent beside it.
+    #[error("the database does not take a value: {0}")]
+    Data(String),
+    /// Any other refusal. The connection works.
+    #[error("{0}")]
+    Refused(String),
     /// Anything else, ready for the caller of the storage.
     #[error(transparent)]
     Failed(#[from] Error),

@@ -64,7 +64,8 @@ pub async fn join(
     let role = if count == 0 { "creator" } else { "normal" };
     add_member(conn, user, group, role, locked.last_seq, locked.version + 1).await?;
     bump_version(conn, conv, change).await?;
-    Ok(Joined::Done { name: names.text(0)?.to_string(), description: names.text(1)?.to_string() })
+    let (name, description) = (names.text(0)?.to_string(), names.text(1)?.to_string());
+    Ok(Joined::Done { name, description, end: locked.end() })
 }
 
 pub async fn leave(conn: &mut dyn Connection, by: &Actor, group: GroupId, change: Change) -> Result<Left> {

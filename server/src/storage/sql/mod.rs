@@ -14,6 +14,7 @@ pub mod groups;
 pub mod nodes;
 pub mod schema;
 pub mod sessions;
+pub mod tidying;
 
 use super::*;
 use changes::{Numbered, Numbers};
@@ -21,6 +22,9 @@ use executor::{Connection, Engine, Fault};
 
 /// How often something is tried that met a deadlock, a blocked row, or a row that another just made.
 const ATTEMPTS: u32 = 5;
+
+/// Conversations in one transaction that notes losses.
+const LOSSES_AT_ONCE: usize = 64;
 
 /// A [`Storage`] on an SQL database.
 pub struct SqlStorage {
@@ -189,9 +193,12 @@ impl Storage for SqlStorage {
         idempotent!(self, conn => nodes::stop(conn, key))
     }
 
-    async fn tidy_states(&self) -> Result<()> {
-        while transaction!(self, conn => sessions::tidy_some_states(conn))? {}
-        Ok(())
+    async fn next_holder(&self, after: &NodeId) -> Result<Option<NodeId>> {
+        read!(self, conn => tidying::next_holder(conn, after))
+    }
+
+    async fn tidy_sessions(&self, node: &NodeId, after: UserId) -> Result<Option<UserId>> {
+        transaction!(self, conn => tidying::tidy(conn, node, after))
     }
 
     async fn claim_sessions(&self, key: &NodeKey, claims: &[Claim]) -> Result<Vec<Claimed>> {
@@ -281,8 +288,34 @@ impl Storage for SqlStorage {
         appended
     }
 
-    async fn cursors(&self, of: &[(Conversation, UserId)]) -> Result<Vec<Option<u64>>> {
+    async fn cursors(&self, of: &[(Conversation, UserId)]) -> Result<Vec<Option<Position>>> {
         read!(self, conn => cursors::read(conn, of))
+    }
+
+    async fn find_losses(&self, key: &NodeKey, ends: &[(Conversation, End)]) -> Result<Vec<Conversation>> {
+        let suspects = read!(self, conn => conversations::ending_before(conn, ends))?;
+        let mut lost = Vec::new();
+        for suspects in suspects.chunks(LOSSES_AT_ONCE) {
+            let numbered = self.numbers.begin(key.boot, suspects.iter().map(|(conv, _)| *conv).collect());
+            let change = numbered.change;
+            let found = transaction!(self, conn => conversations::find_losses(conn, suspects, change));
+            lost.extend(ended(Some(numbered), found)?);
+        }
+        Ok(lost)
+    }
+
+    async fn settled(&self, conv: Conversation, user: UserId) -> Result<Option<Settled>> {
+        transaction!(self, conn => conversations::settled(conn, conv, user))
+    }
+
+    async fn certain_messages_after(
+        &self,
+        conv: Conversation,
+        after: u64,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<CertainPage> {
+        transaction!(self, conn => conversations::certain_messages_after(conn, conv, after, limit, max_bytes))
     }
 
     async fn messages_after(&self, conv: Conversation, after: u64, limit: u32, max_bytes: usize) -> Result<Page> {

@@ -5,6 +5,7 @@
 
 use super::executor::{Connection, Result};
 use crate::storage::Error;
+use std::sync::Arc;
 
 /// Bumped when the schema changes in a way that an older node cannot live with.
 pub const VERSION: &str = "2";
@@ -16,6 +17,11 @@ const CLASSIC_TABLE: &str = "offlinemessage";
 
 /// Applies the schema to a database without our tables; errors: [`Error::Unusable`] if the tables are of another kind.
 pub async fn ensure(conn: &mut dyn Connection) -> Result<()> {
+    // Where there is nothing to make, nobody waits for one who is paused while it holds the lock.
+    let found = our_tables(conn).await?;
+    if version(conn, &found).await?.as_deref() == Some(VERSION) {
+        return Ok(());
+    }
     let dialect = conn.dialect();
     // Of several nodes that start at once, one applies the schema while the others wait.
     if let Some(sql) = dialect.lock_schema {
@@ -36,12 +42,7 @@ async fn check_or_apply(conn: &mut dyn Connection) -> Result<()> {
     if found.is_empty() {
         return apply(conn).await;
     }
-    let version = match found.iter().any(|table| table == "meta") {
-        true => conn.first("SELECT value FROM meta WHERE name = 'schema_version'", &[]).await?,
-        false => None,
-    };
-    let version = version.map(|row| row.text(0)).transpose()?;
-    match version.as_deref() {
+    match version(conn, &found).await?.as_deref() {
         Some(VERSION) => Ok(()),
         Some(other) => Err(Error::Unusable(format!(
             "the database has schema version {other}, and this server needs {VERSION}: use the server's release that \
@@ -50,6 +51,14 @@ async fn check_or_apply(conn: &mut dyn Connection) -> Result<()> {
         .into()),
         None => Err(Error::Unusable(explain(&found)).into()),
     }
+}
+
+async fn version(conn: &mut dyn Connection, found: &[String]) -> Result<Option<Arc<str>>> {
+    if !found.iter().any(|table| table == "meta") {
+        return Ok(None);
+    }
+    let row = conn.first("SELECT value FROM meta WHERE name = 'schema_version'", &[]).await?;
+    Ok(row.map(|row| row.text(0)).transpose()?)
 }
 
 fn explain(found: &[String]) -> String {

@@ -15,8 +15,6 @@ use std::sync::Arc;
 
 /// Users in one statement.
 const USERS_AT_ONCE: usize = 512;
-/// Users whose `state` is put right in one transaction.
-const TIDIED_AT_ONCE: u32 = 256;
 
 pub async fn claim(conn: &mut dyn Connection, key: &NodeKey, claims: &[Claim]) -> Result<Vec<Claimed>> {
     let users: Vec<UserId> = claims.iter().map(|claim| claim.user).collect::<BTreeSet<_>>().into_iter().collect();
@@ -103,26 +101,6 @@ pub async fn routes(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<(
     Ok(routes)
 }
 
-/// Puts the states of some users right whose session's holder is gone. True: there may be more of them.
-pub async fn tidy_some_states(conn: &mut dyn Connection) -> Result<bool> {
-    let stale = format!(
-        "SELECT s.userid FROM session s JOIN user u ON u.id = s.userid AND u.state = 'online' {JOIN_LIVE_NODE} \
-         WHERE s.node IS NOT NULL AND n.id IS NULL LIMIT {TIDIED_AT_ONCE}"
-    );
-    let rows = conn.rows(&stale, &[]).await?;
-    let users = rows.iter().map(|row| Ok(row.number(0)?)).collect::<Result<Vec<UserId>>>()?;
-    if users.is_empty() {
-        return Ok(false);
-    }
-    // Under the lock, none of them can log in meanwhile and be called offline.
-    let rows = lock_rows(conn, &users).await?;
-    let live = live_nodes(conn).await?;
-    let is_gone = |row: &SessionRow| row.node.clone().is_none_or(|node| !live.contains(&(node, row.boot)));
-    let gone: Vec<UserId> = users.iter().filter(|user| rows.get(user).is_none_or(is_gone)).copied().collect();
-    update(conn, "user SET state = 'offline' WHERE id", &gone).await?;
-    Ok(!gone.is_empty() && users.len() == TIDIED_AT_ONCE as usize)
-}
-
 /// Makes the session rows of users that have none, for example since an import.
 pub async fn make_missing_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<()> {
     let insert = conn.dialect().insert_ignore;
@@ -134,7 +112,7 @@ pub async fn make_missing_rows(conn: &mut dyn Connection, users: &[UserId]) -> R
 }
 
 /// A `session` row.
-struct SessionRow {
+pub struct SessionRow {
     node: Option<Arc<str>>,
     boot: i64,
     epoch: u64,
@@ -163,7 +141,7 @@ async fn read_rows(conn: &mut dyn Connection, users: &[UserId], locking: &str) -
     Ok(rows)
 }
 
-async fn lock_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<HashMap<UserId, SessionRow>> {
+pub async fn lock_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<HashMap<UserId, SessionRow>> {
     let for_update = conn.dialect().for_update;
     read_rows(conn, users, for_update).await
 }
@@ -211,7 +189,7 @@ async fn free(conn: &mut dyn Connection, users: &[UserId]) -> Result<()> {
 }
 
 /// Runs `UPDATE change IN (users)`.
-async fn update(conn: &mut dyn Connection, change: &str, users: &[UserId]) -> Result<()> {
+pub async fn update(conn: &mut dyn Connection, change: &str, users: &[UserId]) -> Result<()> {
     for users in users.chunks(USERS_AT_ONCE) {
         let (marks, values) = list(users);
         conn.run(&format!("UPDATE {change} IN {marks}"), &values).await?;

@@ -5,6 +5,7 @@
 //! have added meanwhile is the writer kept. Then the log is used again from its beginning.
 
 use super::Handle;
+use crate::tasks::{Died, Tasks};
 use sqlx::{Row, SqliteConnection};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +25,12 @@ const ROUNDS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The task; it ends when this is dropped.
-pub struct Checkpoints(JoinHandle<()>);
+pub struct Checkpoints(JoinHandle<Result<(), Died>>);
 
 impl Checkpoints {
     /// `committed` is told of commits, so that nothing is done while there are none.
-    pub fn start(own: SqliteConnection, writer: Arc<Mutex<Handle>>, committed: Arc<Notify>) -> Self {
-        Checkpoints(tokio::spawn(run(own, writer, committed)))
+    pub fn start(tasks: &Tasks, own: SqliteConnection, writer: Arc<Mutex<Handle>>, committed: Arc<Notify>) -> Self {
+        Checkpoints(tasks.spawn("checkpoints of SQLite", run(own, writer, committed)))
     }
 }
 
@@ -129,7 +130,7 @@ mod tests {
     async fn commits_set_the_task_going() {
         let (_directory, own, writer) = database().await;
         let committed = Arc::new(Notify::new());
-        let _checkpoints = Checkpoints::start(own, writer.clone(), committed.clone());
+        let _checkpoints = Checkpoints::start(&Tasks::default(), own, writer.clone(), committed.clone());
         write(&writer, LONG).await;
         committed.notify_one();
 

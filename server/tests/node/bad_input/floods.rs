@@ -2,6 +2,8 @@
 
 use super::beside_a_healthy_pair;
 use crate::support::{Cluster, Peer, Value, fresh_mid, json};
+use chat::config::Config;
+use std::time::Duration;
 
 /// Sends the request so many times at once; returns the errno of each reply.
 async fn flood(peer: &mut Peer, count: usize, request: impl Fn(usize) -> Value) -> Vec<u64> {
@@ -136,5 +138,48 @@ async fn a_client_that_only_asks_and_never_reads_is_read_no_further() {
             cluster.gone(user.id).await;
         },
     )
+    .await;
+}
+
+#[tokio::test]
+async fn short_answers_that_nobody_reads_are_bounded_too() {
+    const QUEUE_BYTES: usize = 16 * 1_024;
+    /// So many chats may be under way to a writer when reading stops, and each is answered.
+    const UNANSWERED: usize = 1_024;
+    const ANSWER_BYTES: usize = 256;
+    /// A full queue stays full until the client is given up.
+    const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+    let set = |config: &mut Config| {
+        config.limits.queue_bytes = QUEUE_BYTES;
+        config.limits.messages_per_second = 0;
+    };
+    beside_a_healthy_pair(set, async |cluster| {
+        let (mut user, friend) = cluster.friend_offline().await;
+        let mut asked = Vec::new();
+        for n in 0..1_000 {
+            let chat = json!({"msgid": 6, "mid": fresh_mid(), "toid": friend, "msg": "hello"});
+            let refused = json!({"msgid": 6, "mid": fresh_mid(), "toid": user.id, "msg": "hello"});
+            let malformed = json!({"msgid": 10, "mid": fresh_mid(), "groupid": "five", "msg": n});
+            for request in [json!({"msgid": 19}), chat, refused, malformed, json!({"msgid": 99})] {
+                chat::client::wire::append_frame(&request, &mut asked);
+            }
+        }
+        let mut most_queued = 0;
+        let sending = async { while user.raw.send_bytes(&asked).await.is_ok() {} };
+        let watching = async {
+            loop {
+                most_queued = most_queued.max(cluster.node(0).metrics().queue_bytes.get());
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        };
+        tokio::select! {
+            () = sending => {}
+            () = watching => {}
+        }
+        cluster.gone(user.id).await;
+        let bound = (2 * QUEUE_BYTES + UNANSWERED * ANSWER_BYTES) as i64;
+        assert!(most_queued <= bound, "{most_queued} bytes waited for clients");
+        assert!(most_queued > QUEUE_BYTES as i64, "{most_queued} bytes waited: the queue was never full");
+    })
     .await;
 }

@@ -162,6 +162,50 @@ async fn bare_group_chat_reaches_the_members() {
 }
 
 #[tokio::test]
+async fn clients_that_say_to_and_msg_id_chat_and_each_is_answered_in_its_own_spelling() {
+    let cluster = Cluster::one().await;
+    let (ann, bob, cem) = (cluster.account("ann").await, cluster.account("bob").await, cluster.account("cem").await);
+    let (mut says_to, mut says_msg_id) =
+        (Bare::connect(cluster.address(0)).await, Bare::connect(cluster.address(0)).await);
+    let mut usual = Bare::connect(cluster.address(0)).await;
+    says_to.login(ann).await;
+    says_msg_id.send(json!({"msgId": 1, "id": bob, "password": PASSWORD})).await;
+    let ack = says_msg_id.next().await;
+    assert_eq!((&ack["msgId"], &ack["errno"]), (&json!(2), &json!(0)), "{ack}");
+    usual.login(cem).await;
+
+    says_msg_id.send(json!({"msgId": 7, "id": bob, "friendId": ann})).await;
+    says_msg_id.send(json!({"msgId": 6, "id": bob, "to_id": ann, "msg": "hello ann"})).await;
+    let seen = says_to.next().await;
+    assert_eq!((&seen["msgid"], &seen["toid"], &seen["msg"]), (&json!(6), &json!(ann), &json!("hello ann")));
+    says_to.send(json!({"msgid": 6, "id": ann, "to": bob, "msg": "hello bob"})).await;
+    let seen = says_msg_id.next().await;
+    assert_eq!((&seen["msgId"], &seen["to_id"], &seen["msg"]), (&json!(6), &json!(bob), &json!("hello bob")));
+    says_msg_id.send(json!({"msgId": 6, "id": bob, "to_id": ann, "msg": "again"})).await;
+    let seen = says_to.next().await;
+    assert_eq!((&seen["to"], seen.get("toid"), &seen["msg"]), (&json!(ann), None, &json!("again")));
+
+    // One message for several clients: each gets its own.
+    says_msg_id.send(json!({"msgId": 8, "id": bob, "group_name": "go"})).await;
+    let group = eventually(BUDGET, "the group is there", async || {
+        cluster.storage.groups(bob, 1, 1).await.expect("groups").first().map(|group| group.id)
+    })
+    .await;
+    says_to.send(json!({"msgid": 9, "id": ann, "groupId": group})).await;
+    usual.send(json!({"msgid": 9, "id": cem, "groupid": group})).await;
+    eventually(BUDGET, "all have joined", async || {
+        let groups = cluster.storage.groups(bob, 1, 5).await.expect("groups");
+        (groups[0].users.len() == 3).then_some(())
+    })
+    .await;
+    says_msg_id.send(json!({"msgId": 10, "id": bob, "groupid": group, "msg": "all"})).await;
+    let seen = says_to.next().await;
+    assert_eq!((&seen["groupId"], seen.get("groupid"), &seen["msg"]), (&json!(group), None, &json!("all")));
+    let seen = usual.next().await;
+    assert_eq!((&seen["groupid"], seen.get("groupId"), &seen["msg"]), (&json!(group), None, &json!("all")));
+}
+
+#[tokio::test]
 async fn a_refused_classic_request_comes_back_as_a_line_from_the_server() {
     let cluster = Cluster::one().await;
     let (ann, bob) = (cluster.account("ann").await, cluster.account("bob").await);

@@ -89,6 +89,35 @@ async fn a_proxy_header_is_required_in_either_version() {
 }
 
 #[tokio::test]
+async fn a_proxy_header_is_required_from_the_proxies_named_and_an_error_from_others() {
+    let cluster = Cluster::of(1, |config| {
+        config.listen.proxy_from = "127.0.0.8/30, ::1".into();
+        config.limits.connections_per_ip = 1;
+    })
+    .await;
+    let from = async |last: u8| {
+        let local_address = Some([127, 0, 0, last].into());
+        Peer::connect_with(&Options { local_address, ..options(cluster.address(0)) }).await
+    };
+    let behind = async |proxy: u8, client: u8| {
+        let mut peer = from(proxy).await;
+        let header = format!("PROXY TCP4 192.0.2.{client} 192.0.2.200 1000 12345\r\n");
+        peer.raw.send_bytes(header.as_bytes()).await.expect("sends");
+        peer
+    };
+    let mut open = vec![from(1).await, behind(9, 1).await, behind(9, 2).await, behind(11, 3).await];
+    for peer in &mut open {
+        peer.done(json!({"msgid": 19})).await;
+    }
+
+    let mut without = from(9).await;
+    without.raw.send_bytes(b"\0\0\0\x0c{\"msgid\":19}").await.expect("sends");
+    for peer in [&mut without, &mut behind(12, 4).await, &mut behind(9, 1).await] {
+        assert_eq!(peer.raw.expect_close().await.expect("closes"), [] as [Value; 0]);
+    }
+}
+
+#[tokio::test]
 async fn without_the_setting_a_proxy_header_is_an_error() {
     let cluster = Cluster::one().await;
     let mut peer = cluster.connect().await;

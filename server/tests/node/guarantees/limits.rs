@@ -161,6 +161,46 @@ async fn beyond_the_message_rate_reading_slows_and_nothing_is_refused_at_first()
 }
 
 #[tokio::test]
+async fn reconnecting_does_not_refill_the_burst() {
+    const BURST: usize = 50;
+    let cluster = Cluster::of(1, |config| {
+        config.limits.messages_per_second = 100;
+        config.limits.message_burst = BURST as u32;
+    })
+    .await;
+    let (mut ann, bob) = cluster.friends().await;
+    let start = Instant::now();
+
+    for round in 0..4 {
+        for n in 0..BURST {
+            ann.send(json!({"msgid": 6, "toid": bob.id, "msg": n.to_string(), "mid": fresh_mid()})).await;
+        }
+        for _ in 0..BURST {
+            assert_eq!(ann.frame().await["errno"], 0);
+        }
+        // By every way in which a session can end and the next begin.
+        match round {
+            0 => ann.log_out().await,
+            1 => {
+                let mut other = cluster.connect().await;
+                other.take_over("ann").await;
+                ann = other;
+                continue;
+            }
+            _ => {
+                let id = ann.id;
+                ann = cluster.connect().await;
+                cluster.gone(id).await;
+            }
+        }
+        ann.login("ann").await;
+    }
+
+    // Three bursts past the first cannot be taken sooner than at this rate: a bound from below, whatever the machine.
+    assert!(start.elapsed().as_millis() >= 1_490, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
 async fn after_five_seconds_of_that_comes_errno_10_and_nothing_refused_is_delivered() {
     const UNANSWERED: u64 = 100;
     let cluster = Cluster::of(1, |config| {

@@ -1,13 +1,19 @@
 //! What PROTOCOL.md promises, one claim a test.
 
+mod arrived;
 mod classic;
 mod database;
 mod delivery;
 mod edges;
+mod endings;
 mod lease;
 mod limits;
+mod log_holes;
+mod membership;
+mod own_words;
 mod received;
 mod relayed;
 mod requests;
 mod resend;
 mod sessions;
+mod strangers;

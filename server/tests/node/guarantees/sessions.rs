@@ -1,8 +1,10 @@
 //! G6 and G8: one session a user across all nodes, and what ends it.
 
 use crate::support::cluster::{database, start_node};
+use crate::support::faulty::Faulty;
 use crate::support::{BUDGET, Cluster, PASSWORD, Peer, eventually, json};
 use chat::bus::local::LocalHub;
+use chat::protocol::message::Who;
 use std::time::Duration;
 
 #[tokio::test]
@@ -204,4 +206,36 @@ async fn users_of_a_dead_node_can_log_in_elsewhere_within_its_lease() {
     })
     .await;
     assert!(waits <= 4, "told to come back {waits} times");
+}
+
+/// As many users as any table of locks that they could share would have.
+const USERS: u64 = 1_024;
+
+#[tokio::test]
+async fn logins_wait_for_nobody_elses_greeting() {
+    let storage = database().await;
+    let faulty = Faulty::new(storage.clone());
+    let cluster = Cluster::on(faulty.clone(), |_| {}).await;
+    let slow = cluster.account("slow").await;
+    let mut others = Vec::new();
+    for n in 0..USERS {
+        others.push(storage.register(&format!("user {n}"), "").await.expect("registers").expect("a free name"));
+    }
+    let last = others.last().copied().expect("there are some");
+    assert_eq!(last, slow + USERS);
+    let password = storage.account(&Who::Id(slow)).await.expect("reads").expect("an account").password;
+    storage.change_password(&last.into(), "", &password).await.expect("changes").expect("the old hash was empty");
+
+    faulty.hang_greeting_of(slow);
+    let mut hanging = cluster.connect().await;
+    hanging.send(json!({"msgid": 1, "id": slow, "password": PASSWORD})).await;
+    faulty.greeting_hangs().await;
+    // Nobody waits for it but who wants to be the same user.
+    let mut second = cluster.connect().await;
+    second.send(json!({"msgid": 1, "id": slow, "password": PASSWORD})).await;
+    cluster.connect().await.login_with(json!({"id": last, "password": PASSWORD})).await;
+
+    faulty.heal();
+    assert_eq!(hanging.frame().await["errno"], 0);
+    assert_eq!(second.frame().await["errno"], 2);
 }

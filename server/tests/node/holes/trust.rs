@@ -2,6 +2,7 @@
 
 use crate::support::classic::{Bare, Checked};
 use crate::support::{Cluster, PASSWORD, Peer, Value, json};
+use chat::protocol::message::Who;
 
 #[tokio::test]
 async fn ids_are_trusted_to_send_log_out_and_post_as_anyone() {
@@ -125,4 +126,34 @@ async fn duplicate_names() {
 
     outcomes.sort_by_key(|errno| errno.as_u64());
     assert_eq!(outcomes, [0, 8, 8, 8, 8, 8]);
+}
+
+#[tokio::test]
+async fn names_that_look_like_another_or_like_the_nodes() {
+    let cluster = Cluster::one().await;
+    let mut ann = cluster.user("ann").await;
+    for (name, why) in [("an\u{200b}n", "U+200B"), ("\u{202e}nna", "U+202E"), ("Ｓerver", "another name than server")]
+    {
+        let mut mallory = cluster.connect().await;
+        let reply = mallory.refused(json!({"msgid": 4, "name": name, "password": PASSWORD}), 4).await;
+        assert!(
+            reply["errmsg"].as_str().is_some_and(|text| text.contains("field name") && text.contains(why)),
+            "{reply}"
+        );
+    }
+    ann.refused(json!({"msgid": 8, "groupname": "te\u{2060}a", "groupdesc": ""}), 4).await;
+    ann.done(json!({"msgid": 8, "groupname": "server", "groupdesc": ""})).await;
+}
+
+#[tokio::test]
+async fn accounts_whose_names_could_not_be_made_today_still_log_in() {
+    let cluster = Cluster::one().await;
+    let ann = cluster.account("ann").await;
+    let account = cluster.storage.account(&Who::Id(ann)).await.expect("the database answers").expect("it is there");
+    for name in ["an\u{200b}n", "server"] {
+        cluster.storage.register(name, &account.password).await.expect("the database answers").expect("a free name");
+
+        let mut peer = cluster.connect().await;
+        assert_eq!(peer.login(name).await["name"], name);
+    }
 }

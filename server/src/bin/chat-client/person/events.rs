@@ -99,6 +99,7 @@ impl Chat<'_> {
             News::Left { groupid, name, .. } => format!("{name} left {}", self.book.label(Target::Group(*groupid))),
             News::Presence { name, state: State::Online, .. } => format!("{name} is online"),
             News::Presence { name, state: State::Offline, .. } => format!("{name} is offline"),
+            News::Gap { conv, first, last } => format!("messages {first} to {last} of {conv} are lost"),
         };
         self.note(&harmless(&text));
     }

@@ -1,5 +1,9 @@
 use super::*;
 
+fn plan(classic: Classic) -> (Plan, MigrationReport) {
+    super::plan(classic, MigrationReport::default())
+}
+
 fn user(id: i64, name: &str) -> User {
     User { id, name: name.into(), password: "123456".into() }
 }

@@ -1,0 +1,161 @@
+//! How a node comes to rest: its clients are sent elsewhere, what they leave is saved, the lease is given back.
+//!
+//! Each step is taken whatever became of those before it, and takes a bounded time: a task may have died, the database may hang, and
+//! a second signal may ask for the end at once.
+
+use crate::core::Core;
+use crate::listener::Open;
+use crate::outbound::Outbound;
+use crate::protocol::errno::Errno;
+use crate::shutdown::Shutdown;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How long connections that were cut have to save their cursors.
+const CUT_PATIENCE: Duration = Duration::from_secs(3);
+/// How often a draining node looks whether its connections have gone, and whether it still has its lease.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// What one of the last steps may take. Without it the last cursors are lost, and those messages come again, or the lease runs
+/// out by itself.
+const STEP_PATIENCE: Duration = Duration::from_secs(5);
+/// The same once the shutdown is forced.
+const FORCED_PATIENCE: Duration = Duration::from_secs(1);
+/// Tries to give the lease back, and the rest between them.
+const STOP_TRIES: u32 = 3;
+const STOP_RETRY: Duration = Duration::from_millis(500);
+
+/// Sends every client elsewhere and saves what they leave. Whatever happens to the lease meanwhile, nobody acts without it.
+pub async fn drain(core: &Arc<Core>, open: &Open) {
+    let draining = async {
+        let _ = core.tasks.watch("drain", send_away_and_wait(core, open)).await;
+        let _ = core.tasks.watch("drain", cut_the_rest(open)).await;
+        step(core, "cursors", core.marks.save(core.storage.as_ref(), &core.key)).await;
+    };
+    tokio::select! {
+        () = draining => {}
+        never = suspend_in_time(core) => match never {},
+    }
+}
+
+/// Others need not wait for the lease to run out. Nothing may be committed or pushed from here on.
+pub async fn give_lease_back(core: &Core) {
+    core.lease.give_up();
+    core.registry.all().iter().for_each(|session| session.suspend());
+    step(core, "lease", async {
+        for left in (0..STOP_TRIES).rev() {
+            match core.storage.stop_node(&core.key).await {
+                Ok(()) => return,
+                Err(error) if left == 0 => {
+                    tracing::warn!(%error, "cannot give the lease back; it runs out by itself");
+                }
+                Err(_) => sleep(STOP_RETRY).await,
+            }
+        }
+    })
+    .await;
+}
+
+/// Does one of the last steps, unless it takes too long.
+pub async fn step(core: &Core, name: &'static str, work: impl Future<Output = ()>) {
+    let too_long = async {
+        tokio::select! {
+            () = sleep(STEP_PATIENCE) => {}
+            () = async {
+                core.shutdown.forced().await;
+                sleep(FORCED_PATIENCE).await;
+            } => {}
+        }
+    };
+    tokio::select! {
+        _ = core.tasks.watch(name, work) => {}
+        () = too_long => tracing::warn!(step = name, "a step of the shutdown takes too long and is left out"),
+    }
+}
+
+/// The first half of the grace time is for spreading clients over the other nodes; the second is for those that are slow to go.
+async fn send_away_and_wait(core: &Core, open: &Open) {
+    let grace = Duration::from_secs(core.config.limits.drain_s);
+    let give_up_at = Instant::now() + grace;
+    let connections = open.all();
+    tracing::info!(connections = connections.len(), ?grace, "draining");
+    send_away(&connections, grace / 2, &core.shutdown).await;
+    while !open.is_empty() && Instant::now() < give_up_at && !core.shutdown.is_forced() {
+        sleep(DRAIN_POLL).await;
+    }
+}
+
+async fn send_away(connections: &[Arc<Outbound>], spread: Duration, shutdown: &Shutdown) {
+    let started = Instant::now();
+    for (place, outbound) in connections.iter().enumerate() {
+        // A moment, and no time left until then: that could be less than nothing when it is asked for.
+        let due = started + spread.mul_f64(place as f64 / connections.len() as f64);
+        if due > Instant::now() {
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = shutdown.forced() => {}
+            }
+        }
+        outbound.close(Errno::Draining.into());
+    }
+}
+
+async fn cut_the_rest(open: &Open) {
+    if open.is_empty() {
+        return;
+    }
+    tracing::warn!(connections = open.len(), "closing connections that did not go in time");
+    open.all().iter().for_each(|outbound| outbound.cut());
+    let give_up_at = Instant::now() + CUT_PATIENCE;
+    while !open.is_empty() && Instant::now() < give_up_at {
+        sleep(DRAIN_POLL).await;
+    }
+}
+
+/// Suspends the sessions when the lease ends, as its keeper does; but that may be the task that has died.
+async fn suspend_in_time(core: &Core) -> Infallible {
+    loop {
+        sleep(core.lease.left().max(DRAIN_POLL)).await;
+        core.suspend_unless_leased();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::local::LocalHub;
+    use crate::cluster::NodeKey;
+    use crate::metrics::Metrics;
+    use crate::tasks::Tasks;
+
+    fn connections(count: usize) -> Vec<Arc<Outbound>> {
+        let (bus, _) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 }, &Tasks::default());
+        let metrics = Arc::new(Metrics::new(bus));
+        (0..count).map(|_| Arc::new(Outbound::new(1_024, metrics.clone()))).collect()
+    }
+
+    /// So many connections that the next is due at about the time that it is asked for.
+    #[tokio::test]
+    async fn any_number_of_connections_is_sent_away() {
+        for (count, spread_ms) in [(0, 100), (1, 0), (1, 100), (100_000, 0), (100_000, 100), (100_000, 1_000)] {
+            let connections = connections(count);
+
+            send_away(&connections, Duration::from_millis(spread_ms), &Shutdown::new()).await;
+
+            assert!(connections.iter().all(|outbound| outbound.is_closing()), "{count} within {spread_ms} ms");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn forced_drain_spreads_nothing() {
+        let (connections, shutdown) = (connections(10), Shutdown::new());
+        let started = Instant::now();
+        shutdown.force();
+
+        send_away(&connections, Duration::from_secs(3_600), &shutdown).await;
+
+        assert!(connections.iter().all(|outbound| outbound.is_closing()));
+        assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+}

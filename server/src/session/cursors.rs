@@ -1,0 +1,485 @@
+//! How far each conversation has got in one session: a state machine that knows no lock, no socket, no clock and no task.
+//!
+//! Every conversation is pushed strictly contiguously from its cursor. A live copy that fits goes out at once; anything else
+//! makes the cursor fall behind, and whoever reads the log (`catch_up`) asks what to read ([`Cursors::next_read`]) and brings
+//! it ([`Cursors::push_page`]). What was read for an earlier state of the conversation comes with an old ticket, and is not
+//! used.
+//!
+//! While a request to join or leave a group is under way, or its outcome unknown, the conversation is in doubt: nothing of it
+//! is pushed, and copies only say how far there is something to read.
+
+use super::barred::Barred;
+use super::place::{Place, Pushed};
+use super::{Delivery, Doubt, Next, Queue, Read, Relayed};
+use crate::outbound::Parcel;
+use crate::protocol::conversation::{Conversation, Log, LogEpoch, UserId};
+use crate::storage::{End, Mark, Page, Position, Waiting};
+use std::collections::{HashMap, HashSet};
+
+/// Reads in a row that may bring nothing although something should be there; then the log is read once more in a way that
+/// cannot be out of date, and what is missing is skipped.
+pub const MISSING_READS: u8 = 6;
+
+#[derive(Default)]
+pub struct Cursors {
+    phase: Phase,
+    /// The node's lease is in doubt: nothing is pushed.
+    is_suspended: bool,
+    cursors: HashMap<Conversation, Cursor>,
+    /// Cursors in doubt.
+    in_doubt: usize,
+    /// Conversations that `catch_up` has in its queue or hands.
+    handed: HashSet<Conversation>,
+    barred: Barred,
+    tickets: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// Routable, but LOGIN_ACK has not been queued: nothing may be pushed before it.
+    #[default]
+    Starting,
+    Started,
+    /// About to end: nothing is pushed any more, but what was pushed may still be received.
+    Leaving,
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    /// `None` until it has been read from the database.
+    place: Option<Place>,
+    /// The newest seq heard of.
+    target: u64,
+    progress: Progress,
+    /// The newest seq heard of since the log was last asked for.
+    heard_since: u64,
+    /// Reads in a row that brought nothing.
+    missing: u8,
+    ticket: u64,
+    log_epoch: LogEpoch,
+    /// Where it stood in an earlier epoch of the log, until it has been read where this one begins.
+    before: Option<Place>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Everything heard of has been pushed: the next live message can go out directly. The place is known.
+    Current,
+    /// In the hands of `catch_up`.
+    Reading,
+    /// Must be read on, once the session is live and its queue has room.
+    Stalled,
+    /// Whether the user is a member, and from where on, is not known for now.
+    InDoubt,
+}
+
+impl Cursor {
+    fn unknown(ticket: u64, log_epoch: LogEpoch) -> Self {
+        let progress = Progress::Stalled;
+        Cursor { place: None, target: 0, progress, heard_since: 0, missing: 0, ticket, log_epoch, before: None }
+    }
+
+    fn end(&self) -> End {
+        End { log_epoch: self.log_epoch, seq: self.target }
+    }
+
+    /// Nothing before this is for the user.
+    fn begin_at(&mut self, position: &Position) {
+        let place = Some(Place::at(position));
+        if self.log_epoch <= position.log_epoch {
+            *self = Cursor { log_epoch: position.log_epoch, place, before: None, ..*self };
+        } else {
+            // A newer epoch has been heard of: to be read where it begins.
+            *self = Cursor { place: None, before: place, ..*self };
+        }
+    }
+
+    /// As the database has it.
+    fn stand_at(&mut self, position: &Position) {
+        self.log_epoch = position.log_epoch;
+        self.place = Some(self.before.take().map_or_else(|| Place::at(position), |before| before.cut(position)));
+    }
+
+    fn hear_of(&mut self, seq: u64) {
+        self.target = self.target.max(seq);
+        self.heard_since = self.heard_since.max(seq);
+    }
+
+    fn is_behind(&self) -> bool {
+        self.place.is_none_or(|place| self.target > place.pushed)
+    }
+}
+
+/// What is told while it happens.
+impl Cursors {
+    /// Offers a copy of a stored message.
+    pub fn deliver(&mut self, parcel: &Parcel<'_>, queue: &impl Queue) -> Delivery {
+        let message = parcel.message;
+        let is_live = self.is_live();
+        match self.cursors.get_mut(&message.conv) {
+            _ if self.phase == Phase::Ended => Delivery::Gone,
+            Some(Cursor { progress: Progress::Current, place: Some(place), log_epoch, .. })
+                if is_live && *log_epoch == message.log_epoch && message.seq == place.pushed + 1 =>
+            {
+                if place.pass(parcel, queue) {
+                    return Delivery::Done;
+                }
+                self.fall_behind(message.conv, message.end(), true, queue)
+            }
+            _ => self.note(message.conv, message.end(), queue),
+        }
+    }
+
+    /// The conversation's log has got so far; has all of it been pushed?
+    pub fn note(&mut self, conv: Conversation, end: End, queue: &impl Queue) -> Delivery {
+        if self.phase == Phase::Ended {
+            return Delivery::Gone;
+        }
+        if self.follow_epoch(conv, end.log_epoch) {
+            return self.fall_behind(conv, end, false, queue);
+        }
+        match self.cursors.get_mut(&conv) {
+            // Of a stretch of the log that is lost, or long pushed.
+            Some(cursor) if end.log_epoch < cursor.log_epoch => Delivery::Done,
+            Some(cursor) if cursor.progress != Progress::Current => {
+                cursor.hear_of(end.seq);
+                Delivery::Done
+            }
+            Some(Cursor { place: Some(place), .. }) if place.pushed >= end.seq => Delivery::Done,
+            None if self.barred.has_left(conv) => Delivery::Done,
+            _ => self.fall_behind(conv, end, false, queue),
+        }
+    }
+
+    /// Where the log's epoch is newer than the cursor's, what was pushed may be gone from it, and it must be read where the new
+    /// one begins. True: nobody was to read it so far.
+    fn follow_epoch(&mut self, conv: Conversation, log_epoch: LogEpoch) -> bool {
+        let is_older = |cursor: &&mut Cursor| cursor.log_epoch < log_epoch;
+        let Some(cursor) = self.cursors.get_mut(&conv).filter(is_older) else { return false };
+        let before = cursor.place.take().or(cursor.before);
+        let is_idle = cursor.progress == Progress::Current;
+        *cursor = Cursor { before, target: 0, heard_since: 0, missing: 0, log_epoch, ..*cursor };
+        if cursor.progress != Progress::InDoubt {
+            self.tickets += 1;
+            cursor.ticket = self.tickets;
+        }
+        is_idle
+    }
+
+    /// Whether a message with `qos` 0 may be pushed, whose recipients were looked up under `version`.
+    pub fn may_relay(&self, conv: Conversation, version: u64) -> Relayed {
+        if !self.is_live() {
+            return Relayed::Refused;
+        }
+        let is_in_doubt = || self.cursors.get(&conv).is_some_and(|cursor| cursor.progress == Progress::InDoubt);
+        match (self.in_doubt > 0 && is_in_doubt()) || self.barred.forbids(conv, version) {
+            true => Relayed::TooLate,
+            false => Relayed::Queued,
+        }
+    }
+
+    /// The cursor must be read on to `end`. `refused`: its queue had no room a moment ago.
+    fn fall_behind(&mut self, conv: Conversation, end: End, refused: bool, queue: &impl Queue) -> Delivery {
+        self.tickets += 1;
+        let cursor = self.cursors.entry(conv).or_insert(Cursor::unknown(self.tickets, end.log_epoch));
+        cursor.hear_of(end.seq);
+        cursor.progress = Progress::Stalled;
+        if self.is_live() && !refused {
+            return self.hand_over(conv);
+        }
+        self.stall(queue, conv)
+    }
+
+    /// First says that it waits, then looks once more whether there is room: whoever makes room does it the other way round,
+    /// so one of the two notices.
+    fn stall(&mut self, queue: &impl Queue, conv: Conversation) -> Delivery {
+        queue.tell_when_drained();
+        if self.is_live() && queue.has_room() { self.hand_over(conv) } else { Delivery::Done }
+    }
+
+    fn hand_over(&mut self, conv: Conversation) -> Delivery {
+        if let Some(cursor) = self.cursors.get_mut(&conv) {
+            cursor.progress = Progress::Reading;
+        }
+        if self.handed.insert(conv) { Delivery::Behind } else { Delivery::Done }
+    }
+}
+
+/// The life of a session.
+impl Cursors {
+    pub fn is_live(&self) -> bool {
+        self.phase == Phase::Started && !self.is_suspended
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// LOGIN_ACK is queued.
+    pub fn started(&mut self) {
+        if self.phase == Phase::Starting {
+            self.phase = Phase::Started;
+        }
+    }
+
+    pub fn leave(&mut self) {
+        if self.phase != Phase::Ended {
+            self.phase = Phase::Leaving;
+        }
+    }
+
+    pub fn suspend(&mut self, is_suspended: bool) {
+        self.is_suspended = is_suspended;
+    }
+
+    /// Returns the cursors still to be saved.
+    pub fn end(&mut self, user: UserId) -> Vec<Mark> {
+        let marks = self.unsaved(user);
+        *self = Cursors { phase: Phase::Ended, ..Cursors::default() };
+        marks
+    }
+
+    /// Takes all that waits for room, or for the session to be live, to be handed to `catch_up`.
+    pub fn resume(&mut self) -> Vec<Conversation> {
+        let stalled = self.cursors.iter_mut().filter(|(_, cursor)| cursor.progress == Progress::Stalled);
+        let handed = stalled.filter_map(|(conv, cursor)| {
+            cursor.progress = Progress::Reading;
+            self.handed.insert(*conv).then_some(*conv)
+        });
+        handed.collect()
+    }
+
+    /// At the start: messages wait in this conversation, and those up to `pushed` are on their way to the client already.
+    pub fn waits(&mut self, waiting: &Waiting, pushed: u64, queue: &impl Queue) {
+        self.tickets += 1;
+        let Waiting { conv, position, .. } = *waiting;
+        let heard_of = self.cursors.get(&conv).map(Cursor::end).unwrap_or_default();
+        let End { log_epoch, seq: target } = waiting.end().max(heard_of);
+        let place = Some(Place { pushed, ..Place::at(&position) });
+        let unknown = Cursor { target, ..Cursor::unknown(self.tickets, log_epoch) };
+        let cursor = match log_epoch == position.log_epoch {
+            true => Cursor { place, ..unknown },
+            false => Cursor { before: place, ..unknown },
+        };
+        self.cursors.insert(conv, cursor);
+        queue.tell_when_drained();
+    }
+}
+
+/// Requests that make the user a member, or end that.
+impl Cursors {
+    /// Such a request is about to reach the database. Its outcome is told with this ticket.
+    pub fn doubt(&mut self, conv: Conversation) -> Doubt {
+        self.tickets += 1;
+        let cursor = self.cursors.entry(conv).or_insert(Cursor::unknown(self.tickets, 0));
+        let is_first = cursor.progress != Progress::InDoubt;
+        self.in_doubt += usize::from(is_first);
+        cursor.progress = Progress::InDoubt;
+        cursor.ticket = self.tickets;
+        Doubt { conv, ticket: self.tickets, is_first }
+    }
+
+    /// The user is no member: whatever waits is not delivered.
+    pub fn left(&mut self, doubt: &Doubt) {
+        if self.resolve(doubt).is_some() {
+            self.cursors.remove(&doubt.conv);
+            self.barred.leave(doubt.conv);
+        }
+    }
+
+    /// The user has become a member, from `end` on.
+    pub fn joined(&mut self, doubt: &Doubt, end: End, queue: &impl Queue) -> Delivery {
+        let Some(cursor) = self.resolve(doubt) else { return Delivery::Done };
+        cursor.begin_at(&Position::from(end));
+        self.go_on(doubt.conv, queue)
+    }
+
+    /// The user was a member already. `None`: since when is not known, as an earlier request's outcome is not.
+    pub fn stayed(&mut self, doubt: &Doubt, queue: &impl Queue) -> Option<Delivery> {
+        if !doubt.is_first {
+            return None;
+        }
+        match self.resolve(doubt) {
+            Some(_) => Some(self.go_on(doubt.conv, queue)),
+            None => Some(Delivery::Done),
+        }
+    }
+
+    /// What the database says once no request of the user can take effect any more.
+    pub fn settled(&mut self, doubt: &Doubt, position: Option<Position>, queue: &impl Queue) -> Delivery {
+        let Some(position) = position else {
+            self.left(doubt);
+            return Delivery::Done;
+        };
+        let Some(cursor) = self.resolve(doubt) else { return Delivery::Done };
+        // Who has left and joined again starts at the end of then, which is past all that was pushed before. Who has not has
+        // been pushed all that the database knows to be received.
+        let place = cursor.place.or(cursor.before);
+        if place.is_none_or(|place| place.pushed < position.received_seq) {
+            cursor.begin_at(&position);
+        }
+        self.go_on(doubt.conv, queue)
+    }
+
+    /// Relays whose recipients were looked up before `version` come too late.
+    pub fn relays_from(&mut self, conv: Conversation, version: u64) {
+        self.barred.relays_from(conv, version);
+    }
+
+    /// The cursor of this doubt, if it is still open; it is not after this.
+    fn resolve(&mut self, doubt: &Doubt) -> Option<&mut Cursor> {
+        let cursor = self.cursors.get_mut(&doubt.conv)?;
+        if cursor.ticket != doubt.ticket || cursor.progress != Progress::InDoubt {
+            return None;
+        }
+        self.in_doubt -= 1;
+        self.tickets += 1;
+        *cursor = Cursor { progress: Progress::Stalled, missing: 0, ticket: self.tickets, ..*cursor };
+        Some(cursor)
+    }
+
+    /// The user is a member.
+    fn go_on(&mut self, conv: Conversation, queue: &impl Queue) -> Delivery {
+        self.barred.join(conv);
+        let Some(cursor) = self.cursors.get_mut(&conv) else { return Delivery::Done };
+        if cursor.is_behind() && cursor.target > 0 {
+            let end = cursor.end();
+            return self.fall_behind(conv, end, false, queue);
+        }
+        match cursor.place {
+            Some(_) => cursor.progress = Progress::Current,
+            // Nothing was ever heard of it: that was so before.
+            None => drop(self.cursors.remove(&conv)),
+        }
+        Delivery::Done
+    }
+}
+
+/// What is read from the database.
+impl Cursors {
+    /// Where to read on in a conversation that was handed over. With [`Next::Nothing`] it is taken back.
+    pub fn next_read(&mut self, conv: Conversation, queue: &impl Queue) -> Next {
+        let is_live = self.is_live();
+        match self.cursors.get_mut(&conv).filter(|cursor| cursor.progress == Progress::Reading) {
+            Some(cursor) if is_live => match cursor.place {
+                None => Next::LoadCursor { ticket: cursor.ticket },
+                Some(Place { pushed: after, .. }) => {
+                    cursor.heard_since = 0;
+                    let is_last = cursor.missing >= MISSING_READS;
+                    Next::ReadAfter { after, ticket: cursor.ticket, is_last }
+                }
+            },
+            cursor => {
+                if let Some(cursor) = cursor {
+                    cursor.progress = Progress::Stalled;
+                    queue.tell_when_drained();
+                }
+                self.handed.remove(&conv);
+                Next::Nothing
+            }
+        }
+    }
+
+    /// The cursor as the database has it; `None`: the user is no member, so nothing is owed.
+    pub fn cursor_loaded(&mut self, conv: Conversation, ticket: u64, position: Option<Position>) {
+        let reads = |cursor: &&mut Cursor| cursor.ticket == ticket && cursor.place.is_none();
+        let Some(cursor) = self.cursors.get_mut(&conv).filter(reads) else { return };
+        match position {
+            Some(position) => cursor.stand_at(&position),
+            None => drop(self.cursors.remove(&conv)),
+        }
+    }
+
+    /// Pushes a page of the log as far as it follows on what was pushed. `last_seq` with a page that was read with nobody
+    /// writing: what is missing up to there is gone, and is skipped.
+    pub fn push_page(
+        &mut self,
+        conv: Conversation,
+        ticket: u64,
+        page: &Page,
+        last_seq: Option<u64>,
+        queue: &impl Queue,
+    ) -> Read {
+        let is_live = self.is_live();
+        // The last message is of the newest epoch in a page.
+        let log_epoch = page.messages.last().map_or(0, |message| message.log_epoch);
+        self.follow_epoch(conv, log_epoch);
+        let cursor = match self.cursors.get_mut(&conv).filter(|cursor| cursor.progress == Progress::Reading) {
+            Some(cursor) if cursor.ticket == ticket => cursor,
+            // It starts elsewhere by now.
+            Some(_) => return Read::More,
+            None => {
+                self.handed.remove(&conv);
+                return Read::Done;
+            }
+        };
+        let Some(place) = &mut cursor.place else { return Read::More };
+        let before = place.pushed;
+        let pushed = if is_live { place.push(conv, page, last_seq, queue) } else { Pushed::Refused };
+        if place.pushed > before || last_seq.is_some() {
+            cursor.missing = 0;
+        }
+        if pushed == Pushed::Refused {
+            cursor.progress = Progress::Stalled;
+            self.handed.remove(&conv);
+            return if self.stall(queue, conv) == Delivery::Behind { Read::More } else { Read::Done };
+        }
+        if last_seq.is_some() && !page.more {
+            // Whoever named a later one before was wrong.
+            cursor.target = cursor.heard_since;
+        }
+        let has_moved = place.pushed > before;
+        if pushed == Pushed::All && !page.more && cursor.target <= place.pushed {
+            cursor.progress = Progress::Current;
+            self.handed.remove(&conv);
+            return Read::Done;
+        }
+        if has_moved || last_seq.is_some() {
+            return Read::More;
+        }
+        cursor.missing = cursor.missing.saturating_add(1);
+        Read::Missing { tries: cursor.missing }
+    }
+}
+
+/// Cursors on their way to the database.
+impl Cursors {
+    /// The client has everything of the log up to `seq`. Beyond what was pushed, or backwards: ignored, and false. What it has of
+    /// an earlier epoch counts up to where the current one begins.
+    pub fn received(&mut self, log: Log, seq: u64) -> bool {
+        let Some(cursor) = self.cursors.get_mut(&log.conv) else { return false };
+        let Some(place) = cursor.place.as_mut().filter(|_| log.epoch <= cursor.log_epoch) else { return false };
+        let seq = if log.epoch < cursor.log_epoch { seq.min(place.epoch_after) } else { seq };
+        let moves = seq > place.received && seq <= place.pushed;
+        if moves {
+            place.received = seq;
+        }
+        moves
+    }
+
+    /// How far each conversation has been pushed, where the client is not known to have it all.
+    pub fn unreceived(&self) -> Vec<(Log, u64)> {
+        let unreceived = |(conv, cursor): (&Conversation, &Cursor)| {
+            let place = cursor.place.filter(|place| place.received < place.pushed)?;
+            Some((Log { conv: *conv, epoch: cursor.log_epoch }, place.pushed))
+        };
+        self.cursors.iter().filter_map(unreceived).collect()
+    }
+
+    /// How far each has been received, where the database does not know it.
+    pub fn unsaved(&self, user: UserId) -> Vec<Mark> {
+        self.marks(user, |place| (place.received > place.saved).then_some(place.received))
+    }
+
+    pub fn saved(&mut self, mark: &Mark) {
+        if let Some(Cursor { place: Some(place), .. }) = self.cursors.get_mut(&mark.conv) {
+            place.saved = place.saved.max(mark.seq);
+        }
+    }
+
+    fn marks(&self, user: UserId, seq: impl Fn(&Place) -> Option<u64>) -> Vec<Mark> {
+        let marks = self.cursors.iter().filter_map(|(conv, cursor)| Some((*conv, seq(cursor.place.as_ref()?)?)));
+        marks.map(|(conv, seq)| Mark { conv, user, seq }).collect()
+    }
+}
