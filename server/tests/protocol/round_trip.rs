@@ -273,7 +273,7 @@ proptest! {
     #[test]
     fn framed_push_says_what_it_was_made_of(message in chat_message()) {
         let push: Value = serde_json::from_str(&said_once(Dialect::Framed, &Outgoing::Push(&message)))?;
-        prop_assert_eq!(&push["conv"], &json!(message.conv.to_string()));
+        prop_assert_eq!(&push["conv"], &json!(message.log().to_string()));
         prop_assert_eq!(push.get("seq").cloned(), (message.seq > 0).then(|| json!(message.seq)));
         prop_assert_eq!(push.get("qos").cloned(), (message.seq == 0).then(|| json!(0)));
         prop_assert_eq!(&push["id"], &json!(message.sender));
