@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Requests under way, and those of unknown outcome; beyond it errno 11, and the request does not reach the database.
 const MAX_CHANGES: usize = 16_384;
 /// Those of unknown outcome that are looked at in one moment: each may wait long for a lock, on a connection.
-const TRIES_AT_ONCE: usize = 2;
+const TRIES_AT_ONCE: usize = 3;
 /// Wait after a look that failed, doubled for each further one up to [`LONGEST_RETRY`].
 const RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
@@ -139,7 +139,11 @@ impl Change {
         loop {
             match self.try_settle().await {
                 Ok(()) => return,
-                Err(error) => tracing::warn!(%error, conv = %self.conv, "cannot tell who is in it, trying again"),
+                // Once: a database that is gone leaves many of these.
+                Err(error) if wait == RETRY => {
+                    tracing::warn!(%error, conv = %self.conv, "cannot tell who is in a conversation, trying on");
+                }
+                Err(_) => {}
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -160,6 +164,9 @@ impl Change {
         }
         let Some(settled) = settled else { return Ok(()) };
         let version = settled.audience.version;
+        if !settled.audience.open {
+            self.session.relays_from(self.conv, version);
+        }
         self.core.audiences.learn(self.conv, settled.audience, read_at);
         self.core.tell_peers(|| Item::Changed { conv: self.conv, version });
         Ok(())

@@ -13,6 +13,8 @@ mod cursors;
 mod place;
 
 #[cfg(test)]
+mod losses;
+#[cfg(test)]
 mod model;
 
 use crate::cluster::NodeKey;

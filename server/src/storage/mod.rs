@@ -7,6 +7,7 @@
 
 pub mod migrate;
 mod mysql;
+mod place;
 mod sql;
 mod sqlite;
 
@@ -20,6 +21,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
+
+pub use place::{End, Position};
 
 /// How long opening may take: another node may be making the tables. Past it the start fails as unavailable.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -273,42 +276,6 @@ pub struct Waiting {
     pub conv: Conversation,
     pub position: Position,
     pub last_seq: u64,
-}
-
-impl Waiting {
-    pub fn end(&self) -> End {
-        End { log_epoch: self.position.log_epoch, seq: self.last_seq }
-    }
-}
-
-/// How far a log has got: in this epoch, up to this seq.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct End {
-    pub log_epoch: LogEpoch,
-    pub seq: u64,
-}
-
-/// Where a member's cursor stands, and in what log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Position {
-    pub received_seq: u64,
-    pub log_epoch: LogEpoch,
-    /// The last message from before `log_epoch`.
-    pub epoch_after: u64,
-}
-
-impl From<End> for Position {
-    /// Of somebody for whom nothing before the end is.
-    fn from(end: End) -> Self {
-        Position { received_seq: end.seq, log_epoch: end.log_epoch, epoch_after: end.seq }
-    }
-}
-
-impl ChatMessage {
-    /// How far the log had got with this message.
-    pub fn end(&self) -> End {
-        End { log_epoch: self.log_epoch, seq: self.seq }
-    }
 }
 
 /// A conversation as it is once nobody is writing to it: nothing that was begun before can change it any more.

@@ -1,0 +1,91 @@
+//! What comes before a node's tasks: its port, its name, and the name's lease.
+
+use super::Error;
+use crate::cluster::NodeKey;
+use crate::config::Config;
+use crate::limits::{LEASE, LEASE_WATCH};
+use crate::listener::Port;
+use crate::storage::{self, NodeStart, Peer, Storage};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+
+/// Between two looks whether an earlier run's lease has ended.
+const LEASE_POLL: Duration = Duration::from_millis(500);
+/// An earlier run's lease must have ended after this; if it has not, that run is alive.
+const LEASE_PATIENCE: Duration = Duration::from_secs(LEASE.as_secs() + 4);
+/// For how long a step of the start is tried that the database refuses: longer than it leaves locks to somebody who is paused.
+const START_PATIENCE: Duration = Duration::from_secs(15);
+/// Between two tries.
+const START_RETRY: Duration = Duration::from_millis(500);
+
+pub(super) async fn bind(config: &Config) -> Result<(Port, NodeKey), Error> {
+    let host = format!("{}:{}", config.listen.host, config.listen.port);
+    let mut addresses = tokio::net::lookup_host(&host).await.map_err(|source| listen_error(&host, source))?;
+    let address = addresses.next().ok_or_else(|| listen_error(&host, std::io::ErrorKind::NotFound.into()))?;
+    let bound = Port::bind(address).map_err(|source| listen_error(&host, source))?;
+    let port = bound.address().map_err(|source| listen_error(&host, source))?.port();
+    let id = match config.node.id.as_str() {
+        "" => format!("{}:{port}", host_name()),
+        id => id.to_owned(),
+    };
+    // The time of the start, finer than two starts under one name can be apart.
+    let boot = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let boot = boot.map_or(1, |since| since.as_micros() as i64);
+    Ok((bound, NodeKey { id: id.as_str().into(), boot }))
+}
+
+pub(super) fn listen_error(address: &str, source: std::io::Error) -> Error {
+    Error::Listen { address: address.to_owned(), source }
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().take(40).collect();
+    if name.is_empty() { "node".into() } else { name }
+}
+
+pub(super) async fn bind_admin(address: &str) -> Result<Option<TcpListener>, Error> {
+    if address.is_empty() {
+        return Ok(None);
+    }
+    TcpListener::bind(address).await.map(Some).map_err(|source| listen_error(address, source))
+}
+
+/// Waits out the lease of an earlier run that did not end in good order.
+pub(super) async fn obtain_lease(storage: &dyn Storage, key: &NodeKey) -> Result<(), Error> {
+    let give_up_at = Instant::now() + LEASE_PATIENCE;
+    let mut seen: Option<(Peer, Instant)> = None;
+    loop {
+        let NodeStart::Taken(other) = patiently(|| storage.start_node(key)).await? else { return Ok(()) };
+        let now = Instant::now();
+        match &seen {
+            Some((before, since)) if *before == other && now - *since >= LEASE_WATCH => {
+                patiently(|| storage.call_gone(&other)).await?;
+                continue;
+            }
+            Some((before, _)) if *before == other => {}
+            _ => {
+                tracing::info!(node = %key.id, "waiting for an earlier run to stop, or to be gone for {LEASE_WATCH:?}");
+                seen = Some((other, now));
+            }
+        }
+        if now > give_up_at {
+            return Err(Error::NameTaken(key.id.clone()));
+        }
+        tokio::time::sleep(LEASE_POLL).await;
+    }
+}
+
+/// Tries a step of the start for a while: neither a busy database nor rows that somebody paused has locked are reasons to give up.
+pub(super) async fn patiently<T, F: Future<Output = storage::Result<T>>>(step: impl Fn() -> F) -> storage::Result<T> {
+    let give_up_at = Instant::now() + START_PATIENCE;
+    loop {
+        match step().await {
+            Err(error @ storage::Error::Unavailable(_)) if Instant::now() < give_up_at => {
+                tracing::warn!(%error, "cannot start yet, trying again");
+                tokio::time::sleep(START_RETRY).await;
+            }
+            done => return done,
+        }
+    }
+}

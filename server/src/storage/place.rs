@@ -1,0 +1,44 @@
+//! Places in the logs of conversations.
+//!
+//! A log that has lost its end with the database's commits goes on in another epoch, so a place is an epoch and a seq: the
+//! earlier epoch's comes first.
+
+use super::Waiting;
+use crate::protocol::conversation::LogEpoch;
+use crate::protocol::message::ChatMessage;
+
+/// How far a log has got: in this epoch, up to this seq.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct End {
+    pub log_epoch: LogEpoch,
+    pub seq: u64,
+}
+
+/// Where a member's cursor stands, and in what log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    pub received_seq: u64,
+    pub log_epoch: LogEpoch,
+    /// The last message from before `log_epoch`.
+    pub epoch_after: u64,
+}
+
+impl From<End> for Position {
+    /// Of somebody for whom nothing before the end is.
+    fn from(end: End) -> Self {
+        Position { received_seq: end.seq, log_epoch: end.log_epoch, epoch_after: end.seq }
+    }
+}
+
+impl ChatMessage {
+    /// How far the log had got with this message.
+    pub fn end(&self) -> End {
+        End { log_epoch: self.log_epoch, seq: self.seq }
+    }
+}
+
+impl Waiting {
+    pub fn end(&self) -> End {
+        End { log_epoch: self.position.log_epoch, seq: self.last_seq }
+    }
+}
