@@ -21,9 +21,9 @@ use uuid::Uuid;
 const ROWS_AT_ONCE: usize = 128;
 /// Mids looked up in one statement.
 const MIDS_AT_ONCE: usize = 64;
-/// Parts that a batch is tried in where the database refuses it and does not say that a value is to blame. It takes two for
-/// each halving to find one message; where the whole database refuses, a few are enough to know.
-const PARTS_TRIED: u32 = 20;
+/// Refused parts of a batch that are divided further where the database does not say that a value is to blame. Finding
+/// one message takes one for each halving; where the whole database refuses, a few are enough to know.
+const PARTS_DIVIDED: u32 = 20;
 /// How often a batch is tried in which mids turn up as stored; each time they do, fewer are left.
 const COMMIT_ATTEMPTS: u32 = 4;
 
@@ -145,8 +145,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Halves what was refused until each message that is to blame stands alone. Earlier parts go first, so that messages
-    /// keep their order.
+    /// Halves what was refused until each message that is to blame stands alone. Earlier parts go first, so that
+    /// messages keep their order.
     async fn store_in_parts(
         &mut self,
         conn: &mut dyn Connection,
@@ -154,7 +154,7 @@ impl<'a> Writer<'a> {
         locking: &str,
         fault: Fault,
     ) -> Result<()> {
-        let mut parts_left = PARTS_TRIED;
+        let mut parts_left = PARTS_DIVIDED;
         let mut parts = Vec::new();
         let mut outcome = Some((refused, fault));
         loop {
@@ -170,7 +170,6 @@ impl<'a> Writer<'a> {
                     outcome = Some((part, fault));
                 }
                 Err(fault @ Fault::Data(_)) => outcome = Some((part, fault)),
-                Err(Fault::Deadlock | Fault::LockTimeout) => self.settle_open(&part, Appended::Blocked),
                 Err(fault) => return Err(fault),
             }
         }
@@ -180,7 +179,8 @@ impl<'a> Writer<'a> {
     fn divide(&mut self, mut part: Vec<usize>, fault: Fault, parts: &mut Vec<Vec<usize>>) {
         part.retain(|at| self.outcomes[*at].is_none());
         if let [at] = part[..] {
-            tracing::warn!(conv = %self.batch[at].conv, sender = self.batch[at].sender, %fault, "a message was refused");
+            let Append { conv, sender, .. } = &self.batch[at];
+            tracing::warn!(%conv, sender, %fault, "the database refused a message");
             let is_final = matches!(fault, Fault::Data(_));
             return self.settle_open(&part, if is_final { Appended::Unstorable } else { Appended::Blocked });
         }
