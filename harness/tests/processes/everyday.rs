@@ -31,6 +31,12 @@ async fn friends_and_groups_chat_across_nodes_behind_nginx() {
 
     let summary = cluster.settle(&record, SOON).await;
     assert_eq!(summary.unknown, 0, "without a fault, everything sent is acknowledged");
+    for node in cluster.nodes() {
+        let metric = async |name: &str| node.metric(name).await.expect("the node tells its metrics");
+        assert!(metric("chat_bus_items_received_total").await > 0.0, "nodes hear each other");
+        let ignored = (metric("chat_bus_forged_total").await, metric("chat_bus_undecodable_total").await);
+        assert_eq!(ignored, (0.0, 0.0), "and believe each other");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
