@@ -28,8 +28,8 @@ pub struct Limits {
     pub write_timeout_s: u64,
     /// Milliseconds that a closing connection waits for the client's end of file.
     pub close_linger_ms: u64,
-    /// Outbound bytes per connection; beyond it live copies are dropped and the log is read on as the queue drains; EVENTs
-    /// are dropped for good.
+    /// Outbound bytes per connection; beyond it live copies are dropped and the log is read on as the queue drains;
+    /// EVENTs are dropped for good.
     pub queue_bytes: usize,
     /// Sustained chat messages per second, user and node; 0: no bound. Beyond it the node reads more slowly.
     pub messages_per_second: u32,
@@ -128,8 +128,8 @@ pub const BATCH_MESSAGES: usize = 256;
 /// Bytes of text in one commit (past the first message).
 pub const BATCH_BYTES: usize = 1024 * 1024;
 
-/// Users whose spent message rate is remembered between two sessions; beyond it those are forgotten who have spent least,
-/// and their next session has its whole burst.
+/// Users whose spent message rate is remembered between two sessions; beyond it those are forgotten who have spent
+/// least, and their next session has its whole burst.
 pub const RESTING_PACES: usize = 65_536;
 
 /// Members up to which an envelope lists its recipients; beyond it each node filters by its own members.

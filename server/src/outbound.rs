@@ -2,9 +2,9 @@
 //!
 //! Anyone may queue: the writer its acks, other connections their messages, the bus. The connection's task takes the
 //! whole buffer at once, so what queued up since the last write leaves in one system call. Messages past the byte
-//! limit are refused ([`Outbound::push`] returns false) and come from the log later, EVENTs past it are dropped; replies
-//! are always taken, since a connection stops reading requests while its buffer is full. An idle connection keeps no
-//! buffer.
+//! limit are refused ([`Outbound::push`] returns false) and come from the log later, EVENTs past it are dropped;
+//! replies are always taken, since a connection stops reading requests while its buffer is full. An idle connection
+//! keeps no buffer.
 //!
 //! For a client that cannot acknowledge, where each message ends in the byte stream is noted as well: see [`arrivals`].
 
@@ -170,7 +170,8 @@ impl Outbound {
         }
     }
 
-    /// Queues an EVENT under the same conditions as a message. They are best effort: beyond the limit it is dropped and counted.
+    /// Queues an EVENT under the same conditions as a message. They are best effort: beyond the limit it is dropped and
+    /// counted.
     pub fn tell(&self, event: &Event) {
         let Some(codec) = self.codec.get() else { return };
         {

@@ -73,7 +73,7 @@ pub fn connector(ca: Option<&Path>, insecure: bool) -> Result<TlsConnector, Erro
     Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
 }
 
-/// The PEM file `ca` as it is, for a client that makes its own connections; checked to hold authorities that can be used.
+/// The PEM file `ca` as it is, for a client that makes its own connections; checked to hold usable authorities.
 ///
 /// # Errors
 /// A file that cannot be read or used.

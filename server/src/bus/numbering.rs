@@ -4,8 +4,8 @@
 //! a number twice for different items; numbers can get lost, and then the next one seen tells.
 //! A sender that was never seen before may have counted long before this node subscribed: its first number is the
 //! baseline and no gap, for a node reads the log when it starts anyway. A new boot of a known sender counts from 1, and
-//! ends the boots before it: what is repeated from those is stale, however well it is signed. Boots grow, unless a clock
-//! is set back between two runs; then the database, which knows what run is alive, has the last word.
+//! ends the boots before it: what is repeated from those is stale, however well it is signed. Boots grow, unless a
+//! clock is set back between two runs; then the database, which knows what run is alive, has the last word.
 
 use crate::cluster::{NodeId, NodeKey};
 use crate::limits::LEASE;

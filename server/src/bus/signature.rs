@@ -1,8 +1,8 @@
 //! What makes an envelope one of this cluster's.
 //!
-//! Whoever can publish at Redis could otherwise speak for any node. Each envelope is signed with HMAC-SHA-256 under a key
-//! that only the nodes of one cluster have, over the channel it is for and all that it says: it can be neither made up
-//! nor changed, nor sent on to another node or another cluster. That it is not repeated is for `numbering` to see.
+//! Whoever can publish at Redis could otherwise speak for any node. Each envelope is signed with HMAC-SHA-256 under a
+//! key that only the nodes of one cluster have, over the channel it is for and all that it says: it can be neither made
+//! up nor changed, nor sent on to another node or another cluster. That it is not repeated is for `numbering` to see.
 
 use crate::cluster::ClusterSecret;
 use hmac::{Hmac, KeyInit as _, Mac as _};

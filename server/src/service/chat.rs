@@ -18,8 +18,8 @@ use std::sync::Arc;
 /// The longest message: however it is escaped, its push stays within a node's frame limit. Beyond it errno 9.
 const MAX_MESSAGE_BYTES: usize = MAX_NODE_FRAME_BYTES / 6 - 1_024;
 
-/// The longest name and time of its own that a classic client may write into a message, together: however they are escaped,
-/// they fit their column of 65,535 bytes. Beyond it errno 9.
+/// The longest name and time of its own that a classic client may write into a message, together: however they are
+/// escaped, they fit their column of 65,535 bytes. Beyond it errno 9.
 const MAX_SENT_AS_BYTES: usize = 4_096;
 
 /// Sees to a chat message; the answer goes to `outbound`, now or later.

@@ -1,5 +1,5 @@
-//! Whoever can publish at Redis speaks for nobody: not with bytes of its own, not with what it recorded, and not with what
-//! another cluster says there.
+//! Whoever can publish at Redis speaks for nobody: not with bytes of its own, not with what it recorded, and not with
+//! what another cluster says there.
 
 use super::*;
 

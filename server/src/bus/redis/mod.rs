@@ -36,8 +36,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What [`Bus::close`] takes at most.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Starts this node's end of the bus. Only a bad setting is an error: while Redis is out of reach, items queue up to their
-/// limit and [`Bus::is_connected`] is false.
+/// Starts this node's end of the bus. Only a bad setting is an error: while Redis is out of reach, items queue up to
+/// their limit and [`Bus::is_connected`] is false.
 pub async fn connect(
     config: &config::Bus,
     key: &NodeKey,

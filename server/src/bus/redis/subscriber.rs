@@ -132,7 +132,7 @@ impl Subscriber {
         if self.last_complaint.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
             self.last_complaint = Some(Instant::now());
             let total = stats.undecodable.load(Ordering::Relaxed) + stats.forged.load(Ordering::Relaxed);
-            tracing::warn!(%error, total, "ignored a payload on this node's channel that is no envelope of this cluster");
+            tracing::warn!(%error, total, "ignored a payload on this node's channel, no envelope of this cluster");
         }
     }
 }
