@@ -9,6 +9,7 @@ mod endings;
 mod lease;
 mod limits;
 mod log_holes;
+mod losses;
 mod membership;
 mod own_words;
 mod received;
