@@ -7,6 +7,7 @@
 
 use crate::cluster::{NodeId, NodeKey};
 use crate::core::Core;
+use crate::failpoint::{self, Failpoint};
 use crate::inbox::yield_session;
 use crate::limits::LEASE_RENEWAL;
 use crate::session::Session;
@@ -183,6 +184,9 @@ async fn suspending_in_time<T>(core: &Core, work: impl Future<Output = T>) -> T 
 
 /// Closes those sessions that are no longer this node's.
 fn close_lost(core: &Core, local: &[Arc<Session>], held: &[Release]) {
+    if failpoint::hits(Failpoint::LeaseStale) {
+        return;
+    }
     let held: HashSet<&Release> = held.iter().collect();
     let lost: Vec<_> = local.iter().filter(|session| !held.contains(&session.release())).collect();
     lost.iter().for_each(|session| session.lose());
