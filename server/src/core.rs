@@ -34,7 +34,7 @@ use crate::watch::Watch;
 use crate::writer::Writers;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use tokio::sync::{Notify, Semaphore};
 
 pub struct Core {
@@ -78,7 +78,8 @@ pub struct Core {
     /// Whether the latest renewal of the lease got an answer: part of readiness.
     pub database_answers: AtomicBool,
     peers: Mutex<Arc<[NodeId]>>,
-    suspended: AtomicBool,
+    /// Held while sessions are suspended or resumed, so that one does not pass the other by.
+    suspended: Mutex<bool>,
 }
 
 /// Background tasks at once; beyond it an EVENT is not told, and a refusal says errno 11 instead of why.
@@ -143,7 +144,7 @@ impl Core {
             presence_errands: Arc::new(Semaphore::new(PRESENCE_ERRANDS)),
             database_answers: AtomicBool::new(true),
             peers: Mutex::new(Arc::from([])),
-            suspended: AtomicBool::new(false),
+            suspended: Mutex::new(false),
             key,
             config,
             storage,
@@ -190,11 +191,13 @@ impl Core {
 
     /// LOGIN_ACK is queued: makes the session live.
     pub fn go_live(&self, session: &Arc<Session>) {
+        let suspended = self.suspended.lock();
         let behind = session.go_live();
-        if self.suspended.load(Ordering::Acquire) {
+        if *suspended {
             // The lease ran out between the login and now.
             session.suspend();
         }
+        drop(suspended);
         self.catch_up.request_all(session, behind);
     }
 
@@ -251,7 +254,8 @@ impl Core {
 
     /// Stops pushing, until [`Core::resume_all`].
     pub fn suspend(&self) {
-        if !self.suspended.swap(true, Ordering::AcqRel) {
+        let mut suspended = self.suspended.lock();
+        if !std::mem::replace(&mut *suspended, true) {
             tracing::warn!("the lease is in doubt: sessions are suspended");
             for session in self.registry.all() {
                 session.suspend();
@@ -260,12 +264,13 @@ impl Core {
     }
 
     pub fn is_suspended(&self) -> bool {
-        self.suspended.load(Ordering::Acquire)
+        *self.suspended.lock()
     }
 
     /// The lease holds again: sessions go on, but for those that are closing.
     pub fn resume_all(&self) {
-        self.suspended.store(false, Ordering::Release);
+        let mut suspended = self.suspended.lock();
+        *suspended = false;
         for session in self.registry.all().iter().filter(|session| !session.is_closing()) {
             self.catch_up.request_all(session, session.resume());
         }

@@ -12,6 +12,7 @@ use crate::inbox::yield_session;
 use crate::limits::LEASE_RENEWAL;
 use crate::session::Session;
 use crate::storage::{Error, Peer, Release, Renewal};
+use futures_util::future::join_all;
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
@@ -74,10 +75,13 @@ impl Keeper {
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, left = ?core.lease.left(), "cannot renew the lease");
+                // Perhaps it is about to fail over.
+                self.suspects = true;
                 Ok(RETRY)
             }
             Err(_) => {
                 tracing::warn!(left = ?core.lease.left(), "renewing the lease takes too long");
+                self.suspects = true;
                 Ok(Duration::ZERO)
             }
         }
@@ -85,62 +89,69 @@ impl Keeper {
 
     /// A renewal sent at `sent` succeeded; `local` are the sessions here before it, if it compares.
     async fn renewed(&mut self, sent: Instant, renewal: Renewal, local: Option<Vec<Arc<Session>>>) -> Duration {
-        let core = &self.core;
+        let core = self.core.clone();
         // Also after this process was stopped for a while, or where the answer took long.
         core.suspend_unless_leased();
+        let went_back = self.went_back(&renewal);
         match local {
             Some(local) => {
-                close_lost(core, &local, &renewal.held);
+                close_lost(&core, &local, &renewal.held);
                 self.takeovers = renewal.takeovers;
                 self.compares = false;
             }
-            None if renewal.made_anew || self.takeovers != renewal.takeovers => {
-                tracing::warn!("this node was called gone, and sessions were taken from it");
+            None if went_back || self.takeovers != renewal.takeovers => {
+                tracing::warn!("sessions of this node may be gone: comparing them with the database");
                 core.suspend();
                 self.compares = true;
                 return Duration::ZERO;
             }
             None => {}
         }
-        if let Err(error) = self.look_for_losses(&renewal).await {
+        if let Err(error) = suspending_in_time(&core, self.look_for_losses()).await {
             tracing::warn!(%error, "cannot tell what the database has lost, trying again");
             return RETRY;
         }
-        let core = &self.core;
         core.lease.renewed(sent);
         if core.is_suspended() && core.lease.is_held() {
             tracing::info!("the lease is good again");
             core.resume_all();
         }
         for asked in renewal.asked {
-            yield_session(core, asked);
+            yield_session(&core, asked);
         }
-        self.look_at_peers(sent, renewal.live).await;
+        suspending_in_time(&core, self.look_at_peers(sent, renewal.live)).await;
         LEASE_RENEWAL
     }
 
     /// A count that has gone back, like a row that is missing, means that the database has lost commits: in a failover to a
-    /// copy without the newest, or since an older one was put in its place.
-    async fn look_for_losses(&mut self, renewal: &Renewal) -> Result<(), Error> {
-        let core = &self.core;
-        let own = renewal.live.iter().find(|peer| peer.key == core.key).map_or(0, |peer| peer.renewals);
-        if renewal.made_anew || own <= self.renewals {
+    /// copy without the newest, or since an older one was put in its place. Sessions may be among them, and ends of logs.
+    fn went_back(&mut self, renewal: &Renewal) -> bool {
+        let own = renewal.live.iter().find(|peer| peer.key == self.core.key).map_or(0, |peer| peer.renewals);
+        let went_back = renewal.made_anew || own <= self.renewals;
+        if went_back {
             tracing::error!("the database has lost commits: this node's renewals have gone back");
             self.suspects = true;
+            self.core.audiences.pulse.broken(Instant::now());
         }
         self.renewals = own;
-        if self.suspects {
-            core.suspend();
-            for ends in core.ends.all().chunks(ENDS_AT_ONCE) {
-                for conv in core.storage.find_losses(&core.key, ends).await? {
-                    core.metrics.log_losses_total.inc();
-                    tracing::error!(%conv, "the database has lost the end of a log, with messages that it had committed");
-                }
-            }
-            core.sweep_all.store(true, Ordering::Release);
-            core.sweep_now.notify_one();
-            self.suspects = false;
+        went_back
+    }
+
+    /// Before the node goes on after a failover, or what may have been one.
+    async fn look_for_losses(&mut self) -> Result<(), Error> {
+        if !self.suspects {
+            return Ok(());
         }
+        let core = &self.core;
+        for ends in core.ends.all().chunks(ENDS_AT_ONCE) {
+            for conv in core.storage.find_losses(&core.key, ends).await? {
+                core.metrics.log_losses_total.inc();
+                tracing::error!(%conv, "the database has lost the end of a log, with messages that it had committed");
+                core.sweep_all.store(true, Ordering::Release);
+                core.sweep_now.notify_one();
+            }
+        }
+        self.suspects = false;
         Ok(())
     }
 
@@ -149,13 +160,8 @@ impl Keeper {
         let runs: Vec<NodeKey> = live.iter().map(|peer| peer.key.clone()).collect();
         core.bus.set_peers(&runs);
         let peers: Vec<Peer> = live.into_iter().filter(|peer| peer.key.id != core.key.id).collect();
-        for gone in core.watch.look(peers.iter().cloned(), sent, Instant::now()) {
-            match core.storage.call_gone(&gone).await {
-                Ok(true) => tracing::warn!(node = %gone.key.id, "node does not renew its lease: its sessions are free"),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, node = %gone.key.id, "cannot call a node gone, trying again"),
-            }
-        }
+        let gone = core.watch.look(peers.iter().cloned(), sent, Instant::now());
+        join_all(gone.iter().map(|peer| call_gone(core, peer))).await;
         let now: HashSet<NodeId> = peers.into_iter().map(|peer| peer.key.id).collect();
         core.set_peers(now.iter().cloned().collect());
         for gone in self.alive.difference(&now) {
@@ -169,6 +175,14 @@ impl Keeper {
             tracing::info!(node = %new, "node is there");
         }
         self.alive = now;
+    }
+}
+
+async fn call_gone(core: &Core, peer: &Peer) {
+    match core.storage.call_gone(peer).await {
+        Ok(true) => tracing::warn!(node = %peer.key.id, "node does not renew its lease: its sessions are free"),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(%error, node = %peer.key.id, "cannot call a node gone, trying again"),
     }
 }
 

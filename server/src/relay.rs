@@ -128,7 +128,9 @@ pub fn arrived(core: &Core, from: &NodeId, message: ChatMessage, recipients: Rec
 /// A message that could not be relayed takes the way of those that are stored, under the sender's mid.
 fn store_instead(core: &Core, message: ChatMessage, request: Option<PendingChat>) {
     let ChatMessage { conv, sender, name, msg, mid, sent_as, .. } = message;
-    let append = Append { conv, sender, mid, msg, sent_as, allowed_under: 0, known_end: End::default(), epoch: None };
+    // Of a message that another node took from its client, that node knows the session.
+    let epoch = request.as_ref().and_then(PendingChat::session_epoch);
+    let append = Append { conv, sender, mid, msg, sent_as, allowed_under: 0, known_end: End::default(), epoch };
     core.writers.submit(Job { append, sender_name: name, request });
 }
 

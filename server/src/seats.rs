@@ -25,8 +25,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const RELEASE_TRIES: u32 = 1_200;
 /// Wait before a row is asked for again that another transaction holds.
 const BUSY_RETRY: Duration = Duration::from_millis(50);
-/// Tries to claim such a row (two seconds of them); then the claimant is told.
-const BUSY_TRIES: u32 = 40;
+/// For how long such a row is asked for; then the claimant is told.
+const BUSY_PATIENCE: Duration = Duration::from_secs(2);
 /// Users whose claim has an unknown outcome; beyond it claims are refused until the database answers again.
 const MOST_DOUBTFUL: usize = 65_536;
 
@@ -37,7 +37,7 @@ enum Job {
 
 struct Asked {
     claim: Claim,
-    tries: u32,
+    since: Instant,
     reply: oneshot::Sender<Result<Claimed>>,
 }
 
@@ -75,6 +75,7 @@ impl Seats {
             storage,
             key,
             busy: Vec::new(),
+            busy_until: Instant::now(),
             endings: VecDeque::new(),
             doubtful: BTreeSet::new(),
             doubted: 0,
@@ -87,7 +88,7 @@ impl Seats {
     pub async fn claim(&self, claim: Claim) -> Result<Claimed> {
         let (reply, answer) = oneshot::channel();
         let gone = || Error::Unavailable("the node is stopping".into());
-        self.jobs.send(Job::Claim(Asked { claim, tries: 0, reply })).await.map_err(|_| gone())?;
+        self.jobs.send(Job::Claim(Asked { claim, since: Instant::now(), reply })).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -127,8 +128,9 @@ impl Alone {
 struct Task {
     storage: Arc<dyn Storage>,
     key: NodeKey,
-    /// Claims of rows that other transactions hold.
+    /// Claims of rows that other transactions hold, and when to ask again.
     busy: Vec<Asked>,
+    busy_until: Instant,
     /// Releases that have failed so far.
     endings: VecDeque<Ending>,
     /// Users whose row may name this node though nobody here has their session.
@@ -146,7 +148,10 @@ impl Task {
             if taken == Ok(0) {
                 return;
             }
-            let (mut claims, mut endings) = (std::mem::take(&mut self.busy), Vec::new());
+            let (mut claims, mut endings) = (Vec::new(), Vec::new());
+            if Instant::now() >= self.busy_until {
+                claims.append(&mut self.busy);
+            }
             for job in jobs.drain(..) {
                 match job {
                     Job::Claim(asked) => claims.push(asked),
@@ -169,7 +174,7 @@ impl Task {
 
     fn next_look(&self) -> Instant {
         let far = Duration::from_secs(24 * 60 * 60);
-        let busy = (!self.busy.is_empty()).then(|| Instant::now() + BUSY_RETRY);
+        let busy = (!self.busy.is_empty()).then_some(self.busy_until);
         let unfinished = self.has_unfinished().then_some(self.retry_at);
         busy.into_iter().chain(unfinished).min().unwrap_or_else(|| Instant::now() + far)
     }
@@ -191,10 +196,12 @@ impl Task {
         let claims: Vec<Claim> = asked.iter().map(|asked| asked.claim.clone()).collect();
         match self.storage.claim_sessions(&self.key, &claims).await {
             Ok(outcomes) => {
-                for (mut asked, outcome) in asked.into_iter().zip(outcomes) {
-                    asked.tries += 1;
+                for (asked, outcome) in asked.into_iter().zip(outcomes) {
                     match outcome {
-                        Claimed::Busy if asked.tries < BUSY_TRIES => self.busy.push(asked),
+                        Claimed::Busy if asked.since.elapsed() < BUSY_PATIENCE => {
+                            self.busy.push(asked);
+                            self.busy_until = Instant::now() + BUSY_RETRY;
+                        }
                         outcome => self.answer(asked, outcome),
                     }
                 }

@@ -72,7 +72,7 @@ trait Queue {
 /// Messages that should be in the log and are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    pub conv: Conversation,
+    pub log: Log,
     pub first: u64,
     pub last: u64,
 }
@@ -164,10 +164,10 @@ impl Queue for Way<'_> {
         self.session.stalled.store(true, Ordering::Release);
     }
 
-    fn gap(&self, Gap { conv, first, last }: Gap) {
+    fn gap(&self, Gap { log, first, last }: Gap) {
         self.gaps.set(self.gaps.get() + 1);
         if self.session.events {
-            self.session.outbound.tell(&Event::Gap { conv: conv.to_string(), first, last });
+            self.session.outbound.tell(&Event::Gap { conv: log.to_string(), first, last });
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::audiences::Audiences;
 use crate::cluster::NodeKey;
 use crate::delivery::{Committed, Delivery};
 use crate::ends::Ends;
-use crate::failpoint::EarlyAcks;
+use crate::failpoint::{self, EarlyAcks, Failpoint};
 use crate::lanes::{self, Lanes, Waiting};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
@@ -16,6 +16,7 @@ use crate::outbound::Outbound;
 use crate::protocol::conversation::{Conversation, Log};
 use crate::protocol::errno::{Errno, Failure};
 use crate::protocol::message::{ChatMessage, Kind, MidText, Reply, Stored, TimeMs};
+use crate::session::Session;
 use crate::storage::{Append, Appended, AppendedBatch, End, Error, Storage};
 use crate::tasks::Tasks;
 use std::sync::Arc;
@@ -38,14 +39,23 @@ pub struct PendingChat {
     outbound: Arc<Outbound>,
     kind: Kind,
     mid: Option<MidText>,
+    /// The session that asks: what it has stored must still be in its name.
+    session_epoch: Option<u64>,
     is_answered: bool,
 }
 
 impl PendingChat {
     /// From here on the connection waits for the answer.
-    pub fn new(outbound: Arc<Outbound>, kind: Kind, mid: Option<MidText>) -> Self {
+    pub fn new(outbound: Arc<Outbound>, kind: Kind, mid: Option<MidText>, session: &Session) -> Self {
         outbound.expect_answer();
-        PendingChat { outbound, kind, mid, is_answered: false }
+        // Both failpoints are of a node that does not ask who somebody is.
+        let trusts = failpoint::hits(Failpoint::LeaseStale) || failpoint::hits(Failpoint::IdentityTrust);
+        PendingChat { outbound, kind, mid, session_epoch: (!trusts).then_some(session.epoch), is_answered: false }
+    }
+
+    /// For [`Append::epoch`].
+    pub fn session_epoch(&self) -> Option<u64> {
+        self.session_epoch
     }
 
     pub fn answer(mut self, result: Result<Option<Stored>, Failure>) {

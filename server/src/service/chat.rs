@@ -29,7 +29,7 @@ pub fn send(core: &Arc<Core>, session: &Session, outbound: &Arc<Outbound>, mid: 
         Target::Group(_) => (Kind::GroupChat, Path::Group),
     };
     core.metrics.messages(path, u8::from(chat.stored)).inc();
-    let request = || PendingChat::new(outbound.clone(), kind, mid);
+    let request = || PendingChat::new(outbound.clone(), kind, mid, session);
     if let Some(failure) = refuse(core, session, &chat) {
         return request().answer(Err(failure));
     }
@@ -69,7 +69,7 @@ fn store(core: &Core, session: &Session, chat: Chat, request: PendingChat) {
         sent_as: chat.sent_as,
         allowed_under: 0,
         known_end: End::default(),
-        epoch: Some(session.epoch),
+        epoch: request.session_epoch(),
     };
     core.writers.submit(Job { append, sender_name: session.name.clone(), request: Some(request) });
 }

@@ -343,7 +343,7 @@ impl Cursors {
     fn go_on(&mut self, conv: Conversation, queue: &impl Queue) -> Delivery {
         self.barred.join(conv);
         let Some(cursor) = self.cursors.get_mut(&conv) else { return Delivery::Done };
-        if cursor.is_behind() && cursor.target > 0 {
+        if cursor.is_behind() && (cursor.target > 0 || cursor.before.is_some()) {
             let end = cursor.end();
             return self.fall_behind(conv, end, false, queue);
         }
@@ -414,9 +414,10 @@ impl Cursors {
                 return Read::Done;
             }
         };
+        let log = Log { conv, epoch: cursor.log_epoch };
         let Some(place) = &mut cursor.place else { return Read::More };
         let before = place.pushed;
-        let pushed = if is_live { place.push(conv, page, last_seq, queue) } else { Pushed::Refused };
+        let pushed = if is_live { place.push(log, page, last_seq, queue) } else { Pushed::Refused };
         if place.pushed > before || last_seq.is_some() {
             cursor.missing = 0;
         }
@@ -473,13 +474,18 @@ impl Cursors {
     }
 
     pub fn saved(&mut self, mark: &Mark) {
-        if let Some(Cursor { place: Some(place), .. }) = self.cursors.get_mut(&mark.conv) {
+        if let Some(Cursor { place: Some(place), log_epoch, .. }) = self.cursors.get_mut(&mark.conv)
+            && *log_epoch == mark.log_epoch
+        {
             place.saved = place.saved.max(mark.seq);
         }
     }
 
     fn marks(&self, user: UserId, seq: impl Fn(&Place) -> Option<u64>) -> Vec<Mark> {
-        let marks = self.cursors.iter().filter_map(|(conv, cursor)| Some((*conv, seq(cursor.place.as_ref()?)?)));
-        marks.map(|(conv, seq)| Mark { conv, user, seq }).collect()
+        let mark = |(conv, cursor): (&Conversation, &Cursor)| {
+            let seq = seq(cursor.place.as_ref()?)?;
+            Some(Mark { conv: *conv, user, seq, log_epoch: cursor.log_epoch })
+        };
+        self.cursors.iter().filter_map(mark).collect()
     }
 }

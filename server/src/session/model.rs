@@ -79,7 +79,7 @@ impl Queue for FakeQueue {
     }
 
     fn gap(&self, gap: Gap) {
-        assert_eq!(gap.conv, CONV);
+        assert_eq!(gap.log.conv, CONV);
         self.0.borrow_mut().gaps.push(gap);
     }
 }

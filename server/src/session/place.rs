@@ -2,7 +2,7 @@
 
 use super::{Gap, Queue};
 use crate::outbound::Parcel;
-use crate::protocol::conversation::Conversation;
+use crate::protocol::conversation::Log;
 use crate::storage::{Page, Position};
 
 #[derive(Clone, Copy, Debug)]
@@ -61,27 +61,27 @@ impl Place {
     }
 
     /// Pushes what follows on. With `last_seq` nothing else can come up to there, so what is missing is passed over.
-    pub fn push(&mut self, conv: Conversation, page: &Page, last_seq: Option<u64>, queue: &impl Queue) -> Pushed {
+    pub fn push(&mut self, log: Log, page: &Page, last_seq: Option<u64>, queue: &impl Queue) -> Pushed {
         let seen = page.messages.partition_point(|message| message.seq <= self.pushed);
         for message in &page.messages[seen..] {
             if message.seq != self.pushed + 1 {
                 if last_seq.is_none() {
                     return Pushed::UpToHole;
                 }
-                self.skip_to(message.seq - 1, conv, queue);
+                self.skip_to(message.seq - 1, log, queue);
             }
             if !self.pass(&Parcel::new(message, 1), queue) {
                 return Pushed::Refused;
             }
         }
         if let Some(last_seq) = last_seq.filter(|last_seq| !page.more && *last_seq > self.pushed) {
-            self.skip_to(last_seq, conv, queue);
+            self.skip_to(last_seq, log, queue);
         }
         Pushed::All
     }
 
-    fn skip_to(&mut self, last: u64, conv: Conversation, queue: &impl Queue) {
-        queue.gap(Gap { conv, first: self.pushed + 1, last });
+    fn skip_to(&mut self, last: u64, log: Log, queue: &impl Queue) {
+        queue.gap(Gap { log, first: self.pushed + 1, last });
         self.pushed = last;
     }
 }

@@ -300,6 +300,8 @@ pub struct Mark {
     pub conv: Conversation,
     pub user: UserId,
     pub seq: u64,
+    /// The epoch of the log that `seq` is of: of an earlier one it counts up to where the current one begins.
+    pub log_epoch: LogEpoch,
 }
 
 /// How far the changes of each run of a node have been looked at: [`NodeKey::boot`] to the number of a change.

@@ -6,7 +6,7 @@ use crate::database::{
 use crate::on_every_database;
 use chat::protocol::conversation::Conversation;
 use chat::protocol::message::SentAs;
-use chat::storage::{Append, Appended, End, Error, Joined, Left, Position};
+use chat::storage::{Append, Appended, End, Error, Joined, Left, Mark, Position};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use uuid::Uuid;
@@ -30,6 +30,7 @@ on_every_database!(
     batch_of_which_every_message_is_refused_is_settled_message_by_message,
     log_that_has_lost_its_end_goes_on_in_another_epoch,
     losses_are_found_by_what_is_known,
+    what_was_received_of_a_lost_end_does_not_count_for_what_came_instead,
 );
 
 fn stored(seqs: &[u64]) -> Vec<Appended> {
@@ -479,4 +480,22 @@ async fn losses_are_found_by_what_is_known(database: Database) {
 
     assert_eq!(storage.find_losses(&key, &known).await.expect("looking works"), [], "each is found once");
     assert_eq!(outcomes(&storage, &[text(conv, one, "new")]).await, [Appended::Stored { seq: 4, log_epoch: 1 }]);
+}
+
+async fn what_was_received_of_a_lost_end_does_not_count_for_what_came_instead(database: Database) {
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 5).await;
+    lose_the_last_two(&database, conv).await;
+    let known = Append { known_end: End { log_epoch: 0, seq: 5 }, ..text(conv, one, "instead of the fourth") };
+    append(&storage, &[known, text(conv, one, "instead of the fifth")]).await;
+    let received = async |log_epoch| {
+        let mark = Mark { conv, user: other, seq: 5, log_epoch };
+        storage.mark_received(None, &[mark]).await.expect("marking works");
+        storage.cursors(&[(conv, other)]).await.expect("reading works")[0].map(|position| position.received_seq)
+    };
+
+    assert_eq!(received(0).await, Some(3), "as far as the log is still the same");
+    assert_eq!(received(2).await, Some(3), "of an epoch that the database does not know");
+    assert_eq!(received(1).await, Some(5));
 }

@@ -167,7 +167,8 @@ async fn statements_are_prepared_once_whatever_the_size_of_a_batch() {
     let work = async |sizes: std::ops::Range<usize>| {
         for size in sizes {
             say(&storage, conv, one, size).await;
-            let marks: Vec<Mark> = (0..size).map(|_| Mark { conv, user: other, seq: 1_000_000 }).collect();
+            let marks: Vec<Mark> =
+                (0..size).map(|_| Mark { conv, user: other, seq: 1_000_000, log_epoch: 0 }).collect();
             storage.mark_received(None, &marks).await.expect("marking works");
             storage.routes(&(1..=size as u64).collect::<Vec<_>>()).await.expect("reading works");
         }

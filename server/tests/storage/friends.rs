@@ -83,7 +83,7 @@ async fn befriending_again_opens_the_conversation_where_it_was(database: Databas
     let storage = database.open().await;
     let (one, other, conv) = two_friends(&storage).await;
     say(&storage, conv, one, 3).await;
-    storage.mark_received(None, &[Mark { conv, user: other, seq: 2 }]).await.expect("marking works");
+    storage.mark_received(None, &[Mark { conv, user: other, seq: 2, log_epoch: 0 }]).await.expect("marking works");
     storage.remove_friend(&one.into(), other).await.expect("removing works");
 
     assert_eq!(storage.add_friend(&other.into(), one).await.expect("adding works"), Befriended::Done);

@@ -344,7 +344,7 @@ async fn nothing_changes_for_a_session_that_is_gone(database: Database) {
     let said = storage.append(&late, &[message("after"), text(direct, bob, "hello")], NOW, &|| true).await;
     assert_eq!(said.expect("appending works").outcomes, [Appended::SessionGone, stored_at(2)]);
     database.execute("UPDATE conversation SET last_seq = 1 WHERE last_seq = 2").await;
-    let mark = Mark { conv: direct, user: ann, seq: 1 };
+    let mark = Mark { conv: direct, user: ann, seq: 1, log_epoch: 0 };
     storage.mark_received(Some(&late), &[mark]).await.expect("marking works");
 
     assert_eq!(rows().await, before);

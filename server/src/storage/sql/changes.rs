@@ -13,10 +13,12 @@ use crate::storage::{self, Changes, End, Seen};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Changed conversations in one look at one run; beyond it there is another look.
+/// Changed conversations read at once.
 const CHANGES_AT_ONCE: u32 = 4_096;
-/// Conversations locked at once to settle what is unknown (more, if one change has touched more).
-const SETTLED_AT_ONCE: usize = 64;
+/// Times that, in one look at one run; beyond it there is another look.
+const MOST_PAGES: u32 = 16;
+/// Conversations locked at once to settle what is unknown.
+const LOCKED_AT_ONCE: usize = 256;
 
 /// One change, as it is noted in the rows of conversations. The default is nobody's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,18 +65,14 @@ impl Numbers {
         self.runs.lock().get(&run).map_or(0, Run::settled)
     }
 
-    /// Some changes whose outcome is unknown, and the conversations that they touched.
-    fn some_unknown(&self) -> (Vec<Change>, BTreeSet<Conversation>) {
-        let (mut changes, mut convs) = (Vec::new(), BTreeSet::new());
-        for (run, of) in self.runs.lock().iter() {
-            for (number, touched) in &of.unknown {
-                if convs.len() < SETTLED_AT_ONCE {
-                    changes.push(Change { run: *run, number: *number });
-                    convs.extend(touched);
-                }
-            }
-        }
-        (changes, convs)
+    /// The changes whose outcome is unknown, and the conversations that each touched.
+    fn unknown(&self) -> Vec<(Change, Vec<Conversation>)> {
+        let runs = self.runs.lock();
+        let of_run = |(run, of): (&i64, &Run)| {
+            let (run, unknown) = (*run, of.unknown.clone());
+            unknown.into_iter().map(move |(number, touched)| (Change { run, number }, touched))
+        };
+        runs.iter().flat_map(of_run).collect()
     }
 
     fn settle(&self, changes: &[Change]) {
@@ -124,20 +122,34 @@ pub fn is_certain<T>(outcome: &storage::Result<T>) -> bool {
     }
 }
 
-/// Waits for those transactions whose outcome nobody knows, by locking what they touched; some at a time.
+/// Settles those whose transactions are over: nobody holds the conversations that they touched any more.
 pub async fn settle_unknown(conn: &mut dyn Connection, numbers: &Numbers) -> Result<()> {
-    let (unknown, convs) = numbers.some_unknown();
-    if unknown.is_empty() {
-        return Ok(());
+    let unknown = numbers.unknown();
+    let convs: BTreeSet<Conversation> = unknown.iter().flat_map(|(_, touched)| touched).copied().collect();
+    let mut held = BTreeSet::new();
+    for convs in convs.into_iter().collect::<Vec<_>>().chunks(LOCKED_AT_ONCE) {
+        held.extend(held_by_others(conn, convs).await?);
     }
+    let is_over = |(_, touched): &&(Change, Vec<Conversation>)| touched.iter().all(|conv| !held.contains(conv));
+    let over: Vec<Change> = unknown.iter().filter(is_over).map(|(change, _)| *change).collect();
+    numbers.settle(&over);
+    Ok(())
+}
+
+/// Those of the conversations whose rows another transaction holds.
+async fn held_by_others(conn: &mut dyn Connection, convs: &[Conversation]) -> Result<Vec<Conversation>> {
     conn.begin().await?;
-    let for_update = conn.dialect().for_update;
-    let locked = lock_all(conn, &convs.into_iter().collect::<Vec<_>>(), for_update).await;
+    let skip_locked = conn.dialect().for_update_skip_locked;
+    let locked = lock_all(conn, convs, skip_locked).await;
     // Nothing was changed; if this fails, the connection is discarded.
     let _ = conn.rollback().await;
-    locked?;
-    numbers.settle(&unknown);
-    Ok(())
+    let locked = locked?;
+    let passed_over: Vec<Conversation> = convs.iter().filter(|conv| !locked.contains_key(conv)).copied().collect();
+    if passed_over.is_empty() {
+        return Ok(passed_over);
+    }
+    // One that does not exist is held by nobody.
+    Ok(lock_all(conn, &passed_over, "").await?.into_keys().collect())
 }
 
 /// What changed beyond `seen`. The runs' numbers are read first: what is settled later is part of the next look.
@@ -153,17 +165,14 @@ pub async fn since(conn: &mut dyn Connection, seen: Option<&Seen>) -> Result<Cha
     let runs: BTreeSet<i64> = settled.keys().chain(seen.keys()).copied().collect();
     for run in runs {
         let after = seen.get(&run).copied().unwrap_or(0);
-        let rows = changed_by(conn, run, after).await?;
+        let (rows, is_all) = changed_by(conn, run, after).await?;
         let last = rows.last().map(|row| row.number(3)).transpose()?.unwrap_or(after);
-        if rows.len() == CHANGES_AT_ONCE as usize {
-            // The last number may be that of more conversations than were read.
-            let next = settled.get(&run).copied().unwrap_or(u64::MAX).min(last.saturating_sub(1)).max(after);
-            changes.more |= next > after;
-            changes.seen.insert(run, next);
-        } else if gone.contains(&run) {
-            // It numbers nothing any more, nor publishes what is settled.
-            changes.seen.insert(run, last);
-        }
+        // One that is gone numbers nothing any more, nor publishes what is settled.
+        let settled = if gone.contains(&run) { last } else { settled.get(&run).copied().unwrap_or(last) };
+        // The last number may be that of more conversations than were read.
+        let next = if is_all { settled } else { settled.min(last.saturating_sub(1)) }.max(after);
+        changes.seen.insert(run, next);
+        changes.more |= !is_all && next > after;
         for row in &rows {
             let conv = conversation(row, 0)?;
             let end = End { log_epoch: epoch(row, 4)?, seq: row.number(1)? };
@@ -174,8 +183,20 @@ pub async fn since(conn: &mut dyn Connection, seen: Option<&Seen>) -> Result<Cha
     Ok(changes)
 }
 
-async fn changed_by(conn: &mut dyn Connection, run: i64, after: u64) -> Result<Vec<Row>> {
+/// All of them, or as many as one look takes.
+async fn changed_by(conn: &mut dyn Connection, run: i64, after: u64) -> Result<(Vec<Row>, bool)> {
     const CHANGED: &str = "SELECT id, last_seq, members_version, change_number, log_epoch FROM conversation \
                            WHERE changed_by = ? AND change_number > ? ORDER BY change_number LIMIT ?";
-    conn.rows(CHANGED, &[run.into(), after.into(), CHANGES_AT_ONCE.into()]).await
+    let (mut rows, mut from) = (Vec::new(), after);
+    for _ in 0..MOST_PAGES {
+        let page = conn.rows(CHANGED, &[run.into(), from.into(), CHANGES_AT_ONCE.into()]).await?;
+        let is_last = page.len() < CHANGES_AT_ONCE as usize;
+        // A number is given to far fewer conversations than there are in a page, so this goes on.
+        from = page.last().map(|row| row.number(3)).transpose()?.map_or(from, |last| last.saturating_sub(1));
+        rows.extend(page);
+        if is_last {
+            return Ok((rows, true));
+        }
+    }
+    Ok((rows, false))
 }

@@ -4,7 +4,8 @@ use super::conversations::{conversation, epoch};
 use super::executor::{Connection, Result, Value, list, padded, padded_values, repeated};
 use crate::cluster::NodeKey;
 use crate::protocol::conversation::{Conversation, UserId};
-use crate::storage::{Mark, Position, Waiting};
+use crate::storage::{End, Mark, Position, Waiting};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 /// Cursors in one statement.
@@ -84,12 +85,12 @@ pub async fn count_waiting(conn: &mut dyn Connection, user: UserId, at_most: u32
 }
 
 pub async fn mark_received(conn: &mut dyn Connection, by: Option<&NodeKey>, marks: &[Mark]) -> Result<()> {
-    let mut furthest: BTreeMap<(Conversation, UserId), u64> = BTreeMap::new();
+    let mut furthest: BTreeMap<(Conversation, UserId), End> = BTreeMap::new();
     for mark in marks {
-        let seq = furthest.entry((mark.conv, mark.user)).or_default();
-        *seq = mark.seq.max(*seq);
+        let end = furthest.entry((mark.conv, mark.user)).or_default();
+        *end = End { log_epoch: mark.log_epoch, seq: mark.seq }.max(*end);
     }
-    let marks: Vec<((Conversation, UserId), u64)> = furthest.into_iter().collect();
+    let marks: Vec<((Conversation, UserId), End)> = furthest.into_iter().collect();
     for marks in marks.chunks(CURSORS_AT_ONCE) {
         let advancing = advancing(conn, marks).await?;
         if !advancing.is_empty() {
@@ -102,22 +103,29 @@ pub async fn mark_received(conn: &mut dyn Connection, by: Option<&NodeKey>, mark
 /// Those that move a cursor forward, and no further than to the conversation's end.
 async fn advancing(
     conn: &mut dyn Connection,
-    marks: &[((Conversation, UserId), u64)],
+    marks: &[((Conversation, UserId), End)],
 ) -> Result<Vec<((Conversation, UserId), u64)>> {
     let keys: Vec<(Conversation, UserId)> = marks.iter().map(|(key, _)| *key).collect();
     let (condition, values) = any_of(&keys);
     let by_key = conn.dialect().by_primary_key;
     let sql = format!(
-        "SELECT m.conv, m.userid, m.received_seq, c.last_seq \
+        "SELECT m.conv, m.userid, m.received_seq, c.last_seq, c.log_epoch, c.epoch_after \
          FROM member m{by_key} JOIN conversation c ON c.id = m.conv WHERE {condition}"
     );
     let mut stored = HashMap::with_capacity(marks.len());
     for row in conn.rows(&sql, &values).await? {
-        stored.insert((conversation(&row, 0)?, row.number(1)?), (row.number(2)?, row.number(3)?));
+        let end = End { log_epoch: epoch(&row, 4)?, seq: row.number(3)? };
+        stored.insert((conversation(&row, 0)?, row.number(1)?), (row.number(2)?, end, row.number(5)?));
     }
-    let advanced = |(key, seq): &((Conversation, UserId), u64)| {
-        let (received_seq, last_seq) = *stored.get(key)?;
-        let seq = (*seq).min(last_seq);
+    let advanced = |(key, mark): &((Conversation, UserId), End)| {
+        let (received_seq, end, epoch_after) = *stored.get(key)?;
+        let seq = match mark.log_epoch.cmp(&end.log_epoch) {
+            // What came after that was given the numbers of what is lost.
+            Ordering::Less => mark.seq.min(epoch_after),
+            Ordering::Equal => mark.seq.min(end.seq),
+            // The database has lost even the epoch that the client was told of.
+            Ordering::Greater => return None,
+        };
         (seq > received_seq).then_some((*key, seq))
     };
     Ok(marks.iter().filter_map(advanced).collect())

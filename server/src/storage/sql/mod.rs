@@ -19,6 +19,7 @@ pub mod tidying;
 use super::*;
 use changes::{Numbered, Numbers};
 use executor::{Connection, Engine, Fault};
+use std::collections::BTreeSet;
 
 /// How often something is tried that met a deadlock, a blocked row, or a row that another just made.
 const ATTEMPTS: u32 = 5;
@@ -273,19 +274,20 @@ impl Storage for SqlStorage {
     }
 
     async fn append(&self, key: &NodeKey, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch> {
-        let convs: std::collections::BTreeSet<Conversation> = batch.iter().map(|append| append.conv).collect();
-        let numbered = self.numbers.begin(key.boot, convs.into_iter().collect());
-        let by = append::Appender { key, change: numbered.change, fence };
+        let is_blocked = |done: &AppendedBatch| done.outcomes.contains(&Appended::Blocked);
         let appended = self.bounded(async {
             let mut conn = self.engine.write().await?;
-            append::append(&mut *conn, by, batch, now).await
+            // Not before: what never reached the database cannot come true there.
+            let convs: BTreeSet<Conversation> = batch.iter().map(|append| append.conv).collect();
+            let numbered = self.numbers.begin(key.boot, convs.into_iter().collect());
+            let by = append::Appender { key, change: numbered.change, fence };
+            let appended = append::append(&mut *conn, by, batch, now).await;
+            if appended.as_ref().is_ok_and(|done| !is_blocked(done)) {
+                numbered.settled();
+            }
+            appended
         });
-        let appended = appended.await;
-        let is_blocked = |done: &AppendedBatch| done.outcomes.contains(&Appended::Blocked);
-        if changes::is_certain(&appended) && !appended.as_ref().is_ok_and(is_blocked) {
-            numbered.settled();
-        }
-        appended
+        appended.await
     }
 
     async fn cursors(&self, of: &[(Conversation, UserId)]) -> Result<Vec<Option<Position>>> {

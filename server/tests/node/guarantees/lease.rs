@@ -51,7 +51,7 @@ async fn no_request_takes_effect_for_a_session_that_was_taken() {
     let storage = database().await;
     let faulty = Faulty::new(storage.clone());
     for (nth, request) in
-        ["join", "leave", "create", "befriend", "unfriend", "password", "revoke", "chat", "group chat"]
+        ["join", "leave", "create", "befriend", "unfriend", "password", "revoke", "chat", "group chat", "relayed chat"]
             .into_iter()
             .enumerate()
     {
@@ -68,6 +68,10 @@ async fn no_request_takes_effect_for_a_session_that_was_taken() {
         ann.befriend(bob.id).await;
         let (open, joined) = (bob.create_group(&name("open")).await, bob.create_group(&name("joined")).await);
         ann.join(joined).await;
+        let is_relayed = request == "relayed chat";
+        if is_relayed {
+            ann.befriend(cem.as_u64().expect("an id")).await;
+        }
         let body = match request {
             "join" => json!({"msgid": 9, "groupid": open}),
             "leave" => json!({"msgid": 24, "groupid": joined}),
@@ -76,6 +80,8 @@ async fn no_request_takes_effect_for_a_session_that_was_taken() {
             "unfriend" => json!({"msgid": 22, "friendid": bob.id}),
             "password" => json!({"msgid": 28, "old": PASSWORD, "new": "another password"}),
             "revoke" => json!({"msgid": 3, "revoke": true}),
+            // Cem is nowhere to be reached, and so it is stored.
+            "relayed chat" => json!({"msgid": 6, "toid": cem, "msg": "from the old session", "qos": 0}),
             "chat" => json!({"msgid": 6, "toid": bob.id, "msg": "from the old session"}),
             _ => json!({"msgid": 10, "groupid": joined, "msg": "from the old session"}),
         };
@@ -88,7 +94,7 @@ async fn no_request_takes_effect_for_a_session_that_was_taken() {
         let mut again = Peer::connect(node.address()).await;
         storage.stop_node(&thief()).await.expect("stops");
         let ack = again.login_with(json!({"name": name("ann"), "token": ann.token})).await;
-        assert_eq!(ack["friends"].as_array().map(Vec::len), Some(1), "{request}: {ack}");
+        assert_eq!(ack["friends"].as_array().map(Vec::len), Some(1 + usize::from(is_relayed)), "{request}: {ack}");
         assert_eq!(ack["groups"].as_array().map(Vec::len), Some(1), "{request}: {ack}");
         let said = bob.done(json!({"msgid": 17, "toid": ann.id})).await;
         assert_eq!(said["messages"], json!([]), "{request}");
