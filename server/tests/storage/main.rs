@@ -9,6 +9,7 @@ mod database;
 mod faults;
 mod friends;
 mod groups;
+mod losses;
 mod migrate;
 mod schema;
 mod sessions;
