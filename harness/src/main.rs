@@ -68,7 +68,8 @@ enum Command {
     },
     /// Tell a story on a cluster of its own, with a fault, and judge it promise by promise.
     Story(cli::story::Arguments),
-    /// Break one thing after the other at random while people chat; where that fails, look for the fewest steps that do.
+    /// Break one thing after the other at random while people chat; where that fails, look for the fewest steps that
+    /// do.
     Chaos(cli::chaos::Arguments),
     /// Tell every story with every fault, and print a table of the verdicts.
     Table(cli::table::Arguments),

@@ -1,5 +1,5 @@
-//! A story as one HTML page: the verdict promise by promise, and throughput, latency and loss before, during and after each
-//! fault, with the faults shaded. It needs nothing else: no network, no other file.
+//! A story as one HTML page: the verdict promise by promise, and throughput, latency and loss before, during and after
+//! each fault, with the faults shaded. It needs nothing else: no network, no other file.
 
 use crate::users::Conclusion;
 use loadgen::check::Facts;

@@ -1,4 +1,5 @@
-//! The accounts that a run uses: made on first use, and kept in a file with their tokens, so that passwords are hashed once.
+//! The accounts that a run uses: made on first use, and kept in a file with their tokens, so that passwords are hashed
+//! once.
 
 use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,8 @@ pub fn name(plan: &Plan, index: u32) -> String {
     format!("{}-{index}", plan.prefix)
 }
 
-/// The name of a group of users `first` and the `size` - 1 after it: one that other runs make only with the same members.
+/// The name of a group of users `first` and the `size` - 1 after it: one that other runs make only with the same
+/// members.
 pub fn group_name(plan: &Plan, first: u32, size: usize) -> String {
     format!("{}-group-{first}-{size}", plan.prefix)
 }

@@ -1,9 +1,9 @@
 //! Looks for the highest rate that a server bears: every message accounted for, the assertions kept, the rate kept.
 //!
-//! The rate is doubled until a probe fails, then the range between the highest that passed and the lowest that failed is
-//! halved until it is as narrow as asked for. The rate so found is confirmed by longer runs, and lowered until they all
-//! pass: one lucky probe is no capacity. A probe that fails without breaking a promise is given a second try, since one
-//! hiccup of the machine is none of the server's.
+//! The rate is doubled until a probe fails, then the range between the highest that passed and the lowest that failed
+//! is halved until it is as narrow as asked for. The rate so found is confirmed by longer runs, and lowered until they
+//! all pass: one lucky probe is no capacity. A probe that fails without breaking a promise is given a second try, since
+//! one hiccup of the machine is none of the server's.
 
 mod show;
 

@@ -1,7 +1,7 @@
 //! The embedded cluster: nodes in one process, sharing one SQLite database and a local bus.
 //!
-//! That process is this one, where they run on threads of their own, or a child of it ([`process`]): either way their work and
-//! the generator's can be told apart. Passwords are hashed cheaply here, since what is measured is messages.
+//! That process is this one, where they run on threads of their own, or a child of it ([`process`]): either way their
+//! work and the generator's can be told apart. Passwords are hashed cheaply here, since what is measured is messages.
 
 pub mod process;
 
@@ -21,8 +21,8 @@ const PASSWORD_MEMORY_KIB: u32 = 64;
 /// For the nodes to stop after the run.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Users up to which the nodes run in the generator's process. There each user takes two open files, of which 20,000 are a
-/// usual limit.
+/// Users up to which the nodes run in the generator's process. There each user takes two open files, of which 20,000
+/// are a usual limit.
 const THREADS_MAX_USERS: u32 = 8_000;
 
 /// Where a run's nodes are, as far as that is this program's business.

@@ -1,8 +1,9 @@
 //! Compares two results, and tells what is noise from what is not.
 //!
-//! With three runs or more on either side, the runs are the samples: that is the strongest ground there is. With fewer, the
-//! seconds of the runs are, which leaves out what differs from run to run; a figure of which each run has only one, as the
-//! highest latency, is then shown but not judged. What no server may do (losing, doubling, …) is exact and knows no noise.
+//! With three runs or more on either side, the runs are the samples: that is the strongest ground there is. With fewer,
+//! the seconds of the runs are, which leaves out what differs from run to run; a figure of which each run has only one,
+//! as the highest latency, is then shown but not judged. What no server may do (losing, doubling, …) is exact and knows
+//! no noise.
 
 mod show;
 mod statistics;

@@ -16,8 +16,8 @@ pub struct Error {
     limit: u64,
 }
 
-/// Raises the soft limit as far as needed. With nodes on threads of this process both ends of each connection are in it;
-/// those in a child of it have the same limit to themselves.
+/// Raises the soft limit as far as needed. With nodes on threads of this process both ends of each connection are in
+/// it; those in a child of it have the same limit to themselves.
 pub fn raise_limit(users: u32, nodes: &Nodes) -> Result<(), Error> {
     let ends = if matches!(nodes, Nodes::Threads) { 2 } else { 1 };
     let needed = u64::from(users) * ends + OTHERS;

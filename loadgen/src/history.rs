@@ -1,8 +1,8 @@
 //! What happened in a run, event by event: JSON Lines under zstd, one object a line.
 //!
 //! The load generator and the test harness write the same events, and the same checkers (`check`) judge them. Users and
-//! groups are the server's ids; times are microseconds of the run's clock. Writing is a thread's business: who notes an event
-//! waits only while that thread is far behind.
+//! groups are the server's ids; times are microseconds of the run's clock. Writing is a thread's business: who notes an
+//! event waits only while that thread is far behind.
 
 use crate::dialect::{Push, Refusal};
 use chat::protocol::conversation::Target;

@@ -18,8 +18,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use stream::Stream;
 
-/// Gaps and exceptions that are followed, of all streams together, and of one at least. Beyond it a stream forgets its older
-/// half: what is missing there counts as unknown, and what still comes of it as lawful.
+/// Gaps and exceptions that are followed, of all streams together, and of one at least. Beyond it a stream forgets its
+/// older half: what is missing there counts as unknown, and what still comes of it as lawful.
 const MAX_FOLLOWED: usize = 4 * 1024 * 1024;
 const MIN_FOLLOWED: usize = 64;
 
@@ -115,7 +115,8 @@ impl Ledger {
         due
     }
 
-    /// The sender learned of several messages of one stream what became of them. Tells when each was due whose fate was not known.
+    /// The sender learned of several messages of one stream what became of them. Tells when each was due whose fate was
+    /// not known.
     pub fn settle_all(
         &self,
         stream: u32,
@@ -145,15 +146,16 @@ impl Ledger {
         self.streams.get(stream as usize).map_or_else(Vec::new, |stream| stream.lock().missing())
     }
 
-    /// `user` got message `number` of `stream` in this visit. `in_order`: what the server itself says of its place, where it
-    /// says something.
+    /// `user` got message `number` of `stream` in this visit. `in_order`: what the server itself says of its place,
+    /// where it says something.
     pub fn receive(&self, stream: u32, number: u64, user: u32, visit: Visit, in_order: Option<bool>) -> Received {
         let mut received = Received::default();
         self.receive_all(stream, [(number, in_order)], user, visit, |one| received = one);
         received
     }
 
-    /// `user` got several messages of one stream, each a number and whether it is in order. Tells what each completes, in turn.
+    /// `user` got several messages of one stream, each a number and whether it is in order. Tells what each completes,
+    /// in turn.
     pub fn receive_all(
         &self,
         stream: u32,

@@ -1,12 +1,13 @@
 //! A load generator for clustered chat servers: thousands of users, every message verified.
 //!
 //! A [`plan`] says what is to be done; a [`world`] of users, friends and groups is laid out from it ([`scenario`]); a
-//! [`driver`] sends when messages are due; [`user`]s receive. Latencies go to the [`recorder`], every message through the
-//! [`ledger`], and, where asked for, every event into a [`history`]. What comes of it is an [`outcome`], told by a [`report`]; [`check`] judges a history
-//! by the contract's promises. What an unknown server speaks, a [`probe`] finds out.
+//! [`driver`] sends when messages are due; [`user`]s receive. Latencies go to the [`recorder`], every message through
+//! the [`ledger`], and, where asked for, every event into a [`history`]. What comes of it is an [`outcome`], told by a
+//! [`report`]; [`check`] judges a history by the contract's promises. What an unknown server speaks, a [`probe`] finds
+//! out.
 //!
-//! Invariants: latency counts from when a message was due, never from when it was sent; each message is accounted for exactly;
-//! nothing received is never valid.
+//! Invariants: latency counts from when a message was due, never from when it was sent; each message is accounted for
+//! exactly; nothing received is never valid.
 
 pub mod cli;
 

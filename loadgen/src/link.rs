@@ -1,7 +1,7 @@
 //! A connection's bytes, plain or TLS, made so that a silent one owns no buffer.
 //!
-//! A plain socket is shared: whoever has something to send writes it at once, from any thread, and the connection's own task
-//! takes over only where the kernel is full. That saves a wake-up a message.
+//! A plain socket is shared: whoever has something to send writes it at once, from any thread, and the connection's own
+//! task takes over only where the kernel is full. That saves a wake-up a message.
 
 use crate::plan::Plan;
 use socket2::SockRef;
@@ -76,8 +76,8 @@ impl Dialer {
         Ok(Dialer { addresses, hosts, tls })
     }
 
-    /// What stands for the name of the node that the `place`-th connection leads to, where nodes do not say theirs: the address,
-    /// if there are several targets. A single one may be a load balancer.
+    /// What stands for the name of the node that the `place`-th connection leads to, where nodes do not say theirs: the
+    /// address, if there are several targets. A single one may be a load balancer.
     pub fn only_node(&self, place: u32) -> Option<String> {
         let count = self.addresses.len();
         (count > 1).then(|| self.addresses[place as usize % count].to_string())
@@ -103,7 +103,8 @@ async fn connect_tcp(address: SocketAddr, place: u32) -> io::Result<TcpStream> {
 }
 
 impl Link {
-    /// Reads what is there and hands it to `take`; what that returns is the result. `Ok(None)` is the end of the stream.
+    /// Reads what is there and hands it to `take`; what that returns is the result. `Ok(None)` is the end of the
+    /// stream.
     pub fn poll_read<T>(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&[u8]) -> T) -> Poll<io::Result<Option<T>>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let count = match self {
@@ -174,8 +175,8 @@ impl Link {
     }
 }
 
-/// Reads once. What does not fill the buffer was all there was: the socket then counts as not readable until more comes, which
-/// saves asking it in vain after every message.
+/// Reads once. What does not fill the buffer was all there was: the socket then counts as not readable until more
+/// comes, which saves asking it in vain after every message.
 fn read_once(socket: &TcpStream, scratch: &mut [u8]) -> io::Result<usize> {
     let mut short = None;
     let result = socket.try_io(Interest::READABLE, || match (&*SockRef::from(socket)).read(scratch) {

@@ -1,8 +1,9 @@
 //! Adds the outcomes of several processes into one.
 //!
-//! Histograms and accounts are added exactly: the percentiles of the sum are those that one process would have found. Rows
-//! of seconds keep no histograms, so their counts add up exactly, while the percentile of a merged second is the highest
-//! of its parts: an upper bound. A shard that is missing leaves the verdict unknown, for what it saw is not known.
+//! Histograms and accounts are added exactly: the percentiles of the sum are those that one process would have found.
+//! Rows of seconds keep no histograms, so their counts add up exactly, while the percentile of a merged second is the
+//! highest of its parts: an upper bound. A shard that is missing leaves the verdict unknown, for what it saw is not
+//! known.
 
 use crate::outcome::{Outcome, Resources, Verdict};
 use crate::recorder::{Point, Second};

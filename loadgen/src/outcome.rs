@@ -1,4 +1,5 @@
-//! What came of a run: figures, histograms and a verdict, as stored in JSON. Outcomes of several processes can be added exactly.
+//! What came of a run: figures, histograms and a verdict, as stored in JSON. Outcomes of several processes can be added
+//! exactly.
 
 use crate::assert::{Assertion, Checked};
 use crate::ledger::Account;
@@ -73,7 +74,8 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// How much the generator's memory grew by each of `users`, in bytes; the embedded nodes' part included, unless they are apart.
+    /// How much the generator's memory grew by each of `users`, in bytes; the embedded nodes' part included, unless
+    /// they are apart.
     pub fn memory_per_user(&self, users: u32) -> u64 {
         self.memory_bytes.saturating_sub(self.memory_before_bytes) / u64::from(users.max(1))
     }

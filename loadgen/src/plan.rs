@@ -70,7 +70,8 @@ pub struct Plan {
     pub goose: Vec<String>,
     /// Messages outstanding per stream (closed model), instead of `rate`.
     pub window: Option<u32>,
-    /// Messages on their way per stream to a server that acknowledges nothing (open model); none: what the profile says.
+    /// Messages on their way per stream to a server that acknowledges nothing (open model); none: what the profile
+    /// says.
     pub outstanding: Option<u32>,
     /// How long such a message may be on its way before the next is sent without it.
     pub lost_after_s: f64,

@@ -1,7 +1,8 @@
 //! Latencies: one HDR histogram in microseconds per path, and a row per second for the plots.
 //!
-//! This is the truth of a run; whatever else shows figures gets them from here. Recording takes a short lock per path, for as
-//! many latencies as there are, and no memory. Histograms keep three significant figures and can be added exactly, across processes as well.
+//! This is the truth of a run; whatever else shows figures gets them from here. Recording takes a short lock per path,
+//! for as many latencies as there are, and no memory. Histograms keep three significant figures and can be added
+//! exactly, across processes as well.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -158,8 +158,8 @@ pub async fn befriend(run: &Run, book: &Book, progress: impl Fn() + Sync) -> Res
     settle(run, &Ask::AddFriend { friend: 0 }, by_user.into_keys()).await
 }
 
-/// Waits until the server has done what `users` asked, where it does not answer `ask`: they log out, which comes after the
-/// request on the same connection, and in again, which tells them what they are in.
+/// Waits until the server has done what `users` asked, where it does not answer `ask`: they log out, which comes after
+/// the request on the same connection, and in again, which tells them what they are in.
 async fn settle(run: &Run, ask: &Ask<'_>, users: impl Iterator<Item = u32>) -> Result<(), Error> {
     if run.wire.answers(ask) {
         return Ok(());

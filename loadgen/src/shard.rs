@@ -1,7 +1,7 @@
 //! One plan carried out by several processes, on one machine or many: which part each has, and when all begin.
 //!
-//! A shard has its share of the users and of the rate, and accounts of its own, so that shards need to know nothing of one
-//! another. Shares add up to the whole exactly. What they measured is added by [`crate::merge`].
+//! A shard has its share of the users and of the rate, and accounts of its own, so that shards need to know nothing of
+//! one another. Shares add up to the whole exactly. What they measured is added by [`crate::merge`].
 
 use crate::plan::Plan;
 use jiff::civil::Time;
@@ -76,8 +76,8 @@ fn beside(path: &Path, tag: &str) -> PathBuf {
     path.with_file_name(format!("{stem}-{tag}{extension}"))
 }
 
-/// Reads a start time, in milliseconds since the Unix epoch: RFC 3339 (`2030-01-31T15:40:00Z`), the next such time of day
-/// on this machine's clock (`15:40` or `15:40:30`), or seconds since the epoch (`@1700000000`).
+/// Reads a start time, in milliseconds since the Unix epoch: RFC 3339 (`2030-01-31T15:40:00Z`), the next such time of
+/// day on this machine's clock (`15:40` or `15:40:30`), or seconds since the epoch (`@1700000000`).
 pub fn parse_start(text: &str) -> Result<i64, String> {
     parse_start_from(text, &ZonedDateTime::now())
 }

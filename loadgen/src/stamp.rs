@@ -1,4 +1,5 @@
-//! What a message's text carries unseen: which run and stream it is of, its number there, and when it should have been sent.
+//! What a message's text carries unseen: which run and stream it is of, its number there, and when it should have been
+//! sent.
 //!
 //! The rest of the text follows from the stamp, so that a recipient can tell whether a single character was changed. It
 //! works in every dialect, with no acknowledgement and no id of the server's to lean on.
@@ -38,7 +39,8 @@ pub enum Reading {
 }
 
 impl Stamp {
-    /// Appends the text, `bytes` long (or [`MIN_BODY_BYTES`], where that is more), to `out`. ASCII without anything that JSON escapes.
+    /// Appends the text, `bytes` long (or [`MIN_BODY_BYTES`], where that is more), to `out`. ASCII without anything
+    /// that JSON escapes.
     pub fn write(&self, bytes: usize, out: &mut String) {
         let start = out.len();
         let Stamp { run, stream, number, due } = self;

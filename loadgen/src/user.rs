@@ -1,7 +1,7 @@
 //! One simulated user: an account, a connection that comes and goes as wished, and what waits to be written.
 //!
-//! Anyone may [`User::send`]; the user's own task (`session`) connects, reads, answers and checks what arrives. A user without
-//! a connection keeps nothing but its name.
+//! Anyone may [`User::send`]; the user's own task (`session`) connects, reads, answers and checks what arrives. A user
+//! without a connection keeps nothing but its name.
 
 mod establish;
 mod session;
@@ -203,8 +203,8 @@ impl User {
         }
     }
 
-    /// Puts a message of `stream` into the outbox, due at `due`, or lets it wait its turn where a window is full. False, and
-    /// nothing is entered anywhere, if there is no connection. Follow it with [`User::flush`].
+    /// Puts a message of `stream` into the outbox, due at `due`, or lets it wait its turn where a window is full.
+    /// False, and nothing is entered anywhere, if there is no connection. Follow it with [`User::flush`].
     pub fn send(&self, run: &Run, stream: u32, due: u64) -> bool {
         self.pass_those_away(run, stream);
         let mut outbox = self.outbox.lock();
@@ -219,8 +219,8 @@ impl User {
         true
     }
 
-    /// Puts `count` messages of `stream`, all due at `due`, into the outbox as [`User::send`] does: all or none, where no window
-    /// bounds them.
+    /// Puts `count` messages of `stream`, all due at `due`, into the outbox as [`User::send`] does: all or none, where
+    /// no window bounds them.
     pub(crate) fn send_all(&self, run: &Run, stream: u32, due: u64, count: u64) {
         if run.windows.is_some() {
             (0..count).take_while(|_| self.send(run, stream, due)).count();
@@ -235,8 +235,8 @@ impl User {
         }
     }
 
-    /// Makes room in a window that is full of messages to somebody who is away. Nothing may be locked here, since it looks at
-    /// other users.
+    /// Makes room in a window that is full of messages to somebody who is away. Nothing may be locked here, since it
+    /// looks at other users.
     fn pass_those_away(&self, run: &Run, stream: u32) {
         let Some(windows) = &run.windows else { return };
         if !windows.has_room(stream) && run.is_anybody_away(stream) && windows.expire(stream, run.clock.now(), true) > 0

@@ -1,8 +1,8 @@
 //! How many messages of a stream may be on their way to a server that acknowledges nothing: windowed on what arrives.
 //!
-//! A message that is due while the window is full waits its turn here; its latency still counts from when it was due. One that
-//! has not arrived for long is given up, and the window moves on: should it come later all the same, it counts as received.
-//! A message that was not received in the end is lost, whatever the window made of it.
+//! A message that is due while the window is full waits its turn here; its latency still counts from when it was due.
+//! One that has not arrived for long is given up, and the window moves on: should it come later all the same, it counts
+//! as received. A message that was not received in the end is lost, whatever the window made of it.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Messages of one stream that wait their turn; what is due beyond it is not sent.
 const MAX_WAITING: usize = 65_536;
-/// To a recipient who is away nothing arrives: this long after sending, in microseconds, the server has surely taken it.
+/// To a recipient who is away nothing arrives: this long after sending, in microseconds, the server has surely taken
+/// it.
 const TAKEN_MICROS: u64 = 50_000;
 
 /// What is to be done with a message that is due.

@@ -1,7 +1,7 @@
 //! Promise: a classic server is measured by what arrives, exactly, whatever of the family's forms it has.
 //!
-//! Our own node speaks both classic dialects and must lose nothing in either; a server written for each profile proves that the
-//! profile describes what it says it does; and one that breaks connections is measured to the end.
+//! Our own node speaks both classic dialects and must lose nothing in either; a server written for each profile proves
+//! that the profile describes what it says it does; and one that breaks connections is measured to the end.
 
 mod support;
 

@@ -1,7 +1,8 @@
-//! Promise: without a single acknowledgement, what a classic server does wrong is found, and counted exactly; what it does slowly
-//! shows.
+//! Promise: without a single acknowledgement, what a classic server does wrong is found, and counted exactly; what it
+//! does slowly shows.
 //!
-//! Each server here has one fault, and says how often it did it. (`honesty` proves the same of servers that acknowledge.)
+//! Each server here has one fault, and says how often it did it. (`honesty` proves the same of servers that
+//! acknowledge.)
 
 mod support;
 
@@ -16,8 +17,8 @@ use support::server::Server;
 use support::tongue::Tongue;
 use support::{classic, friends, run, told};
 
-/// Runs against a server with this fault; returns what came of it, and how often the fault was done. The history that is kept
-/// shows the fault as well.
+/// Runs against a server with this fault; returns what came of it, and how often the fault was done. The history that
+/// is kept shows the fault as well.
 async fn with_fault(fault: Fault, plan: Plan) -> (Outcome, u64) {
     let server = Server::start(Tongue::course(), fault).await;
     let directory = tempfile::tempdir().expect("a directory");

@@ -1,5 +1,6 @@
-//! Promise: under goose every message is accounted for as under any driver, goose's own displays show what was measured, and
-//! its thresholds, baselines and flags are taken seriously. What is tested is `loadgen` itself, as a process.
+//! Promise: under goose every message is accounted for as under any driver, goose's own displays show what was
+//! measured, and its thresholds, baselines and flags are taken seriously. What is tested is `loadgen` itself, as a
+//! process.
 
 mod support;
 

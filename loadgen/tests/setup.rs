@@ -1,4 +1,5 @@
-//! Promise: what a server refuses before the measured time is told with the request, the server's own words, and no secret.
+//! Promise: what a server refuses before the measured time is told with the request, the server's own words, and no
+//! secret.
 
 mod support;
 

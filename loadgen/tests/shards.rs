@@ -10,7 +10,8 @@ use std::process::{Child, Command, Stdio};
 
 const SHARDS: u32 = 4;
 const USERS: u32 = 42;
-/// From now until all shards have logged in, for a slow machine; a shard that is later says so and is counted all the same.
+/// From now until all shards have logged in, for a slow machine; a shard that is later says so and is counted all the
+/// same.
 const LEAD_MS: i64 = 6_000;
 
 fn loadgen() -> Command {

@@ -1,9 +1,9 @@
-//! What a healthy pair of friends notices of hostile clients: the latency of its messages before, and while a crowd does its
-//! worst.
+//! What a healthy pair of friends notices of hostile clients: the latency of its messages before, and while a crowd
+//! does its worst.
 //!
 //! `cargo bench -p chat --bench hostile` prints both distributions and the ratio of their p99, which should stay below
-//! five. Latency counts from the moment a message was due to be sent, so that a stalled sender hides nothing. Clients and node
-//! share one process and its cores: the crowd's own work is part of what the pair suffers.
+//! five. Latency counts from the moment a message was due to be sent, so that a stalled sender hides nothing. Clients
+//! and node share one process and its cores: the crowd's own work is part of what the pair suffers.
 
 #[allow(dead_code, unused_imports)]
 #[path = "../tests/node/support/mod.rs"]

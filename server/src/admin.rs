@@ -50,7 +50,8 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// The bus does not count: without it nodes serve on, and a balancer that believed otherwise would lose all at once.
+    /// The bus does not count: without it nodes serve on, and a balancer that believed otherwise would lose all at
+    /// once.
     pub fn is_ready(&self) -> bool {
         let Readiness { lease, database, bus: _, draining } = self;
         [lease, database, draining].into_iter().all(Option::is_none)

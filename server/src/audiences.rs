@@ -1,11 +1,11 @@
 //! Who gets what is said in each conversation, as last read from the database.
 //!
-//! An entry is used under the `members_version` it was read with: a commit or an envelope that names another version has
-//! it read again, so a stale entry can delay nothing and deliver to nobody wrong. Where no version is named, which is so for
-//! messages that are relayed, an entry is only used while it is known to hold ([`Audiences::trusted`]).
+//! An entry is used under the `members_version` it was read with: a commit or an envelope that names another version
+//! has it read again, so a stale entry can delay nothing and deliver to nobody wrong. Where no version is named, which
+//! is so for messages that are relayed, an entry is only used while it is known to hold ([`Audiences::trusted`]).
 //!
-//! A read that began before a change, or that was answered by a replica which lags, may end after the change is known. So an
-//! entry stays behind when it is dropped, and says what is too old to be kept or returned.
+//! A read that began before a change, or that was answered by a replica which lags, may end after the change is known.
+//! So an entry stays behind when it is dropped, and says what is too old to be kept or returned.
 
 use crate::protocol::conversation::Conversation;
 use crate::pulse::{BELIEVED, Pulse};
@@ -23,8 +23,8 @@ const MAX_WEIGHT: usize = 8_000_000;
 const ENTRY_WEIGHT: usize = 4;
 /// How often members are read again that turn out to be older than what is known.
 const READS: u32 = 3;
-/// Versions only grow, but for a database that has lost its newest commits in a failover: what was read so long after the
-/// newest known version counts, whatever its own.
+/// Versions only grow, but for a database that has lost its newest commits in a failover: what was read so long after
+/// the newest known version counts, whatever its own.
 const VERSION_KEPT: Duration = Duration::from_secs(10);
 
 pub struct Audiences {
@@ -163,8 +163,8 @@ impl Audiences {
         Ok(read)
     }
 
-    /// Keeps an audience, whose read began at `read_at`, unless a newer one is known. Returns the newest; `None` where it is
-    /// only known that this is not the one.
+    /// Keeps an audience, whose read began at `read_at`, unless a newer one is known. Returns the newest; `None` where
+    /// it is only known that this is not the one.
     pub fn learn(&self, conv: Conversation, audience: Audience, read_at: Instant) -> Option<Audience> {
         self.make_room(audience.members.len());
         let mut entry = match self.cache.entry(conv) {

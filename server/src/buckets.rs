@@ -1,8 +1,8 @@
 //! How often something may happen, for each of many keys.
 //!
-//! Each key has a bucket of so many times, which refills evenly within the window. Times are counted before it is known what comes
-//! of them, and can be given back: what is done side by side cannot all slip through. A full bucket says nothing, so it need
-//! not be kept, and is forgotten when the window has passed. Time is passed in.
+//! Each key has a bucket of so many times, which refills evenly within the window. Times are counted before it is known
+//! what comes of them, and can be given back: what is done side by side cannot all slip through. A full bucket says
+//! nothing, so it need not be kept, and is forgotten when the window has passed. Time is passed in.
 
 use crate::recent::Recent;
 use parking_lot::Mutex;

@@ -3,8 +3,9 @@
 //! A (session, conversation) pair is in the queue at most once, which bounds it. Workers take what has queued up, load
 //! unknown cursors in one query, and read each stretch of log once for all the sessions that need it.
 //!
-//! Where the log lacks what should be there, or cannot be read, the pair waits outside of the workers and comes back. What
-//! stays missing is looked for once more with nobody writing, and then skipped: the client is told, and delivery goes on.
+//! Where the log lacks what should be there, or cannot be read, the pair waits outside of the workers and comes back.
+//! What stays missing is looked for once more with nobody writing, and then skipped: the client is told, and delivery
+//! goes on.
 
 use crate::ends::Ends;
 use crate::lease::Lease;
@@ -28,8 +29,8 @@ const PAGE_MESSAGES: u32 = 128;
 const PAGE_BYTES: usize = 256 * 1024;
 /// Wait after the database failed before reading on.
 const RETRY: Duration = Duration::from_millis(500);
-/// Wait after a read that brought nothing although something should be there, doubled for each further one: 3.2 s in all, up
-/// to the read that decides (`session::cursors` says after how many).
+/// Wait after a read that brought nothing although something should be there, doubled for each further one: 3.2 s in
+/// all, up to the read that decides (`session::cursors` says after how many).
 const MISSING_RETRY: Duration = Duration::from_millis(50);
 
 type Behind = (Arc<Session>, Conversation);

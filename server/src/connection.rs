@@ -1,8 +1,8 @@
 //! One client's connection: a socket, its read loop, its writes, its deadlines.
 //!
-//! One task, polled by hand so that an idle connection is small: it owns no buffer and no pending future. Requests are seen to one
-//! after the other; chat messages go to a writer and are answered later, everything else is waited for before the next request
-//! is looked at. Not reading is the only backpressure a client gets until it overdoes it.
+//! One task, polled by hand so that an idle connection is small: it owns no buffer and no pending future. Requests are
+//! seen to one after the other; chat messages go to a writer and are answered later, everything else is waited for
+//! before the next request is looked at. Not reading is the only backpressure a client gets until it overdoes it.
 
 mod closing;
 mod deadlines;

@@ -178,8 +178,8 @@ impl Core {
         }
     }
 
-    /// A conversation's members or openness changed: everyone reads them again. Returns the version they are at now. An error:
-    /// only this node knows that it knows nothing.
+    /// A conversation's members or openness changed: everyone reads them again. Returns the version they are at now. An
+    /// error: only this node knows that it knows nothing.
     pub async fn audience_changed(&self, conv: Conversation) -> storage::Result<Option<u64>> {
         self.audiences.doubt(conv);
         let version = self.audiences.load(conv).await?.map(|audience| audience.version);
@@ -206,8 +206,8 @@ impl Core {
         self.catch_up.request_all(session, session.resume_stalled());
     }
 
-    /// Ends a session: nothing more is pushed, its cursors are saved, its row is freed. Where the database does not let that
-    /// happen now it happens later; until then the session stands in the way of a new login of its user.
+    /// Ends a session: nothing more is pushed, its cursors are saved, its row is freed. Where the database does not let
+    /// that happen now it happens later; until then the session stands in the way of a new login of its user.
     pub async fn end_session(self: &Arc<Self>, session: &Arc<Session>) {
         if !session.has_ended() {
             self.metrics.sessions.dec();
@@ -235,7 +235,8 @@ impl Core {
         }
     }
 
-    /// A connection's task has panicked. Its session, also one whose login was under way, ends as if the connection had closed.
+    /// A connection's task has panicked. Its session, also one whose login was under way, ends as if the connection had
+    /// closed.
     pub async fn clean_up_after(self: &Arc<Self>, outbound: &Arc<Outbound>) {
         outbound.abandon();
         for session in self.registry.all().iter().filter(|session| session.is_on(outbound)) {

@@ -1,7 +1,7 @@
 //! From a commit to everyone who is to see it now.
 //!
-//! Sessions on this node get a copy directly; for each other node one item goes on the bus. Whoever cannot be reached is
-//! found later by cursor (login) or by the sweep, so nothing here waits for, or repeats, anything.
+//! Sessions on this node get a copy directly; for each other node one item goes on the bus. Whoever cannot be reached
+//! is found later by cursor (login) or by the sweep, so nothing here waits for, or repeats, anything.
 
 use crate::bus::{Item, Recipients};
 use crate::cluster::NodeId;
@@ -62,7 +62,8 @@ impl Delivery {
     }
 
     pub async fn deliver(&self, committed: Vec<Committed>, refused: Vec<Refused>) {
-        // The task ends only after the writer, unless it died: then the node ends, and the refused are told by being dropped.
+        // The task ends only after the writer, unless it died: then the node ends, and the refused are told by being
+        // dropped.
         let _ = self.batches.send(Batch { committed, refused }).await;
     }
 }

@@ -1,8 +1,10 @@
-//! Requests that change who is in a conversation, from before they reach the database until it is known what became of them.
+//! Requests that change who is in a conversation, from before they reach the database until it is known what became of
+//! them.
 //!
-//! Such a request can fail and yet have been done, or be done later: its COMMIT may be on its way through a connection that
-//! hangs. Its client is then told errno 11. Until the database has told, in a way that waits for such a transaction, nothing of
-//! the conversation is pushed to the user's session, and nobody's knowledge of the members is relied on.
+//! Such a request can fail and yet have been done, or be done later: its COMMIT may be on its way through a connection
+//! that hangs. Its client is then told errno 11. Until the database has told, in a way that waits for such a
+//! transaction, nothing of the conversation is pushed to the user's session, and nobody's knowledge of the members is
+//! relied on.
 
 use crate::bus::Item;
 use crate::core::Core;
@@ -114,8 +116,8 @@ impl Change {
         true
     }
 
-    /// Whether others are to read the members anew: also where the database is known to say something else than this node
-    /// knew, as after an earlier request of unknown outcome.
+    /// Whether others are to read the members anew: also where the database is known to say something else than this
+    /// node knew, as after an earlier request of unknown outcome.
     fn has_changed(&self, outcome: Outcome) -> bool {
         let user = self.session.user;
         let known = self.core.audiences.cached(self.conv);

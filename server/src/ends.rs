@@ -1,8 +1,8 @@
 //! How far the logs of conversations have got, as this node has seen.
 //!
-//! A database that fails over to a copy without the newest commits would give their seqs to new messages, which sessions and clients
-//! would drop as known. Against what is kept here a writer, and the keeper after a failover, notice that a log has become
-//! shorter; what is said then is of another log epoch.
+//! A database that fails over to a copy without the newest commits would give their seqs to new messages, which
+//! sessions and clients would drop as known. Against what is kept here a writer, and the keeper after a failover,
+//! notice that a log has become shorter; what is said then is of another log epoch.
 
 use crate::protocol::conversation::Conversation;
 use crate::storage::End;

@@ -1,9 +1,9 @@
 //! Faults that are built in on purpose, to prove that the tests and checkers which should notice them do.
 //!
-//! Each [`Failpoint`] breaks one promise of PROTOCOL.md in the place where a real bug would. They exist only with the Cargo
-//! feature `failpoints` (binary `chat-server-failpoints`) and are off until named in the environment:
-//! `FAILPOINTS='push::drop=1%return;lease::stale=return'`, in the syntax of the crate `fail`: `return` is a hit, `1%return`
-//! one in a hundred times, `3*return` the first three times, `50*off->1*return` only the 51st time.
+//! Each [`Failpoint`] breaks one promise of PROTOCOL.md in the place where a real bug would. They exist only with the
+//! Cargo feature `failpoints` (binary `chat-server-failpoints`) and are off until named in the environment:
+//! `FAILPOINTS='push::drop=1%return;lease::stale=return'`, in the syntax of the crate `fail`: `return` is a hit,
+//! `1%return` one in a hundred times, `3*return` the first three times, `50*off->1*return` only the 51st time.
 //!
 //! Without the feature every function here is constant, every type empty, and `fail` is not linked.
 
@@ -34,7 +34,8 @@ pub enum Failpoint {
     PushDrop,
     /// G2: a session pushes a message twice.
     PushTwice,
-    /// G3: a session pushes a message only after the next one of its conversation. One that no other follows is never sent.
+    /// G3: a session pushes a message only after the next one of its conversation. One that no other follows is never
+    /// sent.
     PushSwap,
     /// G5: a session pushes the first half of the text.
     PushAlter,
@@ -42,10 +43,11 @@ pub enum Failpoint {
     PushMisdeliver,
     /// G1: a message is acknowledged although its commit failed, as if the writer had not waited for it.
     WriterAckEarly,
-    /// G4: a message is stored under a `mid` that is not its own, so that a resend is not recognised. Read from the log it is a
-    /// phantom (G5).
+    /// G4: a message is stored under a `mid` that is not its own, so that a resend is not recognised. Read from the log
+    /// it is a phantom (G5).
     WriterForgetMid,
-    /// G6: the node believes in its lease for ever. It goes on after the end of it, and keeps sessions that were taken over.
+    /// G6: the node believes in its lease for ever. It goes on after the end of it, and keeps sessions that were taken
+    /// over.
     LeaseStale,
     /// G2, G7: the sweep does not look into the log.
     SweepSkip,

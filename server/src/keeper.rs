@@ -1,9 +1,9 @@
 //! Keeps the node's lease, and with it its sessions.
 //!
-//! One round trip every second renews the lease, tells which nodes live, and brings the sessions that other nodes ask for. When the
-//! lease is in doubt sessions are suspended in time. When sessions were taken from this node while it was called gone, the
-//! renewal says so; then all stand still until they have been compared with their rows, those that are lost are closed, and
-//! the rest go on.
+//! One round trip every second renews the lease, tells which nodes live, and brings the sessions that other nodes ask
+//! for. When the lease is in doubt sessions are suspended in time. When sessions were taken from this node while it was
+//! called gone, the renewal says so; then all stand still until they have been compared with their rows, those that are
+//! lost are closed, and the rest go on.
 
 use crate::cluster::{NodeId, NodeKey};
 use crate::core::Core;
@@ -30,8 +30,8 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 /// Logs compared in one call.
 const ENDS_AT_ONCE: usize = 4_096;
 
-/// Runs until the node stops; returns early only if another node took this one's name. A node that has just started has no
-/// sessions to compare: `takeovers` is what its first renewal said.
+/// Runs until the node stops; returns early only if another node took this one's name. A node that has just started has
+/// no sessions to compare: `takeovers` is what its first renewal said.
 pub async fn run(core: Arc<Core>, takeovers: u64) -> Result<(), Error> {
     let alive = HashSet::new();
     let mut keeper = Keeper { core: core.clone(), alive, renewals: 0, suspects: false, takeovers, compares: false };
@@ -123,8 +123,9 @@ impl Keeper {
         LEASE_RENEWAL
     }
 
-    /// A count that has gone back, like a row that is missing, means that the database has lost commits: in a failover to a
-    /// copy without the newest, or since an older one was put in its place. Sessions may be among them, and ends of logs.
+    /// A count that has gone back, like a row that is missing, means that the database has lost commits: in a failover
+    /// to a copy without the newest, or since an older one was put in its place. Sessions may be among them, and ends
+    /// of logs.
     fn went_back(&mut self, renewal: &Renewal) -> bool {
         let own = renewal.live.iter().find(|peer| peer.key == self.core.key).map_or(0, |peer| peer.renewals);
         let went_back = renewal.made_anew || own <= self.renewals;

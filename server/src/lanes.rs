@@ -1,5 +1,5 @@
-//! Bounded queues of messages, side by side. A conversation's messages always take the same lane, so they keep their order;
-//! at a lane's end one task takes them in batches.
+//! Bounded queues of messages, side by side. A conversation's messages always take the same lane, so they keep their
+//! order; at a lane's end one task takes them in batches.
 
 use crate::limits::{BATCH_BYTES, BATCH_MESSAGES};
 use crate::protocol::conversation::Conversation;

@@ -1,8 +1,8 @@
 //! How long this node may act for its sessions.
 //!
-//! A lease runs from the moment its renewal was *sent*, by this machine's monotonic clock, and so ends here before another
-//! node can have watched long enough to call this one gone (see `watch`). Past it the node stops committing and pushing, until
-//! a renewal succeeds.
+//! A lease runs from the moment its renewal was *sent*, by this machine's monotonic clock, and so ends here before
+//! another node can have watched long enough to call this one gone (see `watch`). Past it the node stops committing and
+//! pushing, until a renewal succeeds.
 
 use crate::failpoint::{self, Failpoint};
 use crate::limits::LEASE_HOLD;

@@ -1,7 +1,7 @@
 //! A cluster chat server: nodes behind a TCP load balancer, messages in a database, Redis between the nodes.
 //!
-//! [`node::Node::start`] runs a node inside any tokio runtime; [`client`] talks to one. The layers, each importing only what
-//! stands below or left of it:
+//! [`node::Node::start`] runs a node inside any tokio runtime; [`client`] talks to one. The layers, each importing only
+//! what stands below or left of it:
 //! `listener → connection → service → session → storage + bus`, beside `protocol` (bytes to typed messages and back).
 
 // In code that tests alone see, as they please.

@@ -113,14 +113,14 @@ pub const LEASE: Duration = Duration::from_secs(8);
 pub const LEASE_RENEWAL: Duration = Duration::from_secs(1);
 /// A node whose renewals have stood still for this long, to the eyes of another, is gone.
 pub const LEASE_WATCH: Duration = Duration::from_secs(LEASE.as_secs() - LEASE_RENEWAL.as_secs());
-/// A node acts for its sessions this long after it sent its latest renewal: shorter, since a commit on its way needs time to
-/// arrive, and seconds are not equally long on all machines.
+/// A node acts for its sessions this long after it sent its latest renewal: shorter, since a commit on its way needs
+/// time to arrive, and seconds are not equally long on all machines.
 pub const LEASE_HOLD: Duration = Duration::from_secs(LEASE_WATCH.as_secs() - 1);
 
 /// The time in which an address that has registered as often as it may can do so as often again.
 pub const REGISTRATIONS_WINDOW: Duration = Duration::from_secs(60 * 60);
-/// Addresses whose registrations, and whose failed logins, are remembered (about 100 bytes each); beyond it the oldest are
-/// forgotten, half of them at most.
+/// Addresses whose registrations, and whose failed logins, are remembered (about 100 bytes each); beyond it the oldest
+/// are forgotten, half of them at most.
 pub const KEPT_ORIGINS: usize = 65_536;
 
 /// Messages in one commit; what is queued beyond it goes into the next.

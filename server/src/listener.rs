@@ -241,8 +241,8 @@ async fn read_proxy_header(socket: &mut TcpStream) -> io::Result<Option<SocketAd
 }
 
 impl Open {
-    /// `None`: no more connections are allowed, in all or from this address. Behind a proxy the peer's address is not the
-    /// client's: that is counted later.
+    /// `None`: no more connections are allowed, in all or from this address. Behind a proxy the peer's address is not
+    /// the client's: that is counted later.
     fn admit(&self, core: &Core, outbound: &Arc<Outbound>, arrival: &Arrival) -> Option<u64> {
         let limits = &core.config.limits;
         let mut state = self.state.lock();

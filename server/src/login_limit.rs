@@ -1,11 +1,11 @@
 //! How often one address may fail to log in with a password.
 //!
-//! Two limits hold at once. As one user an address may fail `failed_logins_per_minute` times, so that nobody can lock out another from
-//! elsewhere. In all it may fail `failed_logins_per_minute_per_ip` times, so that nobody tries one password on many users. From the
-//! second those are exempt who have logged in from there before ([`AT_HOME`]): who guesses behind a router locks out nobody who
-//! lives there. Only a wrong password counts: not a right one, not one that could not be checked for now, and no token,
-//! which cannot be guessed and costs nothing to check. What is kept is bounded by [`KEPT_PAIRS`] and [`KEPT_ORIGINS`];
-//! time is passed in.
+//! Two limits hold at once. As one user an address may fail `failed_logins_per_minute` times, so that nobody can lock
+//! out another from elsewhere. In all it may fail `failed_logins_per_minute_per_ip` times, so that nobody tries one
+//! password on many users. From the second those are exempt who have logged in from there before ([`AT_HOME`]): who
+//! guesses behind a router locks out nobody who lives there. Only a wrong password counts: not a right one, not one
+//! that could not be checked for now, and no token, which cannot be guessed and costs nothing to check. What is kept is
+//! bounded by [`KEPT_PAIRS`] and [`KEPT_ORIGINS`]; time is passed in.
 
 use crate::buckets::Buckets;
 use crate::limits::{KEPT_ORIGINS, Limits};
@@ -18,9 +18,10 @@ use parking_lot::Mutex;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-/// Pairs of address and user that are remembered (about 50 bytes each), for failures and for those at home apart. Beyond it the
-/// oldest are forgotten, half of them at most: to get a pair forgotten, an attacker spends half as many guesses, each with
-/// the price of a password hash, from as many addresses as the limit for each makes necessary, to win one bucket.
+/// Pairs of address and user that are remembered (about 50 bytes each), for failures and for those at home apart.
+/// Beyond it the oldest are forgotten, half of them at most: to get a pair forgotten, an attacker spends half as many
+/// guesses, each with the price of a password hash, from as many addresses as the limit for each makes necessary, to
+/// win one bucket.
 pub const KEPT_PAIRS: usize = 65_536;
 /// How long, at least, one who has logged in is at home at an address.
 const AT_HOME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -81,7 +82,7 @@ impl LoginLimit {
         Ok(Attempt { limit: self, origin, called, counts_for_origin, pair: None })
     }
 
-    /// The user has logged in, with a token: from now on he is at home there.
+    /// The user has logged in, with a token: from now on they are at home there.
     pub fn welcome(&self, origin: Origin, called: &Who, user: UserId, now: Instant) {
         let pairs = [self.pair(origin, called), self.pair(origin, &Who::Id(user))];
         let mut at_home = self.at_home.lock();

@@ -1,6 +1,7 @@
 //! Writes cursors to the database, about once a second, many at once.
 //!
-//! A cursor that is lost with its node only means that messages come again in the next session, where the client drops them.
+//! A cursor that is lost with its node only means that messages come again in the next session, where the client drops
+//! them.
 
 use crate::cluster::NodeKey;
 use crate::session::Session;

@@ -14,8 +14,8 @@ struct Network {
 }
 
 impl Networks {
-    /// Reads addresses and networks with commas between them; an address without a length is meant alone. `Err` holds the first
-    /// item that is neither.
+    /// Reads addresses and networks with commas between them; an address without a length is meant alone. `Err` holds
+    /// the first item that is neither.
     pub fn parse(text: &str) -> Result<Self, &str> {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         items.map(|item| Network::parse(item).ok_or(item)).collect::<Result<_, _>>().map(Networks)

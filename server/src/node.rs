@@ -1,8 +1,8 @@
 //! Wires one node together: `Node::start(config)` is all an embedder needs.
 //!
-//! Start: storage, bus, lease, then the port; nothing of it takes longer the more is stored. Drain: the port closes, clients are sent
-//! elsewhere over the grace time, what is in flight is finished, cursors are saved, the lease is given back. The same happens
-//! when one of its tasks dies; then the node ends with an error that names the task.
+//! Start: storage, bus, lease, then the port; nothing of it takes longer the more is stored. Drain: the port closes,
+//! clients are sent elsewhere over the grace time, what is in flight is finished, cursors are saved, the lease is given
+//! back. The same happens when one of its tasks dies; then the node ends with an error that names the task.
 
 mod drain;
 mod start;

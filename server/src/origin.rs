@@ -1,13 +1,13 @@
 //! Where a stranger comes from, as far as limits are concerned.
 //!
-//! One household, or one rented machine, has a whole IPv6 network of 64 bits to itself, so all addresses of such a network are one
-//! origin. An IPv4 address that a socket shows in its IPv6 form is the IPv4 address that it is.
+//! One household, or one rented machine, has a whole IPv6 network of 64 bits to itself, so all addresses of such a
+//! network are one origin. An IPv4 address that a socket shows in its IPv6 form is the IPv4 address that it is.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The bits of an IPv6 address that tell origins apart.
 const ORIGIN_BITS: u32 = 64;
-/// The bits of an IPv6 address that name, by custom, a provider, and a customer of his.
+/// The bits of an IPv6 address that name, by custom, a provider, and one of its customers.
 const WIDER_BITS: [u32; 2] = [32, 48];
 /// Those of an IPv4 address for a larger and the smallest network that is routed by itself, counted in its IPv6 form.
 const WIDER_BITS_V4: [u32; 2] = [96 + 16, 96 + 24];

@@ -1,9 +1,9 @@
 //! Password hashes: argon2id, made and checked away from the tasks that serve connections.
 //!
-//! A hash takes tens of milliseconds of one core and 19 MiB by default. So as many run at once as there are cores, a bounded number
-//! waits, in turns that go round between those who ask ([`places`]), and the rest is told to come back ([`WAITING_PASSWORDS`]). An
-//! unknown user costs the same work as a wrong password, so that time does not tell them apart. Work begun is finished even
-//! if its caller is gone: the place is held by the work, not by the caller.
+//! A hash takes tens of milliseconds of one core and 19 MiB by default. So as many run at once as there are cores, a
+//! bounded number waits, in turns that go round between those who ask ([`places`]), and the rest is told to come back
+//! ([`WAITING_PASSWORDS`]). An unknown user costs the same work as a wrong password, so that time does not tell them
+//! apart. Work begun is finished even if its caller is gone: the place is held by the work, not by the caller.
 
 mod fair_queue;
 mod memory;
@@ -22,8 +22,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Password checks that may wait for a core, about 3 s of work for two cores; beyond it errno 11 for the latest of the address that
-/// has the most waiting.
+/// Password checks that may wait for a core, about 3 s of work for two cores; beyond it errno 11 for the latest of the
+/// address that has the most waiting.
 pub const WAITING_PASSWORDS: usize = 256;
 /// What a client that finds no place is told to wait.
 const RETRY: Duration = Duration::from_secs(1);

@@ -1,8 +1,9 @@
 //! The PROXY protocol header, version 1 (a line) or 2 (binary), by which a load balancer says who the client is.
 //!
 //! The header comes before anything else on the connection and in as many pieces as the network likes: the caller
-//! gathers bytes and asks again until the answer is not [`Parsed::NeedMore`]. How long it waits is its own business; how
-//! many bytes it can be made to keep is bounded here by [`MAX_V2_BYTES`]. What follows the header is left untouched.
+//! gathers bytes and asks again until the answer is not [`Parsed::NeedMore`]. How long it waits is its own business;
+//! how many bytes it can be made to keep is bounded here by [`MAX_V2_BYTES`]. What follows the header is left
+//! untouched.
 
 use ppp::{v1, v2};
 use std::net::SocketAddr;

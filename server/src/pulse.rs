@@ -1,9 +1,9 @@
 //! Whether the bus can be relied on: would this node know by now if the members of a conversation had changed?
 //!
-//! Who changes members tells every other node over the bus. So what was read from the database before still holds if nothing
-//! can have been lost on the way, and nothing can be under way any more. The latter is proved by asking: a peer that answers a
-//! ping has, before its answer, sent all that it had to tell when the ping reached it. The answer says so about the moment at
-//! which the ping was sent, by this node's own clock, however long either took.
+//! Who changes members tells every other node over the bus. So what was read from the database before still holds if
+//! nothing can have been lost on the way, and nothing can be under way any more. The latter is proved by asking: a peer
+//! that answers a ping has, before its answer, sent all that it had to tell when the ping reached it. The answer says
+//! so about the moment at which the ping was sent, by this node's own clock, however long either took.
 //!
 //! Only relayed messages (`qos` 0) need to know it, so a node asks only while some are sent.
 

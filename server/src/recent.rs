@@ -1,7 +1,7 @@
 //! A map that forgets: what was put in long ago, and where it grows too large, what was put in before the rest.
 //!
-//! There are two generations. The young one becomes the old one when its time is up, or it holds half of what may be held; what was
-//! old then is gone, and its memory is given back. Time is passed in.
+//! There are two generations. The young one becomes the old one when its time is up, or it holds half of what may be
+//! held; what was old then is gone, and its memory is given back. Time is passed in.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,11 +1,11 @@
 //! `qos` 0: from a connection straight to who is online.
 //!
-//! At best without waiting for anything. Where the members of a conversation, or the nodes they are on, are not known, the
-//! message waits in a lane, and they are looked up for all that has queued up meanwhile. A friend who cannot be reached so
-//! gets it through the database.
+//! At best without waiting for anything. Where the members of a conversation, or the nodes they are on, are not known,
+//! the message waits in a lane, and they are looked up for all that has queued up meanwhile. A friend who cannot be
+//! reached so gets it through the database.
 //!
-//! The node of the sender finds the recipients, and the node of each recipient makes sure of it once more: whoever has left,
-//! or ended a friendship, did so on the node where its session is.
+//! The node of the sender finds the recipients, and the node of each recipient makes sure of it once more: whoever has
+//! left, or ended a friendship, did so on the node where its session is.
 
 use crate::bus::{Item, Recipients};
 use crate::cluster::NodeId;
@@ -92,8 +92,8 @@ impl Origin {
     }
 }
 
-/// The way without waiting: the members are known, and the friend is here or known to be on another node. False: this is
-/// not so, and nothing was done.
+/// The way without waiting: the members are known, and the friend is here or known to be on another node. False: this
+/// is not so, and nothing was done.
 pub fn at_once(core: &Core, message: &ChatMessage) -> bool {
     let Some(audience) = known_audience(core, message, None) else { return false };
     match message.conv.target_from(message.sender) {
@@ -229,8 +229,8 @@ fn fail(core: &Core, Relay { message, origin }: Relay) {
     }
 }
 
-/// Reads what is unknown: who is in the conversations, then where they are. Returns for each message the audience, `None`
-/// where its sender may not post.
+/// Reads what is unknown: who is in the conversations, then where they are. Returns for each message the audience,
+/// `None` where its sender may not post.
 async fn look_up(core: &Core, batch: &[Relay]) -> storage::Result<Vec<Option<Audience>>> {
     let known: Vec<Option<Audience>> = batch.iter().map(|relay| relay.known_audience(core)).collect();
     let unknown = batch.iter().zip(&known).filter(|(_, audience)| audience.is_none());

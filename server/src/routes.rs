@@ -1,7 +1,8 @@
 //! Which node holds a user's session, for users that are not on this one.
 //!
-//! Learnt from the session rows, a batch at a time, and kept for a while; dropped when a node says "not here", replaced when a
-//! login elsewhere is announced. A wrong route costs a detour, never a message: the sweep finds what went astray.
+//! Learnt from the session rows, a batch at a time, and kept for a while; dropped when a node says "not here", replaced
+//! when a login elsewhere is announced. A wrong route costs a detour, never a message: the sweep finds what went
+//! astray.
 
 use crate::cluster::NodeId;
 use crate::protocol::conversation::UserId;

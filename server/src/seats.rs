@@ -1,9 +1,9 @@
 //! Takes and frees session rows for the whole node, many in one transaction.
 //!
-//! Eighteen thousand clients that come back at once must not mean eighteen thousand flushes of the disk. The cursors of an ending session
-//! are saved before its row is freed, so that the next session starts where this one stopped; what cannot be saved now is
-//! tried on, and meanwhile the user cannot log in. A claim whose outcome is unknown may have put this node's name into a row
-//! that nobody stands behind: such rows are freed again as soon as the database tells.
+//! Eighteen thousand clients that come back at once must not mean eighteen thousand flushes of the disk. The cursors of
+//! an ending session are saved before its row is freed, so that the next session starts where this one stopped; what
+//! cannot be saved now is tried on, and meanwhile the user cannot log in. A claim whose outcome is unknown may have put
+//! this node's name into a row that nobody stands behind: such rows are freed again as soon as the database tells.
 
 use crate::cluster::NodeKey;
 use crate::protocol::conversation::UserId;
@@ -107,8 +107,8 @@ impl Seats {
     }
 }
 
-/// Frees a row for which the task can do nothing any more, since it has died. The node drains then, and what a session leaves is
-/// saved all the same, unless that is what the task died of.
+/// Frees a row for which the task can do nothing any more, since it has died. The node drains then, and what a session
+/// leaves is saved all the same, unless that is what the task died of.
 #[derive(Clone)]
 struct Alone {
     storage: Arc<dyn Storage>,

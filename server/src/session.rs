@@ -1,10 +1,10 @@
 //! One logged-in user, and what has been pushed to it.
 //!
-//! The rule: a session pushes each conversation strictly contiguously from its cursor. A live message is a copy of what is
-//! in the log; if it is the next one it is pushed, otherwise the cursor falls behind and the log is read (see `catch_up`).
-//! Backlog, gap, repair, slow reader and takeover all go this one way, which gives order, no loss and no double push. A user's
-//! own messages move the cursor and are not pushed. The cursors themselves are in [`cursors`]; here they meet the lock that
-//! all who push share, and the connection.
+//! The rule: a session pushes each conversation strictly contiguously from its cursor. A live message is a copy of what
+//! is in the log; if it is the next one it is pushed, otherwise the cursor falls behind and the log is read (see
+//! `catch_up`). Backlog, gap, repair, slow reader and takeover all go this one way, which gives order, no loss and no
+//! double push. A user's own messages move the cursor and are not pushed. The cursors themselves are in [`cursors`];
+//! here they meet the lock that all who push share, and the connection.
 //!
 //! Knows no socket: bytes go to an [`Outbound`].
 
@@ -94,7 +94,8 @@ pub enum Relayed {
     Queued,
     /// The session is not live, or its queue is full.
     Refused,
-    /// Who gets it was looked up before the user left the group or removed the friend, or may have been: not for this user.
+    /// Who gets it was looked up before the user left the group or removed the friend, or may have been: not for this
+    /// user.
     TooLate,
 }
 
@@ -296,7 +297,8 @@ impl Session {
         self.state.lock().has_ended()
     }
 
-    /// At the start: messages wait in this conversation, and those up to `pushed` are on their way to the client already.
+    /// At the start: messages wait in this conversation, and those up to `pushed` are on their way to the client
+    /// already.
     pub fn waits(&self, waiting: &Waiting, pushed: u64) {
         self.state.lock().waits(waiting, pushed, &self.way());
     }
@@ -384,8 +386,8 @@ impl Session {
         self.state.lock().push_page(conv, ticket, page, None, &self.way())
     }
 
-    /// Pushes a page that is certain, with the conversation's end as of then, and skips what is missing in it. Returns how many
-    /// stretches are.
+    /// Pushes a page that is certain, with the conversation's end as of then, and skips what is missing in it. Returns
+    /// how many stretches are.
     pub fn push_certain(&self, conv: Conversation, ticket: u64, page: &Page, last_seq: u64) -> (Read, u64) {
         let way = self.way();
         let read = self.state.lock().push_page(conv, ticket, page, Some(last_seq), &way);

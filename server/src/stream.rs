@@ -45,7 +45,8 @@ impl Stream {
             Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
             Stream::Tls(tls) => {
                 let written = ready!(Pin::new(tls.as_mut()).poll_write(cx, bytes))?;
-                // Records may stay inside the TLS layer until flushed; a flush that blocks is finished by the next write.
+                // Records may stay inside the TLS layer until flushed; a flush that blocks is finished by the next
+                // write.
                 let _ = Pin::new(tls.as_mut()).poll_flush(cx)?;
                 Poll::Ready(Ok(written))
             }

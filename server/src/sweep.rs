@@ -1,8 +1,8 @@
 //! Finds what the bus lost, by looking into the log.
 //!
-//! Every `repair_interval` the conversations that changed lately are compared with what the sessions here have been pushed:
-//! the cost follows what was said, not who is online. A look at every session's conversations, in small steps, is taken only
-//! after the subscription was broken or a node died.
+//! Every `repair_interval` the conversations that changed lately are compared with what the sessions here have been
+//! pushed: the cost follows what was said, not who is online. A look at every session's conversations, in small steps,
+//! is taken only after the subscription was broken or a node died.
 
 use crate::core::Core;
 use crate::failpoint::{self, Failpoint};
@@ -23,7 +23,8 @@ const STEP: usize = 256;
 /// Runs until the node stops.
 pub async fn run(core: Arc<Core>) {
     let interval = Duration::from_secs(core.config.limits.repair_interval_s);
-    // From the start on: else the first look would find nothing, and what went astray until then would wait for the second.
+    // From the start on: else the first look would find nothing, and what went astray until then would wait for the
+    // second.
     let mut seen = core.storage.changes(None).await.ok().map(|changes| changes.seen);
     loop {
         let _ = tokio::time::timeout(interval, core.sweep_now.notified()).await;

@@ -1,14 +1,15 @@
 //! The one way to start a task: under a name, and watched.
 //!
-//! Long tasks do one job for the whole node (a writer, the lease's keeper). If one of them panics the node has lost an organ: it
-//! learns of it by [`Tasks::died`], drains, and ends with an error that names the task. Short ones serve one client or do one
-//! errand; if one of them panics it ends alone. Every panic is logged and counted.
+//! Long tasks do one job for the whole node (a writer, the lease's keeper). If one of them panics the node has lost an
+//! organ: it learns of it by [`Tasks::died`], drains, and ends with an error that names the task. Short ones serve one
+//! client or do one errand; if one of them panics it ends alone. Every panic is logged and counted.
 //!
-//! A panic unwinds (`panic = "unwind"`), and neither `parking_lot` nor `dashmap` poisons what was locked meanwhile, so what it
-//! guards can be left half changed. That is why a node does not go on without a long task, but only drains: a drain closes
-//! connections, saves the cursors that sessions have, and gives the lease back. A short task leaves what is its client's own: the
-//! connection is dropped and the session ended, whatever state they are in. What it left half written in somebody else's queue
-//! would reach that client as a broken frame; nothing between taking and giving back that lock is known to panic.
+//! A panic unwinds (`panic = "unwind"`), and neither `parking_lot` nor `dashmap` poisons what was locked meanwhile, so
+//! what it guards can be left half changed. That is why a node does not go on without a long task, but only drains: a
+//! drain closes connections, saves the cursors that sessions have, and gives the lease back. A short task leaves what
+//! is its client's own: the connection is dropped and the session ended, whatever state they are in. What it left half
+//! written in somebody else's queue would reach that client as a broken frame; nothing between taking and giving back
+//! that lock is known to panic.
 
 use futures_util::FutureExt;
 use prometheus_client::metrics::counter::Counter;
@@ -63,8 +64,8 @@ impl Tasks {
         tokio::spawn(self.catch_named(name.into(), work))
     }
 
-    /// Does short work that would keep other tasks waiting, on a thread for such. It is done even if nobody waits for it any
-    /// more.
+    /// Does short work that would keep other tasks waiting, on a thread for such. It is done even if nobody waits for
+    /// it any more.
     pub async fn blocking<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -78,8 +79,8 @@ impl Tasks {
 }
 
 impl Tasks {
-    /// Does a part of a long task's work inside the caller's own task: a panic counts as that of a long task, but the caller goes
-    /// on.
+    /// Does a part of a long task's work inside the caller's own task: a panic counts as that of a long task, but the
+    /// caller goes on.
     pub fn watch<T, F: Future<Output = T>>(
         &self,
         name: &'static str,

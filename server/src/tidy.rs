@@ -1,8 +1,9 @@
 //! Puts right, in the background, what dead runs of nodes left behind in the database (see
 //! [`Storage::tidy_sessions`](crate::storage::Storage::tidy_sessions)).
 //!
-//! There can be hundreds of thousands of rows of it, and locks that somebody paused holds. So it is done in small steps with rests
-//! between them, tried again for as long as it takes, and nothing waits for it: neither the start nor the lease.
+//! There can be hundreds of thousands of rows of it, and locks that somebody paused holds. So it is done in small steps
+//! with rests between them, tried again for as long as it takes, and nothing waits for it: neither the start nor the
+//! lease.
 
 use crate::cluster::NodeId;
 use crate::core::Core;
@@ -16,7 +17,8 @@ use tokio::sync::Notify;
 
 /// Nodes that wait for their turn; beyond it one is left to the next node that starts.
 const MAX_ASKED: usize = 1_024;
-/// All nodes notice a death at about the same time. Each waits for up to this before it tidies, so that most find it done.
+/// All nodes notice a death at about the same time. Each waits for up to this before it tidies, so that most find it
+/// done.
 const SPREAD: Duration = Duration::from_secs(5);
 /// Rest between two steps.
 const REST: Duration = Duration::from_millis(20);

@@ -1,8 +1,9 @@
-//! Which other nodes live, as seen from here: whose renewals have stood still, and for how long by this machine's own clock.
+//! Which other nodes live, as seen from here: whose renewals have stood still, and for how long by this machine's own
+//! clock.
 //!
-//! A node acts for [`LEASE_HOLD`](crate::limits::LEASE_HOLD) from the moment it *sent* a renewal; another calls it gone after seeing that
-//! renewal's count stand still for [`LEASE_WATCH`], from the moment it first *saw* it, which is later. So neither needs the
-//! other's clock, nor the database's: only that seconds are about as long everywhere.
+//! A node acts for [`LEASE_HOLD`](crate::limits::LEASE_HOLD) from the moment it *sent* a renewal; another calls it gone
+//! after seeing that renewal's count stand still for [`LEASE_WATCH`], from the moment it first *saw* it, which is
+//! later. So neither needs the other's clock, nor the database's: only that seconds are about as long everywhere.
 
 use crate::cluster::NodeKey;
 use crate::limits::{LEASE_RENEWAL, LEASE_WATCH};
@@ -33,8 +34,8 @@ struct Seen {
 }
 
 impl Watch {
-    /// The other nodes as just read, by a look that was sent at `sent` and answered `now`. Returns those that have stood still for
-    /// too long.
+    /// The other nodes as just read, by a look that was sent at `sent` and answered `now`. Returns those that have
+    /// stood still for too long.
     pub fn look(&self, peers: impl Iterator<Item = Peer>, sent: Instant, now: Instant) -> Vec<Peer> {
         let mut state = self.state.lock();
         let gap =

@@ -1,8 +1,8 @@
 //! Commits messages in batches and acknowledges them.
 //!
-//! A message goes to one of a few writers by its conversation, so that a conversation's messages keep their order. A writer
-//! takes whatever has queued up while it committed the batch before, without a timer: alone, a message is committed at once;
-//! under load, many share one flush of the disk. What is committed goes on to `delivery`.
+//! A message goes to one of a few writers by its conversation, so that a conversation's messages keep their order. A
+//! writer takes whatever has queued up while it committed the batch before, without a timer: alone, a message is
+//! committed at once; under load, many share one flush of the disk. What is committed goes on to `delivery`.
 
 use crate::audiences::Audiences;
 use crate::cluster::NodeKey;
@@ -33,8 +33,8 @@ pub struct Job {
     pub request: Option<PendingChat>,
 }
 
-/// A chat request on its way through a writer. However it ends, it is answered: dropped on the way, for example with a task that
-/// died, with errno 11.
+/// A chat request on its way through a writer. However it ends, it is answered: dropped on the way, for example with a
+/// task that died, with errno 11.
 pub struct PendingChat {
     outbound: Arc<Outbound>,
     kind: Kind,
@@ -104,8 +104,8 @@ pub struct Parts {
 }
 
 impl Writers {
-    /// Starts `count` writers; `delivery` makes the part that the writer of a number hands its commits to. They end when this
-    /// is dropped, after what is queued.
+    /// Starts `count` writers; `delivery` makes the part that the writer of a number hands its commits to. They end
+    /// when this is dropped, after what is queued.
     pub fn start(tasks: &Tasks, count: usize, parts: &Parts, delivery: impl Fn(usize) -> Delivery) -> Self {
         let start = |number, waiting| {
             let writer = Writer { parts: parts.clone(), delivery: delivery(number), early_acks: EarlyAcks::default() };

@@ -1,5 +1,5 @@
-//! Every failpoint breaks the promise that it says it does: the same story is told without the fault, and keeps it, and with
-//! the fault, and does not.
+//! Every failpoint breaks the promise that it says it does: the same story is told without the fault, and keeps it, and
+//! with the fault, and does not.
 //!
 //! Faults hold for the whole process, so these tests have one to themselves and take turns in it.
 

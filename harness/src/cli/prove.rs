@@ -1,8 +1,8 @@
 //! `harness prove`: shows that the checkers find what they are there for.
 //!
-//! Each [`Seed`] builds one fault into the server (see `chat::failpoint`), tells a story that it must spoil, and looks whether
-//! the verdict names a promise that it breaks. The same stories without any fault built in must be valid, else a red verdict
-//! would prove nothing.
+//! Each [`Seed`] builds one fault into the server (see `chat::failpoint`), tells a story that it must spoil, and looks
+//! whether the verdict names a promise that it breaks. The same stories without any fault built in must be valid, else
+//! a red verdict would prove nothing.
 
 use anyhow::{Result, ensure};
 use chat::failpoint::Failpoint;

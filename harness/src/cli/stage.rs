@@ -32,8 +32,8 @@ impl Stage {
         format!("--users {users} --nodes {nodes}{}", if *mariadb { " --mariadb" } else { "" })
     }
 
-    /// Starts a cluster, has a story told on it, and removes it; where the verdict is not `valid`, what tells why is kept, with
-    /// the command that tells it again.
+    /// Starts a cluster, has a story told on it, and removes it; where the verdict is not `valid`, what tells why is
+    /// kept, with the command that tells it again.
     ///
     /// # Errors
     /// If the cluster does not start, or the story comes to no end.

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// chat: all write to friends and groups; offline: some leave and come back elsewhere; logins: some take their session
-    /// over from another node
+    /// chat: all write to friends and groups; offline: some leave and come back elsewhere; logins: some take their
+    /// session over from another node
     #[arg(default_value = "chat")]
     plot: Plot,
-    /// What breaks meanwhile, as `harness fault` has it: --fault 'kill node-1'; repeat for several at once [default: nothing]
+    /// What breaks meanwhile, as `harness fault` has it: --fault 'kill node-1'; repeat for several at once [default:
+    /// nothing]
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<Fault>,
     /// How long it stays broken

@@ -38,8 +38,8 @@ pub struct Builder {
     failpoints: Option<String>,
 }
 
-/// A running cluster. Dropping it removes it, which takes about a second; where a test failed, what tells why is kept first,
-/// and named: see [`evidence`].
+/// A running cluster. Dropping it removes it, which takes about a second; where a test failed, what tells why is kept
+/// first, and named: see [`evidence`].
 pub struct Cluster {
     topology: Topology,
     /// `None` without [`Builder::proxied`].
@@ -66,8 +66,8 @@ impl Builder {
         self
     }
 
-    /// One more setting for every node: a key of `conf/server.toml` as `section.key`. nginx sends PROXY headers, which nodes require from
-    /// it and, with `listen.proxy_protocol`, from everybody.
+    /// One more setting for every node: a key of `conf/server.toml` as `section.key`. nginx sends PROXY headers, which
+    /// nodes require from it and, with `listen.proxy_protocol`, from everybody.
     pub fn setting(mut self, key: &str, value: &str) -> Self {
         self.settings.push((key.into(), value.into()));
         self
@@ -85,8 +85,8 @@ impl Builder {
         self
     }
 
-    /// Nodes reach the database and Redis through relays that can be made bad: with [`Fault::Link`], or at a finer grain with
-    /// [`Cluster::link`].
+    /// Nodes reach the database and Redis through relays that can be made bad: with [`Fault::Link`], or at a finer
+    /// grain with [`Cluster::link`].
     ///
     /// [`Fault::Link`]: super::fault::Fault::Link
     pub fn proxied(mut self) -> Self {

@@ -7,8 +7,8 @@ use testcontainers::bollard::{Docker, errors::Error};
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::core::error::ClientError;
 
-/// The engine this machine is set up for (`DOCKER_HOST`, or the usual socket). Each call makes a connection pool of its own,
-/// which belongs to the runtime that is running.
+/// The engine this machine is set up for (`DOCKER_HOST`, or the usual socket). Each call makes a connection pool of its
+/// own, which belongs to the runtime that is running.
 ///
 /// # Errors
 /// Where there is none, or it may not be used: says what to do.

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Writes the cluster's [`directory`], and returns where that is. `again` is the command that does the same again, where one is
-/// known; several tests of a shared cluster add theirs.
+/// Writes the cluster's [`directory`], and returns where that is. `again` is the command that does the same again,
+/// where one is known; several tests of a shared cluster add theirs.
 pub(super) async fn keep(topology: &Topology, again: Option<&str>) -> Result<PathBuf> {
     let directory = directory(topology.name())?;
     fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;

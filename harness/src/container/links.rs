@@ -1,9 +1,10 @@
 //! The relays between nodes and what they need, and the channel over which faults reach them.
 //!
-//! Relays live in the process that started the cluster; a fault may come from another one (`harness fault`). So every fault of
-//! a link is asked for over a Unix socket, whose name follows from the cluster's: one request a connection, a line that is
-//! the fault as it is written. It lasts as long as the connection, so it heals however the asking process ends. The socket is
-//! an abstract one: no file is left of it, whatever ends this process; only this user and root are served.
+//! Relays live in the process that started the cluster; a fault may come from another one (`harness fault`). So every
+//! fault of a link is asked for over a Unix socket, whose name follows from the cluster's: one request a connection, a
+//! line that is the fault as it is written. It lasts as long as the connection, so it heals however the asking process
+//! ends. The socket is an abstract one: no file is left of it, whatever ends this process; only this user and root are
+//! served.
 
 use super::fault::Fault;
 use super::proxy::{Bad, Proxy};

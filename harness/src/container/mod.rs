@@ -1,7 +1,8 @@
-//! A real cluster in containers: a database, Redis, nginx and nodes, each at an address of its own on a network of its own.
+//! A real cluster in containers: a database, Redis, nginx and nodes, each at an address of its own on a network of its
+//! own.
 //!
-//! [`Cluster::builder`] starts one; it is gone when its value is, or at the latest when this process is: see [`reaper`].
-//! What is broken in it and heals again is in [`fault`].
+//! [`Cluster::builder`] starts one; it is gone when its value is, or at the latest when this process is: see
+//! [`reaper`]. What is broken in it and heals again is in [`fault`].
 //!
 //! Clients connect to the containers' own addresses: publishing ports would put a relay process between them, and halve
 //! what can be measured. So it takes Linux, with the engine on this machine.

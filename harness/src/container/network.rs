@@ -1,5 +1,5 @@
-//! A cluster's own network, with fixed addresses: nginx looks its upstreams up only once, and without a fixed one a container
-//! may come back from a restart at another's address.
+//! A cluster's own network, with fixed addresses: nginx looks its upstreams up only once, and without a fixed one a
+//! container may come back from a restart at another's address.
 
 use anyhow::{Context, Result, bail};
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! What each container of a cluster is started with.
 //!
-//! Official images and stand-ins are started alike: the former read the variables and make the database, the latter have
-//! it made already and ignore them.
+//! Official images and stand-ins are started alike: the former read the variables and make the database, the latter
+//! have it made already and ignore them.
 
 use super::machine::Plan;
 use anyhow::{Result, ensure};
@@ -46,8 +46,8 @@ impl FromStr for Flavour {
     }
 }
 
-/// The database: commits are flushed as they are by default; only what a small cluster has no use for is left out. `options`
-/// come last, so that they count.
+/// The database: commits are flushed as they are by default; only what a small cluster has no use for is left out.
+/// `options` come last, so that they count.
 pub(crate) fn database(flavour: Flavour, image: String, address: Ipv4Addr, options: &[(String, String)]) -> Plan {
     let mut command: Vec<String> =
         ["--max-connections=1000", "--skip-name-resolve", "--innodb-buffer-pool-size=134217728"]

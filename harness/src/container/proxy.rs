@@ -1,8 +1,8 @@
 //! A TCP relay in this process whose link can be made bad: slow, thin, silent, or broken off.
 //!
-//! It stands between a client and nginx, or, listening at a network's gateway, between a node and what it needs. Being an
-//! ordinary program it needs no rights, and works where the kernel has no traffic shaping. What it does not imitate is loss of
-//! single packets.
+//! It stands between a client and nginx, or, listening at a network's gateway, between a node and what it needs. Being
+//! an ordinary program it needs no rights, and works where the kernel has no traffic shaping. What it does not imitate
+//! is loss of single packets.
 
 use anyhow::Result;
 use parking_lot::Mutex;

@@ -1,9 +1,9 @@
 //! Leaves nothing behind, whatever ends this process.
 //!
-//! All that a process makes carries the label of its run. Beside the first cluster it starts a second process, the reaper
-//! (`harness reap RUN`), and holds the one end of a pipe to it. When the pipe closes, because the process ended, panicked or
-//! was killed, the reaper removes everything with that label. It is in a session of its own, so that a Ctrl-C or the end
-//! of a process group does not take it along.
+//! All that a process makes carries the label of its run. Beside the first cluster it starts a second process, the
+//! reaper (`harness reap RUN`), and holds the one end of a pipe to it. When the pipe closes, because the process ended,
+//! panicked or was killed, the reaper removes everything with that label. It is in a session of its own, so that a
+//! Ctrl-C or the end of a process group does not take it along.
 
 use super::docker::{self, is_conflict, is_missing};
 use anyhow::{Context, Result, ensure};

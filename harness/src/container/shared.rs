@@ -13,8 +13,8 @@ pub struct Shared {
     cluster: &'static Cluster,
 }
 
-/// The cluster of this process that all tests share: three nodes, MySQL. The first call starts it; it ends with the process,
-/// by the reaper's hand.
+/// The cluster of this process that all tests share: three nodes, MySQL. The first call starts it; it ends with the
+/// process, by the reaper's hand.
 ///
 /// # Errors
 /// If it does not start.

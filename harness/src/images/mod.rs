@@ -1,9 +1,9 @@
 //! Where the images of a cluster come from.
 //!
 //! Tried in this order, and the first that is there is taken: the one that a variable names (`CHAT_MYSQL_IMAGE` and the
-//! like), the official one if this machine has it, the stand-in that `ci/images/build` makes if this machine has it, the
-//! official one from the registry, the stand-in built now. So a machine without a registry builds once, and a machine with
-//! one never does.
+//! like), the official one if this machine has it, the stand-in that `ci/images/build` makes if this machine has it,
+//! the official one from the registry, the stand-in built now. So a machine without a registry builds once, and a
+//! machine with one never does.
 
 mod archive;
 mod disk;

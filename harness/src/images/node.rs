@@ -1,7 +1,7 @@
 //! The image of a node: the freshly built `chat-server` and the few libraries that it is linked to, and nothing else.
 //!
-//! The libraries are this machine's, so whatever the program was built against fits. A static program would need none, but
-//! also a second build of every crate. Importing takes a second; an image of the same program is used again.
+//! The libraries are this machine's, so whatever the program was built against fits. A static program would need none,
+//! but also a second build of every crate. Importing takes a second; an image of the same program is used again.
 
 use super::{archive, disk, is_there};
 use crate::local::binary::{Program, chat_server};
@@ -99,7 +99,8 @@ fn libraries(program: &Path) -> Result<Vec<String>> {
         ensure!(format!("{said}{error}").contains("not a dynamic executable"), "ldd: {said}{error}");
         return Ok(Vec::new());
     }
-    // "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)", "/lib64/ld-linux-x86-64.so.2 (0x…)", "linux-vdso.so.1 (0x…)"
+    // "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)", "/lib64/ld-linux-x86-64.so.2 (0x…)", "linux-vdso.so.1
+    // (0x…)"
     let paths = said.lines().filter_map(|line| {
         let (_, path) = line.rsplit_once("=>").unwrap_or(("", line));
         path.split_whitespace().next().filter(|path| path.starts_with('/'))
@@ -107,8 +108,9 @@ fn libraries(program: &Path) -> Result<Vec<String>> {
     Ok(paths.map(str::to_owned).collect())
 }
 
-/// Removes the images with this label that no container is made of. An image costs some 80 MB, and each build makes one.
-/// The engine's own clean-up does it, since listing images fails on those that were imported: they have no digests.
+/// Removes the images with this label that no container is made of. An image costs some 80 MB, and each build makes
+/// one. The engine's own clean-up does it, since listing images fails on those that were imported: they have no
+/// digests.
 async fn prune(docker: &Docker, label: String) -> Result<usize> {
     let filters = HashMap::from([("dangling".to_owned(), vec!["false".to_owned()]), ("label".to_owned(), vec![label])]);
     let options = PruneImagesOptionsBuilder::default().filters(&filters).build();

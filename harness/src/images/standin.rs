@@ -15,7 +15,8 @@ pub(super) async fn tag(part: Part) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// Builds it, which takes about half a minute; another process that wants the same waits for it. Progress goes to stderr.
+/// Builds it, which takes about half a minute; another process that wants the same waits for it. Progress goes to
+/// stderr.
 pub(super) async fn build(part: Part) -> Result<()> {
     let script = script();
     let status = Command::new(&script).arg(part.name()).stdin(Stdio::null()).stdout(Stdio::null()).status().await;

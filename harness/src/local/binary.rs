@@ -1,7 +1,7 @@
 //! Where the `chat-server` under test is.
 //!
-//! It lies beside the test executable, in the same profile's directory. `cargo test --workspace` has built it by the time a
-//! test runs; where only the harness is tested, it is built here.
+//! It lies beside the test executable, in the same profile's directory. `cargo test --workspace` has built it by the
+//! time a test runs; where only the harness is tested, it is built here.
 
 use anyhow::{Context, Result, ensure};
 use std::ffi::OsString;

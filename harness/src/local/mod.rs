@@ -1,9 +1,9 @@
 //! A cluster of real processes on this machine, without containers: MariaDB, Redis, nginx and some nodes.
 //!
-//! Everything listens on 127.0.0.1 only and ends with this process, whatever ends that. What a story does to a cluster is
-//! a verb here; a verb that does not succeed panics, since the story cannot go on. A fault that can be healed is a guard that
-//! heals when dropped. The nodes' configurations and logs are in a directory of the cluster's own, which is kept, and named,
-//! when a test fails.
+//! Everything listens on 127.0.0.1 only and ends with this process, whatever ends that. What a story does to a cluster
+//! is a verb here; a verb that does not succeed panics, since the story cannot go on. A fault that can be healed is a
+//! guard that heals when dropped. The nodes' configurations and logs are in a directory of the cluster's own, which is
+//! kept, and named, when a test fails.
 
 pub mod binary;
 mod node;

@@ -38,8 +38,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node named `id` on free ports, with these lines of configuration, and waits until it answers a PING. Its
-    /// configuration and log are `id.toml` and `id.log` in `directory`.
+    /// Starts a node named `id` on free ports, with these lines of configuration, and waits until it answers a PING.
+    /// Its configuration and log are `id.toml` and `id.log` in `directory`.
     pub(super) async fn start(id: String, settings: String, directory: &Path) -> Result<Node> {
         let mut attempt = 1;
         loop {

@@ -1,7 +1,7 @@
 //! A MariaDB of one's own: `mariadbd` as a child process with its data in a temporary directory.
 //!
-//! The directory is large, so it also goes where this value is never dropped, as in a `static`, or where this process is
-//! killed: a small shell waits for the end of a pipe that only this process holds open.
+//! The directory is large, so it also goes where this value is never dropped, as in a `static`, or where this process
+//! is killed: a small shell waits for the end of a pipe that only this process holds open.
 
 use super::ports::free_port;
 use super::process::{Process, explain};
@@ -61,8 +61,8 @@ impl Mariadb {
         self.execute("", &format!("CREATE DATABASE `{name}`")).map(|_| ())
     }
 
-    /// Runs statements with the `mariadb` client in a database (empty: in none), and returns what it prints: a line per row,
-    /// columns separated by tabs, no headings.
+    /// Runs statements with the `mariadb` client in a database (empty: in none), and returns what it prints: a line per
+    /// row, columns separated by tabs, no headings.
     pub fn execute(&self, database: &str, statements: &str) -> Result<String> {
         let mut client = client(self.directory.path())?;
         if !database.is_empty() {
@@ -108,7 +108,8 @@ impl Mariadb {
 
 /// Removes `directory` once this process is gone, however it ended.
 fn clean_up_at_the_end(directory: &Path) -> Result<Child> {
-    // It reads until this process's end of the pipe closes. Files may appear until the last of the server is gone as well.
+    // It reads until this process's end of the pipe closes. Files may appear until the last of the server is gone as
+    // well.
     const CLEAN: &str = "trap '' INT TERM HUP; cat; for again in 1 2 3 4 5; do rm -rf \"$1\"; sleep 0.3; done";
     let mut shell = Command::new("sh");
     shell.args(["-c", CLEAN, "sh"]).arg(directory).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

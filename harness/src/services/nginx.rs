@@ -1,7 +1,7 @@
 //! The nginx in front of the nodes, run with the project's own `nginx/nginx.conf`.
 //!
-//! What is tested is the file that is shipped: only where it listens, whom it passes to, from where, and where it writes are
-//! replaced.
+//! What is tested is the file that is shipped: only where it listens, whom it passes to, from where, and where it
+//! writes are replaced.
 
 use super::ports::free_port;
 use super::process::{Process, explain};
@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep};
 
 /// The configuration as shipped.
 const SHIPPED: &str = include_str!("../../../nginx/nginx.conf");
-/// Where its connections to nodes come from: not the address that all else on this machine comes from, so that nodes can ask it for
-/// a PROXY header and tests, which connect past it, for none.
+/// Where its connections to nodes come from: not the address that all else on this machine comes from, so that nodes
+/// can ask it for a PROXY header and tests, which connect past it, for none.
 pub const PROXY_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 8);
 /// Debian keeps nginx where only root's search path leads.
 const PROGRAMS: [&str; 2] = ["nginx", "/usr/sbin/nginx"];
@@ -104,8 +104,8 @@ fn program() -> Result<Command> {
     Err(explain(std::io::ErrorKind::NotFound.into(), "nginx", PACKAGES))
 }
 
-/// The shipped configuration for a listener, upstreams and a directory to write to of one's own, and for nodes that know it by
-/// [`PROXY_ADDRESS`]. Parameters stay.
+/// The shipped configuration for a listener, upstreams and a directory to write to of one's own, and for nodes that
+/// know it by [`PROXY_ADDRESS`]. Parameters stay.
 fn derive(shipped: &str, listen: SocketAddr, upstreams: &[SocketAddr], directory: &Path) -> Result<String> {
     let mut config = String::new();
     let (mut listens, mut pids, mut servers) = (0, 0, 0);
@@ -144,8 +144,8 @@ mod tests {
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
     use tokio::net::{TcpListener, TcpStream};
 
-    /// An upstream that answers each connection with its own first byte, then with where it and its PROXY header say it comes from,
-    /// and then with whatever it is sent.
+    /// An upstream that answers each connection with its own first byte, then with where it and its PROXY header say it
+    /// comes from, and then with whatever it is sent.
     async fn echo(mark: u8) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port to listen on");
         let address = listener.local_addr().expect("it is bound");

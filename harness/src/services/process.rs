@@ -1,7 +1,7 @@
 //! A child process that ends with its value, and with this process whatever ends that.
 //!
-//! The kernel sends the death signal when the *thread* that started the child ends, so all children are started from one
-//! thread that lives as long as this process.
+//! The kernel sends the death signal when the *thread* that started the child ends, so all children are started from
+//! one thread that lives as long as this process.
 
 use anyhow::{Context, Result, anyhow};
 use std::fs::{self, File};
@@ -25,8 +25,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` with its output in the file `log`. `end_signal` ends it: at drop (followed by SIGKILL after 2 s)
-    /// and when this process dies. If the program is missing, the error says how to get it: `package` is Debian's.
+    /// Starts `command` with its output in the file `log`. `end_signal` ends it: at drop (followed by SIGKILL after 2
+    /// s) and when this process dies. If the program is missing, the error says how to get it: `package` is Debian's.
     pub(crate) fn start(mut command: Command, package: &str, log: PathBuf, end_signal: i32) -> Result<Self> {
         let output = File::options().create(true).append(true).open(&log).with_context(|| log.display().to_string())?;
         command.stdin(std::process::Stdio::null()).stdout(output.try_clone()?).stderr(output);

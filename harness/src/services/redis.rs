@@ -100,8 +100,8 @@ impl Redis {
         self.running()?.signal(libc::SIGCONT)
     }
 
-    /// Runs one command through a connection of its own. The reply must be a status, a number or a string; an error reply
-    /// is an error.
+    /// Runs one command through a connection of its own. The reply must be a status, a number or a string; an error
+    /// reply is an error.
     pub async fn command(&self, parts: &[&[u8]]) -> Result<String> {
         command(self.address(), parts).await
     }

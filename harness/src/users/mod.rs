@@ -24,7 +24,8 @@ use uuid::Uuid;
 const PASSWORD: &str = "correct horse";
 /// How long a user believes in a message: longer than any fault of a story lasts.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Tries to reconnect come at most this far apart, so that what is measured is the cluster's recovery and not the client's.
+/// Tries to reconnect come at most this far apart, so that what is measured is the cluster's recovery and not the
+/// client's.
 const RECONNECT: Reconnect =
     Reconnect { first: Duration::from_millis(50), most: Duration::from_millis(500), tries: None };
 
@@ -101,8 +102,8 @@ fn options(addresses: &[SocketAddr]) -> Options {
     options
 }
 
-/// One that keeps to its one connection: it tells the first refusal of a message instead of sending it again, waits long for
-/// a silent node, and ends with the connection.
+/// One that keeps to its one connection: it tells the first refusal of a message instead of sending it again, waits
+/// long for a silent node, and ends with the connection.
 fn options_once(addresses: &[SocketAddr]) -> Options {
     let mut options = options(addresses).without_reconnect();
     options.max_tries = 1;
@@ -116,8 +117,8 @@ impl User {
         self.begin(options(addresses), self.credentials()).await
     }
 
-    /// Logs in with a client that keeps to its one connection: it tells the first refusal of a message instead of sending it
-    /// again, waits long for a silent node, and ends with the connection.
+    /// Logs in with a client that keeps to its one connection: it tells the first refusal of a message instead of
+    /// sending it again, waits long for a silent node, and ends with the connection.
     pub async fn log_in_once(&self, addresses: &[SocketAddr]) -> Result<Online, Error> {
         self.begin(options_once(addresses), self.credentials()).await
     }

@@ -88,8 +88,8 @@ impl Online {
         *self.last.lock() = Some((mid, to, text));
     }
 
-    /// Sends the last message of [`Online::say`] once more, under its `mid`, if it has been acknowledged: as a client would that
-    /// never got that ack.
+    /// Sends the last message of [`Online::say`] once more, under its `mid`, if it has been acknowledged: as a client
+    /// would that never got that ack.
     pub fn say_last_again(&self) {
         let Some((mid, to, text)) = self.last.lock().clone() else { return };
         if self.user.record.is_acked(mid) {

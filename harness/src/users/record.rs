@@ -1,8 +1,8 @@
 //! The history of a story, and what of it is still to come.
 //!
-//! Every user writes down here what it does and sees, in the load generator's history format; in the end that history is judged
-//! by the same checkers ([`loadgen::check`]). Beside it stands what has to be known while the story goes on: which messages
-//! have no answer yet, and which have been acknowledged and are not yet with everybody.
+//! Every user writes down here what it does and sees, in the load generator's history format; in the end that history
+//! is judged by the same checkers ([`loadgen::check`]). Beside it stands what has to be known while the story goes on:
+//! which messages have no answer yet, and which have been acknowledged and are not yet with everybody.
 
 use super::conclusion::{Conclusion, Summary};
 use super::rows::Row;

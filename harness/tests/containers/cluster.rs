@@ -1,5 +1,5 @@
-//! Promise: a cluster leaves nothing behind, whatever ends the process that started it, and what cannot work says so at once.
-//! Fault: the process is killed, the engine is not there, an image is not there.
+//! Promise: a cluster leaves nothing behind, whatever ends the process that started it, and what cannot work says so at
+//! once. Fault: the process is killed, the engine is not there, an image is not there.
 
 use chat::protocol::conversation::Target;
 use harness::container::fault::Fault;

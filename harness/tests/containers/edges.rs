@@ -1,5 +1,5 @@
-//! Promise: what stands between client and node changes nothing, and every dialect is served: PROXY headers from nginx, TLS
-//! that ends at the node, bare JSON.
+//! Promise: what stands between client and node changes nothing, and every dialect is served: PROXY headers from nginx,
+//! TLS that ends at the node, bare JSON.
 //! Fault: none.
 
 use chat::client::{Client, Credentials, Options, RawConnection, Tls};

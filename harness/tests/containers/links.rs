@@ -1,5 +1,6 @@
 //! Promise: a bad network costs time and no message (G1 to G5), and whoever is silent does not stay online.
-//! Fault: links that are slow, thin, silent or broken off, between nodes and what they need, and between clients and nginx.
+//! Fault: links that are slow, thin, silent or broken off, between nodes and what they need, and between clients and
+//! nginx.
 
 use chat::protocol::conversation::Target;
 use harness::container::{Cluster, Proxy};

@@ -1,4 +1,5 @@
-//! The cluster stories in containers, one promise a file. One program, so that those who break nothing share one cluster.
+//! The cluster stories in containers, one promise a file. One program, so that those who break nothing share one
+//! cluster.
 
 mod chat;
 mod cluster;

@@ -1,5 +1,5 @@
-//! Promise: whatever happens to a node, no acknowledged message is lost, doubled or reordered (G1, G2, G3), and its users
-//! can log in elsewhere within the lease (G6).
+//! Promise: whatever happens to a node, no acknowledged message is lost, doubled or reordered (G1, G2, G3), and its
+//! users can log in elsewhere within the lease (G6).
 //! Fault: a node is killed, paused past its lease, unplugged; all are restarted one after the other.
 
 use harness::container::fault::Fault;

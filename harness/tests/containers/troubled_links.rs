@@ -1,5 +1,6 @@
 //! Promise: a bad network between nodes and what they need costs time and no message (G1 to G5).
-//! Fault: the link between a node and the database or Redis is slow, thin, silent or broken off; also by another process.
+//! Fault: the link between a node and the database or Redis is slow, thin, silent or broken off; also by another
+//! process.
 
 use harness::container::fault::Fault;
 use harness::container::{Cluster, Flavour, Story};

@@ -1,5 +1,5 @@
-//! Promise: what was acknowledged is durable (G1) and delivered once and in order (G2, G3), nobody has two sessions (G6), and
-//! service resumes by itself; meanwhile senders are told errno 11.
+//! Promise: what was acknowledged is durable (G1) and delivered once and in order (G2, G3), nobody has two sessions
+//! (G6), and service resumes by itself; meanwhile senders are told errno 11.
 //! Fault: the database is killed and restarted, or paused for less and for more than a lease (8 s).
 
 use chat::client::Error;

@@ -1,5 +1,5 @@
-//! Promise: people on different nodes chat as if there were one (G1, G2, G3, G5), and each has one session at most (G6).
-//! Fault: none, but people who come and go.
+//! Promise: people on different nodes chat as if there were one (G1, G2, G3, G5), and each has one session at most
+//! (G6). Fault: none, but people who come and go.
 
 use chat::client::{Error, Event};
 use chat::protocol::conversation::Target;

@@ -1,5 +1,5 @@
-//! Promise: whatever happens to a node, no acknowledged message is lost, doubled or reordered (G1, G2, G3), its users go on
-//! elsewhere, and nobody has two sessions (G6).
+//! Promise: whatever happens to a node, no acknowledged message is lost, doubled or reordered (G1, G2, G3), its users
+//! go on elsewhere, and nobody has two sessions (G6).
 //! Fault: a node is killed, paused past its lease, drained, restarted.
 
 use chat::protocol::conversation::Target;
@@ -63,7 +63,8 @@ async fn dead_node_comes_back_under_its_name_while_people_chat() {
     let chat = Chat::start(&online, group);
     chat_goes_on(&record, SOON, 50).await;
 
-    // The lease of its earlier run has to end first. Until then it refuses connections, so that nginx sends nobody to it.
+    // The lease of its earlier run has to end first. Until then it refuses connections, so that nginx sends nobody to
+    // it.
     cluster.kill_node(0);
     let killed = Instant::now();
     cluster.spawn_node(0);

@@ -1,5 +1,5 @@
-//! Promise: Redis only speeds things up and holds nothing (G7): without it, acknowledged messages still arrive, in order and
-//! once, logins and takeovers work, and what crosses nodes is quick again once it is back.
+//! Promise: Redis only speeds things up and holds nothing (G7): without it, acknowledged messages still arrive, in
+//! order and once, logins and takeovers work, and what crosses nodes is quick again once it is back.
 //! Fault: Redis is down from the start, killed and restarted empty, paused.
 
 use chat::protocol::conversation::Target;

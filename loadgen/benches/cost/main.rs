@@ -1,9 +1,10 @@
 //! What it costs to account for everything: the load generator's closed model against a driver that only counts, both
 //! through the same bare relay.
 //!
-//! A hundred pairs of users who write to each other. The driver is as quick as tokio allows: it looks at one byte of a frame.
-//! The load generator reads every frame, verifies every text, keeps the ledger and records every latency. Rounds of the two
-//! alternate, so that a busy machine hits both. First with one message under way from each user, then with 32.
+//! A hundred pairs of users who write to each other. The driver is as quick as tokio allows: it looks at one byte of a
+//! frame. The load generator reads every frame, verifies every text, keeps the ledger and records every latency. Rounds
+//! of the two alternate, so that a busy machine hits both. First with one message under way from each user, then with
+//! 32.
 //!
 //! `COST_BENCH_SECONDS` sets the length of a round (2), `COST_BENCH_ROUNDS` their number (5).
 

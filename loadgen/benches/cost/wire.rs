@@ -1,5 +1,5 @@
-//! How the load generator speaks to the bare relay: our dialect, but for the greeting, and with the sender in each message,
-//! since the relay passes frames on as they are.
+//! How the load generator speaks to the bare relay: our dialect, but for the greeting, and with the sender in each
+//! message, since the relay passes frames on as they are.
 
 use crate::bare::ACK;
 use chat::protocol::conversation::Target;

@@ -1,4 +1,5 @@
-//! G2: every recipient gets every acknowledged message, and once in a session; what a session confirmed does not come again.
+//! G2: every recipient gets every acknowledged message, and once in a session; what a session confirmed does not come
+//! again.
 
 use super::facts::{Facts, Message};
 use super::{Finding, Violation, unacknowledged};
@@ -22,7 +23,8 @@ pub(super) fn check_message(facts: &Facts<'_>, message: &Message<'_>, finding: &
     }
 }
 
-/// Judges the deliveries to everyone who was a recipient until the place in the history where the message became `owed`.
+/// Judges the deliveries to everyone who was a recipient until the place in the history where the message became
+/// `owed`.
 pub(super) fn check_recipients(facts: &Facts<'_>, message: &Message<'_>, owed: (usize, &str), finding: &mut Finding) {
     let (owed_from, why) = owed;
     let reached: BTreeSet<u64> = message.pushes.iter().map(|push| facts.pushes[*push].who.user).collect();

@@ -224,7 +224,8 @@ impl<'a> Facts<'a> {
         self.sessions.range(Who { user, session: 0 }..).next().is_some_and(|(who, _)| who.user == user)
     }
 
-    /// Those who must get a message that was sent and acknowledged at these places: everyone who was a member all the while.
+    /// Those who must get a message that was sent and acknowledged at these places: everyone who was a member all the
+    /// while.
     pub fn recipients(&self, message: &Message<'_>, from: usize, to: usize) -> Vec<u64> {
         match message.to {
             To::User(user) => vec![user],

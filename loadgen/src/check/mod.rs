@@ -1,8 +1,8 @@
-//! Judges a history: one pure function per promise, the same for load runs and for the test harness. The contract's G1 to G8,
-//! and three more that only a harness can put to the test: presence, recovery, and what the database holds.
+//! Judges a history: one pure function per promise, the same for load runs and for the test harness. The contract's G1
+//! to G8, and three more that only a harness can put to the test: presence, recovery, and what the database holds.
 //!
-//! A finding is `valid` only where there was something to judge and nothing was left open. Whatever violates a promise is
-//! shown by the few events that prove it.
+//! A finding is `valid` only where there was something to judge and nothing was left open. Whatever violates a promise
+//! is shown by the few events that prove it.
 
 mod delivered;
 mod durable;

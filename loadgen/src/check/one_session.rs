@@ -1,7 +1,7 @@
 //! G6: of two sessions of one user at most one is served.
 //!
-//! A client learns late that it was replaced, so that two open sessions prove nothing. Two that are both served do: one that
-//! had a message accepted that it sent after the other had begun, or that is pushed to long after.
+//! A client learns late that it was replaced, so that two open sessions prove nothing. Two that are both served do: one
+//! that had a message accepted that it sent after the other had begun, or that is pushed to long after.
 
 use super::facts::{Facts, Session};
 use super::{Finding, Violation};

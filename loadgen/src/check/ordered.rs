@@ -1,4 +1,5 @@
-//! G3: everybody sees a conversation in the order of `seq`, without holes but one's own messages, and `seq` follows the order sent.
+//! G3: everybody sees a conversation in the order of `seq`, without holes but one's own messages, and `seq` follows the
+//! order sent.
 
 use super::facts::{Facts, Place, Push};
 use super::{Finding, Violation, unacknowledged};

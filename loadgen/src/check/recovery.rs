@@ -1,4 +1,5 @@
-//! Recovery is bounded: what somebody sends after a fault has healed is acknowledged within [`BOUND`], counted from when it was sent.
+//! Recovery is bounded: what somebody sends after a fault has healed is acknowledged within [`BOUND`], counted from
+//! when it was sent.
 
 use super::facts::Facts;
 use super::{Finding, Violation};
@@ -6,8 +7,8 @@ use crate::history::{LEFT, Who};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The longest way back: a lease (8 s), a client that finds out (6 s) and reconnects, a database that recovers, and a busy
-/// machine.
+/// The longest way back: a lease (8 s), a client that finds out (6 s) and reconnects, a database that recovers, and a
+/// busy machine.
 pub const BOUND: Duration = Duration::from_secs(60);
 
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
@@ -43,7 +44,8 @@ struct Comeback {
     /// The first acknowledgement of any message sent after it.
     acked: Option<usize>,
     was_refused: bool,
-    /// Some of these was sent in a session that is still there, or ended by a LOGOUT, which waits for all acknowledgements.
+    /// Some of these was sent in a session that is still there, or ended by a LOGOUT, which waits for all
+    /// acknowledgements.
     is_owed: bool,
 }
 

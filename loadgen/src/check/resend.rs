@@ -1,4 +1,5 @@
-//! G4: the same `mid` is the same message at the same place, however often it is sent; a different message under it is refused.
+//! G4: the same `mid` is the same message at the same place, however often it is sent; a different message under it is
+//! refused.
 
 use super::facts::{Facts, Message, Place};
 use super::{Finding, Violation};

@@ -1,9 +1,10 @@
 //! What can be judged where nothing is acknowledged and nothing has a place: the classic dialects.
 //!
-//! What was sent is owed to all recipients, and each sender's messages to one of them, or to one group, come in the order
-//! sent. None comes twice, in one session or in two: these clients cannot tell a copy from a new message, and a person would
-//! read it again. Only where a session broke, without either side having ended it, nobody knows what still arrived: what
-//! came in it may come once more. What else the contract promises is about acknowledgements, and cannot be judged.
+//! What was sent is owed to all recipients, and each sender's messages to one of them, or to one group, come in the
+//! order sent. None comes twice, in one session or in two: these clients cannot tell a copy from a new message, and a
+//! person would read it again. Only where a session broke, without either side having ended it, nobody knows what still
+//! arrived: what came in it may come once more. What else the contract promises is about acknowledgements, and cannot
+//! be judged.
 
 use super::delivered::check_recipients;
 use super::facts::{Facts, Push};

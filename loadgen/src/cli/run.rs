@@ -40,8 +40,9 @@ pub struct PlanFlags {
     /// Wire protocol [default: framed, or what the profile says]
     #[arg(long, value_enum)]
     dialect: Option<DialectName>,
-    /// A file that describes a classic server, or the name of a shipped one: course, course_to, logout_last, logout_last_to,
-    /// register_second, register_second_to, camel, camel_logout_last, checked; `loadgen probe` finds which
+    /// A file that describes a classic server, or the name of a shipped one: course, course_to, logout_last,
+    /// logout_last_to, register_second, register_second_to, camel, camel_logout_last, checked; `loadgen probe` finds
+    /// which
     #[arg(long, value_name = "FILE|NAME")]
     profile: Option<String>,
     /// Simulated users [default: 400]
@@ -53,12 +54,12 @@ pub struct PlanFlags {
     /// How due times follow one another [default: poisson]
     #[arg(long, value_enum)]
     arrivals: Option<Arrivals>,
-    /// Who sends in the open model; goose (with the cargo feature goose) brings its dashboard, thresholds, baselines and
-    /// reports [default: native]
+    /// Who sends in the open model; goose (with the cargo feature goose) brings its dashboard, thresholds, baselines
+    /// and reports [default: native]
     #[arg(long, value_enum)]
     driver: Option<Driver>,
-    /// A flag for goose itself, as --goose=--dashboard, --goose=--report-file=goose.html, --goose=--baseline-file=goose.json
-    /// or --goose='--threshold=p99<50ms for CHAT cross'; repeat for several; implies --driver goose
+    /// A flag for goose itself, as --goose=--dashboard, --goose=--report-file=goose.html,
+    /// --goose=--baseline-file=goose.json or --goose='--threshold=p99<50ms for CHAT cross'; repeat for several; implies --driver goose
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true, conflicts_with = "window")]
     goose: Vec<String>,
     /// Messages outstanding per stream: closed model, as fast as the server answers
@@ -115,7 +116,8 @@ pub struct PlanFlags {
     /// Nodes of the embedded cluster [default: 2]
     #[arg(long)]
     nodes: Option<u32>,
-    /// Where they run: on threads of this process, or all in one process of their own [default: threads up to 8000 users]
+    /// Where they run: on threads of this process, or all in one process of their own [default: threads up to 8000
+    /// users]
     #[arg(long, value_enum, value_name = "WHERE")]
     nodes_as: Option<NodesAs>,
     /// Keep the history of all messages, the result and a distribution of each path's latencies in this directory

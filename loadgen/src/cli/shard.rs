@@ -12,8 +12,8 @@ pub struct ShardFlags {
     /// Do the K-th of N parts of the plan: its share of the users and of the rate; add the results with `loadgen merge`
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
-    /// Begin measuring at this time, so that all shards do so together: 2030-01-31T15:40:00Z, the local time 15:40:30, or
-    /// @SECONDS of Unix time; leave time for logging in [default: as soon as everybody is logged in]
+    /// Begin measuring at this time, so that all shards do so together: 2030-01-31T15:40:00Z, the local time 15:40:30,
+    /// or @SECONDS of Unix time; leave time for logging in [default: as soon as everybody is logged in]
     #[arg(long, value_name = "TIME", value_parser = parse_start)]
     start_at: Option<i64>,
 }

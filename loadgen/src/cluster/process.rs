@@ -1,8 +1,9 @@
 //! The embedded cluster in a process of its own: this very program, started again with a hidden command.
 //!
-//! There the nodes have an open-file limit of their own, and their CPU and memory are told apart from the generator's. The
-//! child says in one line where its nodes listen, and lives until its input ends, so that it never outlives this process,
-//! however that ends. It is in a process group of its own: Ctrl-C is for the generator, which still needs its nodes then.
+//! There the nodes have an open-file limit of their own, and their CPU and memory are told apart from the generator's.
+//! The child says in one line where its nodes listen, and lives until its input ends, so that it never outlives this
+//! process, however that ends. It is in a process group of its own: Ctrl-C is for the generator, which still needs its
+//! nodes then.
 
 use super::{Cluster, Nodes, STOP_TIMEOUT};
 use parking_lot::Mutex;

@@ -50,7 +50,8 @@ impl Side {
     }
 }
 
-/// What one sample of a series is worth, from how much neighbours are alike: (1 - r) / (1 + r), and never more than one.
+/// What one sample of a series is worth, from how much neighbours are alike: (1 - r) / (1 + r), and never more than
+/// one.
 fn independence(logs: &[f64], mean: f64) -> f64 {
     let all: f64 = logs.iter().map(|log| (log - mean).powi(2)).sum();
     if all <= f64::EPSILON {

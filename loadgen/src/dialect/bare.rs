@@ -4,7 +4,8 @@
 
 use std::ops::Range;
 
-/// Finds the object at the front of `bytes`; `None` if it is not complete yet. What separates it from the next belongs to it.
+/// Finds the object at the front of `bytes`; `None` if it is not complete yet. What separates it from the next belongs
+/// to it.
 pub(super) fn split(bytes: &[u8], max_bytes: usize) -> Result<Option<(Range<usize>, usize)>, String> {
     let start = separators(bytes);
     match bytes.get(start) {

@@ -1,4 +1,5 @@
-//! The framing of the checked dialect: `FE FF`, a 4-byte big-endian length, the object, and a 4-byte big-endian checksum of it.
+//! The framing of the checked dialect: `FE FF`, a 4-byte big-endian length, the object, and a 4-byte big-endian
+//! checksum of it.
 
 use chat::protocol::murmur::checksum;
 use std::ops::Range;

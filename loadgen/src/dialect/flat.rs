@@ -1,8 +1,9 @@
 //! The fields of a node's frame that a client looks at, borrowed from it.
 //!
 //! Nearly all frames are one object of whole numbers and strings without escapes, with no white space between.
-//! [`Flat::scan`] reads such a one in a fraction of the time that serde takes. It gives up at anything else, and serde reads
-//! that from the beginning: serde alone decides what is refused, and whatever the scan reads, serde would have read the same.
+//! [`Flat::scan`] reads such a one in a fraction of the time that serde takes. It gives up at anything else, and serde
+//! reads that from the beginning: serde alone decides what is refused, and whatever the scan reads, serde would have
+//! read the same.
 
 use serde::Deserialize;
 use std::borrow::Cow;

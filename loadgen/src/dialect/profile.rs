@@ -1,7 +1,7 @@
 //! The wire of a classic server, as its [`Profile`] describes it.
 //!
-//! Nothing here is measured by acknowledgements, also where the server sends some: they name no message. What counts is what
-//! arrives.
+//! Nothing here is measured by acknowledgements, also where the server sends some: they name no message. What counts is
+//! what arrives.
 
 use super::object::{Object, write};
 use super::{Ask, Chat, Incoming, Login, Push, Refusal, Welcome, Wire, bare, checked, length};
@@ -142,8 +142,8 @@ impl Classic {
         })
     }
 
-    /// Who logs in by name needs nothing from a registration that failed because the name exists, and no code tells that;
-    /// the login will show whether it was that.
+    /// Who logs in by name needs nothing from a registration that failed because the name exists, and no code tells
+    /// that; the login will show whether it was that.
     fn register_refused(&self, refusal: Refusal) -> Refusal {
         match self.profile.login_by {
             LoginBy::Name => Refusal { code: u64::from(Errno::Exists.code()), ..refusal },

@@ -1,10 +1,11 @@
 //! The driver for those who want goose's dashboard, thresholds, baselines and reports: every sender is a goose user.
 //!
-//! goose waits for a transaction to end, and so is closed by nature. Here a transaction is what is *due* of one sender by our own
-//! schedule, and the answers are our users' business: the model stays open. What was measured meanwhile is handed to goose one by
-//! one, for its displays; the recorder stays the truth. goose's users take their places before the measured time and are
-//! stopped after it, so that nothing of goose's own starting and stopping falls into it. What was measured before, as logins,
-//! is shown once it has begun, since goose forgets what it has counted when all its users are there.
+//! goose waits for a transaction to end, and so is closed by nature. Here a transaction is what is *due* of one sender
+//! by our own schedule, and the answers are our users' business: the model stays open. What was measured meanwhile is
+//! handed to goose one by one, for its displays; the recorder stays the truth. goose's users take their places before
+//! the measured time and are stopped after it, so that nothing of goose's own starting and stopping falls into it. What
+//! was measured before, as logins, is shown once it has begun, since goose forgets what it has counted when all its
+//! users are there.
 
 mod console;
 mod flags;
@@ -95,7 +96,8 @@ pub struct Attack {
 }
 
 impl Attack {
-    /// Starts goose and waits until all its users are in their places. `cut` is cancelled when it begins to end, whatever ends it.
+    /// Starts goose and waits until all its users are in their places. `cut` is cancelled when it begins to end,
+    /// whatever ends it.
     pub async fn start(run: &Arc<Run>, cut: CancellationToken) -> Result<Attack, Error> {
         let senders = sender::all(run);
         if senders.is_empty() {

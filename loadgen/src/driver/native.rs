@@ -1,7 +1,8 @@
-//! The driver for the highest rates and the least of its own in the latencies: one thread that sleeps to the next due time.
+//! The driver for the highest rates and the least of its own in the latencies: one thread that sleeps to the next due
+//! time.
 //!
-//! A thread wakes within some fifty microseconds of the time, a timer of the runtime within a millisecond or two. It writes
-//! to the sockets itself; what the kernel does not take is left to the users' own tasks.
+//! A thread wakes within some fifty microseconds of the time, a timer of the runtime within a millisecond or two. It
+//! writes to the sockets itself; what the kernel does not take is left to the users' own tasks.
 
 use super::Picker;
 use super::schedule::Schedule;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Counts of messages. A message to a group counts once as sent, and once per member as expected, delivered, lost and so on.
+/// Counts of messages. A message to a group counts once as sent, and once per member as expected, delivered, lost and
+/// so on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Account {

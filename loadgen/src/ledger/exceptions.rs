@@ -1,4 +1,5 @@
-//! What became of messages that are done with and were not acknowledged: runs of consecutive numbers with the same fate.
+//! What became of messages that are done with and were not acknowledged: runs of consecutive numbers with the same
+//! fate.
 //!
 //! A server that refuses everything makes one run of it, however long it goes on.
 

@@ -9,8 +9,8 @@ pub enum Arrival {
     New,
     /// For the first time, and after a later one.
     Late,
-    /// Had it in an earlier session, and sees it for the first time in this one: lawful where the client drops it by its
-    /// place, or where nobody could know that it had arrived.
+    /// Had it in an earlier session, and sees it for the first time in this one: lawful where the client drops it by
+    /// its place, or where nobody could know that it had arrived.
     Redelivered,
     Duplicate,
     /// The user is no recipient.
@@ -23,7 +23,8 @@ pub enum Arrival {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Visit {
     pub session: u32,
-    /// How many sessions of this user before it ended in good order: whatever came in those the server knows to have arrived.
+    /// How many sessions of this user before it ended in good order: whatever came in those the server knows to have
+    /// arrived.
     pub settled: u32,
 }
 
@@ -36,7 +37,8 @@ pub enum Copies {
     Shown,
 }
 
-/// Invariant: everything below `next` and in no gap was received, or is below `forgotten`; gaps are ascending and apart.
+/// Invariant: everything below `next` and in no gap was received, or is below `forgotten`; gaps are ascending and
+/// apart.
 #[derive(Debug)]
 pub(super) struct Receiver {
     pub user: u32,

@@ -6,8 +6,8 @@ use super::{Account, Arrival, Copies, Fate, Received, Rules, Visit};
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// Open messages of one stream beyond which the oldest is closed: what it still misses is then found at the end from the
-/// receivers' own lists, only its first and last latencies are not.
+/// Open messages of one stream beyond which the oldest is closed: what it still misses is then found at the end from
+/// the receivers' own lists, only its first and last latencies are not.
 const MAX_OPEN: usize = 65_536;
 /// Messages closed between two looks at how long the lists have become.
 const LOOK_EVERY: u64 = 1_024;

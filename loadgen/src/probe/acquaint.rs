@@ -1,4 +1,5 @@
-//! Gets to know a server that answered: registers, logs in, makes a friend, writes to one who is there and to one who is not.
+//! Gets to know a server that answered: registers, logs in, makes a friend, writes to one who is there and to one who
+//! is not.
 
 use super::found::{Facts, Found, Step, conclude};
 use super::line::{Heard, Line};

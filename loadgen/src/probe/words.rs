@@ -1,8 +1,8 @@
 //! What a probe says: every request under all the names that servers of the family have for its fields.
 //!
-//! Such a server takes the fields that it knows and looks at no other. It often does not survive a field that it misses, or
-//! one that is not of the type expected; so all are there, whichever server it is. Where two names of a field could both be
-//! meant, they carry different values, and what comes of it tells which was read.
+//! Such a server takes the fields that it knows and looks at no other. It often does not survive a field that it
+//! misses, or one that is not of the type expected; so all are there, whichever server it is. Where two names of a
+//! field could both be meant, they carry different values, and what comes of it tells which was read.
 
 use serde_json::{Map, Value, json};
 

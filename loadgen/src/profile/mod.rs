@@ -1,7 +1,8 @@
-//! What differs among the classic family's servers, as a small TOML file: framing, numbers, names, and what is answered.
+//! What differs among the classic family's servers, as a small TOML file: framing, numbers, names, and what is
+//! answered.
 //!
-//! A few profiles are shipped; users describe their own server by what differs from the classic course layout, since every
-//! key that is left out is as there. A key that does not exist is an error that names the nearest one that does.
+//! A few profiles are shipped; users describe their own server by what differs from the classic course layout, since
+//! every key that is left out is as there. A key that does not exist is an error that names the nearest one that does.
 
 mod course;
 mod keys;

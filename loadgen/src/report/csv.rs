@@ -1,5 +1,5 @@
-//! One row per path, for spreadsheets and scripts; latencies in microseconds. Counts of the account follow as rows with a
-//! count only, so that one file holds both.
+//! One row per path, for spreadsheets and scripts; latencies in microseconds. Counts of the account follow as rows with
+//! a count only, so that one file holds both.
 
 use crate::outcome::Outcome;
 use crate::recorder::Path;

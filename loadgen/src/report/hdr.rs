@@ -1,4 +1,5 @@
-//! Latencies as percentile distributions in the text form that HdrHistogram's tools plot: in milliseconds, a file per path.
+//! Latencies as percentile distributions in the text form that HdrHistogram's tools plot: in milliseconds, a file per
+//! path.
 
 use crate::recorder::Latencies;
 use std::fmt::Write;

@@ -91,7 +91,8 @@ pub fn subject(outcome: &Outcome) -> String {
     format!("{target}: {users} users, {load}, {assurance}, {:.1} s{processes}", outcome.measured_s)
 }
 
-/// What senders are told of their messages: the quality of service that was asked for, or, of a classic server, what it answers.
+/// What senders are told of their messages: the quality of service that was asked for, or, of a classic server, what it
+/// answers.
 fn assurance(outcome: &Outcome) -> String {
     let Some(answers) = outcome.answers() else { return format!("qos {}", outcome.plan.qos) };
     let world = World::new(&outcome.plan);

@@ -157,8 +157,8 @@ fn wire(plan: &mut Plan) -> Result<Arc<dyn Wire>, profile::Error> {
     Ok(Arc::new(Classic::new(profile)))
 }
 
-/// The beginning of the accounts' names. Who logs in by an id that only registering tells, and keeps no accounts, needs new
-/// names in every run.
+/// The beginning of the accounts' names. Who logs in by an id that only registering tells, and keeps no accounts, needs
+/// new names in every run.
 fn prefix(plan: &Plan, wire: &dyn Wire, run_id: u32) -> String {
     let by_id = wire.profile().is_some_and(|profile| profile.login_by == LoginBy::Id);
     if by_id && plan.accounts.is_none() { format!("{}{run_id:08x}", plan.prefix) } else { plan.prefix.clone() }
@@ -349,8 +349,8 @@ impl Course<'_> {
         }
     }
 
-    /// Waits until every message is accounted for and everybody is back, or nothing more can be hoped for, or for as long as
-    /// the plan allows. Where messages were still arriving then, nobody can say that the others are lost.
+    /// Waits until every message is accounted for and everybody is back, or nothing more can be hoped for, or for as
+    /// long as the plan allows. Where messages were still arriving then, nobody can say that the others are lost.
     async fn drain(&self, online: u32) -> Drained {
         let run = &self.run;
         let left = || run.ledger.open() + run.waiting();

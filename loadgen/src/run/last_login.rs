@@ -1,8 +1,8 @@
 //! The last login: what somebody misses when all else is over is lost only if the server does not have it either.
 //!
-//! So whoever misses something logs out, and in again, and takes what was stored. Recipients of a classic server do so in any
-//! case: a server that delivers a message and stores it as well shows it only there. Nothing is sent any more meanwhile, and
-//! no latency of it counts.
+//! So whoever misses something logs out, and in again, and takes what was stored. Recipients of a classic server do so
+//! in any case: a server that delivers a message and stores it as well shows it only there. Nothing is sent any more
+//! meanwhile, and no latency of it counts.
 
 use super::Run;
 use crate::progress::Progress;
@@ -15,7 +15,8 @@ use tokio::time::Instant;
 /// Users who are under way at the same time, and how many set out in a second: a server that bore the run bears these.
 const AT_ONCE: usize = 64;
 const A_SECOND: f64 = 500.0;
-/// All of them together take no longer than this, and their time to set out. Whoever is not back then could not come back.
+/// All of them together take no longer than this, and their time to set out. Whoever is not back then could not come
+/// back.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After the last of them is back, what arrives this long after anything before it still counts: longer where something
 /// is missing.

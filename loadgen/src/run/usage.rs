@@ -4,7 +4,8 @@ use crate::cluster::{Nodes, THREAD_NAME};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-/// CPU seconds so far: of the embedded nodes, and of each of the generator's threads, which all outlive the measured time.
+/// CPU seconds so far: of the embedded nodes, and of each of the generator's threads, which all outlive the measured
+/// time.
 #[derive(Clone, Debug, Default)]
 pub struct Cpu {
     nodes: NodesCpu,

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(20);
 /// Ticks until it is every user's turn once: one second, as the contract has it for RECEIVED.
 const TURN_TICKS: usize = 50;
-/// Refused messages that may be sent again, or others in their place, in one tick, beside one for each that was acknowledged in the tick before: a server
-/// that is behind would fall further behind by refusing the same messages over and over.
+/// Refused messages that may be sent again, or others in their place, in one tick, beside one for each that was
+/// acknowledged in the tick before: a server that is behind would fall further behind by refusing the same messages
+/// over and over.
 const RESENT_A_TICK: u64 = 50;
 
 /// Gives every user its turn once a second, spread evenly, until the run is over.

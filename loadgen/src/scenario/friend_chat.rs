@@ -1,8 +1,9 @@
 //! Friends write to each other.
 //!
-//! Users connect to the targets in turn, so that with two targets even and odd numbers are on different nodes: of every four
-//! users, the first and second make a pair across nodes, and so do the third and fourth, or, in every other four, first and
-//! third, second and fourth make pairs on one node. Where that is not so (a balancer), the nodes' own names tell.
+//! Users connect to the targets in turn, so that with two targets even and odd numbers are on different nodes: of every
+//! four users, the first and second make a pair across nodes, and so do the third and fourth, or, in every other four,
+//! first and third, second and fourth make pairs on one node. Where that is not so (a balancer), the nodes' own names
+//! tell.
 
 use crate::plan::Plan;
 use crate::world::World;

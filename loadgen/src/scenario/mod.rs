@@ -1,7 +1,7 @@
 //! What users do: one file per scenario.
 //!
-//! Each lays out its part of the world (who is whose friend, who writes to whom) and, where it does more than receive and
-//! answer, has a task that makes its users come and go.
+//! Each lays out its part of the world (who is whose friend, who writes to whom) and, where it does more than receive
+//! and answer, has a task that makes its users come and go.
 
 mod friend_chat;
 mod group_chat;

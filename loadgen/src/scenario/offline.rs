@@ -1,7 +1,7 @@
 //! Users who keep leaving and coming back, while friends write to them all the time.
 //!
-//! Each is away for as long as the plan says, then there for as long, beginning at a random moment, so that at any time about
-//! half are away.
+//! Each is away for as long as the plan says, then there for as long, beginning at a random moment, so that at any time
+//! about half are away.
 
 use crate::run::Run;
 use crate::user::Wish;

@@ -1,4 +1,5 @@
-//! Friends write to users who stop reading for a while, again and again: what is queued must neither be lost nor hurt others.
+//! Friends write to users who stop reading for a while, again and again: what is queued must neither be lost nor hurt
+//! others.
 
 use super::offline;
 use crate::run::Run;

@@ -24,10 +24,12 @@ use std::time::Duration;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// How long logging out may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest wait before a refused message is sent again, or another in its place, and the wait where the server names none.
+/// The longest wait before a refused message is sent again, or another in its place, and the wait where the server
+/// names none.
 const RETRY_MICROS: (u64, u64) = (5_000_000, 200_000);
 
-/// Conversations in which a session follows places; beyond it order within further ones is judged by the sender's numbers only.
+/// Conversations in which a session follows places; beyond it order within further ones is judged by the sender's
+/// numbers only.
 const MAX_CURSORS: usize = 16_384;
 
 /// Who speaks where a server puts its own words into a chat message.

@@ -1,5 +1,5 @@
-//! Promise: the HTML report draws its plots, complains of nothing and asks nobody for anything. It is opened in a browser;
-//! where none is installed that is said aloud, and the document is judged by its text alone.
+//! Promise: the HTML report draws its plots, complains of nothing and asks nobody for anything. It is opened in a
+//! browser; where none is installed that is said aloud, and the document is judged by its text alone.
 
 mod devtools;
 

@@ -47,8 +47,8 @@ impl Running {
         children.trim().parse().expect("one child")
     }
 
-    /// Interrupts it while it measures, and again while it drains, which would take its whole time: its nodes, in a process of
-    /// their own, answer nothing any more.
+    /// Interrupts it while it measures, and again while it drains, which would take its whole time: its nodes, in a
+    /// process of their own, answer nothing any more.
     pub fn ends_when_interrupted_twice(self) -> (ExitStatus, String) {
         let nodes = self.nodes();
         send_signal(nodes, libc::SIGSTOP);

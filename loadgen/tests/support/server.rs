@@ -1,4 +1,5 @@
-//! A chat server for tests: accounts, friends, groups, waiting messages and chat, in any [`Tongue`], with any [`Fault`].
+//! A chat server for tests: accounts, friends, groups, waiting messages and chat, in any [`Tongue`], with any
+//! [`Fault`].
 //!
 //! What was pushed to a connection counts as delivered once it is written; a user who logs out misses nothing.
 

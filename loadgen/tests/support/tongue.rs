@@ -11,8 +11,8 @@ pub enum Frame {
     LengthLittle,
 }
 
-/// A server's language. Numbers: login, its answer, logout, register, its answer, chat, add friend, create group, join group,
-/// group chat.
+/// A server's language. Numbers: login, its answer, logout, register, its answer, chat, add friend, create group, join
+/// group, group chat.
 #[derive(Clone, Debug)]
 pub struct Tongue {
     pub frame: Frame,

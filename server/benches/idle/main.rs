@@ -1,8 +1,8 @@
 //! What an idle, logged-in connection costs a node in memory, and how fast all of them log in.
 //!
-//! One process makes the accounts and fetches a token for each; then the measured node starts afresh on the same database.
-//! It first serves one login and loses it again; what it holds more when everybody is logged in is the cost. Then every
-//! connection answers a PING, to show that all are alive and that none keeps a buffer.
+//! One process makes the accounts and fetches a token for each; then the measured node starts afresh on the same
+//! database. It first serves one login and loses it again; what it holds more when everybody is logged in is the cost.
+//! Then every connection answers a PING, to show that all are alive and that none keeps a buffer.
 //!
 //! `IDLE_BENCH_CONNECTIONS` sets how many (18,000; client and node each need a descriptor for every one).
 

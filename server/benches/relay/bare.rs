@@ -1,6 +1,7 @@
 //! The least that a relay can do: read a frame, queue it for the peer, acknowledge it; no accounts, no JSON, no limits.
 //!
-//! Written as well as such a relay can be: one task a connection, no lookups, and whatever is queued leaves in one write.
+//! Written as well as such a relay can be: one task a connection, no lookups, and whatever is queued leaves in one
+//! write.
 
 use bytes::{Buf, BytesMut};
 use futures_util::task::AtomicWaker;
@@ -28,8 +29,8 @@ struct Queue {
 
 type Pair = [Arc<Queue>; 2];
 
-/// Listens on a free port. A client's first six bytes are the number of its pair, its side (0 or 1), and where in each of its
-/// frames the mid stands that goes into the acknowledgement (0: nowhere). The answer is one acknowledgement.
+/// Listens on a free port. A client's first six bytes are the number of its pair, its side (0 or 1), and where in each
+/// of its frames the mid stands that goes into the acknowledgement (0: nowhere). The answer is one acknowledgement.
 pub async fn start() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

@@ -1,8 +1,9 @@
 //! What a chat node costs over a bare relay: the same frames through both, side by side in one server process.
 //!
-//! A hundred pairs of clients; in each, one sends and the other receives. First with one message under way in each pair,
-//! where every message pays for its own wake-ups and system calls, then with 32, where they are shared. Rounds of relay and
-//! node alternate, so that a busy machine hits both. At the end `qos` 1: acknowledged, so committed, messages a second.
+//! A hundred pairs of clients; in each, one sends and the other receives. First with one message under way in each
+//! pair, where every message pays for its own wake-ups and system calls, then with 32, where they are shared. Rounds of
+//! relay and node alternate, so that a busy machine hits both. At the end `qos` 1: acknowledged, so committed, messages
+//! a second.
 //!
 //! `RELAY_BENCH_SECONDS` sets the length of a round (2), `RELAY_BENCH_ROUNDS` their number (5).
 

@@ -1,8 +1,8 @@
 //! The clients: one thread and one poll for all pairs, so that they cost less than what they measure.
 //!
 //! In each pair one side sends; a message is under way until the other side has it, and with `qos` 1 until it is
-//! acknowledged. A round ends only when every message has been both delivered and acknowledged, so nothing is counted that
-//! was lost.
+//! acknowledged. A round ends only when every message has been both delivered and acknowledged, so nothing is counted
+//! that was lost.
 
 use crate::bare;
 use crate::support::client::{Client, frame};

@@ -1,7 +1,7 @@
 //! The server under measurement: this very program, started again with other arguments.
 //!
-//! It says in one line where it listens, and lives until its input ends; so it never outlives the measuring process. What it
-//! uses is read from `/proc`.
+//! It says in one line where it listens, and lives until its input ends; so it never outlives the measuring process.
+//! What it uses is read from `/proc`.
 
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};

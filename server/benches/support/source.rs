@@ -26,7 +26,8 @@ pub fn raise_descriptor_limit() -> Result<()> {
 pub fn connect(address: SocketAddr, place: usize) -> Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     let on: libc::c_int = 1;
-    // SAFETY: the option is one int, and `on` outlives the call. Without it every bind searches all ports for a free one.
+    // SAFETY: the option is one int, and `on` outlives the call. Without it every bind searches all ports for a free
+    // one.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),

@@ -1,4 +1,5 @@
-//! `chat-server-failpoints`: the same program under another name, for a build in which `FAILPOINTS` can switch faults on.
+//! `chat-server-failpoints`: the same program under another name, for a build in which `FAILPOINTS` can switch faults
+//! on.
 
 #[path = "chat-server/main.rs"]
 mod chat_server;

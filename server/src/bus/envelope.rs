@@ -1,9 +1,10 @@
 //! What goes through a node's channel: numbered envelopes.
 //!
 //! One version byte and a signature over the rest and the channel (see `signature`), then in postcard the sender, its
-//! boot and the envelope's number, then items one after another to the end. There is no count in front, so an envelope can be filled until it is large enough. One without items is a
-//! heartbeat: it repeats the newest number, so that a receiver notices what was lost although nothing follows.
-//! What comes out of a channel is outside input: whatever cannot be read is refused and never more than that.
+//! boot and the envelope's number, then items one after another to the end. There is no count in front, so an envelope
+//! can be filled until it is large enough. One without items is a heartbeat: it repeats the newest number, so that a
+//! receiver notices what was lost although nothing follows. What comes out of a channel is outside input: whatever
+//! cannot be read is refused and never more than that.
 
 use super::Item;
 use super::signature::{SIGNATURE_BYTES, Seal};

@@ -1,8 +1,8 @@
 //! The bus inside one process: for one node alone, and for embedded clusters.
 //!
 //! Each joined node has a mailbox, bounded like a Redis target's queue, that senders push into directly; one task per
-//! node moves it on into the node's channel, everything that has queued up at a time. A full mailbox drops what comes and
-//! remembers the senders, who are told to be [`Arrival::Lost`] behind what it held.
+//! node moves it on into the node's channel, everything that has queued up at a time. A full mailbox drops what comes
+//! and remembers the senders, who are told to be [`Arrival::Lost`] behind what it held.
 
 use super::{Arrival, Bus, BusStats, Item};
 use crate::cluster::{NodeId, NodeKey};
@@ -22,8 +22,8 @@ pub struct LocalHub {
 }
 
 impl LocalHub {
-    /// Starts a node's end of the bus; must be called inside a Tokio runtime. A node that joins under a name that is taken
-    /// replaces the earlier one, whose arrivals end.
+    /// Starts a node's end of the bus; must be called inside a Tokio runtime. A node that joins under a name that is
+    /// taken replaces the earlier one, whose arrivals end.
     pub fn join(&self, key: NodeKey, tasks: &Tasks) -> (Arc<dyn Bus>, mpsc::Receiver<Arrival>) {
         let mailbox = Arc::new(Mailbox::default());
         let (sender, arrivals) = mpsc::channel(BUS_ARRIVALS);

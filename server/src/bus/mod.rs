@@ -1,7 +1,8 @@
 //! How nodes tell each other what just happened.
 //!
 //! The bus is a hint and never the truth: all it carries can be lost without a message being lost, since every node can
-//! read what it missed from the log. A receiver is told where something may have been lost ([`Arrival::Lost`]) and sweeps.
+//! read what it missed from the log. A receiver is told where something may have been lost ([`Arrival::Lost`]) and
+//! sweeps.
 //! `redis` stays in here.
 //!
 //! [`local::LocalHub`] joins nodes of one process; [`redis::connect`] joins processes. Both keep the order in which one
@@ -48,7 +49,8 @@ pub enum Item {
     News { event: String, users: Vec<UserId> },
     /// Answer with [`Item::Pong`]. `asked_at` means something to the sender alone.
     Ping { asked_at: u64 },
-    /// The answer, from this run of the sending node: all that it sent before the ping arrived has been sent before this.
+    /// The answer, from this run of the sending node: all that it sent before the ping arrived has been sent before
+    /// this.
     Pong { asked_at: u64, boot: i64 },
 }
 
@@ -74,7 +76,8 @@ pub enum Arrival {
 /// Why there is no bus. Redis being out of reach is none of these: the node starts, and the bus keeps trying.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The setting has to be corrected; trying again changes nothing. The URL may hold a password, so it is not repeated.
+    /// The setting has to be corrected; trying again changes nothing. The URL may hold a password, so it is not
+    /// repeated.
     #[error("bus.url is not a usable Redis URL: {0}")]
     BadUrl(String),
     #[error("bus.ca: {0}")]

@@ -1,7 +1,7 @@
 //! Finds out from the numbers of envelopes what was lost.
 //!
-//! Pure bookkeeping, one entry per sending node. A sender counts 1, 2, 3 … to each receiver within one boot and never uses
-//! a number twice for different items; numbers can get lost, and then the next one seen tells.
+//! Pure bookkeeping, one entry per sending node. A sender counts 1, 2, 3 … to each receiver within one boot and never
+//! uses a number twice for different items; numbers can get lost, and then the next one seen tells.
 //! A sender that was never seen before may have counted long before this node subscribed: its first number is the
 //! baseline and no gap, for a node reads the log when it starts anyway. A new boot of a known sender counts from 1, and
 //! ends the boots before it: what is repeated from those is stale, however well it is signed. Boots grow, unless a

@@ -103,7 +103,8 @@ impl Outbox {
         self.ready.notified().await;
     }
 
-    /// Takes up to one envelope's worth for each node, and with `heartbeat` an empty parcel for each peer without items.
+    /// Takes up to one envelope's worth for each node, and with `heartbeat` an empty parcel for each peer without
+    /// items.
     pub(super) fn take(&self, heartbeat: bool) -> Vec<Parcel> {
         let mut parcels = Vec::new();
         let mut is_more = false;

@@ -89,8 +89,8 @@ impl Driver {
         }
     }
 
-    /// Runs until the application closes, or the connection is lost for good. Borrows, since what an async function owns
-    /// it keeps twice.
+    /// Runs until the application closes, or the connection is lost for good. Borrows, since what an async function
+    /// owns it keeps twice.
     pub(super) async fn run(&mut self, slot: &mut Option<Link>) {
         let why = loop {
             let Some(link) = slot.as_mut() else { break Why::Ended };

@@ -1,7 +1,7 @@
 //! What can go wrong for a client, in words fit for a person.
 //!
-//! [`Error`] is the outcome of one call; [`Why`] is what ended a connection. Both are `Clone`, because one lost connection
-//! is the answer to everything that waited on it.
+//! [`Error`] is the outcome of one call; [`Why`] is what ended a connection. Both are `Clone`, because one lost
+//! connection is the answer to everything that waited on it.
 
 use crate::protocol::errno::Failure;
 use std::io;

@@ -4,11 +4,11 @@
 //! what the application took, drops what it saw already, sends unacknowledged messages again, and reconnects. Made so
 //! that one process can hold tens of thousands: an idle client keeps no buffers.
 //!
-//! Replies stand behind messages in the node's one stream, and the socket is not read while [`Options::max_events`] wait.
-//! So take events while a call waits, or its reply may come too late.
+//! Replies stand behind messages in the node's one stream, and the socket is not read while [`Options::max_events`]
+//! wait. So take events while a call waits, or its reply may come too late.
 //!
-//! Nothing a node sends makes this panic; whatever is kept for later has a bound in [`Options`]. For bytes and frames as
-//! one likes, [`RawConnection`].
+//! Nothing a node sends makes this panic; whatever is kept for later has a bound in [`Options`]. For bytes and frames
+//! as one likes, [`RawConnection`].
 
 #![allow(clippy::disallowed_methods, reason = "a client is no part of a node")]
 
@@ -86,8 +86,9 @@ impl Client {
         self.handle.shared.lock().ended.is_some()
     }
 
-    /// Tells the node what was received, writes what is queued and closes the connection. Acks that are still out do not
-    /// arrive any more: whoever waits for one gets [`Error::Disconnected`]. Returns when the task has ended, within about a second.
+    /// Tells the node what was received, writes what is queued and closes the connection. Acks that are still out do
+    /// not arrive any more: whoever waits for one gets [`Error::Disconnected`]. Returns when the task has ended, within
+    /// about a second.
     pub async fn close(&self) {
         let _ = self.handle.shared.end(Wish::Close).await;
     }

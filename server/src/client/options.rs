@@ -37,7 +37,8 @@ impl Credentials {
     }
 }
 
-/// How lost connections are made again: after `first`, doubling up to `most`, each time with up to half of it taken off at random.
+/// How lost connections are made again: after `first`, doubling up to `most`, each time with up to half of it taken off
+/// at random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reconnect {
     pub first: Duration,
@@ -63,7 +64,8 @@ pub struct Tls {
 /// Settings of one client. Cloning shares the addresses, so thousands of clients keep one list.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `host:port` of each node or load balancer. The first connection starts at `first_address`; each lost one moves on.
+    /// `host:port` of each node or load balancer. The first connection starts at `first_address`; each lost one moves
+    /// on.
     pub addresses: Arc<[String]>,
     /// Where in `addresses` to start, modulo their number: spread clients by counting it up.
     pub first_address: usize,

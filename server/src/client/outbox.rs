@@ -1,7 +1,7 @@
 //! Chat messages without an ack, in the order they were sent.
 //!
-//! Invariant: of two messages to the same target, the later one is not put on the wire while the earlier one waits to be
-//! put there (again). So a resend after a reconnect, or after a refusal, keeps the order in each conversation.
+//! Invariant: of two messages to the same target, the later one is not put on the wire while the earlier one waits to
+//! be put there (again). So a resend after a reconnect, or after a refusal, keeps the order in each conversation.
 
 use super::error::Error;
 use super::wire::Acknowledged;
@@ -142,8 +142,8 @@ impl Outbox {
         std::mem::take(&mut self.entries).into()
     }
 
-    /// When something is to be done: a held message sent, or the oldest given up. What could have been sent before `now`
-    /// waits for something else than time.
+    /// When something is to be done: a held message sent, or the oldest given up. What could have been sent before
+    /// `now` waits for something else than time.
     pub(super) fn deadline(&self, allowed: Duration, now: Instant) -> Option<Instant> {
         let oldest = self.entries.front()?.queued + allowed;
         if !self.scattered {

@@ -122,8 +122,8 @@ fn after_failure(error: Error) -> Result<Option<Duration>, Why> {
     }
 }
 
-/// The wait before the `tries`-th try in a row (from 0): doubling, with up to half taken off at random, so that a node's
-/// clients do not all come back at once.
+/// The wait before the `tries`-th try in a row (from 0): doubling, with up to half taken off at random, so that a
+/// node's clients do not all come back at once.
 fn backoff(policy: &Reconnect, tries: u32) -> Duration {
     let full = policy.first.saturating_mul(1 << tries.min(20)).min(policy.most);
     let random = getrandom::u32().unwrap_or(u32::MAX);

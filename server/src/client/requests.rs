@@ -1,7 +1,7 @@
 //! The calls an application makes: one method per request of the protocol.
 //!
-//! All but the chat messages fail with [`Error::Disconnected`] where there is no connection, and are not sent again: after
-//! that it is unknown whether the request was done.
+//! All but the chat messages fail with [`Error::Disconnected`] where there is no connection, and are not sent again:
+//! after that it is unknown whether the request was done.
 
 use super::error::{Error, Why};
 use super::event::Message;
@@ -51,8 +51,8 @@ impl Client {
         expect!(self.ask(&Request::Register { name, password }, Effect::None).await?, Reply::Register { id } => id)
     }
 
-    /// Logs in on this connection, with the token where the credentials have one, else with the password. Reconnects then
-    /// log in by themselves, taking over.
+    /// Logs in on this connection, with the token where the credentials have one, else with the password. Reconnects
+    /// then log in by themselves, taking over.
     pub async fn login(&self, credentials: Credentials) -> Result<Box<LoginAck>, Error> {
         let effect = Effect::LogIn(Box::new(credentials.clone()));
         let token = credentials.token.as_ref();
@@ -61,7 +61,8 @@ impl Client {
         expect!(self.ask(&request, effect).await?, Reply::Login(ack) => ack)
     }
 
-    /// Ends the session; the connection stays. What was received is acknowledged first. `revoke`: end all tokens as well.
+    /// Ends the session; the connection stays. What was received is acknowledged first. `revoke`: end all tokens as
+    /// well.
     pub async fn logout(&self, revoke: bool) -> Result<(), Error> {
         expect!(self.ask(&Request::Logout { revoke }, Effect::LogOut).await?, Reply::Logout => ())
     }

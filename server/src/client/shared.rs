@@ -1,7 +1,8 @@
 //! What the application's handles and the client's task have in common: two bounded queues and two wakers.
 //!
-//! Invariant: `unacked` counts a message from sending until its ack has reached the application, and `events` grows past
-//! its bound only by what is bounded otherwise, so that an application that never looks cannot make it grow without end.
+//! Invariant: `unacked` counts a message from sending until its ack has reached the application, and `events` grows
+//! past its bound only by what is bounded otherwise, so that an application that never looks cannot make it grow
+//! without end.
 
 use super::error::{Error, Why};
 use super::event::Event;

@@ -18,7 +18,8 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Connects to `address` (`host:port`). Errors: [`Error::Connect`] and [`Error::Tls`], bounded by `connect_timeout`.
+    /// Connects to `address` (`host:port`). Errors: [`Error::Connect`] and [`Error::Tls`], bounded by
+    /// `connect_timeout`.
     pub(super) async fn connect(address: &str, options: &Options) -> Result<Self, Error> {
         let connecting = async {
             let socket = connect_tcp(address, options.local_address).await;
@@ -58,8 +59,8 @@ async fn connect_tcp(address: &str, local: Option<IpAddr>) -> io::Result<TcpStre
     Err(last)
 }
 
-/// Connects from the given source address, or from whichever the system chooses. Many source addresses are how one machine
-/// gets past the ports of one.
+/// Connects from the given source address, or from whichever the system chooses. Many source addresses are how one
+/// machine gets past the ports of one.
 ///
 /// # Errors
 /// As the system reports them: refused, unreachable, no port left.

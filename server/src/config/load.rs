@@ -35,7 +35,8 @@ impl Config {
     /// [`MIGRATE_FROM`], are left alone.
     ///
     /// # Errors
-    /// A file that does not exist or is not TOML; a key or variable that is not known, or has a value of the wrong kind.
+    /// A file that does not exist or is not TOML; a key or variable that is not known, or has a value of the wrong
+    /// kind.
     pub fn load(path: Option<&Path>) -> Result<Config, Error> {
         Self::load_with(path, std::env::vars_os())
     }

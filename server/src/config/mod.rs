@@ -16,8 +16,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 
-/// Why there are no settings. Stop, and show the text. It names the key; values that may hold a password are masked, except
-/// that an error in a file quotes the line it is in.
+/// Why there are no settings. Stop, and show the text. It names the key; values that may hold a password are masked,
+/// except that an error in a file quotes the line it is in.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot read the configuration {}: {source}", path.display())]

@@ -1,9 +1,9 @@
 //! How a connection ends, and everything that must happen in time.
 //!
 //! The end is the same whoever wants it: no more requests; what is in flight is answered; the session ends, its cursors
-//! saved and its row freed; a NOTICE says why, where there is a reason; then our direction is closed, and what still comes
-//! is discarded for a while, since a reset would destroy the NOTICE. Before a session ends, one more look at the kernel
-//! says what a client that cannot acknowledge has received.
+//! saved and its row freed; a NOTICE says why, where there is a reason; then our direction is closed, and what still
+//! comes is discarded for a while, since a reset would destroy the NOTICE. Before a session ends, one more look at the
+//! kernel says what a client that cannot acknowledge has received.
 
 use super::deadlines::Due;
 use super::{Connection, Life, Outcome};

@@ -1,7 +1,8 @@
 //! What a connection does with its requests, one after the other.
 //!
 //! Chats go on without waiting and are answered when they are committed; any other request, and a relayed chat behind
-//! committed ones, is waited for before the next is looked at. So a connection's requests take effect in the order sent.
+//! committed ones, is waited for before the next is looked at. So a connection's requests take effect in the order
+//! sent.
 
 use super::{Answered, Connection, Outcome};
 use crate::failpoint::{self, Failpoint};

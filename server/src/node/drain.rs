@@ -1,7 +1,7 @@
 //! How a node comes to rest: its clients are sent elsewhere, what they leave is saved, the lease is given back.
 //!
-//! Each step is taken whatever became of those before it, and takes a bounded time: a task may have died, the database may hang, and
-//! a second signal may ask for the end at once.
+//! Each step is taken whatever became of those before it, and takes a bounded time: a task may have died, the database
+//! may hang, and a second signal may ask for the end at once.
 
 use crate::core::Core;
 use crate::listener::Open;
@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 const CUT_PATIENCE: Duration = Duration::from_secs(3);
 /// How often a draining node looks whether its connections have gone, and whether it still has its lease.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
-/// What one of the last steps may take. Without it the last cursors are lost, and those messages come again, or the lease runs
-/// out by itself.
+/// What one of the last steps may take. Without it the last cursors are lost, and those messages come again, or the
+/// lease runs out by itself.
 const STEP_PATIENCE: Duration = Duration::from_secs(5);
 /// The same once the shutdown is forced.
 const FORCED_PATIENCE: Duration = Duration::from_secs(1);
@@ -26,7 +26,8 @@ const FORCED_PATIENCE: Duration = Duration::from_secs(1);
 const STOP_TRIES: u32 = 3;
 const STOP_RETRY: Duration = Duration::from_millis(500);
 
-/// Sends every client elsewhere and saves what they leave. Whatever happens to the lease meanwhile, nobody acts without it.
+/// Sends every client elsewhere and saves what they leave. Whatever happens to the lease meanwhile, nobody acts without
+/// it.
 pub async fn drain(core: &Arc<Core>, open: &Open) {
     let draining = async {
         let _ = core.tasks.watch("drain", send_away_and_wait(core, open)).await;
@@ -74,7 +75,8 @@ pub async fn step(core: &Core, name: &'static str, work: impl Future<Output = ()
     }
 }
 
-/// The first half of the grace time is for spreading clients over the other nodes; the second is for those that are slow to go.
+/// The first half of the grace time is for spreading clients over the other nodes; the second is for those that are
+/// slow to go.
 async fn send_away_and_wait(core: &Core, open: &Open) {
     let grace = Duration::from_secs(core.config.limits.drain_s);
     let give_up_at = Instant::now() + grace;

@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 const LEASE_POLL: Duration = Duration::from_millis(500);
 /// An earlier run's lease must have ended after this; if it has not, that run is alive.
 const LEASE_PATIENCE: Duration = Duration::from_secs(LEASE.as_secs() + 4);
-/// For how long a step of the start is tried that the database refuses: longer than it leaves locks to somebody who is paused.
+/// For how long a step of the start is tried that the database refuses: longer than it leaves locks to somebody who is
+/// paused.
 const START_PATIENCE: Duration = Duration::from_secs(15);
 /// Between two tries.
 const START_RETRY: Duration = Duration::from_millis(500);
@@ -76,7 +77,8 @@ pub(super) async fn obtain_lease(storage: &dyn Storage, key: &NodeKey) -> Result
     }
 }
 
-/// Tries a step of the start for a while: neither a busy database nor rows that somebody paused has locked are reasons to give up.
+/// Tries a step of the start for a while: neither a busy database nor rows that somebody paused has locked are reasons
+/// to give up.
 pub(super) async fn patiently<T, F: Future<Output = storage::Result<T>>>(step: impl Fn() -> F) -> storage::Result<T> {
     let give_up_at = Instant::now() + START_PATIENCE;
     loop {

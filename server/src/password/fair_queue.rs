@@ -1,9 +1,9 @@
 //! A queue in which whoever puts much in waits behind himself, not before others.
 //!
-//! What waits stands under a path: a network, a smaller one in it, an address, a purpose. At each step of the way turns go
-//! round, so that of two addresses each gets every second turn however much the other has waiting, and a network counts once
-//! however many addresses of it there are. Where something must go, it is the latest of whoever has the most. Operations
-//! take time in proportion to what waits: it is for queues that are short.
+//! What waits stands under a path: a network, a smaller one in it, an address, a purpose. At each step of the way turns
+//! go round, so that of two addresses each gets every second turn however much the other has waiting, and a network
+//! counts once however many addresses of it there are. Where something must go, it is the latest of whoever has the
+//! most. Operations take time in proportion to what waits: it is for queues that are short.
 
 use std::collections::VecDeque;
 

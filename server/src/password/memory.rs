@@ -1,8 +1,8 @@
 //! The memory that a hash is computed in.
 //!
-//! It is mapped straight from the system, and given back when this is dropped. From the allocator it would not come back: glibc
-//! takes blocks of this size from the heap of whatever thread asks, once one of them has been freed, and then keeps tens of
-//! megabytes for each of its heaps.
+//! It is mapped straight from the system, and given back when this is dropped. From the allocator it would not come
+//! back: glibc takes blocks of this size from the heap of whatever thread asks, once one of them has been freed, and
+//! then keeps tens of megabytes for each of its heaps.
 
 use argon2::Block;
 use std::ptr::{self, NonNull};
@@ -29,7 +29,8 @@ impl Memory {
             self.0 = Some(Mapping::new(count)?);
         }
         let mapping = self.0.as_mut()?;
-        // SAFETY: the mapping is that long or longer, ours alone as long as `self` is borrowed, and any bytes are a block.
+        // SAFETY: the mapping is that long or longer, ours alone as long as `self` is borrowed, and any bytes are a
+        // block.
         Some(unsafe { std::slice::from_raw_parts_mut(mapping.start.as_ptr(), count) })
     }
 }

@@ -1,8 +1,9 @@
 //! Who may compute a hash, and who waits for it.
 //!
-//! As many run at once as there are cores. Whoever comes then waits; turns go round between addresses and the networks they stand
-//! in (see [`FairQueue`]). Beyond the number that may wait, the latest of whoever has the most waiting is sent away, so that
-//! nobody can fill the places: one who has none waiting always finds one, unless as many others wait as there are places.
+//! As many run at once as there are cores. Whoever comes then waits; turns go round between addresses and the networks
+//! they stand in (see [`FairQueue`]). Beyond the number that may wait, the latest of whoever has the most waiting is
+//! sent away, so that nobody can fill the places: one who has none waiting always finds one, unless as many others wait
+//! as there are places.
 
 use super::fair_queue::FairQueue;
 use super::memory::Memory;
@@ -24,7 +25,8 @@ struct State {
     waiting: FairQueue<oneshot::Sender<Place>>,
 }
 
-/// The right to compute one hash. Dropped, it goes to whose turn it is, with the memory; that of the last goes back to the system.
+/// The right to compute one hash. Dropped, it goes to whose turn it is, with the memory; that of the last goes back to
+/// the system.
 #[derive(Debug)]
 pub struct Place(Option<Right>);
 
@@ -40,7 +42,8 @@ impl Places {
         Arc::new(Places { cores, waiting, state: Mutex::default() })
     }
 
-    /// Waits for one's turn, under a path as [`FairQueue`] has it. `None`: too many wait. Whoever stops waiting loses his turn.
+    /// Waits for one's turn, under a path as [`FairQueue`] has it. `None`: too many wait. Whoever stops waiting loses
+    /// their turn.
     pub async fn enter(self: &Arc<Self>, path: &[u128]) -> Option<Place> {
         let turn = {
             let mut state = self.state.lock();
@@ -102,7 +105,7 @@ mod tests {
     use std::task::Poll;
     use tokio::task::JoinHandle;
 
-    /// Someone who has asked for a place when this returns, and who names himself when he has had it.
+    /// Someone who has asked for a place when this returns, and who sends their name when they have had it.
     async fn queue(places: &Arc<Places>, path: [u128; 2], name: u8, done: &Arc<Mutex<Vec<u8>>>) -> JoinHandle<bool> {
         let (places, done) = (places.clone(), done.clone());
         let mut turn = Box::pin(async move {
@@ -127,7 +130,7 @@ mod tests {
             greedy.push(queue(&places, [1, 1], name, &done).await);
         }
 
-        // One more of the same is sent away; another takes the place of his last.
+        // One more of the same is sent away; another takes the place of their last.
         assert!(!queue(&places, [1, 1], 4, &done).await.await.expect("an answer"));
         let modest = queue(&places, [2, 1], 9, &done).await;
         assert!(!greedy.pop().expect("the last").await.expect("an answer"));

@@ -62,8 +62,8 @@ impl fmt::Display for Conversation {
     }
 }
 
-/// A stretch of a conversation's log, as clients know it by name: a conversation, and how often the end of its log was lost
-/// and written anew. `d3-17` at first, `d3-17.1` after the first loss, and so on.
+/// A stretch of a conversation's log, as clients know it by name: a conversation, and how often the end of its log was
+/// lost and written anew. `d3-17` at first, `d3-17.1` after the first loss, and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Log {
     pub conv: Conversation,

@@ -1,8 +1,9 @@
 //! The one spelling of a user's or group's name.
 //!
-//! Names are compared exactly once they are in Unicode NFC. What the eye cannot tell apart is no part of a name: white space at either
-//! end, control characters and, in new names, all else that cannot be seen. Older accounts that have such names keep them and log
-//! in by them, so there are two rules: what may be a name, and what one may be called anew.
+//! Names are compared exactly once they are in Unicode NFC. What the eye cannot tell apart is no part of a name: white
+//! space at either end, control characters and, in new names, all else that cannot be seen. Older accounts that have
+//! such names keep them and log in by them, so there are two rules: what may be a name, and what one may be called
+//! anew.
 
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory};
 use icu_properties::{CodePointMapData, CodePointSetData};
@@ -11,8 +12,8 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 /// The longest name, in characters after normalisation.
 pub const MAX_NAME_CHARACTERS: usize = 50;
 
-/// A text longer than this is no name in any spelling (a character decomposes into four at most, of four bytes each), so
-/// that nobody can have megabytes normalised.
+/// A text longer than this is no name in any spelling (a character decomposes into four at most, of four bytes each),
+/// so that nobody can have megabytes normalised.
 const MAX_UNNORMALISED_BYTES: usize = MAX_NAME_CHARACTERS * 4 * 4;
 
 /// What nodes call themselves in chat lines of their own.
@@ -51,9 +52,10 @@ pub fn objection_to_user(name: &str) -> Option<Objection> {
     objection_to_group(name).or_else(|| is_nodes().then_some(Objection::NodesName))
 }
 
-/// Whether a character shows nothing of its own, or works on others from between them: what Unicode has ignored by default (zero width,
-/// joiners, fillers, tags, variation selectors), all format characters (among them those that turn the direction of text), line
-/// and paragraph separators, and the Braille pattern without dots, which is a blank by another name.
+/// Whether a character shows nothing of its own, or works on others from between them: what Unicode has ignored by
+/// default (zero width, joiners, fillers, tags, variation selectors), all format characters (among them those that turn
+/// the direction of text), line and paragraph separators, and the Braille pattern without dots, which is a blank by
+/// another name.
 fn is_invisible(character: char) -> bool {
     let is_format = || {
         let category = CodePointMapData::<GeneralCategory>::new().get(character);

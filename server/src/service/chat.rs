@@ -1,6 +1,7 @@
 //! ONE_CHAT and GROUP_CHAT.
 //!
-//! With `qos` 1 the message goes to a writer, which answers after the commit; with `qos` 0 it is relayed to who is online.
+//! With `qos` 1 the message goes to a writer, which answers after the commit; with `qos` 0 it is relayed to who is
+//! online.
 
 use crate::core::Core;
 use crate::limits::MAX_NODE_FRAME_BYTES;

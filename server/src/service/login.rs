@@ -1,7 +1,7 @@
 //! LOGIN and LOGOUT: one session a user, across all nodes.
 //!
-//! The session row decides. A login on this node first waits for, or ends, the session that stands here; one held by another
-//! live node is asked for over the bus and in its row, so that a takeover works with and without Redis.
+//! The session row decides. A login on this node first waits for, or ends, the session that stands here; one held by
+//! another live node is asked for over the bus and in its row, so that a takeover works with and without Redis.
 
 use super::{Answer, Caller, SessionChange, account, change_failure, news, roster, storage_failure};
 use crate::bus::Item;

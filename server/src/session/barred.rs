@@ -2,8 +2,8 @@
 
 use crate::protocol::conversation::Conversation;
 
-/// Groups left, and friends removed, that are remembered; beyond it the oldest is forgotten, and only the database keeps late
-/// copies from being pushed.
+/// Groups left, and friends removed, that are remembered; beyond it the oldest is forgotten, and only the database
+/// keeps late copies from being pushed.
 const REMEMBERED: usize = 128;
 /// Only this session's user can join again, and only through this session: whatever comes before is too late.
 const LEFT: u64 = u64::MAX;

@@ -1,12 +1,13 @@
-//! How far each conversation has got in one session: a state machine that knows no lock, no socket, no clock and no task.
+//! How far each conversation has got in one session: a state machine that knows no lock, no socket, no clock and no
+//! task.
 //!
-//! Every conversation is pushed strictly contiguously from its cursor. A live copy that fits goes out at once; anything else
-//! makes the cursor fall behind, and whoever reads the log (`catch_up`) asks what to read ([`Cursors::next_read`]) and brings
-//! it ([`Cursors::push_page`]). What was read for an earlier state of the conversation comes with an old ticket, and is not
-//! used.
+//! Every conversation is pushed strictly contiguously from its cursor. A live copy that fits goes out at once; anything
+//! else makes the cursor fall behind, and whoever reads the log (`catch_up`) asks what to read ([`Cursors::next_read`])
+//! and brings it ([`Cursors::push_page`]). What was read for an earlier state of the conversation comes with an old
+//! ticket, and is not used.
 //!
-//! While a request to join or leave a group is under way, or its outcome unknown, the conversation is in doubt: nothing of it
-//! is pushed, and copies only say how far there is something to read.
+//! While a request to join or leave a group is under way, or its outcome unknown, the conversation is in doubt: nothing
+//! of it is pushed, and copies only say how far there is something to read.
 
 use super::barred::Barred;
 use super::place::{Place, Pushed};
@@ -16,8 +17,8 @@ use crate::protocol::conversation::{Conversation, Log, LogEpoch, UserId};
 use crate::storage::{End, Mark, Page, Position, Waiting};
 use std::collections::{HashMap, HashSet};
 
-/// Reads in a row that may bring nothing although something should be there; then the log is read once more in a way that
-/// cannot be out of date, and what is missing is skipped.
+/// Reads in a row that may bring nothing although something should be there; then the log is read once more in a way
+/// that cannot be out of date, and what is missing is skipped.
 pub const MISSING_READS: u8 = 6;
 
 #[derive(Default)]
@@ -152,8 +153,8 @@ impl Cursors {
         }
     }
 
-    /// Where the log's epoch is newer than the cursor's, what was pushed may be gone from it, and it must be read where the new
-    /// one begins. True: nobody was to read it so far.
+    /// Where the log's epoch is newer than the cursor's, what was pushed may be gone from it, and it must be read where
+    /// the new one begins. True: nobody was to read it so far.
     fn follow_epoch(&mut self, conv: Conversation, log_epoch: LogEpoch) -> bool {
         let is_older = |cursor: &&mut Cursor| cursor.log_epoch < log_epoch;
         let Some(cursor) = self.cursors.get_mut(&conv).filter(is_older) else { return false };
@@ -191,8 +192,8 @@ impl Cursors {
         self.stall(queue, conv)
     }
 
-    /// First says that it waits, then looks once more whether there is room: whoever makes room does it the other way round,
-    /// so one of the two notices.
+    /// First says that it waits, then looks once more whether there is room: whoever makes room does it the other way
+    /// round, so one of the two notices.
     fn stall(&mut self, queue: &impl Queue, conv: Conversation) -> Delivery {
         queue.tell_when_drained();
         if self.is_live() && queue.has_room() { self.hand_over(conv) } else { Delivery::Done }
@@ -250,7 +251,8 @@ impl Cursors {
         handed.collect()
     }
 
-    /// At the start: messages wait in this conversation, and those up to `pushed` are on their way to the client already.
+    /// At the start: messages wait in this conversation, and those up to `pushed` are on their way to the client
+    /// already.
     pub fn waits(&mut self, waiting: &Waiting, pushed: u64, queue: &impl Queue) {
         self.tickets += 1;
         let Waiting { conv, position, .. } = *waiting;
@@ -313,8 +315,8 @@ impl Cursors {
             return Delivery::Done;
         };
         let Some(cursor) = self.resolve(doubt) else { return Delivery::Done };
-        // Who has left and joined again starts at the end of then, which is past all that was pushed before. Who has not has
-        // been pushed all that the database knows to be received.
+        // Who has left and joined again starts at the end of then, which is past all that was pushed before. Who has
+        // not has been pushed all that the database knows to be received.
         let place = cursor.place.or(cursor.before);
         if place.is_none_or(|place| place.pushed < position.received_seq) {
             cursor.begin_at(&position);
@@ -391,8 +393,8 @@ impl Cursors {
         }
     }
 
-    /// Pushes a page of the log as far as it follows on what was pushed. `last_seq` with a page that was read with nobody
-    /// writing: what is missing up to there is gone, and is skipped.
+    /// Pushes a page of the log as far as it follows on what was pushed. `last_seq` with a page that was read with
+    /// nobody writing: what is missing up to there is gone, and is skipped.
     pub fn push_page(
         &mut self,
         conv: Conversation,
@@ -446,8 +448,8 @@ impl Cursors {
 
 /// Cursors on their way to the database.
 impl Cursors {
-    /// The client has everything of the log up to `seq`. Beyond what was pushed, or backwards: ignored, and false. What it has of
-    /// an earlier epoch counts up to where the current one begins.
+    /// The client has everything of the log up to `seq`. Beyond what was pushed, or backwards: ignored, and false. What
+    /// it has of an earlier epoch counts up to where the current one begins.
     pub fn received(&mut self, log: Log, seq: u64) -> bool {
         let Some(cursor) = self.cursors.get_mut(&log.conv) else { return false };
         let Some(place) = cursor.place.as_mut().filter(|_| log.epoch <= cursor.log_epoch) else { return false };

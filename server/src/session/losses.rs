@@ -1,4 +1,5 @@
-//! Tests of a session whose conversation loses the end of its log: what comes then is neither taken for known nor pushed twice.
+//! Tests of a session whose conversation loses the end of its log: what comes then is neither taken for known nor
+//! pushed twice.
 
 use super::cursors::Cursors;
 use super::{Delivery, Gap, Next, Queue, Read};

@@ -1,5 +1,5 @@
-//! The cursors of a session against a simple model of everything around them: the log, the membership, the connection's queue,
-//! the life of the session, and a database whose answers come late, are out of date, or do not come at all.
+//! The cursors of a session against a simple model of everything around them: the log, the membership, the connection's
+//! queue, the life of the session, and a database whose answers come late, are out of date, or do not come at all.
 
 mod world;
 
@@ -384,8 +384,8 @@ fn message_that_comes_while_the_end_is_looked_up_is_not_forgotten() {
 prop_state_machine! {
     #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
-    /// Whatever happens, in whatever order: strictly upwards, nothing twice, nothing left out, nothing to who is no member,
-    /// nothing before its time, and in the end all of it.
+    /// Whatever happens, in whatever order: strictly upwards, nothing twice, nothing left out, nothing to who is no
+    /// member, nothing before its time, and in the end all of it.
     #[test]
     fn session_pushes_each_conversation_once_in_order_and_only_to_members(sequential 1..80 => CursorsKeepTheRule);
 }

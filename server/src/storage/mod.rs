@@ -3,7 +3,7 @@
 //! One trait, a file per backend, one shared test suite. A conversation is an append-only log with a cursor per member,
 //! so "offline" is a comparison (`seq > received_seq`) and nothing is ever read-then-deleted. `sqlx` stays in here.
 //!
-//! Lock order in every transaction: conversation ascending, then member ascending, then session, then user.
+//! Lock order in every transaction: conversation ascending, then member ascending, then session, node, user.
 
 pub mod migrate;
 mod mysql;
@@ -31,7 +31,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 ///
 /// Its tasks are watched by nobody: for those that are no node.
 ///
-/// Errors: [`Error::Unusable`] for a URL or a database that is not for us, [`Error::Unavailable`] where waiting may help.
+/// Errors: [`Error::Unusable`] for a URL or a database that is not for us, [`Error::Unavailable`] where waiting may
+/// help.
 pub async fn open(database: &config::Database) -> Result<Arc<dyn Storage>> {
     open_with(database, &Tasks::default()).await
 }
@@ -113,13 +114,13 @@ pub struct Account {
 #[derive(Clone)]
 pub struct Claim {
     pub user: UserId,
-    /// If another live node holds the session, ask that node (in its session row) to give it up, as long as whoever wants
-    /// it is still waiting.
+    /// If another live node holds the session, ask that node (in its session row) to give it up, as long as whoever
+    /// wants it is still waiting.
     pub takeover: Option<Arc<dyn Claimant>>,
 }
 
-/// Whoever waits for a claim. A database may take long to answer, and one who has given up must not take a session from a live
-/// node any more.
+/// Whoever waits for a claim. A database may take long to answer, and one who has given up must not take a session from
+/// a live node any more.
 pub trait Claimant: Send + Sync {
     fn is_waiting(&self) -> bool;
 }
@@ -179,7 +180,8 @@ pub struct Renewal {
     pub live: Vec<Peer>,
     /// Sessions of this node that another asked for: close and release them.
     pub asked: Vec<Release>,
-    /// How often sessions of this run were taken over while it was gone. Another number than at the renewal before: compare.
+    /// How often sessions of this run were taken over while it was gone. Another number than at the renewal before:
+    /// compare.
     pub takeovers: u64,
     /// The row was missing and has been made anew: compare, whatever `takeovers` says.
     pub made_anew: bool,
@@ -224,7 +226,8 @@ pub struct Append {
     /// How far the conversation's log had got once, as the caller knows: if it ends before that, the database has lost
     /// commits, and what is said now begins another log epoch.
     pub known_end: End,
-    /// The sender's session on the appending node, which must still be there. `None`: a message that another node accepted.
+    /// The sender's session on the appending node, which must still be there. `None`: a message that another node
+    /// accepted.
     pub epoch: Option<u64>,
 }
 
@@ -392,19 +395,20 @@ pub trait Storage: Send + Sync + 'static {
     async fn call_gone(&self, seen: &Peer) -> Result<bool>;
     /// Calls this node gone at once, and so frees every session this run still holds.
     async fn stop_node(&self, key: &NodeKey) -> Result<()>;
-    /// The first name after `after` of a node that session rows name, be it alive, gone or unknown. `None`: there is none.
+    /// The first name after `after` of a node that session rows name, be it alive, gone or unknown. `None`: there is
+    /// none.
     async fn next_holder(&self, after: &NodeId) -> Result<Option<NodeId>>;
-    /// Puts right the rows that runs of `node` left behind which are gone: `user.state` becomes offline, for the eyes of those
-    /// who read the table, and what a run held that another has followed is freed. Looks at some users above `after`; returns
-    /// the last of these, `None` if there was none.
+    /// Puts right the rows that runs of `node` left behind which are gone: `user.state` becomes offline, for the eyes
+    /// of those who read the table, and what a run held that another has followed is freed. Looks at some users above
+    /// `after`; returns the last of these, `None` if there was none.
     async fn tidy_sessions(&self, node: &NodeId, after: UserId) -> Result<Option<UserId>>;
     /// One outcome per claim, in order; each user at most once in a call. One transaction.
     async fn claim_sessions(&self, key: &NodeKey, claims: &[Claim]) -> Result<Vec<Claimed>>;
     /// Frees the rows that are this run's under the epoch given. Returns the users whose row another transaction holds:
     /// to be tried again.
     async fn release_sessions(&self, key: &NodeKey, releases: &[Release]) -> Result<Vec<UserId>>;
-    /// Frees the users' rows that are this run's, under whatever epoch: for claims of unknown outcome that nobody stands
-    /// behind. Waits for the transaction that may still make the claim.
+    /// Frees the users' rows that are this run's, under whatever epoch: for claims of unknown outcome that nobody
+    /// stands behind. Waits for the transaction that may still make the claim.
     async fn disown_sessions(&self, key: &NodeKey, users: &[UserId]) -> Result<()>;
     /// Which of the users have a session on a node that is not known to be gone, and on which.
     async fn routes(&self, users: &[UserId]) -> Result<Vec<(UserId, NodeId)>>;
@@ -423,7 +427,8 @@ pub trait Storage: Send + Sync + 'static {
     async fn create_group(&self, by: &Actor, name: &str, description: &str) -> Result<Option<GroupId>>;
     /// The joiner's cursor starts at the conversation's end. `max_members` as in [`Joined::Full`].
     async fn join_group(&self, by: &Actor, group: GroupId, max_members: u32) -> Result<Joined>;
-    /// A leaving creator hands the role to the longest-standing member; the next to join an empty group becomes creator.
+    /// A leaving creator hands the role to the longest-standing member; the next to join an empty group becomes
+    /// creator.
     async fn leave_group(&self, by: &Actor, group: GroupId) -> Result<Left>;
     /// The user's groups by id, at most `limit`, each with its first `users_limit` users.
     async fn groups(&self, user: UserId, limit: u32, users_limit: u32) -> Result<Vec<Group>>;
@@ -438,8 +443,8 @@ pub trait Storage: Send + Sync + 'static {
     async fn append(&self, key: &NodeKey, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch>;
     /// The cursor of each (conversation, user), in order; `None` where there is none (not a member).
     async fn cursors(&self, of: &[(Conversation, UserId)]) -> Result<Vec<Option<Position>>>;
-    /// Compares the logs with how far they are known to have got once. Those that end before have lost commits: a new log
-    /// epoch begins in each. Returns them.
+    /// Compares the logs with how far they are known to have got once. Those that end before have lost commits: a new
+    /// log epoch begins in each. Returns them.
     async fn find_losses(&self, key: &NodeKey, ends: &[(Conversation, End)]) -> Result<Vec<Conversation>>;
     /// Waits until no transaction holds the conversation, then reads it as it is now. A join, leave, befriending or
     /// unfriending that failed before this call has taken effect by then, or never will. `None`: no such conversation.
@@ -452,7 +457,8 @@ pub trait Storage: Send + Sync + 'static {
         limit: u32,
         max_bytes: usize,
     ) -> Result<CertainPage>;
-    /// Messages above `after`, oldest first, at most `limit` and (past the first) `max_bytes` of text. May be out of date.
+    /// Messages above `after`, oldest first, at most `limit` and (past the first) `max_bytes` of text. May be out of
+    /// date.
     async fn messages_after(&self, conv: Conversation, after: u64, limit: u32, max_bytes: usize) -> Result<Page>;
     /// Messages below `before` (the newest if `None`), at most `limit` and `max_bytes` of text, oldest first.
     async fn messages_before(

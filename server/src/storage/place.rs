@@ -1,7 +1,7 @@
 //! Places in the logs of conversations.
 //!
-//! A log that has lost its end with the database's commits goes on in another epoch, so a place is an epoch and a seq: the
-//! earlier epoch's comes first.
+//! A log that has lost its end with the database's commits goes on in another epoch, so a place is an epoch and a seq:
+//! the earlier epoch's comes first.
 
 use super::Waiting;
 use crate::protocol::conversation::LogEpoch;

@@ -1,8 +1,8 @@
 //! SQLite: one file, one process, nothing to install.
 //!
 //! One connection writes, a few read beside it (WAL). Every commit is flushed (`synchronous=FULL`): an acknowledged
-//! message survives a power cut. A second process on the same file would not see this one's sessions end, so the file is
-//! locked, and whoever comes second is told how to run several nodes.
+//! message survives a power cut. A second process on the same file would not see this one's sessions end, so the file
+//! is locked, and whoever comes second is told how to run several nodes.
 
 mod checkpoints;
 
@@ -28,12 +28,12 @@ const READERS: usize = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: all there are, in all their sizes.
 const STATEMENT_CACHE: usize = 256;
-/// Rows that SQLite's thread may be ahead of whoever reads them: all of a batch's conversations, so that the two need not
-/// take turns.
+/// Rows that SQLite's thread may be ahead of whoever reads them: all of a batch's conversations, so that the two need
+/// not take turns.
 const ROW_BUFFER: usize = 1_024;
 
-/// What the writer keeps of the database in memory, at most (in KiB, as SQLite writes it: 32 MiB). Messages go to as many
-/// places as there are conversations; with SQLite's own 2 MiB each is read again from the file.
+/// What the writer keeps of the database in memory, at most (in KiB, as SQLite writes it: 32 MiB). Messages go to as
+/// many places as there are conversations; with SQLite's own 2 MiB each is read again from the file.
 const WRITER_CACHE: &str = "-32768";
 
 static DIALECT: Dialect = Dialect {

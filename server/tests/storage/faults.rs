@@ -1,5 +1,5 @@
-//! What happens when the database is slow, blocked, or gone: every call ends in time, nothing is half done, and a resend
-//! finds what was stored.
+//! What happens when the database is slow, blocked, or gone: every call ends in time, nothing is half done, and a
+//! resend finds what was stored.
 
 use crate::database::{
     Database, NOBODY, NOW, SOON, append, node, outcomes, say, stored_at, stored_before, text, two_friends,
@@ -183,7 +183,8 @@ async fn statements_are_prepared_once_whatever_the_size_of_a_batch() {
     assert_eq!(prepared(), before);
 }
 
-/// The call has given up, the transaction has not: as with a COMMIT that hangs on its way for longer than anybody waits.
+/// The call has given up, the transaction has not: as with a COMMIT that hangs on its way for longer than anybody
+/// waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn commit_that_outlives_its_call_is_found_by_a_later_look() {
     let mut database = Database::mariadb();

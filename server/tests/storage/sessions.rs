@@ -327,7 +327,14 @@ async fn nothing_changes_for_a_session_that_is_gone(database: Database) {
         let (direct, joined, open) = (direct.to_string(), format!("g{joined}"), format!("g{open}"));
         database
             .texts(&format!(
-                "SELECT CONCAT_WS(' ', c.id, c.last_seq, c.members_version,                  (SELECT COUNT(*) FROM member m WHERE m.conv = c.id),                  (SELECT SUM(received_seq) FROM member m WHERE m.conv = c.id),                  (SELECT COUNT(*) FROM friend), (SELECT SUM(token_generation) FROM session),                  (SELECT COUNT(*) FROM allgroup), (SELECT password FROM user WHERE id = {ann}))                  FROM conversation c WHERE c.id IN ('{direct}', '{joined}', '{open}') ORDER BY c.id"
+                "SELECT CONCAT_WS(' ', c.id, c.last_seq, c.members_version, \
+                 (SELECT COUNT(*) FROM member m WHERE m.conv = c.id), \
+                 (SELECT SUM(received_seq) FROM member m WHERE m.conv = c.id), \
+                 (SELECT COUNT(*) FROM friend), \
+                 (SELECT SUM(token_generation) FROM session), \
+                 (SELECT COUNT(*) FROM allgroup), \
+                 (SELECT password FROM user WHERE id = {ann})) \
+                 FROM conversation c WHERE c.id IN ('{direct}', '{joined}', '{open}') ORDER BY c.id"
             ))
             .await
     };

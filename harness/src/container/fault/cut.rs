@@ -1,8 +1,8 @@
-//! Packets between two machines are lost, both ways or one way: a broken switch, a wrong firewall rule. Nobody is told, and
-//! what is in flight is sent again and again until somebody's patience ends.
+//! Packets between two machines are lost, both ways or one way: a broken switch, a wrong firewall rule. Nobody is told,
+//! and what is in flight is sent again and again until somebody's patience ends.
 //!
-//! It is a packet filter rule in the receiver's network namespace, so that everything else there goes on. That takes root
-//! on the machine of the engine, with nsenter and iptables.
+//! It is a packet filter rule in the receiver's network namespace, so that everything else there goes on. That takes
+//! root on the machine of the engine, with nsenter and iptables.
 
 use super::Heal;
 use crate::container::machine::Machine;

@@ -1,8 +1,8 @@
-//! The database has no connection left, as when some other program leaks them: every free one is taken, and the nodes' own
-//! are killed again and again and taken as well. Nodes are told "too many connections".
+//! The database has no connection left, as when some other program leaks them: every free one is taken, and the nodes'
+//! own are killed again and again and taken as well. Nodes are told "too many connections".
 //!
-//! It is done with connections alone, so it heals by letting them go, and by itself if this process ends. They go through a
-//! runtime of their own, which goes on while the story's stands still.
+//! It is done with connections alone, so it heals by letting them go, and by itself if this process ends. They go
+//! through a runtime of their own, which goes on while the story's stands still.
 
 use super::Heal;
 use crate::container::topology::Topology;

@@ -1,4 +1,5 @@
-//! A machine's network cable is out: it loses its interface, and with it what it had open. It comes back at the same address.
+//! A machine's network cable is out: it loses its interface, and with it what it had open. It comes back at the same
+//! address.
 
 use super::Heal;
 use crate::container::topology::Topology;

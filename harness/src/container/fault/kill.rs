@@ -1,5 +1,5 @@
-//! A machine ends at once, as in a power failure: nothing is flushed and nobody is told. Its peers get resets for what they
-//! send on, unlike with a pause or a cut.
+//! A machine ends at once, as in a power failure: nothing is flushed and nobody is told. Its peers get resets for what
+//! they send on, unlike with a pause or a cut.
 
 use super::Heal;
 use crate::container::topology::Topology;

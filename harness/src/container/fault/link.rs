@@ -1,5 +1,5 @@
-//! The link between a node and the database or Redis is in trouble: slow, thin, silent, or broken off. Unlike with a cut,
-//! TCP itself finds nothing wrong.
+//! The link between a node and the database or Redis is in trouble: slow, thin, silent, or broken off. Unlike with a
+//! cut, TCP itself finds nothing wrong.
 //!
 //! It takes a cluster whose nodes reach both through relays, and works from any process: see [`links`].
 

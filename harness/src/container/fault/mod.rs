@@ -1,7 +1,7 @@
 //! What can be broken in a running cluster, one file a fault.
 //!
-//! A [`Fault`] is a value: it can be written down, read back, and inflicted. That gives an [`Active`], which heals when told
-//! to or, at the latest, when dropped; so a test that fails leaves a shared cluster as it found it.
+//! A [`Fault`] is a value: it can be written down, read back, and inflicted. That gives an [`Active`], which heals when
+//! told to or, at the latest, when dropped; so a test that fails leaves a shared cluster as it found it.
 
 mod cut;
 mod exhaust;

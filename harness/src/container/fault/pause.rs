@@ -1,5 +1,5 @@
-//! A machine stands still: its connections stay open and its kernel acknowledges what arrives, but nothing is answered. As
-//! with a long garbage collection, a hung disk or a suspended virtual machine.
+//! A machine stands still: its connections stay open and its kernel acknowledges what arrives, but nothing is answered.
+//! As with a long garbage collection, a hung disk or a suspended virtual machine.
 
 use super::Heal;
 use crate::container::topology::Topology;

@@ -96,7 +96,8 @@ impl Cast {
 }
 
 impl Circle {
-    /// Every second user through nginx; of the others each node has some. A client that loses its node tries the others.
+    /// Every second user through nginx; of the others each node has some. A client that loses its node tries the
+    /// others.
     async fn gather(topology: &Topology, users: Vec<User>, group: GroupId, plot: Plot) -> Result<Circle> {
         let talkers = if plot == Plot::Chat { users.len() } else { users.len() - ROAMERS };
         let mut online = Vec::new();

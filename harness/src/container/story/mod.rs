@@ -1,8 +1,8 @@
-//! The stories that every fault is put through: people chat across all nodes, something breaks, it heals, and every promise of
-//! the contract was kept.
+//! The stories that every fault is put through: people chat across all nodes, something breaks, it heals, and every
+//! promise of the contract was kept.
 //!
-//! Each story is a [`Plot`] with a cast of users in circles of friends. They write down all that they do and see; in the end the
-//! database's rows are added, and the checkers judge the whole.
+//! Each story is a [`Plot`] with a cast of users in circles of friends. They write down all that they do and see; in
+//! the end the database's rows are added, and the checkers judge the whole.
 
 mod cast;
 mod course;
@@ -123,7 +123,8 @@ impl<'a> Story<'a> {
     /// Tells it with a fault.
     ///
     /// # Panics
-    /// If a promise is broken, the chat does not go on after the fault, or the fault can be neither inflicted nor healed.
+    /// If a promise is broken, the chat does not go on after the fault, or the fault can be neither inflicted nor
+    /// healed.
     pub async fn nothing_is_lost_through(self, fault: Fault) -> Summary {
         let told = self.tell(&[fault]).await;
         told.unwrap_or_else(|error| panic!("the story has no end: {error:#}")).expect_valid()

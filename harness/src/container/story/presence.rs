@@ -11,7 +11,8 @@ use futures_util::future::{join_all, try_join_all};
 use loadgen::history::Event;
 use std::sync::Arc;
 
-/// One of each circle leaves; the others look until they see it, or have looked for long enough, and write down the last look.
+/// One of each circle leaves; the others look until they see it, or have looked for long enough, and write down the
+/// last look.
 ///
 /// # Errors
 /// If somebody cannot look.

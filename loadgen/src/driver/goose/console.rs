@@ -1,5 +1,5 @@
-//! The terminal, which goose takes for its own: what it says goes to standard error, beside our own progress, and Ctrl-C
-//! stays with us, so that it does the same under any driver.
+//! The terminal, which goose takes for its own: what it says goes to standard error, beside our own progress, and
+//! Ctrl-C stays with us, so that it does the same under any driver.
 //!
 //! What goose says is also the only way to learn that it has started all its users and counts afresh from here on.
 

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The longest that a turn waits for something to be due. Shorter, and thousands of users do little but wake up; longer, and
-/// goose stops late and shows old figures.
+/// The longest that a turn waits for something to be due. Shorter, and thousands of users do little but wake up;
+/// longer, and goose stops late and shows old figures.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// What the names of goose's rows begin with; a path's name follows.
 const METHOD: &str = "CHAT";

@@ -1,7 +1,8 @@
 //! The outcome as one HTML page that needs nothing else: no network, no other file, light or dark as the reader has it.
 //!
-//! The plots are SVG made by [`plot`]; a small script shows the figures under the pointer, and without it nothing is lost.
-//! Everything that came from outside (names, errors, the command) is escaped, and a policy in the page forbids every request.
+//! The plots are SVG made by [`plot`]; a small script shows the figures under the pointer, and without it nothing is
+//! lost. Everything that came from outside (names, errors, the command) is escaped, and a policy in the page forbids
+//! every request.
 
 pub mod plot;
 mod sections;

@@ -1,4 +1,5 @@
-//! Plots as SVG, drawn here: axes, lines, and what the pointer shows. No colour stands here; classes are styled by the page.
+//! Plots as SVG, drawn here: axes, lines, and what the pointer shows. No colour stands here; classes are styled by the
+//! page.
 
 use super::escape;
 use std::fmt::Write;

@@ -1,7 +1,7 @@
 //! The messages of one read: found frame by frame, then entered in the books at once.
 //!
-//! So a book is locked once for many entries. All that a read brought counts as received at the moment when the read returned,
-//! which is also when the next messages of the closed model are due. Between two reads a batch is empty.
+//! So a book is locked once for many entries. All that a read brought counts as received at the moment when the read
+//! returned, which is also when the next messages of the closed model are due. Between two reads a batch is empty.
 
 use super::Session;
 use crate::ledger::{Arrival, Fate, Ledger};

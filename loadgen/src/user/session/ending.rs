@@ -1,5 +1,5 @@
-//! How a session ends that this side ends: with a logout that is answered, or, in the classic dialects, by hanging up such that
-//! nothing is lost on the way.
+//! How a session ends that this side ends: with a logout that is answered, or, in the classic dialects, by hanging up
+//! such that nothing is lost on the way.
 
 use super::{End, LEAVE_TIMEOUT, Parting, Session};
 use crate::dialect::Ask;
@@ -21,8 +21,8 @@ impl Session<'_> {
         }
     }
 
-    /// Ends a session whose end the server does not confirm: says no more, and reads on until the server closes as well. What
-    /// it sent before counts; closing at once would destroy that unseen, and the loss would be ours.
+    /// Ends a session whose end the server does not confirm: says no more, and reads on until the server closes as
+    /// well. What it sent before counts; closing at once would destroy that unseen, and the loss would be ours.
     async fn hang_up(&mut self, logout: bool) -> Parting {
         self.user.withdraw(self.run);
         if logout {

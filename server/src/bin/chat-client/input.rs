@@ -1,7 +1,7 @@
 //! Where typed lines come from: a terminal with line editing, or plain lines of standard input.
 //!
-//! Reading blocks, so a thread does it, one line when asked. While a terminal is being read, output goes through rustyline's
-//! external printer, which puts it above the line that is being typed.
+//! Reading blocks, so a thread does it, one line when asked. While a terminal is being read, output goes through
+//! rustyline's external printer, which puts it above the line that is being typed.
 
 use crate::line::COMMANDS;
 use rustyline::completion::{Completer, Pair};
@@ -75,8 +75,8 @@ impl Input {
         Ok((Input { asks, lines, asked: false }, output))
     }
 
-    /// The next line; `None` at the end of the input, or when the person gives up (Ctrl-C, Ctrl-D). Can be cancelled: the
-    /// next call gets the line.
+    /// The next line; `None` at the end of the input, or when the person gives up (Ctrl-C, Ctrl-D). Can be cancelled:
+    /// the next call gets the line.
     pub async fn line(&mut self, prompt: &str) -> Option<String> {
         self.ask(Ask::Line(prompt.to_owned())).await
     }

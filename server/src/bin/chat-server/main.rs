@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 /// One node of a chat cluster.
 ///
-/// Without any setting it serves on port 12345, keeps everything in the SQLite file chat.db and needs nothing installed. For a
-/// cluster give every node the same MySQL (database.url) and Redis (bus.url).
+/// Without any setting it serves on port 12345, keeps everything in the SQLite file chat.db and needs nothing
+/// installed. For a cluster give every node the same MySQL (database.url) and Redis (bus.url).
 #[derive(Parser)]
 #[command(
     version,

@@ -1,10 +1,10 @@
 //! The bus between processes: one Redis channel per node, publish and subscribe only.
 //!
 //! Redis keeps nothing for us. Two tasks run per node, each with a connection of its own that it makes anew, with
-//! growing waits, whenever it breaks: the publisher sends what has queued up and a heartbeat a second to every live node
-//! and to itself; the subscriber reads this node's channel and never waits for anyone. That the own heartbeat comes
-//! back proves the whole way through Redis. Redis is not trusted with more than that: what it brings counts only with
-//! the signature of a node of this cluster.
+//! growing waits, whenever it breaks: the publisher sends what has queued up and a heartbeat a second to every live
+//! node and to itself; the subscriber reads this node's channel and never waits for anyone. That the own heartbeat
+//! comes back proves the whole way through Redis. Redis is not trusted with more than that: what it brings counts only
+//! with the signature of a node of this cluster.
 
 mod publisher;
 mod subscriber;

@@ -1,8 +1,9 @@
 //! Making sense of the JSON text in a row of `offlinemessage`.
 //!
-//! The classic servers store the chat message as the client sent it: `{"msgid":6,"id":1,"name":"zhang","toid":2,"msg":"hi",
-//! "time":"…"}` to a user, `"msgid":10` with `groupid` to a group. Their descendants differ in the number of the message and
-//! write ids as text at times; what decides is the fields that are there.
+//! The classic servers store the chat message as the client sent it:
+//! `{"msgid":6,"id":1,"name":"zhang","toid":2,"msg":"hi", "time":"…"}` to a user, `"msgid":10` with `groupid` to a
+//! group. Their descendants differ in the number of the message and write ids as text at times; what decides is the
+//! fields that are there.
 
 use crate::protocol::conversation::{Conversation, MAX_ID, UserId};
 use crate::protocol::message::{SentAs, TimeMs};

@@ -58,8 +58,8 @@ pub struct PlannedMessage {
 }
 
 impl PlannedConversation {
-    /// Everything has been received but from the first waiting message on. A cursor cannot leave out what lies between two
-    /// waiting messages: of a group's messages, some may come a second time.
+    /// Everything has been received but from the first waiting message on. A cursor cannot leave out what lies between
+    /// two waiting messages: of a group's messages, some may come a second time.
     pub fn cursor(&self, member: UserId) -> u64 {
         self.first_waiting.get(&member).map_or(self.messages.len() as u64, |seq| seq - 1)
     }
@@ -237,7 +237,8 @@ impl Planner {
         conversation
     }
 
-    /// Lawful names, each once and as close to the old one as can be. Of several with the same name, the first keeps it.
+    /// Lawful names, each once and as close to the old one as can be. Of several with the same name, the first keeps
+    /// it.
     fn names(&mut self, table: &'static str, old: Vec<(u64, &str)>) -> Vec<String> {
         let lawful: Vec<String> = old.iter().map(|(id, name)| lawful_name(*id, name)).collect();
         let mut taken: HashSet<String> = lawful.iter().cloned().collect();

@@ -299,7 +299,8 @@ impl<'a> Writer<'a> {
         Ok(outcomes)
     }
 
-    /// Where a log ends before what is known of it, the database has lost commits: what is said now is of another epoch.
+    /// Where a log ends before what is known of it, the database has lost commits: what is said now is of another
+    /// epoch.
     async fn note_losses(
         &mut self,
         conn: &mut dyn Connection,
@@ -316,7 +317,8 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Those of the messages whose senders' sessions are this node's, and will be until the transaction ends; and the others.
+    /// Those of the messages whose senders' sessions are this node's, and will be until the transaction ends; and the
+    /// others.
     async fn split_by_session(
         &self,
         conn: &mut dyn Connection,

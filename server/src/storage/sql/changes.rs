@@ -1,10 +1,10 @@
 //! Which conversations have changed, without anybody's clock.
 //!
-//! Each change of a conversation (a message, a member) leaves in its row which run of a node made it, and the change's number
-//! within that run. Numbers are given before a transaction and may be committed in any order; so a run also publishes, in its
-//! node's row, up to where all are *settled*: committed, or never to be. Whoever follows reads what lies beyond the settled
-//! number it saw last, and so misses nothing, whatever a COMMIT takes. One whose outcome is unknown is settled by locking the
-//! conversations it touched: the transaction, if it still lives, holds those locks.
+//! Each change of a conversation (a message, a member) leaves in its row which run of a node made it, and the change's
+//! number within that run. Numbers are given before a transaction and may be committed in any order; so a run also
+//! publishes, in its node's row, up to where all are *settled*: committed, or never to be. Whoever follows reads what
+//! lies beyond the settled number it saw last, and so misses nothing, whatever a COMMIT takes. One whose outcome is
+//! unknown is settled by locking the conversations it touched: the transaction, if it still lives, holds those locks.
 
 use super::conversations::{conversation, epoch, lock_all};
 use super::executor::{Connection, Result, Row};

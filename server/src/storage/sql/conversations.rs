@@ -65,8 +65,8 @@ pub async fn lock_or_make(conn: &mut dyn Connection, conv: Conversation) -> Resu
     Ok(locked.ok_or_else(|| Error::Unavailable(format!("conversation {conv} was removed while it was made")))?)
 }
 
-/// A locked conversation's log had once got to `known`, and ends before: what is said from here on is of another epoch than
-/// was ever known. Everyone is told as of a change of members.
+/// A locked conversation's log had once got to `known`, and ends before: what is said from here on is of another epoch
+/// than was ever known. Everyone is told as of a change of members.
 pub async fn begin_epoch(
     conn: &mut dyn Connection,
     conv: Conversation,

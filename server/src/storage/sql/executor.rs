@@ -1,7 +1,7 @@
 //! The little that the domain operations need of a database: run a statement, read rows, a transaction.
 //!
-//! Statements are written once, with `?` parameters, in the SQL that MySQL, MariaDB and SQLite share; the few words that
-//! differ come from the [`Dialect`]. An engine hands out connections and sees to it that none with an unfinished
+//! Statements are written once, with `?` parameters, in the SQL that MySQL, MariaDB and SQLite share; the few words
+//! that differ come from the [`Dialect`]. An engine hands out connections and sees to it that none with an unfinished
 //! statement or transaction is ever used again.
 
 use crate::storage::{Error, Result as StorageResult};

@@ -1,8 +1,8 @@
 //! Nodes, and which of them live.
 //!
-//! A node counts its renewals in its row. Another that has watched the count stand still calls it gone by noting that count
-//! in `gone`; the next renewal makes the two differ again. Both write the row, so of a late renewal and whoever calls the
-//! node gone, or takes a session from it, one comes after the other and sees it. No clock takes part.
+//! A node counts its renewals in its row. Another that has watched the count stand still calls it gone by noting that
+//! count in `gone`; the next renewal makes the two differ again. Both write the row, so of a late renewal and whoever
+//! calls the node gone, or takes a session from it, one comes after the other and sees it. No clock takes part.
 
 use super::executor::{Connection, Result, Row};
 use crate::cluster::{NodeId, NodeKey};
@@ -58,7 +58,8 @@ pub async fn stop(conn: &mut dyn Connection, key: &NodeKey) -> Result<()> {
     Ok(())
 }
 
-/// Notes in the row of a node that is gone that sessions are taken from it. False: it is back, or another run has its name.
+/// Notes in the row of a node that is gone that sessions are taken from it. False: it is back, or another run has its
+/// name.
 pub async fn take_over(conn: &mut dyn Connection, key: &NodeKey) -> Result<bool> {
     const TAKE: &str = "UPDATE node SET takeovers = takeovers + 1 WHERE id = ? AND boot = ? AND gone = renewals";
     Ok(conn.run(TAKE, &[(&*key.id.0).into(), key.boot.into()]).await?.affected > 0)

@@ -1,9 +1,9 @@
 //! Who is logged in where: one `session` row per user, which counts while the node in it is not called gone.
 //!
-//! A row is changed only under its lock. Whoever takes sessions from a node that is called gone writes that node's row in the
-//! same transaction: a late renewal then either comes before, and the session stays, or after, and finds the session
-//! gone. So two nodes never both hold a session. Rows that another transaction holds are passed over, not waited for: one
-//! user's trouble is nobody else's.
+//! A row is changed only under its lock. Whoever takes sessions from a node that is called gone writes that node's row
+//! in the same transaction: a late renewal then either comes before, and the session stays, or after, and finds the
+//! session gone. So two nodes never both hold a session. Rows that another transaction holds are passed over, not
+//! waited for: one user's trouble is nobody else's.
 
 use super::executor::{Connection, Result, list};
 use super::nodes::{JOIN_LIVE_NODE, take_over};
@@ -70,7 +70,8 @@ pub async fn disown(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) 
     free(conn, &own).await
 }
 
-/// Keeps the actor's session from being released or taken over until the transaction ends; [`Error::SessionGone`] if it has been.
+/// Keeps the actor's session from being released or taken over until the transaction ends; [`Error::SessionGone`] if it
+/// has been.
 pub async fn confirm(conn: &mut dyn Connection, by: &Actor) -> Result<()> {
     let Some(session) = &by.session else { return Ok(()) };
     let confirmed = confirm_all(conn, &session.node, &[by.user]).await?;
@@ -219,7 +220,7 @@ impl Holders {
         }
         holders.live = live_nodes(conn).await?;
         holders.live.remove(&(own.id.0.clone(), own.boot));
-        // An earlier run of a node, or one without a row, cannot come back; a later look by it would find that out.
+        // An earlier run of a node cannot come back. One whose row is missing makes it anew, and then compares its sessions.
         for (node, boot) in keys.into_iter().filter(|key| !holders.live.contains(key)).collect::<Vec<_>>() {
             let key = NodeKey { id: NodeId(node.clone()), boot };
             if !take_over(conn, &key).await? && is_live(conn, &key).await? {

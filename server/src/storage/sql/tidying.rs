@@ -1,8 +1,8 @@
 //! Puts right what the sessions of dead runs left behind, a few rows at a time.
 //!
-//! Nothing depends on it: a session counts only while its holder lives. `user.state` is for the eyes of those who read the table,
-//! and rows that are free need not be looked at again. So nobody is made to wait: a step looks at few rows, found by index
-//! whatever the size of the tables, and locks only those that it changes.
+//! Nothing depends on it: a session counts only while its holder lives. `user.state` is for the eyes of those who read
+//! the table, and rows that are free need not be looked at again. So nobody is made to wait: a step looks at few rows,
+//! found by index whatever the size of the tables, and locks only those that it changes.
 
 use super::executor::{Connection, Result, Value, list};
 use super::nodes::JOIN_LIVE_NODE;

@@ -1,8 +1,8 @@
 //! Copies the write-ahead log into the database while commits go on.
 //!
-//! Left to itself SQLite does this inside the commit that makes the log too long, and that commit and all behind it wait for
-//! thousands of scattered pages. Here a connection of its own copies most of them beside the commits; only for what these
-//! have added meanwhile is the writer kept. Then the log is used again from its beginning.
+//! Left to itself SQLite does this inside the commit that makes the log too long, and that commit and all behind it
+//! wait for thousands of scattered pages. Here a connection of its own copies most of them beside the commits; only for
+//! what these have added meanwhile is the writer kept. Then the log is used again from its beginning.
 
 use super::Handle;
 use crate::tasks::{Died, Tasks};
@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 
-/// Pages in the log (32 MiB) from which it is copied. Under load the same pages change again and again; the longer the log,
-/// the fewer of them are copied.
+/// Pages in the log (32 MiB) from which it is copied. Under load the same pages change again and again; the longer the
+/// log, the fewer of them are copied.
 const LOG_PAGES: i64 = 8_192;
 /// Pages (256 MiB) beyond which a commit waits for the copying after all.
 pub const MAX_LOG_PAGES: &str = "65536";

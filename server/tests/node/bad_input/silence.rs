@@ -50,7 +50,8 @@ async fn a_frame_that_stops_in_the_middle_gets_notice_16() {
     .await;
 }
 
-/// The next frame's time runs only while the node reads: a slow answer to the request before it is not the client's fault.
+/// The next frame's time runs only while the node reads: a slow answer to the request before it is not the client's
+/// fault.
 #[tokio::test]
 async fn a_frame_behind_a_slow_request_is_not_late() {
     let cluster = Cluster::of(1, |config| config.limits.frame_timeout_s = 1).await;

@@ -1,5 +1,5 @@
-//! How a node ends when one of its tasks has died, and how it starts and stops at awkward moments: always in order, in time, and
-//! with its lease given back.
+//! How a node ends when one of its tasks has died, and how it starts and stops at awkward moments: always in order, in
+//! time, and with its lease given back.
 
 use crate::support::cluster::{database, make_cheap, start_node};
 use crate::support::faulty::Faulty;
@@ -18,7 +18,8 @@ const WAITING: usize = 40;
 /// More than an envelope of the bus lists by name.
 const CROWD: usize = 70;
 
-/// One node whose database can be made to misbehave, and Ann and Bob, friends, on it. Dee is their friend as well, and offline.
+/// One node whose database can be made to misbehave, and Ann and Bob, friends, on it. Dee is their friend as well, and
+/// offline.
 struct Stage {
     storage: Arc<dyn Storage>,
     faulty: Arc<Faulty>,
@@ -65,7 +66,8 @@ async fn has_ended_for(storage: &Arc<dyn Storage>, node: Node, task: &str) {
     assert!(is_free(storage, "a").await, "the lease is given back after the death of {task}");
 }
 
-/// Sends messages, of which those that the node still takes must be answered with errno 11, before it says that it drains.
+/// Sends messages, of which those that the node still takes must be answered with errno 11, before it says that it
+/// drains.
 async fn all_refused(peer: &mut Peer, message: &Value) {
     for _ in 0..WAITING {
         let mut message = message.clone();

@@ -1,5 +1,5 @@
-//! G6 where nobody's clock helps: a node whose sessions were taken while it was called gone does nothing more for them, though it
-//! believes in its lease; and what the database did not answer locks nobody out.
+//! G6 where nobody's clock helps: a node whose sessions were taken while it was called gone does nothing more for them,
+//! though it believes in its lease; and what the database did not answer locks nobody out.
 
 use crate::support::cluster::{database, start_node};
 use crate::support::faulty::Faulty;
@@ -15,8 +15,8 @@ fn thief() -> NodeKey {
     NodeKey { id: "thief".into(), boot: 1 }
 }
 
-/// Another node sees this one stand still for long enough, and takes the user: this node's clock, or the database's, has
-/// stepped, or its machine slept.
+/// Another node sees this one stand still for long enough, and takes the user: this node's clock, or the database's,
+/// has stepped, or its machine slept.
 async fn take_behind_its_back(storage: &Arc<dyn Storage>, node: &Node, user: u64) {
     assert_eq!(storage.start_node(&thief()).await.expect("starts"), NodeStart::Ready);
     eventually(BUDGET, "the user is taken between two renewals", async || {

@@ -1,5 +1,5 @@
-//! A message that is gone from the database, or that a read does not show yet: what can be delivered is, and a client is told
-//! what cannot.
+//! A message that is gone from the database, or that a read does not show yet: what can be delivered is, and a client
+//! is told what cannot.
 
 use crate::support::cluster::{database_in, start_node};
 use crate::support::faulty::Faulty;

@@ -1,4 +1,5 @@
-//! What is left of the promises when the database itself loses commits: nothing new is swallowed for it, and it is told.
+//! What is left of the promises when the database itself loses commits: nothing new is swallowed for it, and it is
+//! told.
 
 use crate::support::cluster::{database_in, start_node};
 use crate::support::{BUDGET, Peer, eventually, json, texts};

@@ -1,5 +1,5 @@
-//! G2 and G5 while who is in a conversation changes: with requests whose answer is lost, late or wrong, and on nodes that have
-//! not heard of it.
+//! G2 and G5 while who is in a conversation changes: with requests whose answer is lost, late or wrong, and on nodes
+//! that have not heard of it.
 
 use crate::support::cluster::{database, start_node};
 use crate::support::faulty::{Fate, Faulty};

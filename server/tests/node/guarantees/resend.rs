@@ -66,7 +66,8 @@ async fn resend_is_answered_after_unfriending() {
     assert_eq!(ann.done(message).await, first);
 }
 
-/// Of a message that was committed, but nobody heard of it, nobody was told: not even the look into the log comes to help here.
+/// Of a message that was committed, but nobody heard of it, nobody was told: not even the look into the log comes to
+/// help here.
 #[tokio::test]
 async fn acknowledged_duplicate_is_delivered() {
     let storage = database().await;

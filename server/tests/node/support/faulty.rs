@@ -1,5 +1,5 @@
-//! One node's way to the database, which can be cut or hang, whose answers can get lost or be late, and whose reads can be out
-//! of date.
+//! One node's way to the database, which can be cut or hang, whose answers can get lost or be late, and whose reads can
+//! be out of date.
 
 use async_trait::async_trait;
 use chat::cluster::{NodeId, NodeKey};

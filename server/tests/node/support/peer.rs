@@ -169,7 +169,8 @@ impl Peer {
         last["errno"].clone()
     }
 
-    /// Logs out; the connection stays. Messages that nobody looked at are forgotten: they come again in the next session.
+    /// Logs out; the connection stays. Messages that nobody looked at are forgotten: they come again in the next
+    /// session.
     pub async fn log_out(&mut self) {
         self.done(json!({"msgid": 3})).await;
         self.pushed.clear();

@@ -22,8 +22,8 @@ fn find<T>(
     let descriptors = std::fs::read_dir("/proc/self/fd").expect("Linux");
     let numbers: Vec<i32> = descriptors.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     for number in numbers {
-        // SAFETY: a descriptor that was closed or used anew meanwhile is no socket of the address wanted, and so only asked
-        // for its address.
+        // SAFETY: a descriptor that was closed or used anew meanwhile is no socket of the address wanted, and so only
+        // asked for its address.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         let socket = SockRef::from(&descriptor);
         if address(&socket) == Some(wanted) {

@@ -63,8 +63,8 @@ impl<'a> Chat<'a> {
         })
     }
 
-    /// Until the person leaves. Returns whether everything that was asked for was done; at a terminal the person saw what
-    /// was not, and leaving is no failure.
+    /// Until the person leaves. Returns whether everything that was asked for was done; at a terminal the person saw
+    /// what was not, and leaving is no failure.
     pub async fn run(mut self, client: Client, events: Events) -> anyhow::Result<bool> {
         (self.client, self.events) = (Some(client), Some(events));
         match self.arguments.user.clone() {
