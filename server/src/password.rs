@@ -1,7 +1,7 @@
 //! Password hashes: argon2id, made and checked away from the tasks that serve connections.
 //!
 //! A hash takes tens of milliseconds of one core and 19 MiB by default. So as many run at once as there are cores, a
-//! bounded number waits, in turns that go round between those who ask ([`places`]), and the rest is told to come back
+//! bounded number waits, in turns that go round between those who ask (`places`), and the rest is told to come back
 //! ([`WAITING_PASSWORDS`]). An unknown user costs the same work as a wrong password, so that time does not tell them
 //! apart. Work begun is finished even if its caller is gone: the place is held by the work, not by the caller.
 

@@ -1,7 +1,7 @@
 //! Finds out what an unknown server speaks, by trying, so that none gets worse by it.
 //!
 //! The order is that of caution. What most servers of the family speak comes first, in messages that none of them
-//! stumbles over ([`words`]); other framings, which those could take for garbage, only where nothing was answered to
+//! stumbles over (`words`); other framings, which those could take for garbage, only where nothing was answered to
 //! that. Each try has its own connection and a bounded time, and none begins once the server has stopped listening.
 //! Users who are made for it have names that say so; they stay on the server.
 
