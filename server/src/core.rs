@@ -34,7 +34,7 @@ use crate::watch::Watch;
 use crate::writer::Writers;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, Semaphore};
 
 pub struct Core {
@@ -69,7 +69,7 @@ pub struct Core {
     pub yielded: Notify,
     /// Asks for a look into the log at once.
     pub sweep_now: Notify,
-    /// Asks for a look at every session's conversations.
+    /// Has the next look be at every session's conversations.
     pub sweep_all: AtomicBool,
     /// Bounds background work that is only best effort: EVENTs, and saying why a relay is refused.
     pub errands: Arc<Semaphore>,
@@ -242,6 +242,12 @@ impl Core {
         for session in self.registry.all().iter().filter(|session| session.is_on(outbound)) {
             self.end_session(session).await;
         }
+    }
+
+    /// Asks for a look at every session's conversations at once.
+    pub fn sweep_everything(&self) {
+        self.sweep_all.store(true, Ordering::Release);
+        self.sweep_now.notify_one();
     }
 
     /// Stops pushing while the lease does not hold. True if it does not.

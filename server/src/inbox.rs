@@ -9,7 +9,6 @@ use crate::protocol::message::{ChatMessage, Event};
 use crate::relay;
 use crate::storage::Release;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -30,8 +29,7 @@ pub async fn run(core: Arc<Core>, mut arrivals: mpsc::Receiver<Arrival>) {
             }
             Arrival::Resubscribed => {
                 core.audiences.pulse.broken(Instant::now());
-                core.sweep_all.store(true, Ordering::Release);
-                core.sweep_now.notify_one();
+                core.sweep_everything();
             }
         }
     }

@@ -49,7 +49,7 @@ struct Keeper {
     alive: HashSet<NodeId>,
     /// The count of the latest renewal.
     renewals: u64,
-    /// The database has lost commits, and it is not known yet which logs have become shorter.
+    /// The database has lost commits, or may have, and it is not known yet which logs have become shorter.
     suspects: bool,
     /// How often sessions had been taken over when they were last compared.
     takeovers: u64,
@@ -146,10 +146,8 @@ impl Keeper {
         let core = &self.core;
         for ends in core.ends.all().chunks(ENDS_AT_ONCE) {
             for conv in core.storage.find_losses(&core.key, ends).await? {
-                core.metrics.log_losses_total.inc();
-                tracing::error!(%conv, "the database has lost the end of a log, with messages that it had committed");
-                core.sweep_all.store(true, Ordering::Release);
-                core.sweep_now.notify_one();
+                core.metrics.log_lost(conv);
+                core.sweep_everything();
             }
         }
         self.suspects = false;
@@ -168,8 +166,7 @@ impl Keeper {
         for gone in self.alive.difference(&now) {
             tracing::info!(node = %gone, "node has gone");
             core.routes.forget_node(gone);
-            core.sweep_all.store(true, Ordering::Release);
-            core.sweep_now.notify_one();
+            core.sweep_everything();
             core.tidier.ask(gone.clone());
         }
         for new in now.difference(&self.alive) {

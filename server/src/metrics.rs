@@ -139,6 +139,12 @@ impl Metrics {
         &self.errors[usize::from(errno.code())]
     }
 
+    /// The database has lost the end of this log: counted, and told to whoever reads the node's log.
+    pub fn log_lost(&self, conv: Conversation) {
+        self.log_losses_total.inc();
+        tracing::error!(%conv, "the database has lost the end of a log, with messages that it had committed");
+    }
+
     /// Everything, as of now, to be served as [`CONTENT_TYPE`].
     pub fn encode(&self) -> String {
         let mut encoded = String::new();

@@ -316,20 +316,23 @@ mod tests {
         Node::start(config).await.expect("a node starts")
     }
 
-    /// Ann's node relays a message to Bob, who is here.
-    fn arrive(core: &Core) {
-        let message = ChatMessage {
+    fn message(text: &str) -> ChatMessage {
+        ChatMessage {
             log_epoch: 0,
             conv: CONV,
             seq: 0,
             sender: ANN,
             name: "ann".into(),
-            msg: "hello".into(),
+            msg: text.into(),
             time: 0,
             mid: Uuid::nil(),
             sent_as: None,
-        };
-        arrived(core, &"ann's".into(), message, Recipients::Users(vec![BOB]));
+        }
+    }
+
+    /// Ann's node relays a message to Bob, who is here.
+    fn arrive(core: &Core) {
+        arrived(core, &"ann's".into(), message("hello"), Recipients::Users(vec![BOB]));
     }
 
     async fn looked_up(core: &Core) {
@@ -358,18 +361,8 @@ mod tests {
     async fn message_that_was_relayed_before_the_friendship_ended_is_not_pushed_after_it() {
         let node = node().await;
         let mut pair = LocalPair::new(&node, ANN, BOB);
-        let bob = node.core().registry.get(BOB).expect("he is here");
-        let message = ChatMessage {
-            log_epoch: 0,
-            conv: CONV,
-            seq: 0,
-            sender: ANN,
-            name: "ann".into(),
-            msg: "too late".into(),
-            time: 0,
-            mid: Uuid::nil(),
-            sent_as: None,
-        };
+        let bob = node.core().registry.get(BOB).expect("Bob is here");
+        let message = message("too late");
 
         bob.relays_from(CONV, 2);
 

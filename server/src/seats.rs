@@ -179,8 +179,7 @@ impl Task {
         busy.into_iter().chain(unfinished).min().unwrap_or_else(|| Instant::now() + far)
     }
 
-    async fn claim(&mut self, asked: Vec<Asked>) {
-        let mut asked = asked;
+    async fn claim(&mut self, mut asked: Vec<Asked>) {
         while !asked.is_empty() {
             let rest = asked.split_off(asked.len().min(BATCH));
             self.claim_batch(asked).await;

@@ -187,8 +187,7 @@ impl Writer {
             self.parts.audiences.learn(conv, audience, started.into());
         }
         for conv in done.losses {
-            self.parts.metrics.log_losses_total.inc();
-            tracing::error!(%conv, "the database has lost the end of a log, with messages that it had committed");
+            self.parts.metrics.log_lost(conv);
         }
         let mut committed = Vec::with_capacity(appends.len());
         let mut refused = Vec::new();

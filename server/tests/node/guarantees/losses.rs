@@ -2,16 +2,33 @@
 //! told.
 
 use crate::support::cluster::{database_in, start_node};
-use crate::support::{BUDGET, Peer, eventually, json, texts};
+use crate::support::{BUDGET, PASSWORD, Peer, Value, eventually, json, texts};
 use chat::bus::local::LocalHub;
 use sqlx::Connection as _;
 
-/// The newest two messages are gone, as after a failover to a copy that lacked them.
-async fn lose_the_last_two(directory: &std::path::Path) {
+/// Ann and Bob become friends, and she says three things. What he is pushed.
+async fn tell_three(ann: &mut Peer, bob: &mut Peer) -> Vec<Value> {
+    for (peer, name) in [(&mut *ann, "ann"), (&mut *bob, "bob")] {
+        peer.done(json!({"msgid": 4, "name": name, "password": PASSWORD})).await;
+        peer.login(name).await;
+    }
+    ann.befriend(bob.id).await;
+    for text in ["kept", "lost", "lost too"] {
+        ann.tell(bob.id, text).await;
+    }
+    bob.pushes(3).await
+}
+
+/// Changes the database past the node.
+async fn execute(directory: &std::path::Path, sql: &'static str) {
     let path = directory.join("chat.db").display().to_string();
     let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite:{path}")).await.expect("SQLite opens");
-    let sql = "DELETE FROM message WHERE seq > 1; UPDATE conversation SET last_seq = 1";
     sqlx::raw_sql(sql).execute(&mut connection).await.expect("SQLite takes the statements");
+}
+
+/// The newest two messages are gone, as after a failover to a copy that lacked them.
+async fn lose_the_last_two(directory: &std::path::Path) {
+    execute(directory, "DELETE FROM message WHERE seq > 1; UPDATE conversation SET last_seq = 1").await;
 }
 
 #[tokio::test]
@@ -22,15 +39,7 @@ async fn new_messages_with_the_numbers_of_lost_ones_are_delivered_and_told_apart
     let one = start_node("a", &storage, &hub, |_| {}).await;
     let other = start_node("b", &storage, &hub, |_| {}).await;
     let (mut ann, mut bob) = (Peer::connect(one.address()).await, Peer::connect(other.address()).await);
-    for (peer, name) in [(&mut ann, "ann"), (&mut bob, "bob")] {
-        peer.done(json!({"msgid": 4, "name": name, "password": crate::support::PASSWORD})).await;
-        peer.login(name).await;
-    }
-    ann.befriend(bob.id).await;
-    for text in ["kept", "lost", "lost too"] {
-        ann.tell(bob.id, text).await;
-    }
-    let before = bob.pushes(3).await;
+    let before = tell_three(&mut ann, &mut bob).await;
     lose_the_last_two(directory.path()).await;
 
     let ack = ann.tell(bob.id, "new").await;
@@ -57,20 +66,9 @@ async fn renewals_that_went_back_have_the_logs_compared() {
     let storage = database_in(directory.path()).await;
     let node = start_node("a", &storage, &LocalHub::default(), |_| {}).await;
     let (mut ann, mut bob) = (Peer::connect(node.address()).await, Peer::connect(node.address()).await);
-    for (peer, name) in [(&mut ann, "ann"), (&mut bob, "bob")] {
-        peer.done(json!({"msgid": 4, "name": name, "password": crate::support::PASSWORD})).await;
-        peer.login(name).await;
-    }
-    ann.befriend(bob.id).await;
-    for text in ["kept", "lost", "lost too"] {
-        ann.tell(bob.id, text).await;
-    }
-    bob.pushes(3).await;
+    tell_three(&mut ann, &mut bob).await;
     lose_the_last_two(directory.path()).await;
-    let path = directory.path().join("chat.db").display().to_string();
-    let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite:{path}")).await.expect("SQLite opens");
-    let sql = "UPDATE node SET renewals = 1";
-    sqlx::raw_sql(sql).execute(&mut connection).await.expect("SQLite takes the statement");
+    execute(directory.path(), "UPDATE node SET renewals = 1").await;
 
     eventually(BUDGET, "the loss is counted", async || (node.metrics().log_losses_total.get() == 1).then_some(()))
         .await;
