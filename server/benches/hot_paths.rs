@@ -7,10 +7,10 @@ use chat::bus::{Item, Recipients, envelope};
 use chat::cluster::{ClusterSecret, NodeKey};
 use chat::config::{Config, Database, Listen, Password};
 use chat::node::Node;
-use chat::protocol::conversation::{Conversation, Target, UserId};
-use chat::protocol::message::{Chat, ChatMessage, Outgoing};
-use chat::protocol::{Codec, Dialect};
 use chat::storage::{self, Append, Claim, End, Storage};
+use chat_protocol::conversation::{Conversation, Target, UserId};
+use chat_protocol::message::{Chat, ChatMessage, Outgoing};
+use chat_protocol::{Codec, Dialect};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ fn request(dialect: Dialect) -> BytesMut {
     }
     frame.extend_from_slice(json.as_bytes());
     if dialect == Dialect::Checked {
-        frame.extend_from_slice(&chat::protocol::murmur::checksum(json.as_bytes()).to_be_bytes());
+        frame.extend_from_slice(&chat_protocol::murmur::checksum(json.as_bytes()).to_be_bytes());
     }
     frame
 }

@@ -7,9 +7,9 @@
 //! A read that began before a change, or that was answered by a replica which lags, may end after the change is known.
 //! So an entry stays behind when it is dropped, and says what is too old to be kept or returned.
 
-use crate::protocol::conversation::Conversation;
 use crate::pulse::{BELIEVED, Pulse};
 use crate::storage::{self, Audience, Error, Storage};
+use chat_protocol::conversation::Conversation;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
 use std::collections::BTreeMap;

@@ -4,14 +4,14 @@ use crate::core::Core;
 use crate::delivery::push_here;
 use crate::node::Node;
 use crate::outbound::Outbound;
-use crate::protocol::codec::Codec;
-use crate::protocol::conversation::{Conversation, UserId};
-use crate::protocol::dialect::Dialect;
-use crate::protocol::message::{Chat, ChatMessage};
 use crate::service::chat;
 use crate::session::{Next, Session};
 use crate::storage::{Audience, Page, Position, Waiting};
 use bytes::BytesMut;
+use chat_protocol::codec::Codec;
+use chat_protocol::conversation::{Conversation, UserId};
+use chat_protocol::dialect::Dialect;
+use chat_protocol::message::{Chat, ChatMessage};
 use std::sync::Arc;
 use tokio::time::Instant;
 

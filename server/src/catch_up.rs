@@ -10,10 +10,10 @@
 use crate::ends::Ends;
 use crate::lease::Lease;
 use crate::metrics::Metrics;
-use crate::protocol::conversation::Conversation;
 use crate::session::{Next, Read, Session};
-use crate::storage::{self, Page, Storage};
+use crate::storage::{self, End, Page, Storage};
 use crate::tasks::Tasks;
+use chat_protocol::conversation::Conversation;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,7 +177,7 @@ impl Worker {
     fn push(&self, stretch: Stretch, sessions: &[(Arc<Session>, u64)], page: &Page, last_seq: Option<u64>) {
         let conv = stretch.conv;
         if let Some(last) = page.messages.last() {
-            self.parts.ends.saw(conv, last.end());
+            self.parts.ends.saw(conv, End::of(last));
         }
         let (mut missing, mut gaps): (HashMap<u8, Vec<Behind>>, u64) = (HashMap::new(), 0);
         for (session, ticket) in sessions {

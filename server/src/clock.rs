@@ -1,6 +1,6 @@
 //! The wall clock, for times that people see.
 
-use crate::protocol::message::TimeMs;
+use chat_protocol::message::TimeMs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch; 0 if the clock stands before it.

@@ -19,7 +19,6 @@ use crate::origin::Origin;
 use crate::outbound::Outbound;
 use crate::pace::Paces;
 use crate::password::PasswordHasher;
-use crate::protocol::conversation::Conversation;
 use crate::registry::Registry;
 use crate::relay::Relays;
 use crate::routes::Routes;
@@ -32,6 +31,7 @@ use crate::tidy::Tidier;
 use crate::token::TokenKey;
 use crate::watch::Watch;
 use crate::writer::Writers;
+use chat_protocol::conversation::Conversation;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -290,9 +290,9 @@ mod tests {
     use crate::config::{Config, Database, Listen, Password};
     use crate::node::Node;
     use crate::outbound::Outbound;
-    use crate::protocol::codec::Codec;
-    use crate::protocol::dialect::Dialect;
-    use crate::protocol::message::Event;
+    use chat_protocol::codec::Codec;
+    use chat_protocol::dialect::Dialect;
+    use chat_protocol::message::Event;
 
     #[tokio::test]
     async fn lease_that_returns_starts_no_session_whose_login_is_not_answered() {

@@ -8,12 +8,12 @@
 
 use crate::bus::Item;
 use crate::core::Core;
-use crate::protocol::conversation::Conversation;
-use crate::protocol::errno::Failure;
 use crate::service::change_failure;
 use crate::session::{Delivery, Doubt, Session};
 use crate::storage::{self, End};
 use crate::writer::unavailable;
+use chat_protocol::conversation::Conversation;
+use chat_protocol::errno::Failure;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};

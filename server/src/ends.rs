@@ -4,8 +4,8 @@
 //! sessions and clients would drop as known. Against what is kept here a writer, and the keeper after a failover,
 //! notice that a log has become shorter; what is said then is of another log epoch.
 
-use crate::protocol::conversation::Conversation;
 use crate::storage::End;
+use chat_protocol::conversation::Conversation;
 use dashmap::DashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

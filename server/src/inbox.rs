@@ -4,10 +4,10 @@ use crate::bus::{Arrival, Item, Recipients};
 use crate::cluster::NodeId;
 use crate::core::Core;
 use crate::delivery::push_here;
-use crate::protocol::conversation::{Conversation, UserId};
-use crate::protocol::message::{ChatMessage, Event};
 use crate::relay;
-use crate::storage::Release;
+use crate::storage::{End, Release};
+use chat_protocol::conversation::{Conversation, UserId};
+use chat_protocol::message::{ChatMessage, Event};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -63,7 +63,7 @@ fn tell(core: &Core, event: &Event, users: &[UserId]) {
 }
 
 async fn deliver(core: &Arc<Core>, from: &NodeId, message: &ChatMessage, version: u64, recipients: Recipients) {
-    core.ends.saw(message.conv, message.end());
+    core.ends.saw(message.conv, End::of(message));
     match recipients {
         Recipients::Users(users) => {
             let missing = push_here(core, message, &users);

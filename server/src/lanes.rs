@@ -2,7 +2,7 @@
 //! order; at a lane's end one task takes them in batches.
 
 use crate::limits::{BATCH_BYTES, BATCH_MESSAGES};
-use crate::protocol::conversation::Conversation;
+use chat_protocol::conversation::Conversation;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;

@@ -8,14 +8,14 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod bus;
-pub mod client;
+pub use chat_client as client;
 pub mod cluster;
 pub mod config;
 pub mod failpoint;
 pub mod limits;
 mod networks;
 pub mod node;
-pub mod protocol;
+pub use chat_protocol as protocol;
 pub mod shutdown;
 pub mod storage;
 pub mod tasks;

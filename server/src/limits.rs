@@ -100,12 +100,8 @@ impl Limits {
     }
 }
 
-/// The longest frame a node sends; pages stop early at it.
-pub const MAX_NODE_FRAME_BYTES: usize = 1024 * 1024;
 /// `max_frame_bytes` can be set up to here, so that a frame's first byte is always 0.
 pub const MAX_FRAME_BYTES_CEILING: usize = 16 * 1024 * 1024 - 1;
-/// JSON nesting; beyond it NOTICE 4.
-pub const MAX_NESTING: usize = 32;
 
 /// Within this the users of a node that has died can log in elsewhere.
 pub const LEASE: Duration = Duration::from_secs(8);

@@ -10,10 +10,10 @@
 use crate::buckets::Buckets;
 use crate::limits::{KEPT_ORIGINS, Limits};
 use crate::origin::Origin;
-use crate::protocol::conversation::UserId;
-use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::Who;
 use crate::recent::Recent;
+use chat_protocol::conversation::UserId;
+use chat_protocol::errno::{Errno, Failure};
+use chat_protocol::message::Who;
 use parking_lot::Mutex;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};

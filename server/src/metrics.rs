@@ -7,9 +7,9 @@
 mod bus;
 
 use crate::bus::Bus;
-use crate::protocol::conversation::Conversation;
-use crate::protocol::errno::{self, Errno};
 use bus::BusCollector;
+use chat_protocol::conversation::Conversation;
+use chat_protocol::errno::{self, Errno};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

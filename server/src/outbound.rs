@@ -13,15 +13,15 @@ mod arrivals;
 pub use arrivals::Message;
 
 use crate::metrics::Metrics;
-use crate::protocol::Spelling;
-use crate::protocol::codec::Codec;
-use crate::protocol::conversation::Log;
-use crate::protocol::dialect::Dialect;
-use crate::protocol::errno::Failure;
-use crate::protocol::message::{ChatMessage, Event, Kind, MidText, Outgoing, Reply};
 use crate::storage::Claimant;
 use arrivals::Arrivals;
 use bytes::{Bytes, BytesMut};
+use chat_protocol::Spelling;
+use chat_protocol::codec::Codec;
+use chat_protocol::conversation::Log;
+use chat_protocol::dialect::Dialect;
+use chat_protocol::errno::Failure;
+use chat_protocol::message::{ChatMessage, Event, Kind, MidText, Outgoing, Reply};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -393,9 +393,9 @@ mod tests {
     use super::*;
     use crate::bus::local::LocalHub;
     use crate::cluster::NodeKey;
-    use crate::protocol::conversation::{Conversation, UserId};
     use crate::session::Session;
     use crate::tasks::Tasks;
+    use chat_protocol::conversation::{Conversation, UserId};
     use uuid::Uuid;
 
     const CONV: Conversation = Conversation::Group(1);

@@ -5,7 +5,7 @@
 //! on this node goes on from there: reconnecting gains nothing.
 
 use crate::limits::{Limits, RESTING_PACES};
-use crate::protocol::conversation::UserId;
+use chat_protocol::conversation::UserId;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

@@ -11,11 +11,11 @@ mod places;
 
 use crate::config;
 use crate::origin::Origin;
-use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::Secret;
 use crate::tasks::Tasks;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
+use chat_protocol::errno::{Errno, Failure};
+use chat_protocol::message::Secret;
 use memory::Memory;
 use places::Places;
 use std::num::NonZeroUsize;

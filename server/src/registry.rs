@@ -1,8 +1,8 @@
 //! Who is online on this node.
 
-use crate::protocol::conversation::UserId;
 use crate::session::Session;
 use crate::turns::{Turn, Turns};
+use chat_protocol::conversation::UserId;
 use dashmap::DashMap;
 use std::sync::Arc;
 

@@ -5,8 +5,8 @@
 //! astray.
 
 use crate::cluster::NodeId;
-use crate::protocol::conversation::UserId;
 use crate::storage::{self, Storage};
+use chat_protocol::conversation::UserId;
 use dashmap::DashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

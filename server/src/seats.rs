@@ -6,9 +6,9 @@
 //! this node's name into a row that nobody stands behind: such rows are freed again as soon as the database tells.
 
 use crate::cluster::NodeKey;
-use crate::protocol::conversation::UserId;
 use crate::storage::{Claim, Claimed, Error, Mark, Release, Result, Storage};
 use crate::tasks::Tasks;
+use chat_protocol::conversation::UserId;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;

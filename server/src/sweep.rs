@@ -6,9 +6,9 @@
 
 use crate::core::Core;
 use crate::failpoint::{self, Failpoint};
-use crate::protocol::conversation::{Conversation, UserId};
 use crate::session::Delivery;
 use crate::storage::{self, Change, End, Seen};
+use chat_protocol::conversation::{Conversation, UserId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -7,8 +7,8 @@
 
 use crate::cluster::NodeId;
 use crate::core::Core;
-use crate::protocol::conversation::UserId;
 use crate::storage;
+use chat_protocol::conversation::UserId;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;

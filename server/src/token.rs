@@ -5,10 +5,10 @@
 //! nothing has to be stored. Clients treat it as opaque text. [`parse`] reads what a token claims, so that the caller
 //! can look up the account; only [`check`] says whether the claim is true.
 
-use crate::protocol::conversation::{MAX_ID, UserId};
-use crate::protocol::message::{Secret, TimeMs};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chat_protocol::conversation::{MAX_ID, UserId};
+use chat_protocol::message::{Secret, TimeMs};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 

@@ -2,7 +2,7 @@
 //!
 //! A lock exists only while somebody holds it or waits for it, so there are no more of them than logins under way.
 
-use crate::protocol::conversation::UserId;
+use chat_protocol::conversation::UserId;
 use dashmap::DashMap;
 use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};

@@ -13,12 +13,12 @@ use crate::lanes::{self, Lanes, Waiting};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::protocol::conversation::{Conversation, Log};
-use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{ChatMessage, Kind, MidText, Reply, Stored, TimeMs};
 use crate::session::Session;
 use crate::storage::{Append, Appended, AppendedBatch, End, Error, Storage};
 use crate::tasks::Tasks;
+use chat_protocol::conversation::{Conversation, Log};
+use chat_protocol::errno::{Errno, Failure};
+use chat_protocol::message::{ChatMessage, Kind, MidText, Reply, Stored, TimeMs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -249,7 +249,7 @@ fn message(append: Append, name: Arc<str>, seq: u64, time: TimeMs) -> ChatMessag
 mod tests {
     use super::*;
     use crate::lanes::Message as _;
-    use crate::protocol::message::SentAs;
+    use chat_protocol::message::SentAs;
 
     #[test]
     fn everything_its_sender_wrote_counts_in_a_lane() {

@@ -5,7 +5,7 @@
 use super::flat::Flat;
 use super::{Ask, Chat, Frame, Incoming, Login, Push, Refusal, Welcome, Wire};
 use chat::client::wire::{HEADER_BYTES, Request, append_frame};
-use chat::limits::MAX_NODE_FRAME_BYTES;
+use chat::protocol::MAX_NODE_FRAME_BYTES;
 use chat::protocol::conversation::Target;
 use chat::protocol::errno::Errno;
 use chat::protocol::message::{LoginAck, msgid};

@@ -101,8 +101,8 @@ mod tests {
     use crate::bus::Recipients;
     use crate::bus::signature::BusKey;
     use crate::cluster::ClusterSecret;
-    use crate::protocol::conversation::Conversation;
-    use crate::protocol::message::{ChatMessage, SentAs};
+    use chat_protocol::conversation::Conversation;
+    use chat_protocol::message::{ChatMessage, SentAs};
     use proptest::prelude::*;
     use uuid::Uuid;
 

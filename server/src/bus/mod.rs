@@ -22,10 +22,10 @@ mod stats;
 pub use stats::BusStats;
 
 use crate::cluster::{NodeId, NodeKey};
-use crate::protocol::conversation::{Conversation, UserId};
-use crate::protocol::message::ChatMessage;
 use crate::tls;
 use async_trait::async_trait;
+use chat_protocol::conversation::{Conversation, UserId};
+use chat_protocol::message::ChatMessage;
 use serde::{Deserialize, Serialize};
 
 /// One thing a node tells another.
@@ -114,7 +114,7 @@ impl Item {
         ITEM_OVERHEAD_BYTES
             + match self {
                 Item::Deliver { message, recipients, .. } | Item::Relay { message, recipients } => {
-                    message.weight_bytes() + recipients.weight_bytes()
+                    message.name.len() + message.text_bytes() + recipients.weight_bytes()
                 }
                 Item::NotHere { users } | Item::Online { users } => users.len() * USER_BYTES,
                 Item::News { event, users } => event.len() + users.len() * USER_BYTES,
@@ -124,12 +124,6 @@ impl Item {
                 | Item::Ping { .. }
                 | Item::Pong { .. } => 0,
             }
-    }
-}
-
-impl ChatMessage {
-    fn weight_bytes(&self) -> usize {
-        self.name.len() + self.text_bytes()
     }
 }
 

@@ -8,9 +8,9 @@
 use super::deadlines::Due;
 use super::{Connection, Life, Outcome};
 use crate::outbound::Close;
-use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::Outgoing;
 use crate::service::login;
+use chat_protocol::errno::{Errno, Failure};
+use chat_protocol::message::Outgoing;
 use std::task::Context;
 use std::time::Duration;
 use tokio::time::Instant;

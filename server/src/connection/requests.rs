@@ -7,11 +7,11 @@
 use super::{Answered, Connection, Outcome};
 use crate::failpoint::{self, Failpoint};
 use crate::pace::{Pace, Verdict};
-use crate::protocol::conversation::UserId;
-use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{Chat, Command, Incoming, Kind, MidText, Outgoing, Reply, Request};
 use crate::service::{self, Caller, SessionChange, chat};
 use crate::session::Session;
+use chat_protocol::conversation::UserId;
+use chat_protocol::errno::{Errno, Failure};
+use chat_protocol::message::{Chat, Command, Incoming, Kind, MidText, Outgoing, Reply, Request};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;

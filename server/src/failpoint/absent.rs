@@ -2,8 +2,8 @@
 
 use super::Failpoint;
 use crate::outbound::Parcel;
-use crate::protocol::conversation::Conversation;
-use crate::protocol::message::{Stored, TimeMs};
+use chat_protocol::conversation::Conversation;
+use chat_protocol::message::{Stored, TimeMs};
 
 #[inline(always)]
 pub(crate) fn hits(_: Failpoint) -> bool {

@@ -1,8 +1,8 @@
 //! The places that a writer gives to messages when it does not wait for the database to do so.
 
 use super::{Failpoint, hits};
-use crate::protocol::conversation::{Conversation, Log};
-use crate::protocol::message::{Stored, TimeMs};
+use chat_protocol::conversation::{Conversation, Log};
+use chat_protocol::message::{Stored, TimeMs};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 

@@ -2,8 +2,8 @@
 
 use super::{Failpoint, hits};
 use crate::outbound::Parcel;
-use crate::protocol::conversation::Conversation;
-use crate::protocol::message::ChatMessage;
+use chat_protocol::conversation::Conversation;
+use chat_protocol::message::ChatMessage;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 

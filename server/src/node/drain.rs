@@ -6,8 +6,8 @@
 use crate::core::Core;
 use crate::listener::Open;
 use crate::outbound::Outbound;
-use crate::protocol::errno::Errno;
 use crate::shutdown::Shutdown;
+use chat_protocol::errno::Errno;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! Each message is noted with the place in the connection's byte stream where it ends. Once the client's kernel has
 //! acknowledged the stream up to there, the message has arrived: not before, and not because of what follows it.
 
-use crate::protocol::conversation::Log;
+use chat_protocol::conversation::Log;
 use std::collections::VecDeque;
 
 /// Messages noted and not yet arrived. Beyond it a message is refused as if the queue were full, and comes from the log
@@ -53,7 +53,7 @@ impl Arrivals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::conversation::Conversation;
+    use chat_protocol::conversation::Conversation;
 
     fn message(seq: u64) -> Message {
         Message { log: Log { conv: Conversation::Group(1), epoch: 0 }, seq }

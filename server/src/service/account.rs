@@ -4,10 +4,10 @@ use super::{Caller, change_failure, storage_failure};
 use crate::core::Core;
 use crate::origin::Origin;
 use crate::password::{Asker, Purpose};
-use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{Reply, Secret, Who};
 use crate::session::Session;
 use crate::storage::Account;
+use chat_protocol::errno::{Errno, Failure};
+use chat_protocol::message::{Reply, Secret, Who};
 use std::time::Instant;
 
 const MS_PER_DAY: i64 = 24 * 60 * 60 * 1_000;

@@ -4,16 +4,16 @@
 //! online.
 
 use crate::core::Core;
-use crate::limits::MAX_NODE_FRAME_BYTES;
 use crate::metrics::Path;
 use crate::outbound::Outbound;
-use crate::protocol::conversation::Target;
-use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{Chat, ChatMessage, Kind, MidText, Outgoing, Reply, SentAs};
 use crate::relay;
 use crate::session::Session;
 use crate::storage::{Append, End};
 use crate::writer::{Job, PendingChat, unavailable};
+use chat_protocol::MAX_NODE_FRAME_BYTES;
+use chat_protocol::conversation::Target;
+use chat_protocol::errno::{Errno, Failure};
+use chat_protocol::message::{Chat, ChatMessage, Kind, MidText, Outgoing, Reply, SentAs};
 use std::sync::Arc;
 
 /// The longest message: however it is escaped, its push stays within a node's frame limit. Beyond it errno 9.

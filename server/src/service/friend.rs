@@ -3,11 +3,11 @@
 use super::{news, storage_failure};
 use crate::core::Core;
 use crate::doubts::{Change, Outcome};
-use crate::protocol::conversation::{Conversation, UserId};
-use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{Event, Reply, Who};
 use crate::session::Session;
 use crate::storage::Befriended;
+use chat_protocol::conversation::{Conversation, UserId};
+use chat_protocol::errno::{Errno, Failure};
+use chat_protocol::message::{Event, Reply, Who};
 use std::sync::Arc;
 
 pub async fn add(core: &Arc<Core>, session: &Arc<Session>, friend: UserId) -> Result<Reply, Failure> {

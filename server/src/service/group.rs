@@ -3,11 +3,11 @@
 use super::{change_failure, news};
 use crate::core::Core;
 use crate::doubts::{Change, Outcome};
-use crate::protocol::conversation::{Conversation, GroupId};
-use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{Event, Reply};
 use crate::session::Session;
 use crate::storage::{Joined, Left};
+use chat_protocol::conversation::{Conversation, GroupId};
+use chat_protocol::errno::{Errno, Failure};
+use chat_protocol::message::{Event, Reply};
 use std::sync::Arc;
 
 pub async fn create(core: &Arc<Core>, session: &Session, name: String, description: String) -> Result<Reply, Failure> {

@@ -3,10 +3,10 @@
 use super::storage_failure;
 use crate::core::Core;
 use crate::delivery::explain_refusal;
-use crate::limits::MAX_NODE_FRAME_BYTES;
-use crate::protocol::conversation::{Log, Target, UserId};
-use crate::protocol::errno::Failure;
-use crate::protocol::message::Reply;
+use chat_protocol::MAX_NODE_FRAME_BYTES;
+use chat_protocol::conversation::{Log, Target, UserId};
+use chat_protocol::errno::Failure;
+use chat_protocol::message::Reply;
 
 /// Text in one page: however it is escaped, the frame stays within a node's limit.
 const PAGE_BYTES: usize = MAX_NODE_FRAME_BYTES / 8;

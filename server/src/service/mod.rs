@@ -11,11 +11,11 @@ mod roster;
 
 use crate::core::Core;
 use crate::outbound::Outbound;
-use crate::protocol::errno::{Errno, Failure};
-use crate::protocol::message::{Command, Reply};
 use crate::session::Session;
 use crate::storage;
 use crate::writer::unavailable;
+use chat_protocol::errno::{Errno, Failure};
+use chat_protocol::message::{Command, Reply};
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -3,10 +3,10 @@
 use crate::bus::Item;
 use crate::core::Core;
 use crate::delivery::by_node;
-use crate::protocol::conversation::UserId;
-use crate::protocol::message::{Event, State};
 use crate::session::Session;
 use crate::storage;
+use chat_protocol::conversation::UserId;
+use chat_protocol::message::{Event, State};
 use std::sync::Arc;
 
 /// Friends that are told of a login or logout.

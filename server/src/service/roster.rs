@@ -3,9 +3,9 @@
 use super::storage_failure;
 use crate::core::Core;
 use crate::delivery::explain_refusal;
-use crate::protocol::conversation::{Conversation, UserId};
-use crate::protocol::errno::Failure;
-use crate::protocol::message::{Group, GroupPage, Reply, Roster};
+use chat_protocol::conversation::{Conversation, UserId};
+use chat_protocol::errno::Failure;
+use chat_protocol::message::{Group, GroupPage, Reply, Roster};
 
 /// What is listed at most; past it `more` is set.
 const FRIENDS: u32 = 200;

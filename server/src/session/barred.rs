@@ -1,6 +1,6 @@
 //! What a finished request has made unwelcome in one session: copies that set out before it.
 
-use crate::protocol::conversation::Conversation;
+use chat_protocol::conversation::Conversation;
 
 /// Groups left, and friends removed, that are remembered; beyond it the oldest is forgotten, and only the database
 /// keeps late copies from being pushed.

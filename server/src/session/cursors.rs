@@ -13,8 +13,8 @@ use super::barred::Barred;
 use super::place::{Place, Pushed};
 use super::{Delivery, Doubt, Next, Queue, Read, Relayed};
 use crate::outbound::Parcel;
-use crate::protocol::conversation::{Conversation, Log, LogEpoch, UserId};
 use crate::storage::{End, Mark, Page, Position, Waiting};
+use chat_protocol::conversation::{Conversation, Log, LogEpoch, UserId};
 use std::collections::{HashMap, HashSet};
 
 /// Reads in a row that may bring nothing although something should be there; then the log is read once more in a way
@@ -126,9 +126,9 @@ impl Cursors {
                 if place.pass(parcel, queue) {
                     return Delivery::Done;
                 }
-                self.fall_behind(message.conv, message.end(), true, queue)
+                self.fall_behind(message.conv, End::of(message), true, queue)
             }
-            _ => self.note(message.conv, message.end(), queue),
+            _ => self.note(message.conv, End::of(message), queue),
         }
     }
 

@@ -4,9 +4,9 @@
 use super::cursors::Cursors;
 use super::{Delivery, Gap, Next, Queue, Read};
 use crate::outbound::Parcel;
-use crate::protocol::conversation::{Conversation, Log, UserId};
-use crate::protocol::message::ChatMessage;
 use crate::storage::{End, Page, Position, Waiting};
+use chat_protocol::conversation::{Conversation, Log, UserId};
+use chat_protocol::message::ChatMessage;
 use std::cell::RefCell;
 use uuid::Uuid;
 

@@ -2,8 +2,8 @@
 
 use super::{Gap, Queue};
 use crate::outbound::Parcel;
-use crate::protocol::conversation::Log;
 use crate::storage::{Page, Position};
+use chat_protocol::conversation::Log;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Place {

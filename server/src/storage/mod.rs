@@ -13,10 +13,10 @@ mod sqlite;
 
 use crate::cluster::{NodeId, NodeKey};
 use crate::config;
-use crate::protocol::conversation::{Conversation, GroupId, LogEpoch, UserId};
-use crate::protocol::message::{ChatMessage, Friend, Group, GroupPage, SentAs, TimeMs, Who};
 use crate::tasks::Tasks;
 use async_trait::async_trait;
+use chat_protocol::conversation::{Conversation, GroupId, LogEpoch, UserId};
+use chat_protocol::message::{ChatMessage, Friend, Group, GroupPage, SentAs, TimeMs, Who};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

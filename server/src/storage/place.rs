@@ -4,8 +4,8 @@
 //! the earlier epoch's comes first.
 
 use super::Waiting;
-use crate::protocol::conversation::LogEpoch;
-use crate::protocol::message::ChatMessage;
+use chat_protocol::conversation::LogEpoch;
+use chat_protocol::message::ChatMessage;
 
 /// How far a log has got: in this epoch, up to this seq.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,10 +30,10 @@ impl From<End> for Position {
     }
 }
 
-impl ChatMessage {
+impl End {
     /// How far the log had got with this message.
-    pub fn end(&self) -> End {
-        End { log_epoch: self.log_epoch, seq: self.seq }
+    pub fn of(message: &ChatMessage) -> Self {
+        End { log_epoch: message.log_epoch, seq: message.seq }
     }
 }
 

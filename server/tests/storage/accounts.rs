@@ -2,8 +2,8 @@
 
 use crate::database::{Database, user};
 use crate::on_every_database;
-use chat::protocol::message::Who;
 use chat::storage::Account;
+use chat_protocol::message::Who;
 
 on_every_database!(
     registered_user_is_found_by_id_and_name,

@@ -4,9 +4,9 @@ use crate::database::{
     Database, NOBODY, NOW, append, audience, outcomes, say, stored_at, stored_before, text, two_friends, user,
 };
 use crate::on_every_database;
-use chat::protocol::conversation::Conversation;
-use chat::protocol::message::SentAs;
 use chat::storage::{Append, Appended, Error, Joined, Left};
+use chat_protocol::conversation::Conversation;
+use chat_protocol::message::SentAs;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use uuid::Uuid;

@@ -4,8 +4,8 @@ use crate::database::{
     Database, NOW, at, audience, cursors, group, node, outcomes, say, session_of, text, two_friends, user,
 };
 use crate::on_every_database;
-use chat::protocol::conversation::Conversation;
 use chat::storage::{Joined, Mark, Storage, Waiting};
+use chat_protocol::conversation::Conversation;
 use std::sync::Arc;
 
 on_every_database!(

@@ -2,11 +2,11 @@
 
 use chat::cluster::NodeKey;
 use chat::config;
-use chat::protocol::conversation::{Conversation, GroupId, UserId};
 use chat::storage::{
     self, Actor, Append, Appended, AppendedBatch, Audience, Befriended, Claim, Claimed, End, Position, SessionKey,
     Storage,
 };
+use chat_protocol::conversation::{Conversation, GroupId, UserId};
 use harness::services::mariadb::Mariadb;
 use sqlx::Connection;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,8 +5,8 @@ use crate::database::{
     Database, NOBODY, NOW, SOON, append, node, outcomes, say, stored_at, stored_before, text, two_friends,
 };
 use crate::on_every_database;
-use chat::protocol::conversation::Conversation;
 use chat::storage::{self, Append, Appended, Error, Mark, Storage};
+use chat_protocol::conversation::Conversation;
 use harness::eventually::eventually;
 use harness::services::mariadb::Mariadb;
 use sqlx::{Connection, MySqlConnection};

@@ -2,9 +2,9 @@
 
 use crate::database::{Database, at, audience, cursors, node, outcomes, say, stored_at, text, two_friends, user};
 use crate::on_every_database;
-use chat::protocol::conversation::Conversation;
-use chat::protocol::message::{Friend, State};
 use chat::storage::{Appended, Befriended, Claim, Mark, Waiting};
+use chat_protocol::conversation::Conversation;
+use chat_protocol::message::{Friend, State};
 
 on_every_database!(
     friendship_is_mutual,

@@ -2,9 +2,9 @@
 
 use crate::database::{Database, audience, cursors, group, node, say, user};
 use crate::on_every_database;
-use chat::protocol::conversation::{Conversation, GroupId, UserId};
-use chat::protocol::message::{GroupPage, Role, State};
 use chat::storage::{Claim, End, Joined, Left, Storage};
+use chat_protocol::conversation::{Conversation, GroupId, UserId};
+use chat_protocol::message::{GroupPage, Role, State};
 use std::sync::Arc;
 
 on_every_database!(

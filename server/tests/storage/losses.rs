@@ -2,8 +2,8 @@
 
 use crate::database::{Database, NOW, append, audience, node, outcomes, say, text, two_friends, user};
 use crate::on_every_database;
-use chat::protocol::conversation::Conversation;
 use chat::storage::{Append, Appended, End, Mark, Position};
+use chat_protocol::conversation::Conversation;
 
 on_every_database!(
     log_that_has_lost_its_end_goes_on_in_another_epoch,

@@ -2,10 +2,10 @@
 
 use crate::database::{Database, outcomes, stored_at, text, user};
 use crate::on_every_database;
-use chat::protocol::conversation::Conversation;
-use chat::protocol::message::{GroupPage, Role, SentAs, Who};
 use chat::storage::migrate::{Encoding, HashPassword, MigrationReport, migrate, migrate_as, preview};
 use chat::storage::{Appended, Error, Result};
+use chat_protocol::conversation::Conversation;
+use chat_protocol::message::{GroupPage, Role, SentAs, Who};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -3,8 +3,8 @@
 use crate::database::{Database, NOW, group, node, session_of, stored_at, text, two_friends, user};
 use crate::on_every_database;
 use chat::cluster::NodeKey;
-use chat::protocol::conversation::UserId;
 use chat::storage::{Appended, Claim, Claimant, Claimed, Error, Mark, NodeStart, Peer, Release, Storage};
+use chat_protocol::conversation::UserId;
 use sqlx::{Connection, MySqlConnection};
 use std::sync::Arc;
 

@@ -3,9 +3,9 @@
 use crate::database::{Database, node, user};
 use crate::on_every_database;
 use chat::cluster::{NodeId, NodeKey};
-use chat::protocol::conversation::UserId;
-use chat::protocol::message::State;
 use chat::storage::{Claim, Claimed, NodeStart, Storage};
+use chat_protocol::conversation::UserId;
+use chat_protocol::message::State;
 use std::sync::Arc;
 
 on_every_database!(

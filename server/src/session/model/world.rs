@@ -1,8 +1,8 @@
 //! Everything around a session's cursors: the log, the membership, the life of the session; and what can happen to it.
 
-use crate::protocol::conversation::{Conversation, UserId};
-use crate::protocol::message::ChatMessage;
 use crate::storage::Page;
+use chat_protocol::conversation::{Conversation, UserId};
+use chat_protocol::message::ChatMessage;
 use proptest::prelude::*;
 use proptest_state_machine::ReferenceStateMachine;
 use uuid::Uuid;

@@ -5,8 +5,8 @@
 //! group. Their descendants differ in the number of the message and write ids as text at times; what decides is the
 //! fields that are there.
 
-use crate::protocol::conversation::{Conversation, MAX_ID, UserId};
-use crate::protocol::message::{SentAs, TimeMs};
+use chat_protocol::conversation::{Conversation, MAX_ID, UserId};
+use chat_protocol::message::{SentAs, TimeMs};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};

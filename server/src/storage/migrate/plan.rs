@@ -6,8 +6,8 @@
 use super::classic::{Classic, Group, Member, Offline, User};
 use super::offline;
 use super::{MigrationReport, Problem, Renamed};
-use crate::protocol::conversation::{Conversation, GroupId, MAX_ID, UserId};
-use crate::protocol::message::{SentAs, TimeMs};
+use chat_protocol::conversation::{Conversation, GroupId, MAX_ID, UserId};
+use chat_protocol::message::{SentAs, TimeMs};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use unicode_normalization::UnicodeNormalization;
 

@@ -1,8 +1,8 @@
 //! Writing a plan into an empty database, within the caller's transaction.
 
 use super::plan::Plan;
-use crate::protocol::conversation::Conversation;
 use crate::storage::sql::executor::{Connection, Result, Value, power_of_two_chunks, repeated};
+use chat_protocol::conversation::Conversation;
 use uuid::Uuid;
 
 /// Rows in one INSERT.

@@ -2,9 +2,9 @@
 
 use super::executor::{Connection, Fault, Result};
 use super::sessions::confirm;
-use crate::protocol::conversation::UserId;
-use crate::protocol::message::Who;
 use crate::storage::{Account, Actor, Error};
+use chat_protocol::conversation::UserId;
+use chat_protocol::message::Who;
 
 const TOKEN_KEY: &str = "token_key";
 

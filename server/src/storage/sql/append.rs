@@ -10,9 +10,9 @@ use super::executor::{Connection, Fault, Result, Value, padded_values, power_of_
 use super::sessions::confirm_all;
 use crate::cluster::NodeKey;
 use crate::failpoint::{self, Failpoint};
-use crate::protocol::conversation::{Conversation, LogEpoch, UserId};
-use crate::protocol::message::TimeMs;
 use crate::storage::{Append, Appended, AppendedBatch, Audience, Error, Fence};
+use chat_protocol::conversation::{Conversation, LogEpoch, UserId};
+use chat_protocol::message::TimeMs;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;

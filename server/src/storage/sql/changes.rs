@@ -8,8 +8,8 @@
 
 use super::conversations::{conversation, epoch, lock_all};
 use super::executor::{Connection, Result, Row};
-use crate::protocol::conversation::Conversation;
 use crate::storage::{self, Changes, End, Seen};
+use chat_protocol::conversation::Conversation;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -5,9 +5,9 @@
 
 use super::changes::Change;
 use super::executor::{Connection, Result, Row, Value, list, padded_values, repeated};
-use crate::protocol::conversation::{Conversation, LogEpoch, UserId};
-use crate::protocol::message::{ChatMessage, SentAs};
 use crate::storage::{Audience, CertainPage, End, Error, Page, Settled};
+use chat_protocol::conversation::{Conversation, LogEpoch, UserId};
+use chat_protocol::message::{ChatMessage, SentAs};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use uuid::Uuid;
 

@@ -3,8 +3,8 @@
 use super::conversations::{conversation, epoch};
 use super::executor::{Connection, Result, Value, list, padded, padded_values, repeated};
 use crate::cluster::NodeKey;
-use crate::protocol::conversation::{Conversation, UserId};
 use crate::storage::{End, Mark, Position, Waiting};
+use chat_protocol::conversation::{Conversation, UserId};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 

@@ -162,8 +162,8 @@ impl From<String> for Value {
     }
 }
 
-impl From<crate::protocol::conversation::Conversation> for Value {
-    fn from(conv: crate::protocol::conversation::Conversation) -> Self {
+impl From<chat_protocol::conversation::Conversation> for Value {
+    fn from(conv: chat_protocol::conversation::Conversation) -> Self {
         Value::Text(conv.to_string().into())
     }
 }

@@ -5,9 +5,9 @@ use super::conversations::{are_friends, bump_version, lock_or_make};
 use super::executor::{Connection, Result, Row};
 use super::nodes::JOIN_LIVE_NODE;
 use super::sessions::confirm;
-use crate::protocol::conversation::{Conversation, UserId};
-use crate::protocol::message::{Friend, State};
 use crate::storage::{Actor, Befriended};
+use chat_protocol::conversation::{Conversation, UserId};
+use chat_protocol::message::{Friend, State};
 
 pub async fn add(conn: &mut dyn Connection, by: &Actor, friend: UserId, change: Change) -> Result<Befriended> {
     let user = by.user;

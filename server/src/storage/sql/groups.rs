@@ -9,9 +9,9 @@ use super::executor::{Connection, Fault, Result, Row, Value, padded, repeated};
 use super::friends::state;
 use super::nodes::JOIN_LIVE_NODE;
 use super::sessions::confirm;
-use crate::protocol::conversation::{Conversation, GroupId, UserId};
-use crate::protocol::message::{Group, GroupPage, GroupUser, Role};
 use crate::storage::{Actor, Joined, Left};
+use chat_protocol::conversation::{Conversation, GroupId, UserId};
+use chat_protocol::message::{Group, GroupPage, GroupUser, Role};
 use std::collections::HashMap;
 
 /// Groups whose users are read in one statement.

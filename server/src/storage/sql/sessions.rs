@@ -8,8 +8,8 @@
 use super::executor::{Connection, Result, list};
 use super::nodes::{JOIN_LIVE_NODE, take_over};
 use crate::cluster::{NodeId, NodeKey};
-use crate::protocol::conversation::UserId;
 use crate::storage::{Actor, Claim, Claimed, Error, Release};
+use chat_protocol::conversation::UserId;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use super::executor::{Connection, Result, Value, list};
 use super::nodes::JOIN_LIVE_NODE;
 use super::sessions::{lock_rows, update};
 use crate::cluster::NodeId;
-use crate::protocol::conversation::UserId;
+use chat_protocol::conversation::UserId;
 
 /// Session rows looked at in one step.
 const STEP: u32 = 256;

@@ -2,7 +2,7 @@
 
 use crate::support::cluster::database_in;
 use crate::support::{BUDGET, Cluster, Peer, Value, eventually, fresh_mid, json, texts, within};
-use chat::protocol::conversation::Conversation;
+use chat_protocol::conversation::Conversation;
 
 #[tokio::test]
 async fn acknowledged_message_is_in_the_database() {

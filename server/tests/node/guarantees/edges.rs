@@ -2,7 +2,7 @@
 
 use crate::support::peer::options;
 use crate::support::{BUDGET, Cluster, PASSWORD, Peer, Value, eventually, fresh_mid, json, within};
-use chat::client::{Options, RawConnection, Tls};
+use chat_client::{Options, RawConnection, Tls};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -77,7 +77,7 @@ async fn a_proxy_header_is_required_in_either_version() {
     }
     // In one segment with the first message, and byte by byte.
     let mut whole = v1;
-    chat::client::wire::append_frame(&json!({"msgid": 19}), &mut whole);
+    chat_client::wire::append_frame(&json!({"msgid": 19}), &mut whole);
     let mut peer = cluster.connect().await;
     peer.raw.send_bytes(&whole).await.expect("sends");
     assert_eq!(peer.frame().await["msgid"], 20);

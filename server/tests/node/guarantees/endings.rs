@@ -8,9 +8,9 @@ use chat::bus::local::LocalHub;
 use chat::cluster::NodeKey;
 use chat::config::Config;
 use chat::node::{Embedded, Error, Node};
-use chat::protocol::conversation::Conversation;
 use chat::shutdown::Shutdown;
 use chat::storage::{NodeStart, Storage};
+use chat_protocol::conversation::Conversation;
 use std::sync::Arc;
 
 /// Messages that wait when a task dies.

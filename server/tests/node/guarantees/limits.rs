@@ -2,7 +2,7 @@
 
 use crate::support::peer::options;
 use crate::support::{BUDGET, Cluster, PASSWORD, Peer, Value, eventually, fresh_mid, json};
-use chat::client::RawConnection;
+use chat_client::RawConnection;
 use std::time::Instant;
 
 /// Connects, and sees the connection closed at once.
@@ -39,7 +39,7 @@ async fn beyond_connections_per_ip_a_new_one_is_closed() {
 
     is_closed_at_once(&cluster).await;
 
-    let elsewhere = chat::client::Options { local_address: Some([127, 0, 0, 2].into()), ..options(cluster.address(0)) };
+    let elsewhere = chat_client::Options { local_address: Some([127, 0, 0, 2].into()), ..options(cluster.address(0)) };
     Peer::connect_with(&elsewhere).await.done(json!({"msgid": 19})).await;
 }
 
@@ -110,7 +110,7 @@ async fn beyond_the_failed_logins_of_a_minute_comes_errno_10_for_that_address_an
 
     assert!(reply["retry_ms"].as_u64().is_some_and(|wait| (1..=20_000).contains(&wait)), "{reply}");
     thief.login("bob").await;
-    let elsewhere = chat::client::Options { local_address: Some([127, 0, 0, 3].into()), ..options(cluster.address(0)) };
+    let elsewhere = chat_client::Options { local_address: Some([127, 0, 0, 3].into()), ..options(cluster.address(0)) };
     Peer::connect_with(&elsewhere).await.login("ann").await;
 }
 

@@ -6,8 +6,8 @@ use crate::support::faulty::{Fate, Faulty};
 use crate::support::{BUDGET, PASSWORD, Peer, Value, eventually, json, texts};
 use chat::bus::local::LocalHub;
 use chat::node::Node;
-use chat::protocol::conversation::Conversation;
 use chat::storage::Storage;
+use chat_protocol::conversation::Conversation;
 use std::sync::Arc;
 
 /// Ann's group, of which her friend Bob is a member, both on one node.

@@ -4,9 +4,9 @@
 use crate::support::classic::{Bare, Checked, unpack};
 use crate::support::{Cluster, Value, json, within};
 use chat::cluster::NodeKey;
-use chat::protocol::conversation::Conversation;
-use chat::protocol::message::SentAs;
 use chat::storage::{Append, Appended, End};
+use chat_protocol::conversation::Conversation;
+use chat_protocol::message::SentAs;
 use uuid::Uuid;
 
 /// As documented.

@@ -4,7 +4,7 @@ use crate::support::cluster::{database, start_node};
 use crate::support::faulty::Faulty;
 use crate::support::{BUDGET, Cluster, PASSWORD, Peer, eventually, json};
 use chat::bus::local::LocalHub;
-use chat::protocol::message::Who;
+use chat_protocol::message::Who;
 use std::time::Duration;
 
 #[tokio::test]

@@ -13,7 +13,7 @@ const LOGINS: usize = 5;
 
 async fn from(cluster: &Cluster, last: u8) -> Peer {
     let local_address = Some([127, 0, 0, last].into());
-    Peer::connect_with(&chat::client::Options { local_address, ..options(cluster.address(0)) }).await
+    Peer::connect_with(&chat_client::Options { local_address, ..options(cluster.address(0)) }).await
 }
 
 /// Has strangers at 127.0.0.`last` register without end; returns once as many as there are have asked.

@@ -2,7 +2,7 @@
 
 use crate::support::classic::{Bare, Checked};
 use crate::support::{Cluster, PASSWORD, Peer, Value, json};
-use chat::protocol::message::Who;
+use chat_protocol::message::Who;
 
 #[tokio::test]
 async fn ids_are_trusted_to_send_log_out_and_post_as_anyone() {

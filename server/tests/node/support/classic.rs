@@ -2,8 +2,8 @@
 
 use super::peer::options;
 use super::{PASSWORD, Value, json};
-use chat::client::RawConnection;
-use chat::protocol::murmur::checksum;
+use chat_client::RawConnection;
+use chat_protocol::murmur::checksum;
 use std::net::SocketAddr;
 
 /// Sends objects as they are; takes what ends with a NUL.

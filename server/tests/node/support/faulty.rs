@@ -3,13 +3,13 @@
 
 use async_trait::async_trait;
 use chat::cluster::{NodeId, NodeKey};
-use chat::protocol::conversation::{Conversation, GroupId, UserId};
-use chat::protocol::message::{Friend, Group, GroupPage, TimeMs, Who};
 use chat::storage::{
     Account, Actor, Append, AppendedBatch, Audience, Befriended, CertainPage, Changes, Claim, Claimed, End, Error,
     Fence, Joined, Left, Mark, NodeStart, Page, Peer, Position, Release, Renewal, Result, Seen, Settled, Storage,
     Waiting,
 };
+use chat_protocol::conversation::{Conversation, GroupId, UserId};
+use chat_protocol::message::{Friend, Group, GroupPage, TimeMs, Who};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

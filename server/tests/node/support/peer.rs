@@ -1,7 +1,7 @@
 //! One framed connection: asks, waits for the reply to that very request, and keeps what was pushed meanwhile.
 
 use super::{BUDGET, PASSWORD, json, within};
-use chat::client::{Error, Options, RawConnection};
+use chat_client::{Error, Options, RawConnection};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -1,0 +1,460 @@
+//! The one task of a client: owns the connection, and turns commands into frames and frames into replies and events.
+//!
+//! It is a hand-written poll loop around readiness, so that an idle client costs no buffer: bytes are read into memory
+//! shared by all clients of a thread, and only the tail of an incomplete frame is kept. What happens between two
+//! connections is in `reconnect`.
+
+use super::error::{Error, Why};
+use super::event::{Event, Message, Trace};
+use super::link::Link;
+use super::options::{Credentials, DEFAULT_RETRY, MAX_OUT_BYTES, MAX_RETRY, Options, RECEIVED_INTERVAL};
+use super::outbox::{Outbox, Unacked};
+use super::raw::split_frame;
+use super::received::{Pushed, Received};
+use super::shared::{Ask, Command, Effect, Session, Shared, Wish};
+use super::wire::{self, FromNode, Push, Reply, Request};
+use chat_protocol::errno::Failure;
+use chat_protocol::message::{LoginAck, Secret, Who};
+use parking_lot::MutexGuard;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::oneshot;
+use tokio::time::Sleep;
+use uuid::Uuid;
+
+/// Bytes taken from the kernel at once.
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Where every client of this thread reads into; only used within one poll.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
+pub(super) struct Waiting {
+    mid: Uuid,
+    deadline: Instant,
+    effect: Effect,
+    pub(super) waiter: oneshot::Sender<Result<Reply, Error>>,
+}
+
+/// The task's state; lives as long as the client, across connections.
+pub(super) struct Driver {
+    pub shared: Arc<Shared>,
+    pub options: Options,
+    /// Who to log in as after a reconnect; `None` before login and after logout.
+    pub identity: Option<Box<Credentials>>,
+    /// The user of the current or last session; 0: none yet.
+    me: u64,
+    /// Which address is in use.
+    pub place: usize,
+    /// When the current connection was made.
+    pub connected_at: Instant,
+    /// Tries since a connection lasted; what the backoff grows with.
+    pub tries: u32,
+    pub(super) outbox: Outbox,
+    pub(super) requests: VecDeque<Waiting>,
+    received: Received,
+    /// When what the application took is next told to the node.
+    pub(super) tell_at: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+    armed: Instant,
+    /// Events of the frames being handled, handed over together.
+    pub(super) staged: Vec<Event>,
+}
+
+impl Driver {
+    pub(super) fn new(shared: Arc<Shared>, options: Options, place: usize) -> Self {
+        let armed = Instant::now();
+        Driver {
+            shared,
+            options,
+            identity: None,
+            me: 0,
+            place,
+            connected_at: armed,
+            tries: 0,
+            outbox: Outbox::default(),
+            requests: VecDeque::new(),
+            received: Received::default(),
+            tell_at: None,
+            timer: Box::pin(tokio::time::sleep_until(armed.into())),
+            armed,
+            staged: Vec::new(),
+        }
+    }
+
+    /// Runs until the application closes, or the connection is lost for good. Borrows, since what an async function
+    /// owns it keeps twice.
+    pub(super) async fn run(&mut self, slot: &mut Option<Link>) {
+        let why = loop {
+            let Some(link) = slot.as_mut() else { break Why::Ended };
+            let why = poll_fn(|cx| self.poll_online(link, cx)).await;
+            if why == Why::Ended {
+                Box::pin(self.close(link)).await;
+                break why;
+            }
+            *slot = None;
+            self.lost(&why);
+            match Box::pin(self.reconnect(why)).await {
+                Ok(next) => *slot = Some(next),
+                Err(why) => break why,
+            }
+        };
+        *slot = None;
+        self.finish(why);
+    }
+
+    fn poll_online(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<Why> {
+        match self.turn(link, cx) {
+            Ok(()) => Poll::Pending,
+            Err(why) => {
+                self.hand_over();
+                Poll::Ready(why)
+            }
+        }
+    }
+
+    /// Does all that can be done now. `Ok`: wakers are set for everything that can come next.
+    fn turn(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Result<(), Why> {
+        self.shared.task.register(cx.waker());
+        loop {
+            let now = Instant::now();
+            let commands_left = self.take_commands(link, now)?;
+            self.pump(link, now);
+            self.expire(now);
+            self.tell(link, now, false);
+            self.keep_alive(link, now)?;
+            let was_full = !link.has_room();
+            link.poll_write(cx)?;
+            let more_to_write = (was_full || commands_left) && link.has_room();
+            let was_read = self.poll_read(link, cx)?.is_ready();
+            if !more_to_write && !was_read && self.poll_timer(link, cx).is_pending() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes over what the application queued, as far as there is room; returns whether something is left. Errors:
+    /// [`Why::Ended`] when the application wants the client to end.
+    fn take_commands(&mut self, link: &mut Link, now: Instant) -> Result<bool, Why> {
+        let shared = self.shared.clone();
+        let mut inner = shared.lock();
+        if inner.wish != Wish::Run {
+            return Err(Why::Ended);
+        }
+        if self.tell_at.is_none() && (!inner.taken.is_empty() || self.received.is_dirty()) {
+            self.tell_at = Some(now + RECEIVED_INTERVAL);
+        }
+        let mut room = MAX_OUT_BYTES.saturating_sub(link.out.len() - link.written);
+        while room > 0 {
+            let Some(command) = inner.commands.pop_front() else { break };
+            room = room.saturating_sub(command.frame_bytes());
+            MutexGuard::unlocked(&mut inner, || self.take_command(link, command, now));
+        }
+        if inner.commands.is_empty() {
+            // An idle client keeps no buffer.
+            inner.commands = VecDeque::new();
+        }
+        Ok(!inner.commands.is_empty())
+    }
+
+    pub(super) fn take_command(&mut self, link: &mut Link, command: Command, now: Instant) {
+        match command {
+            Command::Chat(message) => self.outbox.push(message),
+            Command::Request(ask) => self.ask(link, ask, now),
+        }
+    }
+
+    /// Writes the messages that may go now, up to about [`MAX_OUT_BYTES`].
+    pub(super) fn pump(&mut self, link: &mut Link, now: Instant) {
+        if link.has_room() {
+            self.outbox.pump(now, |message| {
+                link.out.extend_from_slice(&message.frame);
+                if self.options.trace {
+                    self.staged.push(Event::Trace(Trace::Sent { mid: message.mid, tries: message.tries }));
+                }
+                link.out.len() - link.written < MAX_OUT_BYTES
+            });
+        }
+    }
+
+    fn ask(&mut self, link: &mut Link, ask: Ask, now: Instant) {
+        // What was asked earlier goes first, messages included.
+        self.pump(link, now);
+        if matches!(ask.effect, Effect::LogOut) {
+            self.tell(link, now, true);
+        }
+        link.out.extend_from_slice(&ask.frame);
+        let deadline = now + self.options.request_timeout;
+        self.requests.push_back(Waiting { mid: ask.mid, deadline, effect: ask.effect, waiter: ask.waiter });
+    }
+
+    /// Gives up what has waited for too long.
+    fn expire(&mut self, now: Instant) {
+        while self.requests.front().is_some_and(|request| request.deadline <= now) {
+            if let Some(request) = self.requests.pop_front() {
+                self.answer(request.waiter, Err(Error::TimedOut));
+            }
+        }
+        if self.requests.is_empty() {
+            self.requests = VecDeque::new();
+        }
+        for message in self.outbox.expired(now, self.options.send_timeout) {
+            self.settle(message, Err(Error::TimedOut), now);
+        }
+        self.hand_over();
+    }
+
+    /// Sends RECEIVED for what the application took: at most once a second, or at once if `all`.
+    pub(super) fn tell(&mut self, link: &mut Link, now: Instant, all: bool) {
+        if !all && self.tell_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.tell_at = None;
+        let taken = std::mem::take(&mut self.shared.lock().taken);
+        for (conv, seq) in taken {
+            self.received.take(conv, seq);
+        }
+        self.received.flush(|conv, seq| {
+            Request::Received { conv, seq }.encode(None, &mut link.out);
+            if self.options.trace {
+                self.staged.push(Event::Trace(Trace::Received { conv: conv.clone(), seq }));
+            }
+        });
+        self.hand_over();
+    }
+
+    /// Answers PING, and sends one after a heartbeat of silence.
+    fn keep_alive(&mut self, link: &mut Link, now: Instant) -> Result<(), Why> {
+        if std::mem::take(&mut link.pong_due) {
+            Request::Pong {}.encode(None, &mut link.out);
+        }
+        if now.saturating_duration_since(link.heard) < self.options.heartbeat * (link.pings + 1) {
+            return Ok(());
+        }
+        if link.behind {
+            // Silence means nothing while the application keeps us from reading; the node wants to hear from us still.
+            link.heard = now;
+        } else if link.pings == 2 {
+            return Err(Why::Silent);
+        } else {
+            link.pings += 1;
+        }
+        Request::Ping {}.encode(None, &mut link.out);
+        Ok(())
+    }
+
+    /// Ready: something was read and handled, and there may be more.
+    fn poll_read(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<Result<(), Why>> {
+        let room = self.shared.event_room();
+        if link.behind {
+            if room == 0 {
+                return Poll::Pending;
+            }
+            // The time spent not reading was not silence.
+            (link.heard, link.pings) = (Instant::now(), 0);
+            let waiting = std::mem::take(&mut link.partial);
+            return Poll::Ready(self.handle(link, &waiting, room));
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut into = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut link.stream).poll_read(cx, &mut into))?;
+            let fresh = into.filled();
+            if fresh.is_empty() {
+                return Poll::Ready(Err(Why::Closed));
+            }
+            (link.heard, link.pings) = (Instant::now(), 0);
+            if link.partial.is_empty() {
+                return Poll::Ready(self.handle(link, fresh, room));
+            }
+            let mut joined = std::mem::take(&mut link.partial);
+            joined.extend_from_slice(fresh);
+            Poll::Ready(self.handle(link, &joined, room))
+        })
+    }
+
+    /// Handles the whole frames in `bytes`, as long as there is room for events; keeps the rest.
+    fn handle(&mut self, link: &mut Link, bytes: &[u8], room: usize) -> Result<(), Why> {
+        let mut rest = bytes;
+        link.behind = false;
+        while let Some((frame, taken)) = split_frame(rest).map_err(Why::Protocol)? {
+            if self.staged.len() >= room {
+                link.behind = true;
+                break;
+            }
+            rest = &rest[taken..];
+            let parsed = wire::parse(frame).map_err(Why::Protocol)?;
+            self.on_frame(link, parsed)?;
+        }
+        link.partial = rest.to_vec();
+        self.hand_over();
+        Ok(())
+    }
+
+    fn on_frame(&mut self, link: &mut Link, frame: FromNode<'_>) -> Result<(), Why> {
+        match frame {
+            FromNode::Push(push) => return self.on_push(push, link.heard),
+            FromNode::Reply { mid: Some(mid), result } => self.on_reply(mid, result, link.heard),
+            FromNode::Ping => link.pong_due = true,
+            FromNode::Event(news) => self.staged.push(Event::News(news)),
+            FromNode::Notice(failure) => {
+                self.staged.push(Event::Notice(failure.clone()));
+                return Err(Why::Notice(failure));
+            }
+            FromNode::Reply { mid: None, .. } | FromNode::Unknown(_) => {}
+        }
+        Ok(())
+    }
+
+    fn on_push(&mut self, push: Push<'_>, at: Instant) -> Result<(), Why> {
+        let conv =
+            if push.seq == 0 { Pushed::New(Arc::from(&*push.conv)) } else { self.received.push(&push.conv, push.seq) };
+        match conv {
+            Pushed::New(conv) => self.staged.push(Event::Message(Message::new(push, conv, self.me, at))),
+            Pushed::Duplicate(conv) if self.options.trace => {
+                let message = Message::new(push, conv, self.me, at);
+                self.staged.push(Event::Trace(Trace::Repeated(message)));
+            }
+            Pushed::Duplicate(_) => {}
+            Pushed::TooMany => return Err(Why::Protocol("more conversations than a user can have".into())),
+        }
+        Ok(())
+    }
+
+    fn on_reply(&mut self, mid: Uuid, result: Result<Reply, Failure>, at: Instant) {
+        if let Some(position) = self.requests.iter().position(|request| request.mid == mid) {
+            if let Some(request) = self.requests.remove(position) {
+                self.apply(&request.effect, &result);
+                self.answer(request.waiter, result.map_err(Error::Refused));
+            }
+            return;
+        }
+        if let Err(failure) = &result
+            && let Some(tries) = self.outbox.tries(mid)
+            && failure.errno.is_retryable()
+            && tries < self.options.max_tries
+        {
+            self.outbox.hold(mid, at + failure.retry.unwrap_or(DEFAULT_RETRY).min(MAX_RETRY));
+            if self.options.trace {
+                self.staged.push(Event::Trace(Trace::Deferred { mid, failure: failure.clone() }));
+            }
+            return;
+        }
+        if let Some(message) = self.outbox.remove(mid) {
+            let result = match result {
+                Ok(Reply::Chat(acknowledged)) => Ok(acknowledged),
+                Ok(_) => Err(Error::Protocol("a chat message got another request's reply".into())),
+                Err(failure) => Err(Error::Refused(failure)),
+            };
+            self.settle(message, result, at);
+        }
+    }
+
+    /// What a finished request changes about this client.
+    fn apply(&mut self, effect: &Effect, result: &Result<Reply, Failure>) {
+        match (effect, result) {
+            (Effect::LogIn(credentials), Ok(Reply::Login(ack))) => self.logged_in(credentials.clone(), ack),
+            (Effect::LogOut, Ok(Reply::Logout)) => {
+                self.identity = None;
+                // What was taken since LOGOUT went out can be told to nobody any more.
+                self.received.start_session(true);
+                self.shared.lock().session = None;
+            }
+            (Effect::NewPassword(password), Ok(Reply::ChangePassword { token })) => {
+                if let Some(identity) = &mut self.identity {
+                    identity.password = Some(Secret(password.to_string()));
+                    identity.token = Some(Secret(token.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A session begins on the current connection.
+    pub(super) fn logged_in(&mut self, mut credentials: Box<Credentials>, ack: &LoginAck) {
+        self.received.start_session(self.me == ack.id);
+        self.me = ack.id;
+        credentials.who = Who::Id(ack.id);
+        credentials.token = Some(Secret(ack.token.clone()));
+        self.identity = Some(credentials);
+        let session = Session { id: ack.id, name: ack.name.clone(), node: ack.node.clone(), token: ack.token.clone() };
+        let mut inner = self.shared.lock();
+        inner.session = Some(Arc::new(session));
+        inner.max_frame_bytes = ack.max_frame_bytes;
+    }
+
+    pub(super) fn answer(&self, waiter: oneshot::Sender<Result<Reply, Error>>, result: Result<Reply, Error>) {
+        self.shared.lock().requests -= 1;
+        // The caller may have stopped waiting.
+        let _ = waiter.send(result);
+    }
+
+    pub(super) fn settle(&mut self, message: Unacked, result: Result<wire::Acknowledged, Error>, at: Instant) {
+        let Unacked { mid, to, waiter, queued, .. } = message;
+        match waiter {
+            Some(waiter) => {
+                self.shared.lock().unacked -= 1;
+                let _ = waiter.send(result);
+            }
+            None => self.staged.push(Event::Acked { mid, to, result, queued, at }),
+        }
+    }
+
+    /// Gives the staged events to the application.
+    pub(super) fn hand_over(&mut self) {
+        if !self.staged.is_empty() {
+            self.shared.push_events(std::mem::take(&mut self.staged));
+        }
+    }
+
+    /// Ready: the timer went off, or is due earlier than it was and must be looked at again.
+    fn poll_timer(&mut self, link: &Link, cx: &mut Context<'_>) -> Poll<()> {
+        let heartbeat = link.heard + self.options.heartbeat * (link.pings + 1);
+        self.poll_deadline(Some(heartbeat), cx)
+    }
+
+    /// The timer is only ever moved forward when it has gone off, so that busy connections do not keep re-arming it.
+    fn poll_deadline(&mut self, heartbeat: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let request = self.requests.front().map(|request| request.deadline);
+        let message = self.outbox.deadline(self.options.send_timeout, Instant::now());
+        let Some(due) = [heartbeat, request, message, self.tell_at].into_iter().flatten().min() else {
+            return Poll::Pending;
+        };
+        if due < self.armed || self.timer.is_elapsed() {
+            self.armed = due;
+            self.timer.as_mut().reset(due.into());
+        }
+        self.timer.as_mut().poll(cx)
+    }
+
+    /// Without a connection: collects messages, refuses requests, gives up what waits too long. Ready: the application
+    /// wants the client to end.
+    pub(super) fn poll_offline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.task.register(cx.waker());
+        let commands = {
+            let mut inner = self.shared.lock();
+            if inner.wish != Wish::Run {
+                return Poll::Ready(());
+            }
+            std::mem::take(&mut inner.commands)
+        };
+        for command in commands {
+            match command {
+                Command::Chat(message) if message.stored => self.outbox.push(message),
+                Command::Chat(message) => self.settle(message, Err(Error::Disconnected(Why::Closed)), Instant::now()),
+                Command::Request(ask) => self.answer(ask.waiter, Err(Error::Disconnected(Why::Closed))),
+            }
+        }
+        self.expire(Instant::now());
+        while self.poll_deadline(None, cx).is_ready() {
+            self.expire(Instant::now());
+        }
+        Poll::Pending
+    }
+}

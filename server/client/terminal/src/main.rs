@@ -1,0 +1,86 @@
+//! A chat client for people and for scripts.
+//!
+//! People get line editing, history, completion and colours; without a terminal it reads plain lines; with `--json` one
+//! JSON command a line. Exit codes: 0 all done, 1 something was refused or failed, 2 no connection or wrong usage.
+
+mod book;
+mod connect;
+mod format;
+mod input;
+mod json;
+mod line;
+mod person;
+
+use chat_client::Client;
+use clap::Parser;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Chat from the command line.
+#[derive(Debug, Parser)]
+#[command(version, after_long_help = json::HELP)]
+pub struct Arguments {
+    /// Host name or address of a node or load balancer
+    host: String,
+    /// Its port
+    #[arg(default_value_t = 12345)]
+    port: u16,
+    /// Log in as this user at once; the password is asked for, or taken from CHAT_PASSWORD
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Close a session that the user has elsewhere
+    #[arg(long)]
+    takeover: bool,
+    /// Encrypt the connection and check the server's certificate
+    #[arg(long)]
+    tls: bool,
+    /// Trust the certificates in this PEM file instead of the machine's
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    ca: Option<PathBuf>,
+    /// For scripts: one JSON command a line on standard input, one JSON object a line on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Something was refused or failed.
+const FAILED: u8 = 1;
+/// There is no connection, or it was used wrongly.
+const UNUSABLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // A thread may sit in a read from the terminal for ever, so the runtime's end must not wait for anything.
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            let result = runtime.block_on(run(&arguments));
+            runtime.shutdown_background();
+            result
+        });
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
+        Err(error) => {
+            eprintln!("chat-client: {error:#}");
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}
+
+/// Returns whether everything that was asked for was done. Errors: no connection, unusable arguments.
+async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let options = connect::options(arguments)?;
+    let connected = Client::connect(options.clone()).await;
+    let (client, events) = connected.map_err(|error| anyhow::anyhow!(connect::explain(&error, arguments.tls)))?;
+    // Whatever listens there, only a chat server answers this.
+    client.ping().await.map_err(|error| anyhow::anyhow!(connect::explain(&error, arguments.tls)))?;
+    if arguments.json {
+        return json::run(arguments, client, events).await;
+    }
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    person::Chat::open(arguments, options, terminal)?.run(client, events).await
+}
