@@ -1,4 +1,4 @@
-//! A client's byte stream: a socket, plain or under TLS.
+//! A client's byte stream: a socket, plain or under TLS, or a channel inside this process.
 //!
 //! Reads go through one buffer per thread, so that a connection owns none while it is silent.
 
@@ -23,6 +23,15 @@ thread_local! {
 pub enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Channel(Box<dyn Channel>),
+}
+
+/// A client inside this process, whose bytes go another way than through the kernel.
+pub trait Channel: AsyncRead + AsyncWrite + Send + Sync + Unpin {
+    /// As [`Stream::unacknowledged`].
+    fn unacknowledged(&self) -> Option<u64>;
+    /// As [`Stream::failure`].
+    fn failure(&self) -> Option<io::Error>;
 }
 
 impl Stream {
@@ -33,6 +42,7 @@ impl Stream {
             let result = match self {
                 Stream::Plain(socket) => Pin::new(socket).poll_read(cx, &mut read),
                 Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, &mut read),
+                Stream::Channel(channel) => Pin::new(channel).poll_read(cx, &mut read),
             };
             ready!(result)?;
             input.extend_from_slice(read.filled());
@@ -43,6 +53,7 @@ impl Stream {
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Stream::Channel(channel) => Pin::new(channel).poll_write(cx, bytes),
             Stream::Tls(tls) => {
                 let written = ready!(Pin::new(tls.as_mut()).poll_write(cx, bytes))?;
                 // Records may stay inside the TLS layer until flushed; a flush that blocks is finished by the next
@@ -56,7 +67,7 @@ impl Stream {
     /// Hands the kernel what the TLS layer still holds.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Plain(_) | Stream::Channel(_) => Poll::Ready(Ok(())),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
         }
     }
@@ -66,13 +77,15 @@ impl Stream {
         match self {
             Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+            Stream::Channel(channel) => Pin::new(channel).poll_shutdown(cx),
         }
     }
 
-    fn socket(&self) -> &TcpStream {
+    fn socket(&self) -> Result<&TcpStream, &dyn Channel> {
         match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => tls.get_ref().0,
+            Stream::Plain(socket) => Ok(socket),
+            Stream::Tls(tls) => Ok(tls.get_ref().0),
+            Stream::Channel(channel) => Err(channel.as_ref()),
         }
     }
 
@@ -80,24 +93,32 @@ impl Stream {
     /// sends no RECEIVED. The kernel still knows after a reset. `None`: unknown, which under TLS is anything but zero,
     /// as its bytes are not those that were written.
     pub fn unacknowledged(&self) -> Option<u64> {
+        let socket = match self.socket() {
+            Ok(socket) => socket,
+            Err(channel) => return channel.unacknowledged(),
+        };
         let mut unacknowledged: libc::c_int = 0;
         // SAFETY: TIOCOUTQ (SIOCOUTQ on a socket) writes one int, and `unacknowledged` outlives the call.
-        let result = unsafe { libc::ioctl(self.socket().as_raw_fd(), libc::TIOCOUTQ, &mut unacknowledged) };
+        let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &mut unacknowledged) };
         let unacknowledged = u64::try_from(unacknowledged).ok().filter(|_| result == 0)?;
         match self {
-            Stream::Plain(_) => Some(unacknowledged),
             Stream::Tls(tls) => (unacknowledged == 0 && !tls.get_ref().1.wants_write()).then_some(0),
+            _ => Some(unacknowledged),
         }
     }
 
     /// Why the connection is broken, if it is: for while nothing is read or written. Told once.
     pub fn failure(&self) -> Option<io::Error> {
-        self.socket().take_error().ok().flatten()
+        match self.socket() {
+            Ok(socket) => socket.take_error().ok().flatten(),
+            Err(channel) => channel.failure(),
+        }
     }
 
     /// Lets the kernel find a dead peer for a dialect that has no PING.
     pub fn watch_for_dead_peer(&self, timeout: Duration, keepalive: Duration) -> io::Result<()> {
-        let socket = socket2::SockRef::from(self.socket());
+        let Ok(socket) = self.socket() else { return Ok(()) };
+        let socket = socket2::SockRef::from(socket);
         socket.set_tcp_user_timeout(Some(timeout))?;
         socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4))
     }

@@ -6,17 +6,18 @@
 //! transaction, nothing of the conversation is pushed to the user's session, and nobody's knowledge of the members is
 //! relied on.
 
+use super::Delivery;
 use crate::bus::Item;
-use crate::context::Core;
-use crate::delivery::commit::unavailable;
-use crate::service::change_failure;
-use crate::session::{Delivery, Doubt, Session};
+use crate::session::failure::{change_failure, unavailable};
+use crate::session::{Delivered, Doubt, Session};
+use crate::shutdown::Shutdown;
 use crate::storage::{self, End};
 use chat_protocol::conversation::Conversation;
 use chat_protocol::errno::Failure;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 /// Requests under way, and those of unknown outcome; beyond it errno 11, and the request does not reach the database.
 const MAX_CHANGES: usize = 16_384;
@@ -26,20 +27,30 @@ const TRIES_AT_ONCE: usize = 3;
 const RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
-pub struct Doubts {
+pub struct MemberChanges {
+    delivery: Arc<Delivery>,
+    shutdown: Shutdown,
     changes: Arc<Semaphore>,
     tries: Semaphore,
 }
 
-impl Default for Doubts {
-    fn default() -> Self {
-        Doubts { changes: Arc::new(Semaphore::new(MAX_CHANGES)), tries: Semaphore::new(TRIES_AT_ONCE) }
+impl MemberChanges {
+    pub fn new(delivery: Arc<Delivery>, shutdown: Shutdown) -> Self {
+        let (changes, tries) = (Arc::new(Semaphore::new(MAX_CHANGES)), Semaphore::new(TRIES_AT_ONCE));
+        MemberChanges { delivery, shutdown, changes, tries }
+    }
+
+    /// Before the request goes to the database.
+    pub fn begin(self: &Arc<Self>, session: &Arc<Session>, conv: Conversation) -> Result<Change, Failure> {
+        let permit = self.changes.clone().try_acquire_owned().map_err(|_| unavailable())?;
+        let doubt = matches!(conv, Conversation::Group(_)).then(|| session.doubt(conv));
+        Ok(Change { all: self.clone(), session: session.clone(), conv, doubt, _permit: permit })
     }
 }
 
 /// One request.
 pub struct Change {
-    core: Arc<Core>,
+    all: Arc<MemberChanges>,
     session: Arc<Session>,
     conv: Conversation,
     /// Of a group only: what waits between two users is delivered whether they are friends or not.
@@ -65,13 +76,6 @@ pub enum Outcome {
 }
 
 impl Change {
-    /// Before the request goes to the database.
-    pub fn begin(core: &Arc<Core>, session: &Arc<Session>, conv: Conversation) -> Result<Change, Failure> {
-        let permit = core.doubts.changes.clone().try_acquire_owned().map_err(|_| unavailable())?;
-        let doubt = matches!(conv, Conversation::Group(_)).then(|| session.doubt(conv));
-        Ok(Change { core: core.clone(), session: session.clone(), conv, doubt, _permit: permit })
-    }
-
     /// The database has answered. When this returns, what the session's client is told next holds.
     pub async fn done(self, outcome: Outcome) {
         let is_settled = self.tell_session(outcome);
@@ -81,7 +85,7 @@ impl Change {
             }
             return;
         }
-        let version = self.core.audience_changed(self.conv).await;
+        let version = self.announce().await;
         if let (Ok(Some(version)), Outcome::Friends(false) | Outcome::FriendsAlready(false)) = (&version, outcome) {
             self.session.relays_from(self.conv, *version);
         }
@@ -92,7 +96,7 @@ impl Change {
 
     /// The call has failed: it was done, or was not, or will be. Says so for a client.
     pub fn unknown(self, error: storage::Error) -> Failure {
-        self.core.audiences.doubt(self.conv);
+        self.all.delivery.members.doubt(self.conv);
         let failure = change_failure(&self.session, error);
         self.settle_later();
         failure
@@ -109,7 +113,7 @@ impl Change {
             },
             _ => {
                 self.session.left(doubt);
-                Delivery::Done
+                Delivered::Done
             }
         };
         self.catch_up(delivery);
@@ -120,7 +124,7 @@ impl Change {
     /// node knew, as after an earlier request of unknown outcome.
     fn has_changed(&self, outcome: Outcome) -> bool {
         let user = self.session.user;
-        let known = self.core.audiences.cached(self.conv);
+        let known = self.all.delivery.members.cached(self.conv);
         let is_member = known.as_ref().map(|audience| audience.members.binary_search(&user).is_ok());
         let is_open = known.as_ref().map(|audience| audience.open);
         match outcome {
@@ -131,8 +135,20 @@ impl Change {
         }
     }
 
+    /// The members or the openness changed: everyone reads them again. Returns the version they are at now. An error:
+    /// only this node knows that it knows nothing.
+    async fn announce(&self) -> storage::Result<Option<u64>> {
+        let Delivery { members, peers, .. } = self.all.delivery.as_ref();
+        members.doubt(self.conv);
+        let version = members.load(self.conv).await?.map(|audience| audience.version);
+        if let Some(version) = version {
+            peers.tell(|| Item::Changed { conv: self.conv, version });
+        }
+        Ok(version)
+    }
+
     fn settle_later(self) {
-        let tasks = self.core.tasks.clone();
+        let tasks = self.all.delivery.environment.tasks.clone();
         tasks.spawn_short("membership", self.settle());
     }
 
@@ -149,7 +165,7 @@ impl Change {
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = self.core.shutdown.forced() => return,
+                () = self.all.shutdown.forced() => return,
             }
             wait = (wait * 2).min(LONGEST_RETRY);
         }
@@ -157,9 +173,9 @@ impl Change {
 
     /// Also where the session has ended meanwhile: other nodes still have to hear of it.
     async fn try_settle(&self) -> storage::Result<()> {
-        let Ok(_turn) = self.core.doubts.tries.acquire().await else { return Ok(()) };
-        let read_at = tokio::time::Instant::now();
-        let settled = self.core.storage.settled(self.conv, self.session.user).await?;
+        let Ok(_turn) = self.all.tries.acquire().await else { return Ok(()) };
+        let read_at = Instant::now();
+        let settled = self.all.delivery.storage.settled(self.conv, self.session.user).await?;
         if let Some(doubt) = &self.doubt {
             let position = settled.as_ref().and_then(|settled| settled.position);
             self.catch_up(self.session.settled(doubt, position));
@@ -169,14 +185,14 @@ impl Change {
         if !settled.audience.open {
             self.session.relays_from(self.conv, version);
         }
-        self.core.audiences.learn(self.conv, settled.audience, read_at);
-        self.core.tell_peers(|| Item::Changed { conv: self.conv, version });
+        self.all.delivery.members.learn(self.conv, settled.audience, read_at);
+        self.all.delivery.peers.tell(|| Item::Changed { conv: self.conv, version });
         Ok(())
     }
 
-    fn catch_up(&self, delivery: Delivery) {
-        if delivery == Delivery::Behind {
-            self.core.catch_up.request(self.session.clone(), self.conv);
+    fn catch_up(&self, delivery: Delivered) {
+        if delivery == Delivered::Behind {
+            self.all.delivery.catch_up.request(self.session.clone(), self.conv);
         }
     }
 }
