@@ -1,8 +1,8 @@
 //! A bot that says back whatever a friend writes to it.
 //!
 //! `cargo run -p chat-client --example bot 127.0.0.1:12345 parrot secret` registers `parrot` if nobody has that name
-//! yet. Make friends with it (`/add ID` in `chat-client`) and write to it, also while it is not running: it answers when
-//! it is back. Ctrl-C ends it.
+//! yet. Make friends with it (`/add ID` in `chat-client`) and write to it, also while it is not running: it answers
+//! when it is back. Ctrl-C ends it.
 
 use chat_client::{Client, Credentials, Error, Event, Message, Options};
 use chat_protocol::conversation::Target;
