@@ -10,12 +10,12 @@ mod node;
 
 pub use node::Node;
 
-use crate::services::mariadb::Mariadb;
-use crate::services::nginx::{Nginx, PROXY_ADDRESS};
-use crate::services::redis::Redis;
 use crate::users::{Record, Summary, rows};
 use anyhow::{Context, Result};
 use parking_lot::Mutex;
+use services::mariadb::Mariadb;
+use services::nginx::{Nginx, PROXY_ADDRESS};
+use services::redis::Redis;
 use std::net::SocketAddr;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,12 +1,12 @@
 //! One `chat-server` process: its configuration, its log, its life.
 
 use super::binary::{Program, chat_server};
-use crate::eventually::eventually;
-use crate::services::ports::free_port;
-use crate::services::process::Process;
 use anyhow::{Context, Result, ensure};
 use chat::client::{Options, RawConnection};
 use serde_json::Value;
+use services::eventually;
+use services::ports::free_port;
+use services::process::Process;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -4,8 +4,8 @@
 
 use chat::protocol::conversation::Target;
 use harness::container::shared;
-use harness::eventually::eventually;
 use harness::users::{Chat, everybody_logs_in, meet};
+use services::eventually;
 use std::collections::HashSet;
 use std::time::Duration;
 

@@ -4,9 +4,9 @@
 use chat::protocol::conversation::Target;
 use harness::container::fault::Fault;
 use harness::container::{Cluster, docker, evidence, list};
-use harness::eventually::eventually;
 use harness::users::meet;
 use loadgen::history::{self, Entry, Event};
+use services::eventually;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 

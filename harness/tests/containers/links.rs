@@ -4,8 +4,8 @@
 
 use chat::protocol::conversation::Target;
 use harness::container::{Cluster, Proxy};
-use harness::eventually::eventually;
 use harness::users::{Chat, Record, everybody_logs_in, meet};
+use services::eventually;
 use std::sync::Arc;
 use std::time::Duration;
 

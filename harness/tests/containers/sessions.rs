@@ -7,8 +7,8 @@ use chat::protocol::errno::Errno;
 use futures_util::future::join_all;
 use harness::container::fault::Fault;
 use harness::container::{Cluster, Plot, Story, shared};
-use harness::eventually::eventually;
 use harness::users::{Chat, everybody_logs_in, meet};
+use services::eventually;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 

@@ -3,11 +3,11 @@
 use super::roamers::{self, Route};
 use super::{Plot, RECOVERED, forger};
 use crate::container::topology::Topology;
-use crate::eventually::within;
 use crate::users::{Chat, Online, Record, User, try_meet};
 use ::chat::protocol::conversation::GroupId;
 use anyhow::{Context, Result};
 use futures_util::future::{join_all, try_join_all};
+use services::within;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;

@@ -12,13 +12,13 @@ mod roamers;
 
 use super::fault::Fault;
 use super::topology::Topology;
-use crate::eventually::within;
 use crate::users::{Conclusion, Record, Summary};
 use anyhow::{Context, Result};
 use cast::Cast;
 pub use course::Step;
 use course::Troubles;
 use loadgen::check::recovery;
+use services::within;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;

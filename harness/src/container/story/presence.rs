@@ -2,13 +2,13 @@
 
 use super::RECOVERED;
 use super::cast::Circle;
-use crate::eventually::within;
 use crate::users::{Online, Record};
 use ::chat::protocol::conversation::UserId;
 use ::chat::protocol::message::State;
 use anyhow::{Result, ensure};
 use futures_util::future::{join_all, try_join_all};
 use loadgen::history::Event;
+use services::within;
 use std::sync::Arc;
 
 /// One of each circle leaves; the others look until they see it, or have looked for long enough, and write down the

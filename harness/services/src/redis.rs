@@ -1,7 +1,7 @@
 //! A Redis of one's own: `redis-server` as a child process that keeps nothing on disk.
 
-use super::ports::free_port;
-use super::process::Process;
+use crate::ports::free_port;
+use crate::process::Process;
 use anyhow::{Context, Result, bail, ensure};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -3,8 +3,8 @@
 //! What is tested is the file that is shipped: only where it listens, whom it passes to, from where, and where it
 //! writes are replaced.
 
-use super::ports::free_port;
-use super::process::{Process, explain};
+use crate::ports::free_port;
+use crate::process::{Process, explain};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn shipped_configuration_is_valid() {
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/nginx.conf");
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nginx/nginx.conf");
         check(&shipped).expect("nginx takes the shipped configuration");
     }
 
@@ -250,7 +250,7 @@ mod tests {
         nginx.reload(&[echo(b'2').await]).expect("nginx is told");
 
         let moved = async || (connect(&nginx).await.1 == b'2').then_some(());
-        crate::eventually::eventually(READY_WITHIN, "new connections reach the new upstream", moved).await;
+        crate::eventually(READY_WITHIN, "new connections reach the new upstream", moved).await;
         open.write_all(b"x").await.expect("the open connection takes bytes");
         assert_eq!(open.read_u8().await.expect("and gives them back"), b'x');
     }

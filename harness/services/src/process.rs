@@ -18,7 +18,7 @@ const END_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes of a log's end that go into an error.
 const LOG_TAIL_BYTES: usize = 2_000;
 
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     log: PathBuf,
     end_signal: i32,
@@ -27,7 +27,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command` with its output in the file `log`. `end_signal` ends it: at drop (followed by SIGKILL after 2
     /// s) and when this process dies. If the program is missing, the error says how to get it: `package` is Debian's.
-    pub(crate) fn start(mut command: Command, package: &str, log: PathBuf, end_signal: i32) -> Result<Self> {
+    pub fn start(mut command: Command, package: &str, log: PathBuf, end_signal: i32) -> Result<Self> {
         let output = File::options().create(true).append(true).open(&log).with_context(|| log.display().to_string())?;
         command.stdin(std::process::Stdio::null()).stdout(output.try_clone()?).stderr(output);
         // SAFETY: prctl(PR_SET_PDEATHSIG) is async-signal-safe and touches nothing of the parent.
@@ -42,19 +42,19 @@ impl Process {
         Ok(Process { child, log, end_signal })
     }
 
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// An error with the log's end if the process is not running any more.
-    pub(crate) fn check_running(&mut self) -> Result<()> {
+    pub fn check_running(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => Err(self.obituary(status)),
         }
     }
 
-    pub(crate) fn signal(&self, signal: i32) -> Result<()> {
+    pub fn signal(&self, signal: i32) -> Result<()> {
         let pid = libc::pid_t::try_from(self.child.id())?;
         // SAFETY: no memory is involved, and the child has not been waited for, so the id is still its own.
         match unsafe { libc::kill(pid, signal) } {
@@ -64,12 +64,12 @@ impl Process {
     }
 
     /// How it ended; `None` while it runs.
-    pub(crate) fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
+    pub fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
     /// Ends it without giving it a chance to clean up.
-    pub(crate) fn kill(&mut self) -> Result<()> {
+    pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
@@ -106,7 +106,7 @@ impl Drop for Process {
 }
 
 /// What to tell about a program that did not start.
-pub(crate) fn explain(error: io::Error, program: &str, package: &str) -> anyhow::Error {
+pub fn explain(error: io::Error, program: &str, package: &str) -> anyhow::Error {
     if error.kind() == io::ErrorKind::NotFound {
         anyhow!("{program} is not installed: apt-get install {package} (or run ci/test)")
     } else {

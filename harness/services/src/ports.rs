@@ -17,7 +17,7 @@ static NEXT: LazyLock<AtomicUsize> =
 
 /// A port on 127.0.0.1 that nobody listens on, a different one each time. Another process may still be quicker to take
 /// it: whoever starts a service on it tries again with another if it does not start.
-pub(crate) fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     for _ in 0..PORTS.len() {
         let offset = NEXT.fetch_add(1, Ordering::Relaxed) % PORTS.len();
         let port = PORTS.start + u16::try_from(offset)?;

@@ -3,8 +3,8 @@
 //! The directory is large, so it also goes where this value is never dropped, as in a `static`, or where this process
 //! is killed: a small shell waits for the end of a pipe that only this process holds open.
 
-use super::ports::free_port;
-use super::process::{Process, explain};
+use crate::ports::free_port;
+use crate::process::{Process, explain};
 use anyhow::{Context, Result, bail, ensure};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
