@@ -6,7 +6,7 @@ use harness::container::fault::Fault;
 use harness::container::{Cluster, docker, evidence, list};
 use harness::eventually::eventually;
 use harness::users::meet;
-use loadgen::history::{self, Entry, Event};
+use judge::history::{self, Entry, Event};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use cast::Cast;
 pub use course::Step;
 use course::Troubles;
-use loadgen::check::recovery;
+use judge::recovery;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use ::chat::protocol::conversation::UserId;
 use ::chat::protocol::message::State;
 use anyhow::{Result, ensure};
 use futures_util::future::{join_all, try_join_all};
-use loadgen::history::Event;
+use judge::history::Event;
 use std::sync::Arc;
 
 /// One of each circle leaves; the others look until they see it, or have looked for long enough, and write down the

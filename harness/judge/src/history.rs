@@ -1,11 +1,10 @@
 //! What happened in a run, event by event: JSON Lines under zstd, one object a line.
 //!
-//! The load generator and the test harness write the same events, and the same checkers (`check`) judge them. Users and
+//! The load generator and the test harness write the same events, and the same checkers judge them. Users and
 //! groups are the server's ids; times are microseconds of the run's clock. Writing is a thread's business: who notes an
 //! event waits only while that thread is far behind.
 
-use crate::dialect::{Push, Refusal};
-use chat::protocol::conversation::Target;
+use chat_protocol::conversation::Target;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -118,37 +117,6 @@ pub struct Entry {
 pub struct Who {
     pub user: u64,
     pub session: u32,
-}
-
-impl Event {
-    pub(crate) fn settled(
-        who: Who,
-        mid: Uuid,
-        place: Option<(std::borrow::Cow<'_, str>, u64)>,
-        refusal: Option<&Refusal>,
-    ) -> Event {
-        let Who { user, session } = who;
-        match refusal {
-            Some(refusal) => Event::Refused { user, session, mid, code: refusal.code, retryable: refusal.retryable },
-            None => {
-                let (conv, seq) = place.map(|(conv, seq)| (conv.into_owned(), seq)).unzip();
-                Event::Ack { user, session, mid, conv, seq }
-            }
-        }
-    }
-
-    pub(crate) fn push(who: Who, push: &Push<'_>) -> Event {
-        let (Who { user, session }, Push { from, seq, mid, .. }) = (who, push);
-        Event::Push {
-            user,
-            session,
-            from: *from,
-            conv: push.conv.to_string(),
-            seq: *seq,
-            mid: mid.as_ref().and_then(|mid| Uuid::try_parse(mid).ok()),
-            body: body(&push.text),
-        }
-    }
 }
 
 /// The hash of a text that stands for it in a history (FNV-1a, 64 bits).

@@ -1,7 +1,6 @@
 //! G8: who you are is your session. A claim to be somebody else is refused, and a push names who really sent it.
 
-use super::facts::Facts;
-use super::{Finding, Violation};
+use super::{Facts, Finding, Violation};
 use std::collections::HashMap;
 use uuid::Uuid;
 

@@ -6,9 +6,8 @@
 //! arrived: what came in it may come once more. What else the contract promises is about acknowledgements, and cannot
 //! be judged.
 
-use super::delivered::check_recipients;
-use super::facts::{Facts, Push};
-use super::{Finding, Violation};
+use super::delivered_once::check_recipients;
+use super::{Facts, Finding, Push, Violation};
 use crate::history::{IN_DOUBT, To, Who};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::{Occupied, Vacant};

@@ -1,8 +1,7 @@
 //! Recovery is bounded: what somebody sends after a fault has healed is acknowledged within [`BOUND`], counted from
 //! when it was sent.
 
-use super::facts::Facts;
-use super::{Finding, Violation};
+use super::{Facts, Finding, Violation};
 use crate::history::{LEFT, Who};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,7 +1,9 @@
 //! A lawful history, and for each promise the ways to break it: every one is found by its own checker.
 
 use super::*;
-use crate::history::{Event, LEFT, To};
+use crate::history::{Entry, Event, LEFT, To};
+use crate::judgement::{Told, check};
+use crate::verdict::Verdict;
 use uuid::Uuid;
 
 const ALICE: u64 = 1;
@@ -127,13 +129,13 @@ fn an_undelivered_message_to_one_who_did_not_stay_is_open() {
 
 #[test]
 fn acknowledged_and_gone_breaks_durability_and_delivery() {
-    expect(&[G1, G2], [send(1), ack(1, 1), drained(BOB)]);
+    expect(&[Durable, DeliveredOnce], [send(1), ack(1, 1), drained(BOB)]);
 }
 
 #[test]
 fn one_place_given_to_two_messages_breaks_durability_and_order() {
     expect(
-        &[G1, G3],
+        &[Durable, InOrder],
         [send(1), ack(1, 1), push(1, 1), send(2), ack(2, 1), push_in(DIRECT, BOB, 2, 2, 1), drained(BOB)],
     );
 }
@@ -142,7 +144,7 @@ fn one_place_given_to_two_messages_breaks_durability_and_order() {
 fn a_member_left_out_breaks_delivery() {
     let joined = [ALICE, BOB, CAROL].map(|user| Event::Joined { group: GROUP, user });
     let told = [send_to_group(1), ack_in("g9", 1, 1), push_in("g9", BOB, 1, 1, 1), drained(BOB), drained(CAROL)];
-    expect(&[G2], joined.into_iter().chain(told));
+    expect(&[DeliveredOnce], joined.into_iter().chain(told));
 }
 
 #[test]
@@ -153,43 +155,46 @@ fn members_count_from_joining_to_leaving() {
     let after = [send_to_group(2), ack_in("g9", 2, 2), drained(BOB)];
     expect(&[], joined.clone().into_iter().chain(told.clone()).chain(after.clone()));
     let pushed = [push_in("g9", BOB, 1, 2, 2)];
-    expect(&[G5], joined.into_iter().chain(told).chain(after).chain(pushed));
+    expect(&[NoPhantoms], joined.into_iter().chain(told).chain(after).chain(pushed));
 }
 
 #[test]
 fn a_second_push_in_a_session_breaks_delivery() {
-    expect(&[G2], [send(1), ack(1, 1), push(1, 1), push(1, 1), drained(BOB)]);
+    expect(&[DeliveredOnce], [send(1), ack(1, 1), push(1, 1), push(1, 1), drained(BOB)]);
 }
 
 #[test]
 fn what_was_confirmed_does_not_come_again() {
     let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
     let again = push_in(DIRECT, BOB, 2, 1, 1);
-    expect(&[G2], [send(1), ack(1, 1), push(1, 1), confirmed, end(BOB, 1), login(BOB, 2), again, drained(BOB)]);
+    expect(
+        &[DeliveredOnce],
+        [send(1), ack(1, 1), push(1, 1), confirmed, end(BOB, 1), login(BOB, 2), again, drained(BOB)],
+    );
 }
 
 #[test]
 fn two_that_were_swapped_break_order() {
     let both = [send(1), ack(1, 1), send(2), ack(2, 2)];
-    expect(&[G3], both.into_iter().chain([push(2, 2), push(1, 1), drained(BOB)]));
+    expect(&[InOrder], both.into_iter().chain([push(2, 2), push(1, 1), drained(BOB)]));
 }
 
 #[test]
 fn a_hole_that_is_anothers_message_breaks_order() {
     let all = (1..=3).flat_map(|number| [send(number), ack(number, number)]);
-    expect(&[G3], all.chain([push(1, 1), push(3, 3), login(BOB, 2), push_in(DIRECT, BOB, 2, 2, 2), drained(BOB)]));
+    expect(&[InOrder], all.chain([push(1, 1), push(3, 3), login(BOB, 2), push_in(DIRECT, BOB, 2, 2, 2), drained(BOB)]));
 }
 
 #[test]
 fn places_against_the_order_sent_break_order() {
-    expect(&[G3], [send(1), send(2), ack(2, 1), ack(1, 2), push(2, 1), push(1, 2), drained(BOB)]);
+    expect(&[InOrder], [send(1), send(2), ack(2, 1), ack(1, 2), push(2, 1), push(1, 2), drained(BOB)]);
 }
 
 #[test]
 fn a_resend_with_a_place_of_its_own_is_found() {
     expect(&[], [send(1), ack(1, 1), send(1), ack(1, 1), push(1, 1), drained(BOB)]);
-    expect(&[G4], [send(1), ack(1, 1), send(1), ack(1, 2), push(1, 1), drained(BOB)]);
-    expect(&[G4], [send(1), ack(1, 1), send(1), push(1, 1), push(1, 2), drained(BOB)]);
+    expect(&[HarmlessResend], [send(1), ack(1, 1), send(1), ack(1, 2), push(1, 1), drained(BOB)]);
+    expect(&[HarmlessResend], [send(1), ack(1, 1), send(1), push(1, 1), push(1, 2), drained(BOB)]);
 }
 
 #[test]
@@ -201,7 +206,7 @@ fn another_message_under_a_used_mid_must_be_refused() {
         other => other,
     };
     expect(&[], [send(1), ack(1, 1), other(), refused(1, false), push(1, 1), drained(BOB)]);
-    expect(&[G4], [send(1), ack(1, 1), other(), ack(1, 1), push(1, 1), drained(BOB)]);
+    expect(&[HarmlessResend], [send(1), ack(1, 1), other(), ack(1, 1), push(1, 1), drained(BOB)]);
 }
 
 #[test]
@@ -209,11 +214,11 @@ fn what_was_never_sent_or_is_not_as_sent_is_a_phantom() {
     let good = [send(1), ack(1, 1), push(1, 1)];
     let altered =
         Event::Push { user: BOB, session: 1, from: ALICE, conv: DIRECT.into(), seq: 1, mid: Some(mid(1)), body: 5 };
-    expect(&[G5], good.clone().into_iter().chain([push(2, 2)]));
-    expect(&[G5], [send(1), ack(1, 1), altered]);
-    expect(&[G5], good.clone().into_iter().chain([login(CAROL, 1), push_in(DIRECT, CAROL, 1, 1, 1)]));
-    expect(&[G5], [push(1, 1), send(1), ack(1, 1)]);
-    expect(&[G5], good.into_iter().chain([send(2), refused(2, false), push(2, 2)]));
+    expect(&[NoPhantoms], good.clone().into_iter().chain([push(2, 2)]));
+    expect(&[NoPhantoms], [send(1), ack(1, 1), altered]);
+    expect(&[NoPhantoms], good.clone().into_iter().chain([login(CAROL, 1), push_in(DIRECT, CAROL, 1, 1, 1)]));
+    expect(&[NoPhantoms], [push(1, 1), send(1), ack(1, 1)]);
+    expect(&[NoPhantoms], good.into_iter().chain([send(2), refused(2, false), push(2, 2)]));
 }
 
 #[test]
@@ -222,19 +227,19 @@ fn a_replaced_session_that_is_served_breaks_one_session() {
     let replaced = [login(ALICE, 2), login(BOB, 2)];
     expect(&[], good.clone().into_iter().chain(replaced.clone()));
     let sent_after = [send(2), ack(2, 2), push_in(DIRECT, BOB, 2, 2, 2)];
-    expect(&[G6], good.clone().into_iter().chain(replaced.clone()).chain(sent_after));
+    expect(&[OneSession], good.clone().into_iter().chain(replaced.clone()).chain(sent_after));
     // Seconds pass between any two events here.
     let second =
         Event::Send { user: ALICE, session: 2, to: To::User(BOB), mid: mid(2), body: 2, qos: 1, due: 0, again: false };
     let pushed_after = [second, push_in(DIRECT, BOB, 2, 2, 2), push(2, 2)];
-    expect(&[G6], good.into_iter().chain(replaced).chain(pushed_after));
+    expect(&[OneSession], good.into_iter().chain(replaced).chain(pushed_after));
 }
 
 #[test]
 fn a_message_lost_while_redis_was_gone_breaks_its_promise() {
     let fault = |healed| Event::Fault { what: "redis restarted empty".into(), healed };
     let good = [send(1), ack(1, 1), push(1, 1), fault(false), send(2), ack(2, 2), fault(true)];
-    expect(&[G1, G2, G7], good.clone().into_iter().chain([drained(BOB)]));
+    expect(&[Durable, DeliveredOnce, WithoutRedis], good.clone().into_iter().chain([drained(BOB)]));
     expect(&[], good.into_iter().chain([push(2, 2), drained(BOB)]));
 }
 
@@ -243,11 +248,11 @@ fn another_name_than_the_senders_breaks_identity() {
     let good = [send(1), ack(1, 1), push(1, 1)];
     let claim = |done| Event::Claim { user: ALICE, claimed: BOB, done };
     expect(&[], good.clone().into_iter().chain([claim(false)]));
-    expect(&[G8], good.into_iter().chain([claim(true)]));
+    expect(&[Identity], good.into_iter().chain([claim(true)]));
     let forged =
         Event::Push { user: BOB, session: 1, from: CAROL, conv: DIRECT.into(), seq: 1, mid: Some(mid(1)), body: 1 };
     let entries = history([login(CAROL, 1), send(1), ack(1, 1), forged, drained(BOB)]);
-    assert!(check(&entries).of(G8).violated > 0);
+    assert!(check(&entries).of(Identity).violated > 0);
 }
 
 #[test]
@@ -255,9 +260,7 @@ fn a_violation_shows_the_lines_that_prove_it() {
     let entries = history([send(1), ack(1, 1), push(1, 1), push(1, 1), drained(BOB)]);
     let judgement = check(&entries);
     let told = Told { judgement: &judgement, entries: &entries }.to_string();
-    assert!(told.contains("pushed twice in one session of user 2"), "{told}");
-    assert_eq!(told.matches(r#""ev":"push""#).count(), 2, "{told}");
-    assert!(told.ends_with("invalid\n"), "{told}");
+    insta::assert_snapshot!(told);
 }
 
 #[test]
@@ -330,10 +333,10 @@ fn bare_push(session: u32, number: u64) -> Event {
 fn where_nothing_is_acknowledged_what_was_sent_is_owed_once_and_in_order() {
     let (one, two) = (bare_push(1, 1), bare_push(1, 2));
     expect(&[], classic([send(1), send(2), one.clone(), two.clone(), drained(BOB)]));
-    expect(&[G2], classic([send(1), send(2), two.clone(), drained(BOB)]));
-    expect(&[G2], classic([send(1), one.clone(), one.clone(), drained(BOB)]));
-    expect(&[G3], classic([send(1), send(2), two, one, drained(BOB)]));
-    expect(&[G5], classic([send(1), bare_push(1, 1), bare_push(1, 7), drained(BOB)]));
+    expect(&[DeliveredOnce], classic([send(1), send(2), two.clone(), drained(BOB)]));
+    expect(&[DeliveredOnce], classic([send(1), one.clone(), one.clone(), drained(BOB)]));
+    expect(&[InOrder], classic([send(1), send(2), two, one, drained(BOB)]));
+    expect(&[NoPhantoms], classic([send(1), bare_push(1, 1), bare_push(1, 7), drained(BOB)]));
     expect_unknown(classic([send(1)]));
 }
 
@@ -344,7 +347,7 @@ fn where_a_client_cannot_tell_a_copy_in_a_later_session_breaks_delivery() {
         classic([send(1), bare_push(1, 1), ended, login(BOB, 2), bare_push(2, 1), drained(BOB)])
     };
     for why in [LEFT, "logout unanswered", "broken off"] {
-        expect(&[G2], told(why));
+        expect(&[DeliveredOnce], told(why));
     }
     // Nobody knows what still arrived before a connection broke.
     expect(&[], told("connection: reset"));
@@ -359,8 +362,8 @@ fn what_a_broken_session_brought_may_come_again_until_one_ended_in_good_order() 
         classic(broken.into_iter().chain([login(BOB, 3), bare_push(3, 1), drained(BOB)]))
     };
     expect(&[], told("connection: reset"));
-    expect(&[G2], told(LEFT));
+    expect(&[DeliveredOnce], told(LEFT));
     let twice =
         [send(1), bare_push(1, 1), ended(1, "connection: reset"), login(BOB, 2), bare_push(2, 1), bare_push(2, 1)];
-    expect(&[G2], classic(twice.into_iter().chain([drained(BOB)])));
+    expect(&[DeliveredOnce], classic(twice.into_iter().chain([drained(BOB)])));
 }

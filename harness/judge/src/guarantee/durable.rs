@@ -1,7 +1,6 @@
 //! G1: what was acknowledged exists. Nobody else gets its place, and somebody who should have it does.
 
-use super::facts::{Facts, Message, Place};
-use super::{Finding, Violation};
+use super::{Facts, Finding, Message, Place, Violation};
 use std::collections::HashMap;
 
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {

@@ -1,8 +1,7 @@
 //! G3: everybody sees a conversation in the order of `seq`, without holes but one's own messages, and `seq` follows the
 //! order sent.
 
-use super::facts::{Facts, Place, Push};
-use super::{Finding, Violation, unacknowledged};
+use super::{Facts, Finding, Place, Push, Violation, unacknowledged};
 use crate::history::Who;
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;

@@ -1,7 +1,6 @@
 //! The database holds what was acknowledged, each at its place, and nothing else of these conversations.
 
-use super::facts::{Facts, Place, Row};
-use super::{Finding, Violation};
+use super::{Facts, Finding, Place, Row, Violation};
 use std::collections::{HashMap, HashSet};
 
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {

@@ -1,8 +1,7 @@
 //! G2: every recipient gets every acknowledged message, and once in a session; what a session confirmed does not come
 //! again.
 
-use super::facts::{Facts, Message};
-use super::{Finding, Violation, unacknowledged};
+use super::{Facts, Finding, Message, Violation, unacknowledged};
 use crate::history::{LEFT, Who};
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,8 +1,7 @@
 //! G4: the same `mid` is the same message at the same place, however often it is sent; a different message under it is
 //! refused.
 
-use super::facts::{Facts, Message, Place};
-use super::{Finding, Violation};
+use super::{Facts, Finding, Message, Place, Violation};
 
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     for message in facts.messages.iter().filter(|message| message.sends.len() > 1) {

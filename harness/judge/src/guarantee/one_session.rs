@@ -3,8 +3,7 @@
 //! A client learns late that it was replaced, so that two open sessions prove nothing. Two that are both served do: one
 //! that had a message accepted that it sent after the other had begun, or that is pushed to long after.
 
-use super::facts::{Facts, Session};
-use super::{Finding, Violation};
+use super::{Facts, Finding, Session, Violation};
 use crate::history::{Event, Who};
 use std::collections::HashMap;
 

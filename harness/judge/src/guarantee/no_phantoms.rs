@@ -1,7 +1,6 @@
 //! G5: nothing is pushed that was not sent, or was refused for good, or is for somebody else.
 
-use super::facts::{Facts, Push};
-use super::{Finding, Violation};
+use super::{Facts, Finding, Push, Violation};
 
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     for push in &facts.pushes {

@@ -2,8 +2,7 @@
 //!
 //! Presence may be late, so only the last look counts; who takes looks gives them the time for it.
 
-use super::facts::Facts;
-use super::{Finding, Violation};
+use super::{Facts, Finding, Violation};
 
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     for ((user, friend), (event, online)) in &facts.looks {
