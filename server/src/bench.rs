@@ -1,10 +1,10 @@
 //! A door for the benches, and for nothing else: one sender and one recipient on a node, without sockets.
 
-use crate::core::Core;
-use crate::delivery::push_here;
+use crate::context::Core;
+use crate::delivery::local::push_here;
 use crate::node::Node;
-use crate::outbound::Outbound;
 use crate::service::chat;
+use crate::session::outbound::Outbound;
 use crate::session::{Next, Session};
 use crate::storage::{Audience, Page, Position, Waiting};
 use bytes::BytesMut;

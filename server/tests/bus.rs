@@ -9,7 +9,7 @@ use chat::bus::signature::BusKey;
 use chat::bus::{Arrival, Bus, BusStats, Item, envelope, redis};
 use chat::cluster::{ClusterSecret, NodeId, NodeKey};
 use chat::config;
-use chat::limits::BUS_QUEUE_ITEMS;
+use chat::config::limits::BUS_QUEUE_ITEMS;
 use chat::tasks::Tasks;
 use services::eventually;
 use services::redis::Redis;

@@ -1,7 +1,7 @@
 //! The log is process-wide, so the tests that install it have a process of their own.
 
 use chat::config::{Log, LogFormat};
-use chat::logging::{self, Error};
+use chat::telemetry::logging::{self, Error};
 
 #[test]
 fn the_log_is_installed_once() {

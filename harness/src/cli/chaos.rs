@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 use harness::container::{Plot, Step, chaos};
 use harness::users::Conclusion;
-use loadgen::outcome::Verdict;
+use judge::Verdict;
 use std::time::Duration;
 
 /// Runs of the search for the smallest schedule that fails; each takes as long as its steps.

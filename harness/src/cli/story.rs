@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use harness::container::Plot;
 use harness::container::fault::Fault;
-use loadgen::outcome::Verdict;
+use judge::Verdict;
 use std::time::Duration;
 
 #[derive(Args)]

@@ -5,7 +5,7 @@ use chat::protocol::conversation::Target;
 use harness::container::fault::Fault;
 use harness::container::{Cluster, docker, evidence, list};
 use harness::users::meet;
-use loadgen::history::{self, Entry, Event};
+use judge::history::{self, Entry, Event};
 use services::eventually;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;

@@ -2,8 +2,8 @@
 
 use crate::support::process;
 use anyhow::Result;
+use chat::config::limits::Limits;
 use chat::config::{Config, Database, Listen, Password};
-use chat::limits::Limits;
 use chat::node::Node;
 
 const WORKER_THREADS: usize = 2;

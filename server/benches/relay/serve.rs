@@ -2,8 +2,8 @@
 
 use crate::{bare, support::process};
 use anyhow::Result;
+use chat::config::limits::Limits;
 use chat::config::{Config, Database, Listen, Password};
-use chat::limits::Limits;
 use chat::node::Node;
 
 /// As many as the machine that the figures are compared on has.

@@ -9,7 +9,7 @@
 use super::Item;
 use super::signature::{SIGNATURE_BYTES, Seal};
 use crate::cluster::{MAX_NODE_ID_BYTES, NodeId, NodeKey};
-use crate::limits::BUS_QUEUE_BYTES;
+use crate::config::limits::BUS_QUEUE_BYTES;
 use serde::{Deserialize, Serialize};
 
 /// The first byte. Another one means nodes of different releases share a channel; they do not understand each other.

@@ -6,7 +6,7 @@
 
 use super::{Arrival, Bus, BusStats, Item};
 use crate::cluster::{NodeId, NodeKey};
-use crate::limits::{BUS_ARRIVALS, BUS_QUEUE_BYTES, BUS_QUEUE_ITEMS};
+use crate::config::limits::{BUS_ARRIVALS, BUS_QUEUE_BYTES, BUS_QUEUE_ITEMS};
 use crate::tasks::Tasks;
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};

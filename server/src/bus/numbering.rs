@@ -8,7 +8,7 @@
 //! clock is set back between two runs; then the database, which knows what run is alive, has the last word.
 
 use crate::cluster::{NodeId, NodeKey};
-use crate::limits::LEASE;
+use crate::config::limits::LEASE;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;

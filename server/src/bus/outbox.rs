@@ -7,7 +7,7 @@
 
 use super::{BusStats, Item};
 use crate::cluster::NodeId;
-use crate::limits::{BUS_ENVELOPE_BYTES, BUS_QUEUE_BYTES, BUS_QUEUE_ITEMS};
+use crate::config::limits::{BUS_ENVELOPE_BYTES, BUS_QUEUE_BYTES, BUS_QUEUE_ITEMS};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

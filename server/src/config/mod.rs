@@ -5,6 +5,9 @@
 //! begins with `CHAT_`) is an error and never ignored, since a misspelt limit is a missing limit.
 //! Reading is in `load`, what values are allowed in `validate`.
 
+pub mod limits;
+pub mod networks;
+
 mod load;
 mod validate;
 
@@ -40,7 +43,7 @@ pub struct Config {
     pub database: Database,
     pub bus: Bus,
     pub password: Password,
-    pub limits: crate::limits::Limits,
+    pub limits: limits::Limits,
     pub tls: Tls,
     pub admin: Admin,
     pub log: Log,

@@ -4,9 +4,10 @@
 //! comes back as a warning.
 
 use super::{Admin, Bus, Config, Database, Error, Listen, Node, Password, Tls, without_password};
+use crate::auth::password;
 use crate::cluster::MAX_NODE_ID_BYTES;
-use crate::networks::Networks;
-use crate::{logging, password};
+use crate::config::networks::Networks;
+use crate::telemetry::logging;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -201,7 +202,7 @@ fn is_bracketed_host(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Limits, MAX_FRAME_BYTES_CEILING};
+    use crate::config::limits::{Limits, MAX_FRAME_BYTES_CEILING};
 
     /// A change to the defaults must be refused with a text that contains all `parts`.
     #[track_caller]

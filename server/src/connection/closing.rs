@@ -7,8 +7,8 @@
 
 use super::deadlines::Due;
 use super::{Connection, Life, Outcome};
-use crate::outbound::Close;
 use crate::service::login;
+use crate::session::outbound::Close;
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::Outgoing;
 use std::task::Context;

@@ -3,7 +3,7 @@
 //! Each deadline is kept as the instant it counts from; the timer is set to the earliest and asks [`Deadlines::due`]
 //! when it fires. On the busy path nothing is re-armed: a deadline that moved later is only noticed then.
 
-use crate::limits::Limits;
+use crate::config::limits::Limits;
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -6,9 +6,9 @@
 
 use super::{Answered, Connection, Outcome};
 use crate::failpoint::{self, Failpoint};
-use crate::pace::{Pace, Verdict};
 use crate::service::{self, Caller, SessionChange, chat};
 use crate::session::Session;
+use crate::session::pace::{Pace, Verdict};
 use chat_protocol::conversation::UserId;
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::{Chat, Command, Incoming, Kind, MidText, Outgoing, Reply, Request};

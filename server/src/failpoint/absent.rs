@@ -1,7 +1,7 @@
 //! What is left of failpoints in a build without them: nothing, once inlined.
 
 use super::Failpoint;
-use crate::outbound::Parcel;
+use crate::session::outbound::Parcel;
 use chat_protocol::conversation::Conversation;
 use chat_protocol::message::{Stored, TimeMs};
 

@@ -1,7 +1,7 @@
 //! The ways in which a session's push can go wrong.
 
 use super::{Failpoint, hits};
-use crate::outbound::Parcel;
+use crate::session::outbound::Parcel;
 use chat_protocol::conversation::Conversation;
 use chat_protocol::message::ChatMessage;
 use parking_lot::Mutex;

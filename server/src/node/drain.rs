@@ -3,9 +3,9 @@
 //! Each step is taken whatever became of those before it, and takes a bounded time: a task may have died, the database
 //! may hang, and a second signal may ask for the end at once.
 
-use crate::core::Core;
-use crate::listener::Open;
-use crate::outbound::Outbound;
+use crate::context::Core;
+use crate::net::listener::Open;
+use crate::session::outbound::Outbound;
 use crate::shutdown::Shutdown;
 use chat_protocol::errno::Errno;
 use std::convert::Infallible;
@@ -128,8 +128,8 @@ mod tests {
     use super::*;
     use crate::bus::local::LocalHub;
     use crate::cluster::NodeKey;
-    use crate::metrics::Metrics;
     use crate::tasks::Tasks;
+    use crate::telemetry::metrics::Metrics;
 
     fn connections(count: usize) -> Vec<Arc<Outbound>> {
         let (bus, _) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 }, &Tasks::default());

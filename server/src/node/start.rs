@@ -3,8 +3,8 @@
 use super::Error;
 use crate::cluster::NodeKey;
 use crate::config::Config;
-use crate::limits::{LEASE, LEASE_WATCH};
-use crate::listener::Port;
+use crate::config::limits::{LEASE, LEASE_WATCH};
+use crate::net::listener::Port;
 use crate::storage::{self, NodeStart, Peer, Storage};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;

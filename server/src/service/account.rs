@@ -1,9 +1,9 @@
 //! REGISTER and CHANGE_PASSWORD.
 
 use super::{Caller, change_failure, storage_failure};
-use crate::core::Core;
-use crate::origin::Origin;
-use crate::password::{Asker, Purpose};
+use crate::auth::origin::Origin;
+use crate::auth::password::{Asker, Purpose};
+use crate::context::Core;
 use crate::session::Session;
 use crate::storage::Account;
 use chat_protocol::errno::{Errno, Failure};
@@ -64,5 +64,5 @@ pub async fn change_password(
 /// A token for the account as it is now.
 pub fn token(core: &Core, account: &Account) -> String {
     let expires_at = crate::clock::now_ms() + i64::from(core.config.password.token_days) * MS_PER_DAY;
-    crate::token::issue(&core.token_key, account.id, account.token_generation, &account.password, expires_at).0
+    crate::auth::token::issue(&core.token_key, account.id, account.token_generation, &account.password, expires_at).0
 }

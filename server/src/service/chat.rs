@@ -3,13 +3,13 @@
 //! With `qos` 1 the message goes to a writer, which answers after the commit; with `qos` 0 it is relayed to who is
 //! online.
 
-use crate::core::Core;
-use crate::metrics::Path;
-use crate::outbound::Outbound;
-use crate::relay;
+use crate::context::Core;
+use crate::delivery::commit::{Job, PendingChat, unavailable};
+use crate::delivery::relay;
 use crate::session::Session;
+use crate::session::outbound::Outbound;
 use crate::storage::{Append, End};
-use crate::writer::{Job, PendingChat, unavailable};
+use crate::telemetry::metrics::Path;
 use chat_protocol::MAX_NODE_FRAME_BYTES;
 use chat_protocol::conversation::Target;
 use chat_protocol::errno::{Errno, Failure};

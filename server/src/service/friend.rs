@@ -1,8 +1,8 @@
 //! ADD_FRIEND and REMOVE_FRIEND. Friendship is mutual.
 
-use super::{news, storage_failure};
-use crate::core::Core;
-use crate::doubts::{Change, Outcome};
+use super::{events, storage_failure};
+use crate::context::Core;
+use crate::delivery::doubts::{Change, Outcome};
 use crate::session::Session;
 use crate::storage::Befriended;
 use chat_protocol::conversation::{Conversation, UserId};
@@ -22,7 +22,7 @@ pub async fn add(core: &Arc<Core>, session: &Arc<Session>, friend: UserId) -> Re
         }
         Ok(Befriended::Done) => change.done(Outcome::Friends(true)).await,
     }
-    news::tell(core, vec![friend], Event::FriendAdded { id: user, name: session.name.to_string() });
+    events::tell(core, vec![friend], Event::FriendAdded { id: user, name: session.name.to_string() });
     let friend = core.storage.friend(user, friend).await.map_err(storage_failure)?.ok_or(Errno::NoSuchUser)?;
     Ok(Reply::AddFriend(friend))
 }
@@ -42,7 +42,7 @@ pub async fn remove(core: &Arc<Core>, session: &Arc<Session>, friend: UserId) ->
             });
         }
     }
-    news::tell(core, vec![friend], Event::FriendRemoved { id: user, name: session.name.to_string() });
+    events::tell(core, vec![friend], Event::FriendRemoved { id: user, name: session.name.to_string() });
     Ok(Reply::RemoveFriend { friendid: friend })
 }
 

@@ -1,8 +1,8 @@
 //! CREATE_GROUP, ADD_GROUP (join) and LEAVE_GROUP.
 
-use super::{change_failure, news};
-use crate::core::Core;
-use crate::doubts::{Change, Outcome};
+use super::{change_failure, events};
+use crate::context::Core;
+use crate::delivery::doubts::{Change, Outcome};
 use crate::session::Session;
 use crate::storage::{Joined, Left};
 use chat_protocol::conversation::{Conversation, GroupId};
@@ -55,6 +55,6 @@ pub async fn leave(core: &Arc<Core>, session: &Arc<Session>, group: GroupId) -> 
 
 fn tell_members(core: &Arc<Core>, group: GroupId, event: Event) {
     if let Some(audience) = core.audiences.cached(Conversation::Group(group)) {
-        news::tell(core, audience.members.to_vec(), event);
+        events::tell(core, audience.members.to_vec(), event);
     }
 }

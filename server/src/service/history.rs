@@ -1,8 +1,8 @@
 //! HISTORY: what was said in a conversation, a page at a time.
 
 use super::storage_failure;
-use crate::core::Core;
-use crate::delivery::explain_refusal;
+use crate::context::Core;
+use crate::delivery::local::explain_refusal;
 use chat_protocol::MAX_NODE_FRAME_BYTES;
 use chat_protocol::conversation::{Log, Target, UserId};
 use chat_protocol::errno::Failure;

@@ -3,18 +3,18 @@
 //! The session row decides. A login on this node first waits for, or ends, the session that stands here; one held by
 //! another live node is asked for over the bus and in its row, so that a takeover works with and without Redis.
 
-use super::{Answer, Caller, SessionChange, account, change_failure, news, roster, storage_failure};
+use super::{Answer, Caller, SessionChange, account, change_failure, events, roster, storage_failure};
+use crate::auth::origin::Origin;
+use crate::auth::password::{Asker, Purpose};
 use crate::bus::Item;
 use crate::cluster::NodeId;
-use crate::core::Core;
+use crate::config::limits::{LEASE_RENEWAL, LEASE_WATCH};
+use crate::context::Core;
+use crate::delivery::commit::unavailable;
 use crate::failpoint::{self, Failpoint};
-use crate::limits::{LEASE_RENEWAL, LEASE_WATCH};
-use crate::origin::Origin;
-use crate::outbound::Outbound;
-use crate::password::{Asker, Purpose};
 use crate::session::Session;
+use crate::session::outbound::Outbound;
 use crate::storage::{Account, Claim, Claimant, Claimed, Release, Waiting};
-use crate::writer::unavailable;
 use chat_protocol::MAX_NODE_FRAME_BYTES;
 use chat_protocol::conversation::{Log, UserId};
 use chat_protocol::errno::{Errno, Failure};
@@ -86,7 +86,7 @@ async fn try_login(core: &Arc<Core>, caller: &Caller, login: Login) -> Result<(L
     core.tell_peers(|| Item::Online { users: vec![account.id] });
     match greet(core, &session, &account).await {
         Ok(ack) => {
-            news::presence(core, &session, true);
+            events::presence(core, &session, true);
             Ok((ack, session))
         }
         Err(failure) => {
@@ -135,9 +135,9 @@ async fn by_token(core: &Core, origin: Origin, called: &Who, token: &str) -> Res
 
 fn token_is_good(core: &Core, account: &Account, token: &str) -> bool {
     let now = crate::clock::now_ms();
-    crate::token::parse(token).is_some_and(|claims| {
+    crate::auth::token::parse(token).is_some_and(|claims| {
         claims.user == account.id
-            && crate::token::check(&core.token_key, &claims, account.token_generation, &account.password, now)
+            && crate::auth::token::check(&core.token_key, &claims, account.token_generation, &account.password, now)
     })
 }
 

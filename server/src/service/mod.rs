@@ -2,18 +2,18 @@
 
 mod account;
 pub mod chat;
+pub mod events;
 mod friend;
 mod group;
 mod history;
 pub mod login;
-pub mod news;
 mod roster;
 
-use crate::core::Core;
-use crate::outbound::Outbound;
+use crate::context::Core;
+use crate::delivery::commit::unavailable;
 use crate::session::Session;
+use crate::session::outbound::Outbound;
 use crate::storage;
-use crate::writer::unavailable;
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::{Command, Reply};
 use std::net::IpAddr;

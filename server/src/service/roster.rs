@@ -1,8 +1,8 @@
 //! ROSTER, and the same lists in LOGIN_ACK: friends and groups with true presence.
 
 use super::storage_failure;
-use crate::core::Core;
-use crate::delivery::explain_refusal;
+use crate::context::Core;
+use crate::delivery::local::explain_refusal;
 use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::errno::Failure;
 use chat_protocol::message::{Group, GroupPage, Reply, Roster};

@@ -9,10 +9,10 @@
 //! While a request to join or leave a group is under way, or its outcome unknown, the conversation is in doubt: nothing
 //! of it is pushed, and copies only say how far there is something to read.
 
+use super::answers::{Delivery, Doubt, Next, Queue, Read, Relayed};
 use super::barred::Barred;
 use super::place::{Place, Pushed};
-use super::{Delivery, Doubt, Next, Queue, Read, Relayed};
-use crate::outbound::Parcel;
+use crate::session::outbound::Parcel;
 use crate::storage::{End, Mark, Page, Position, Waiting};
 use chat_protocol::conversation::{Conversation, Log, LogEpoch, UserId};
 use std::collections::{HashMap, HashSet};

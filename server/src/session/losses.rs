@@ -1,9 +1,9 @@
 //! Tests of a session whose conversation loses the end of its log: what comes then is neither taken for known nor
 //! pushed twice.
 
+use super::answers::{Delivery, Gap, Next, Queue, Read};
 use super::cursors::Cursors;
-use super::{Delivery, Gap, Next, Queue, Read};
-use crate::outbound::Parcel;
+use crate::session::outbound::Parcel;
 use crate::storage::{End, Page, Position, Waiting};
 use chat_protocol::conversation::{Conversation, Log, UserId};
 use chat_protocol::message::ChatMessage;

@@ -3,9 +3,9 @@
 
 mod world;
 
+use super::answers::{Delivery, Doubt, Gap, Next, Queue, Read, Relayed};
 use super::cursors::{Cursors, MISSING_READS};
-use super::{Delivery, Doubt, Gap, Next, Queue, Read, Relayed};
-use crate::outbound::Parcel;
+use crate::session::outbound::Parcel;
 use crate::storage::{End, Page, Position};
 use chat_protocol::conversation::{Log, UserId};
 use chat_protocol::message::ChatMessage;

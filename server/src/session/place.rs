@@ -1,7 +1,7 @@
 //! Where a session stands in one conversation, and how it moves on: message by message, and over what is gone.
 
-use super::{Gap, Queue};
-use crate::outbound::Parcel;
+use super::answers::{Gap, Queue};
+use crate::session::outbound::Parcel;
 use crate::storage::{Page, Position};
 use chat_protocol::conversation::Log;
 

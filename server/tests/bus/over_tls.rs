@@ -58,7 +58,7 @@ async fn nodes_meet_at_a_redis_they_trust() {
 async fn redis_that_is_not_trusted_is_told_nothing() {
     let (certificate, other) = (Certificate::new(), Certificate::new());
     let tls = config::Tls { certificate: Some(certificate.path()), key: Some(certificate.key_path()), required: true };
-    let acceptor = chat::tls::acceptor(&tls).expect("the files are good").expect("there is a certificate");
+    let acceptor = chat::net::tls::acceptor(&tls).expect("the files are good").expect("there is a certificate");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("rediss://localhost:{}", listener.local_addr().expect("it is bound").port());
     let next = async || {

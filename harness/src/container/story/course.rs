@@ -3,7 +3,7 @@
 use super::{Record, Topology};
 use crate::container::fault::{Active, Fault};
 use anyhow::Result;
-use loadgen::history::Event;
+use judge::history::Event;
 use std::fmt;
 use std::time::Duration;
 

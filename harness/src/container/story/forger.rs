@@ -3,7 +3,7 @@
 use crate::users::{Record, User};
 use ::chat::client::RawConnection;
 use anyhow::{Context, Result};
-use loadgen::history::Event;
+use judge::history::Event;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use uuid::Uuid;

@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use cast::Cast;
 pub use course::Step;
 use course::Troubles;
-use loadgen::check::recovery;
+use judge::recovery;
 use services::within;
 use std::fmt;
 use std::str::FromStr;

@@ -7,7 +7,7 @@ use ::chat::protocol::conversation::UserId;
 use ::chat::protocol::message::State;
 use anyhow::{Result, ensure};
 use futures_util::future::{join_all, try_join_all};
-use loadgen::history::Event;
+use judge::history::Event;
 use services::within;
 use std::sync::Arc;
 

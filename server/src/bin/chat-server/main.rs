@@ -4,9 +4,9 @@ mod migrate;
 
 use anyhow::Context;
 use chat::config::Config;
-use chat::logging;
 use chat::node::{Error, Node};
 use chat::shutdown::Shutdown;
+use chat::telemetry::logging;
 use clap::{Parser, Subcommand};
 use std::convert::Infallible;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! `chat-server migrate`: takes over the database of a classic chat server.
 
 use anyhow::{Context, ensure};
+use chat::auth::password::PasswordHasher;
 use chat::config::{Config, MIGRATE_FROM};
-use chat::password::PasswordHasher;
 use chat::storage::migrate::{self, MigrationReport};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
