@@ -3,7 +3,7 @@
 //! Fault: none; one cluster serves all tests of this file.
 
 use chat::protocol::conversation::Target;
-use harness::container::shared;
+use harness::containers::shared;
 use harness::users::{Chat, everybody_logs_in, meet};
 use services::eventually;
 use std::collections::HashSet;

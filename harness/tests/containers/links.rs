@@ -3,7 +3,7 @@
 //! nginx.
 
 use chat::protocol::conversation::Target;
-use harness::container::{Cluster, Proxy};
+use harness::containers::{Cluster, Proxy};
 use harness::users::{Chat, Record, everybody_logs_in, meet};
 use services::eventually;
 use std::sync::Arc;

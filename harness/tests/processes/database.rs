@@ -5,7 +5,7 @@
 use chat::client::Error;
 use chat::protocol::conversation::Target;
 use chat::protocol::errno::Errno;
-use harness::local::Cluster;
+use harness::processes::Cluster;
 use harness::users::{Chat, Online, Record, everybody_logs_in, meet};
 use services::eventually;
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 //! Fault: Redis is down from the start, killed and restarted empty, paused.
 
 use chat::protocol::conversation::Target;
-use harness::local::Cluster;
+use harness::processes::Cluster;
 use harness::users::{Chat, Record, everybody_logs_in, meet};
 use services::eventually;
 use std::time::{Duration, Instant};

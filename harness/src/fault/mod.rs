@@ -15,13 +15,12 @@ mod rolling_restart;
 mod terminate;
 mod text;
 
-use super::cluster::in_own_runtime;
-use super::docker;
-use super::topology::Topology;
+use crate::containers::cluster::in_own_runtime;
+use crate::containers::{Topology, docker};
 use anyhow::{Context, Result};
 use futures_util::future::BoxFuture;
 
-pub use super::proxy::Trouble;
+pub use crate::link::proxy::Trouble;
 pub use cut::Direction;
 pub use text::help;
 
@@ -43,7 +42,7 @@ pub enum Fault {
     /// Its network cable is out: it has no network at all.
     Isolate(String),
     /// The link between a node and `database` or `redis` is in trouble, in a cluster with relays
-    /// ([`Builder::proxied`](super::Builder::proxied)).
+    /// ([`Builder::proxied`](crate::containers::Builder::proxied)).
     Link { one: String, trouble: Trouble, other: String },
     /// The database has no connection left.
     Exhaust,

@@ -1,7 +1,7 @@
 //! A machine is asked to end, as by an operator or a deployment, and has ended when the fault is there.
 
 use super::{Heal, kill};
-use crate::container::topology::Topology;
+use crate::containers::topology::Topology;
 use anyhow::Result;
 use std::time::Duration;
 

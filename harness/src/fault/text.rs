@@ -1,7 +1,7 @@
 //! Faults as they are written: on the command line, in stories, and from one process to another.
 
 use super::{Direction, Fault};
-use crate::container::proxy::Trouble;
+use crate::link::proxy::Trouble;
 use anyhow::{Context, Result, bail};
 use std::fmt;
 use std::str::FromStr;

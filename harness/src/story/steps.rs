@@ -1,7 +1,7 @@
 //! What breaks when, in a story.
 
 use super::{Record, Topology};
-use crate::container::fault::{Active, Fault};
+use crate::fault::{Active, Fault};
 use anyhow::Result;
 use judge::history::Event;
 use std::fmt;

@@ -4,24 +4,26 @@
 //! Each story is a [`Plot`] with a cast of users in circles of friends. They write down all that they do and see; in
 //! the end the database's rows are added, and the checkers judge the whole.
 
+pub mod chaos;
+
 mod cast;
-mod course;
 mod forger;
 mod presence;
 mod roamers;
+mod steps;
 
-use super::fault::Fault;
-use super::topology::Topology;
+use crate::containers::Topology;
+use crate::fault::Fault;
 use crate::users::{Conclusion, Record, Summary};
 use anyhow::{Context, Result};
 use cast::Cast;
-pub use course::Step;
-use course::Troubles;
 use judge::recovery;
 use services::within;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
+pub use steps::Step;
+use steps::Troubles;
 
 /// For the first acknowledgements, on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

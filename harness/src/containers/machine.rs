@@ -101,7 +101,7 @@ impl Machine {
         }
         let files: Vec<(&str, &[u8], u32)> =
             files.iter().map(|(path, content)| (path.trim_start_matches('/'), content.as_slice(), 0o644)).collect();
-        let archive = crate::images::archive(&files).await?;
+        let archive = crate::containers::images::archive(&files).await?;
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
         let written = self.docker.upload_to_container(&self.name, Some(options), body_full(archive.into())).await;
         written.with_context(|| format!("cannot write files into {}", self.name))

@@ -2,7 +2,7 @@
 
 use super::roamers::{self, Route};
 use super::{Plot, RECOVERED, forger};
-use crate::container::topology::Topology;
+use crate::containers::topology::Topology;
 use crate::users::{Chat, Online, Record, User, try_meet};
 use ::chat::protocol::conversation::GroupId;
 use anyhow::{Context, Result};

@@ -5,8 +5,8 @@
 //! root on the machine of the engine, with nsenter and iptables.
 
 use super::Heal;
-use crate::container::machine::Machine;
-use crate::container::topology::Topology;
+use crate::containers::machine::Machine;
+use crate::containers::topology::Topology;
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;
 use tokio::process::Command;

@@ -5,7 +5,6 @@
 //! guard that heals when dropped. The nodes' configurations and logs are in a directory of the cluster's own, which is
 //! kept, and named, when a test fails.
 
-pub mod binary;
 mod node;
 
 pub use node::Node;

@@ -2,7 +2,7 @@
 //! address.
 
 use super::Heal;
-use crate::container::topology::Topology;
+use crate::containers::topology::Topology;
 use anyhow::Result;
 
 pub(super) async fn inflict(topology: &Topology, role: &str) -> Result<Heal> {

@@ -1,7 +1,7 @@
 //! Every node in turn is asked to end and started again, as in a deployment: the next only when the one before answers.
 
 use super::{kill, terminate};
-use crate::container::topology::Topology;
+use crate::containers::topology::Topology;
 use anyhow::Result;
 
 pub(super) async fn inflict(topology: &Topology) -> Result<()> {

@@ -4,7 +4,7 @@
 //! but also a second build of every crate. Importing takes a second; an image of the same program is used again.
 
 use super::{archive, disk, is_there};
-use crate::local::binary::{Program, chat_server};
+use crate::program::{Program, chat_server};
 use anyhow::{Context, Result, ensure};
 use futures_util::TryStreamExt;
 use std::collections::HashMap;

@@ -6,9 +6,13 @@
 //! ends. The socket is an abstract one: no file is left of it, whatever ends this process; only this user and root are
 //! served.
 
-use super::fault::Fault;
-use super::proxy::{Bad, Proxy};
+pub mod proxy;
+
+pub use proxy::Proxy;
+
+use crate::fault::Fault;
 use anyhow::{Context, Result, bail, ensure};
+use proxy::Bad;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::linux::net::SocketAddrExt;
@@ -32,7 +36,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const DONE: &str = "done";
 
 /// All relays of a cluster. Dropping it closes them.
-pub(super) struct Links {
+pub(crate) struct Links {
     links: Arc<Vec<Link>>,
     /// Relays go on while a test's own runtime stands still, as it does in a drop. `None` once dropped.
     runtime: Option<Runtime>,
@@ -149,10 +153,10 @@ fn inflict(user: u32, request: &str, links: &[Link]) -> Result<Option<Bad>> {
 }
 
 /// A fault of a link, until released or dropped.
-pub(super) struct Held(StdStream);
+pub(crate) struct Held(StdStream);
 
 /// Asks the process that started the cluster for a fault of a link. Blocks, but not for long.
-pub(super) fn ask(cluster: &str, fault: &Fault) -> Result<Held> {
+pub(crate) fn ask(cluster: &str, fault: &Fault) -> Result<Held> {
     let stream = match StdStream::connect_addr(&name(cluster)?) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => bail!(
             "{cluster} has no relays between its nodes and what they need: start it with harness up --proxied (in a test, \

@@ -2,7 +2,7 @@
 //! they send on, unlike with a pause or a cut.
 
 use super::Heal;
-use crate::container::topology::Topology;
+use crate::containers::topology::Topology;
 use anyhow::Result;
 
 pub(super) async fn inflict(topology: &Topology, role: &str) -> Result<Heal> {

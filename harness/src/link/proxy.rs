@@ -123,7 +123,7 @@ impl Proxy {
     }
 
     /// Makes any of these happen; a reset leaves nothing to heal.
-    pub(super) fn inflict(&self, trouble: Trouble) -> Option<Bad> {
+    pub(crate) fn inflict(&self, trouble: Trouble) -> Option<Bad> {
         match trouble {
             Trouble::Slow(latency) => Some(self.slow(latency)),
             Trouble::Thin(bytes_per_second) => Some(self.thin(bytes_per_second)),
@@ -136,7 +136,7 @@ impl Proxy {
     }
 
     #[cfg(test)]
-    pub(super) fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.quality.borrow().troubles.is_empty()
     }
 

@@ -1,6 +1,6 @@
 //! One `chat-server` process: its configuration, its log, its life.
 
-use super::binary::{Program, chat_server};
+use crate::program::{Program, chat_server};
 use anyhow::{Context, Result, ensure};
 use chat::client::{Options, RawConnection};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Those who do not stay where they are.
 
 use super::RECOVERED;
-use crate::container::topology::Topology;
+use crate::containers::topology::Topology;
 use crate::users::{Online, User};
 use ::chat::protocol::conversation::{GroupId, Target};
 use anyhow::{Result, ensure};

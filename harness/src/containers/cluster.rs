@@ -4,18 +4,17 @@
 
 use super::docker;
 use super::evidence;
-use super::fault::Fault;
-use super::links::Links;
 use super::machine::Machine;
 use super::network::Network;
 use super::parts::{
     self, DATABASE_HOST, DATABASE_PORT, FIRST_NODE_HOST, Flavour, MAX_NODES, NGINX_HOST, QUICK, REDIS_HOST, REDIS_PORT,
 };
-use super::proxy::Proxy;
 use super::reaper::{self, CLUSTER, RUN};
 use super::topology::{self, Topology};
-use crate::images::{self, Part};
-use crate::local::binary::Program;
+use crate::containers::images::{self, Part};
+use crate::fault::Fault;
+use crate::link::{Links, Proxy};
+use crate::program::Program;
 use anyhow::{Context, Result, ensure};
 use futures_util::future::{try_join, try_join_all};
 use std::collections::HashMap;
@@ -88,7 +87,7 @@ impl Builder {
     /// Nodes reach the database and Redis through relays that can be made bad: with [`Fault::Link`], or at a finer
     /// grain with [`Cluster::link`].
     ///
-    /// [`Fault::Link`]: super::fault::Fault::Link
+    /// [`Fault::Link`]: crate::fault::Fault::Link
     pub fn proxied(mut self) -> Self {
         self.is_proxied = true;
         self

@@ -1,7 +1,7 @@
 //! A machine ends at once and starts again at the same address. Redis comes back empty, the database recovers.
 
 use super::kill;
-use crate::container::topology::Topology;
+use crate::containers::topology::Topology;
 use anyhow::Result;
 
 pub(super) async fn inflict(topology: &Topology, role: &str) -> Result<()> {

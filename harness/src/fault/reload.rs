@@ -1,7 +1,7 @@
 //! nginx reads its configuration again: new workers take new connections, the old ones keep theirs until they end.
 
-use crate::container::parts::{NGINX_CONFIG, nginx_config};
-use crate::container::topology::Topology;
+use crate::containers::parts::{NGINX_CONFIG, nginx_config};
+use crate::containers::topology::Topology;
 use anyhow::Result;
 
 pub(super) async fn inflict(topology: &Topology) -> Result<()> {

@@ -5,7 +5,7 @@
 //! through a runtime of their own, which goes on while the story's stands still.
 
 use super::Heal;
-use crate::container::topology::Topology;
+use crate::containers::topology::Topology;
 use anyhow::{Context, Result};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};

@@ -1,8 +1,8 @@
 //! Faults at random: a schedule that follows from a seed, and the search for the smallest part of one that still fails.
 
-use super::fault::{Direction, Fault};
-use super::proxy::Trouble;
-use super::story::Step;
+use super::Step;
+use crate::fault::{Direction, Fault};
+use crate::link::proxy::Trouble;
 use std::time::Duration;
 
 /// Between two faults, in milliseconds: from hardly recovered to at rest.

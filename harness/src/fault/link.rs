@@ -4,8 +4,8 @@
 //! It takes a cluster whose nodes reach both through relays, and works from any process: see [`links`].
 
 use super::{Fault, Heal};
-use crate::container::links;
-use crate::container::topology::Topology;
+use crate::containers::topology::Topology;
+use crate::link;
 use anyhow::Result;
 use tokio::task::spawn_blocking;
 
@@ -14,6 +14,6 @@ pub(super) async fn inflict(topology: &Topology, fault: &Fault, one: &str, other
     topology.machine(one)?;
     topology.machine(other)?;
     let (cluster, fault) = (topology.name().to_owned(), fault.clone());
-    let held = spawn_blocking(move || links::ask(&cluster, &fault)).await??;
+    let held = spawn_blocking(move || link::ask(&cluster, &fault)).await??;
     Ok(Box::new(move |_| Box::pin(async move { spawn_blocking(move || held.release()).await? })))
 }

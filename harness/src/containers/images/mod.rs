@@ -13,7 +13,7 @@ mod standin;
 pub(crate) use archive::archive;
 pub use node::{node, remove_all};
 
-use crate::container::docker::is_missing;
+use crate::containers::docker::is_missing;
 use anyhow::{Context, Result, bail};
 use futures_util::TryStreamExt;
 use std::fmt;
