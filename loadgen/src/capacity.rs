@@ -10,9 +10,10 @@ mod show;
 pub use show::{csv, html, json, line, markdown, table};
 
 use crate::machine::Machine;
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::recorder::{Latencies, Path};
+use judge::Verdict;
 use serde::{Deserialize, Serialize};
 
 /// The paths whose slowest p99 the curve shows.

@@ -2,8 +2,8 @@
 //!
 //! A [`plan`] says what is to be done; a [`world`] of users, friends and groups is laid out from it ([`scenario`]); a
 //! [`driver`] sends when messages are due; [`user`]s receive. Latencies go to the [`recorder`], every message through
-//! the [`ledger`], and, where asked for, every event into a [`history`]. What comes of it is an [`outcome`], told by a
-//! [`report`]; [`check`] judges a history by the contract's promises. What an unknown server speaks, a [`probe`] finds
+//! the [`ledger`], and, where asked for, every event into a [`history`](judge::history). What comes of it is an [`outcome`], told by a
+//! [`report`]; [`judge`] judges a history by the contract's promises. What an unknown server speaks, a [`probe`] finds
 //! out.
 //!
 //! Invariants: latency counts from when a message was due, never from when it was sent; each message is accounted for
@@ -37,9 +37,6 @@ pub mod probe;
 pub mod profile;
 pub mod progress;
 
-pub mod check;
-pub mod clock;
-pub mod history;
 pub mod ledger;
 pub mod recorder;
 pub mod stamp;

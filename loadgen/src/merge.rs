@@ -5,8 +5,9 @@
 //! highest of its parts: an upper bound. A shard that is missing leaves the verdict unknown, for what it saw is not
 //! known.
 
-use crate::outcome::{Outcome, Resources, Verdict};
+use crate::outcome::{Outcome, Resources};
 use crate::recorder::{Point, Second};
+use judge::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Outcomes whose measured times begin further apart than this, in milliseconds, did not load the server together.

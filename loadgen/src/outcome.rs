@@ -7,6 +7,7 @@ use crate::machine::{Machine, command_line};
 use crate::plan::{DialectName, Plan};
 use crate::profile::{Profile, Request};
 use crate::recorder::{Latencies, Path, Second};
+use judge::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,35 +21,6 @@ const RATE_KEPT: f64 = 0.95;
 const START_LATE_MS: i64 = 500;
 /// The exit code of failed assertions: the same as of an invalid run.
 const ASSERTION_FAILED: u8 = 1;
-
-/// Whether the server kept its word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    Valid,
-    /// Nothing is known to be wrong, and not everything is known.
-    Unknown,
-    Invalid,
-}
-
-impl Verdict {
-    /// The exit code that says so.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Verdict::Valid => 0,
-            Verdict::Invalid => 1,
-            Verdict::Unknown => 2,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Verdict::Valid => "valid",
-            Verdict::Unknown => "unknown",
-            Verdict::Invalid => "invalid",
-        }
-    }
-}
 
 /// What a run used of the machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

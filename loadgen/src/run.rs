@@ -10,9 +10,7 @@ mod watch;
 pub use course::{Error, execute, execute_over};
 pub(crate) use retries::{Again, Retries, Retry};
 
-use crate::clock::Clock;
 use crate::dialect::Wire;
-use crate::history::{Event, History};
 use crate::ledger::{Copies, Ledger};
 use crate::link::Dialer;
 use crate::plan::{Driver, Plan};
@@ -21,6 +19,8 @@ use crate::user::User;
 use crate::window::Windows;
 use crate::world::{Audience, World};
 use chat::protocol::conversation::Target;
+use judge::clock::Clock;
+use judge::history::{Event, History};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

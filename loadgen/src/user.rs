@@ -12,13 +12,13 @@ pub use session::live;
 
 use crate::accounts::Account;
 use crate::dialect::{Ask, Chat, Refusal, mid_of};
-use crate::history::Event;
 use crate::plan::Plan;
 use crate::recorder::Path;
 use crate::run::{NO_NODE, Run};
 use crate::stamp::Stamp;
 use crate::window::Admission;
 use futures_util::task::AtomicWaker;
+use judge::history::Event;
 use parking_lot::{Mutex, MutexGuard};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -307,7 +307,7 @@ impl User {
                 session: outbox.session,
                 to: to.into(),
                 mid,
-                body: crate::history::body(text),
+                body: judge::history::body(text),
                 qos: run.plan.qos,
                 due,
                 again,

@@ -5,8 +5,9 @@
 
 mod support;
 
+use judge::Verdict;
 use loadgen::cluster::{Cluster, Nodes};
-use loadgen::outcome::{Outcome, Verdict};
+use loadgen::outcome::Outcome;
 use loadgen::plan::{DialectName, Plan};
 use loadgen::recorder::Path;
 use loadgen::scenario::Kind;
@@ -160,10 +161,10 @@ async fn a_kept_history_names_the_messages_that_the_server_does_not() {
     let outcome = run(classic("course", Plan { keep, ..friends(4, 100.0, 0.5) }), &server.targets()).await;
     assert_nothing_lost(&outcome);
     let path = directory.path().join("history.jsonl.zst");
-    let history = loadgen::history::read(&path).expect("kept");
+    let history = judge::history::read(&path).expect("kept");
     let entries: Vec<_> = history.map(|entry| entry.expect("lawful").event).collect();
     let named =
-        entries.iter().filter(|event| matches!(event, loadgen::history::Event::Push { mid: Some(_), .. })).count();
+        entries.iter().filter(|event| matches!(event, judge::history::Event::Push { mid: Some(_), .. })).count();
     assert_eq!(named as u64, outcome.account.delivered);
 }
 

@@ -6,7 +6,8 @@
 
 mod support;
 
-use loadgen::outcome::{Outcome, Verdict};
+use judge::Verdict;
+use loadgen::outcome::Outcome;
 use loadgen::plan::Plan;
 use loadgen::recorder::Path;
 use loadgen::scenario::Kind;
@@ -34,9 +35,9 @@ async fn with_fault(fault: Fault, plan: Plan) -> (Outcome, u64) {
 }
 
 fn verdict_on_history(directory: &std::path::Path) -> Verdict {
-    let history = loadgen::history::read(&directory.join("history.jsonl.zst")).expect("a history");
+    let history = judge::history::read(&directory.join("history.jsonl.zst")).expect("a history");
     let entries: Vec<_> = history.map(|entry| entry.expect("a line")).collect();
-    loadgen::check::check(&entries).verdict()
+    judge::check(&entries).verdict()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
 //! Promise: results go to standard output and to the files asked for, failures are told with their figure, and the exit
 //! code says what came of it.
 
-use loadgen::outcome::{Outcome, Verdict};
+use judge::Verdict;
+use loadgen::outcome::Outcome;
 use loadgen::plan::Plan;
 use loadgen::recorder::{Latencies, Path, Point, Second};
 use std::path::PathBuf;

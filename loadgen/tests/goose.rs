@@ -4,7 +4,8 @@
 
 mod support;
 
-use loadgen::outcome::{Outcome, Verdict};
+use judge::Verdict;
+use loadgen::outcome::Outcome;
 use loadgen::recorder::Path;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

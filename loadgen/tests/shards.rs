@@ -1,7 +1,8 @@
 //! Promise: four processes that share a plan measure what one would, and their results add up exactly.
 
+use judge::Verdict;
 use loadgen::cluster::Cluster;
-use loadgen::outcome::{Outcome, Verdict};
+use loadgen::outcome::Outcome;
 use loadgen::plan::Plan;
 use loadgen::recorder::Latencies;
 use loadgen::shard::Shard;

@@ -2,7 +2,7 @@
 
 mod support;
 
-use loadgen::outcome::Verdict;
+use judge::Verdict;
 use loadgen::plan::{DialectName, Plan};
 use std::time::Duration;
 use support::fault::Fault;

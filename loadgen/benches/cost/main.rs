@@ -17,9 +17,9 @@ mod process;
 mod wire;
 
 use anyhow::{Result, ensure};
+use judge::Verdict;
 use loadgen::accounts::{self, Account, Book};
 use loadgen::cluster::Nodes;
-use loadgen::outcome::Verdict;
 use loadgen::plan::Plan;
 use loadgen::progress::Silent;
 use loadgen::run::execute_over;

@@ -2,11 +2,12 @@
 
 use crate::cluster::process::Process;
 use crate::cluster::{self, Cluster, Nodes};
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::Outcome;
 use crate::plan::{NodesAs, Plan};
 use crate::progress::{Bar, Lines, Progress, Silent};
 use crate::run;
 use anyhow::{Context, Result, bail};
+use judge::Verdict;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use tokio::runtime::Runtime;

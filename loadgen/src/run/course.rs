@@ -8,7 +8,6 @@ use super::watch::{self, Meter};
 use crate::accounts::{self, Book};
 use crate::cluster::Nodes;
 use crate::dialect::{Classic, Framed, Wire};
-use crate::history::{Event, History};
 use crate::link::{self, Dialer};
 use crate::outcome::{Answers, Outcome, Resources};
 use crate::plan::{DialectName, Plan};
@@ -16,7 +15,8 @@ use crate::profile::{self, Framing, LoginBy, Profile};
 use crate::progress::Progress;
 use crate::recorder::Second;
 use crate::user::{self, Wish};
-use crate::{files, history, scenario, setup};
+use crate::{files, scenario, setup};
+use judge::history::{Event, History};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ pub enum Error {
     #[error(transparent)]
     Accounts(#[from] accounts::Error),
     #[error(transparent)]
-    History(#[from] history::Error),
+    History(#[from] judge::history::Error),
     #[error(transparent)]
     Files(#[from] files::Error),
     #[error(transparent)]
@@ -299,7 +299,7 @@ impl Course<'_> {
         self.progress.phase("measuring", run.plan.duration().as_millis() as u64);
         let mut meter = Meter::start(&run, &self.nodes);
         let begin = run.clock.now() + LEAD_MICROS;
-        let end = begin + crate::clock::micros(run.plan.duration());
+        let end = begin + judge::clock::micros(run.plan.duration());
         sending.begin(&run, begin, end)?;
         let mut acts = JoinSet::new();
         for cast in &run.world.casts {

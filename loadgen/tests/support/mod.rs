@@ -61,5 +61,5 @@ pub fn assert_nothing_lost(outcome: &Outcome) {
     let account = &outcome.account;
     assert!(account.sent > 0 && account.is_clean(), "{}", told(outcome));
     assert_eq!(account.delivered, account.expected, "{}", told(outcome));
-    assert_eq!(outcome.verdict, loadgen::outcome::Verdict::Valid, "{}", told(outcome));
+    assert_eq!(outcome.verdict, judge::Verdict::Valid, "{}", told(outcome));
 }

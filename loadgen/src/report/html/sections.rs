@@ -1,10 +1,11 @@
 //! The parts of the page that are not plots: the verdict, the chief figures, the tables, and how the run was made.
 
 use super::{class, escape, script_json};
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::Outcome;
 use crate::recorder::Path;
 use crate::report::{self, duration, mix, number, rate, subject};
 use crate::shard::show_time;
+use judge::Verdict;
 use std::fmt::Write;
 
 /// Counts that no server may cause.
