@@ -99,7 +99,7 @@ async fn connect_tcp(address: SocketAddr, place: u32) -> io::Result<TcpStream> {
     let block = place / CONNECTIONS_PER_ADDRESS;
     let spread = block > 0 && address.is_ipv4() && address.ip().is_loopback();
     let source = spread.then(|| IpAddr::V4(Ipv4Addr::new(127, 1, (block >> 8) as u8, block as u8)));
-    chat::client::connect_from(source, address).await
+    chat_client::connect_from(source, address).await
 }
 
 impl Link {

@@ -3,8 +3,8 @@
 mod support;
 
 use loadgen::cluster::Cluster;
+use loadgen::dialect::profile::Profile;
 use loadgen::probe::{Report, Settings, Sureness, probe};
-use loadgen::profile::Profile;
 use std::process::{Command, Output};
 use std::time::Duration;
 use support::fault::Fault;

@@ -5,17 +5,18 @@ use super::last_login;
 use super::sending::Sending;
 use super::usage::{memory_bytes, nodes_memory_bytes};
 use super::watch::{self, Meter};
-use crate::accounts::{self, Book};
+use super::{open_files, setup};
 use crate::cluster::Nodes;
+use crate::dialect::profile::{self, Framing, LoginBy, Profile};
 use crate::dialect::{Classic, Framed, Wire};
 use crate::link::{self, Dialer};
-use crate::outcome::{Answers, Outcome, Resources};
+use crate::measure::outcome::{Answers, Outcome, Resources};
+use crate::measure::recorder::Second;
 use crate::plan::{DialectName, Plan};
-use crate::profile::{self, Framing, LoginBy, Profile};
-use crate::progress::Progress;
-use crate::recorder::Second;
+use crate::run::progress::Progress;
+use crate::scenario;
+use crate::user::accounts::{self, Book};
 use crate::user::{self, Wish};
-use crate::{files, scenario, setup};
 use judge::history::{Event, History};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,7 +43,7 @@ pub enum Error {
     #[error(transparent)]
     History(#[from] judge::history::Error),
     #[error(transparent)]
-    Files(#[from] files::Error),
+    Files(#[from] open_files::Error),
     #[error(transparent)]
     Profile(#[from] profile::Error),
     #[error("cannot start a thread: {0}")]
@@ -95,7 +96,7 @@ pub async fn execute_over(
     interrupt: CancellationToken,
 ) -> Result<Outcome, Error> {
     plan.validate()?;
-    files::raise_limit(plan.users, &nodes)?;
+    open_files::raise_limit(plan.users, &nodes)?;
     let before = (memory_bytes(), nodes_memory_bytes(&nodes));
     let started_ms = jiff::Timestamp::now().as_millisecond();
     let dialer = match Dialer::new(&plan, targets).await {

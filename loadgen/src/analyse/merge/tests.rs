@@ -1,7 +1,7 @@
 use super::*;
+use crate::measure::recorder::{Latencies, Path};
 use crate::plan::Plan;
-use crate::recorder::{Latencies, Path};
-use crate::shard::Shard;
+use crate::plan::shard::Shard;
 
 const EPOCH: i64 = 1_700_000_000_000;
 

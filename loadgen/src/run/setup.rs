@@ -1,11 +1,11 @@
 //! Before the measured time: accounts, friends and groups are made, as far as they do not exist yet.
 
-use crate::accounts::{self, Account, Book};
 use crate::dialect::{Ask, Incoming, Wire, shown_ask};
 use crate::link;
 use crate::run::Run;
+use crate::user::accounts::{self, Account, Book};
 use crate::user::{Answer, PASSWORD, UNANSWERED_PAUSE, Wish, describe};
-use chat::protocol::errno::Errno;
+use chat_protocol::errno::Errno;
 use futures_util::StreamExt;
 use futures_util::stream;
 use std::collections::{BTreeMap, HashSet, VecDeque};

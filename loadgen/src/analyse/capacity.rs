@@ -9,10 +9,10 @@ mod show;
 
 pub use show::{csv, html, json, line, markdown, table};
 
-use crate::machine::Machine;
-use crate::outcome::Outcome;
+use crate::measure::machine::Machine;
+use crate::measure::outcome::Outcome;
+use crate::measure::recorder::{Latencies, Path};
 use crate::plan::Plan;
-use crate::recorder::{Latencies, Path};
 use judge::Verdict;
 use serde::{Deserialize, Serialize};
 

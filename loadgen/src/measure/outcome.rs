@@ -1,12 +1,12 @@
 //! What came of a run: figures, histograms and a verdict, as stored in JSON. Outcomes of several processes can be added
 //! exactly.
 
-use crate::assert::{Assertion, Checked};
-use crate::ledger::Account;
-use crate::machine::{Machine, command_line};
+use crate::analyse::assert::{Assertion, Checked};
+use crate::dialect::profile::{Profile, Request};
+use crate::measure::ledger::Account;
+use crate::measure::machine::{Machine, command_line};
+use crate::measure::recorder::{Latencies, Path, Second};
 use crate::plan::{DialectName, Plan};
-use crate::profile::{Profile, Request};
-use crate::recorder::{Latencies, Path, Second};
 use judge::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ mod metric;
 
 pub use metric::{Dimension, Metric, names};
 
-use crate::outcome::Outcome;
+use crate::measure::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -1,9 +1,9 @@
 //! What can be asserted about: a statistic of a path, or a figure of the whole run; and the units of limits.
 
 use super::Error;
-use crate::ledger::Account;
-use crate::outcome::Outcome;
-use crate::recorder::{Latencies, Path};
+use crate::measure::ledger::Account;
+use crate::measure::outcome::Outcome;
+use crate::measure::recorder::{Latencies, Path};
 use crate::report;
 use std::str::FromStr;
 

@@ -11,8 +11,8 @@ mod statistics;
 pub use show::{markdown, table};
 pub use statistics::Change;
 
-use crate::outcome::Outcome;
-use crate::recorder::{Path, Point, Second};
+use crate::measure::outcome::Outcome;
+use crate::measure::recorder::{Path, Point, Second};
 use serde::Serialize;
 use statistics::MIN_SAMPLES;
 
@@ -252,7 +252,7 @@ impl Sides<'_> {
 }
 
 fn machines(outcome: &Outcome) -> String {
-    let mut machines: Vec<String> = outcome.machines.iter().map(crate::machine::Machine::describe).collect();
+    let mut machines: Vec<String> = outcome.machines.iter().map(crate::measure::machine::Machine::describe).collect();
     machines.dedup();
     machines.join("; ")
 }

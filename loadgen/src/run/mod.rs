@@ -1,24 +1,28 @@
 //! One run: what all its users, the driver and the report have in common, and its course from set-up to outcome.
 
-mod course;
+pub mod open_files;
+pub mod progress;
+
 mod last_login;
+mod phases;
 mod retries;
 mod sending;
+mod setup;
 mod usage;
 mod watch;
 
-pub use course::{Error, execute, execute_over};
+pub use phases::{Error, execute, execute_over};
 pub(crate) use retries::{Again, Retries, Retry};
 
 use crate::dialect::Wire;
-use crate::ledger::{Copies, Ledger};
 use crate::link::Dialer;
+use crate::measure::ledger::{Copies, Ledger};
+use crate::measure::recorder::Recorder;
 use crate::plan::{Driver, Plan};
-use crate::recorder::Recorder;
 use crate::user::User;
-use crate::window::Windows;
+use crate::user::window::Windows;
 use crate::world::{Audience, World};
-use chat::protocol::conversation::Target;
+use chat_protocol::conversation::Target;
 use judge::clock::Clock;
 use judge::history::{Event, History};
 use parking_lot::Mutex;

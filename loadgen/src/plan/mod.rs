@@ -2,8 +2,10 @@
 //!
 //! A plan is stored with its result, so that a run can be made again. Durations are in seconds.
 
+pub mod shard;
+
+use crate::plan::shard::Shard;
 use crate::scenario::Kind;
-use crate::shard::Shard;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -3,20 +3,23 @@
 //! Anyone may [`User::send`]; the user's own task (`session`) connects, reads, answers and checks what arrives. A user
 //! without a connection keeps nothing but its name.
 
+pub mod accounts;
+
 mod establish;
 mod session;
+pub(crate) mod window;
 
 pub use establish::PASSWORD;
 pub(crate) use establish::describe;
 pub use session::live;
 
-use crate::accounts::Account;
 use crate::dialect::{Ask, Chat, Refusal, mid_of};
+use crate::measure::recorder::Path;
+use crate::measure::stamp::Stamp;
 use crate::plan::Plan;
-use crate::recorder::Path;
 use crate::run::{NO_NODE, Run};
-use crate::stamp::Stamp;
-use crate::window::Admission;
+use crate::user::accounts::Account;
+use crate::user::window::Admission;
 use futures_util::task::AtomicWaker;
 use judge::history::Event;
 use parking_lot::{Mutex, MutexGuard};
@@ -104,7 +107,7 @@ impl User {
     pub(crate) fn new(index: u32, streams: Vec<u32>, plan: &Plan) -> User {
         User {
             index,
-            name: crate::accounts::name(plan, index),
+            name: accounts::name(plan, index),
             id: AtomicU64::new(0),
             token: Mutex::default(),
             streams: streams.into(),

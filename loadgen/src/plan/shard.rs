@@ -1,7 +1,7 @@
 //! One plan carried out by several processes, on one machine or many: which part each has, and when all begin.
 //!
 //! A shard has its share of the users and of the rate, and accounts of its own, so that shards need to know nothing of
-//! one another. Shares add up to the whole exactly. What they measured is added by [`crate::merge`].
+//! one another. Shares add up to the whole exactly. What they measured is added by [`crate::analyse::merge`].
 
 use crate::plan::Plan;
 use jiff::civil::Time;

@@ -1,6 +1,6 @@
 use super::*;
+use crate::measure::recorder::Latencies;
 use crate::plan::Plan;
-use crate::recorder::Latencies;
 
 /// A run whose latencies lie about `micros`, by chance that `seed` decides.
 fn run(micros: f64, seed: u64) -> Outcome {

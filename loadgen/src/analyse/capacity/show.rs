@@ -1,9 +1,9 @@
 //! What a search found: as a table, JSON, CSV, Markdown, and a page with the curve of rate against latency.
 
 use super::{Capacity, Probe, Purpose};
+use crate::plan::shard::show_time;
 use crate::report::plot::{self, Axis, Plot, Scale, Series};
 use crate::report::{self, duration, escape, rate};
-use crate::shard::show_time;
 use owo_colors::{OwoColorize, Style};
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,7 +1,7 @@
 use super::*;
-use crate::outcome::Outcome;
+use crate::measure::outcome::Outcome;
+use crate::measure::recorder::{Latencies, Path};
 use crate::plan::Plan;
-use crate::recorder::{Latencies, Path};
 
 fn outcome() -> Outcome {
     let mut outcome = Outcome::failed(Plan::default(), String::new());

@@ -13,15 +13,15 @@ use std::path::{Path, PathBuf};
 
 /// The profiles that need no file, by name. The first is what `--dialect bare` means.
 pub const SHIPPED: [(&str, &str); 9] = [
-    ("course", include_str!("../../profiles/course.toml")),
-    ("course_to", include_str!("../../profiles/course_to.toml")),
-    ("logout_last", include_str!("../../profiles/logout_last.toml")),
-    ("logout_last_to", include_str!("../../profiles/logout_last_to.toml")),
-    ("register_second", include_str!("../../profiles/register_second.toml")),
-    ("register_second_to", include_str!("../../profiles/register_second_to.toml")),
-    ("camel", include_str!("../../profiles/camel.toml")),
-    ("camel_logout_last", include_str!("../../profiles/camel_logout_last.toml")),
-    ("checked", include_str!("../../profiles/checked.toml")),
+    ("course", include_str!("../../../profiles/course.toml")),
+    ("course_to", include_str!("../../../profiles/course_to.toml")),
+    ("logout_last", include_str!("../../../profiles/logout_last.toml")),
+    ("logout_last_to", include_str!("../../../profiles/logout_last_to.toml")),
+    ("register_second", include_str!("../../../profiles/register_second.toml")),
+    ("register_second_to", include_str!("../../../profiles/register_second_to.toml")),
+    ("camel", include_str!("../../../profiles/camel.toml")),
+    ("camel_logout_last", include_str!("../../../profiles/camel_logout_last.toml")),
+    ("checked", include_str!("../../../profiles/checked.toml")),
 ];
 
 /// How one message is told from the next.

@@ -5,9 +5,9 @@
 
 use super::object::{Object, write};
 use super::{Ask, Chat, Incoming, Login, Push, Refusal, Welcome, Wire, bare, checked, length};
-use crate::profile::{Done, Framing, Lists, LoginBy, Profile, Request};
-use chat::protocol::conversation::Target;
-use chat::protocol::errno::Errno;
+use crate::dialect::profile::{Done, Framing, Lists, LoginBy, Profile, Request};
+use chat_protocol::conversation::Target;
+use chat_protocol::errno::Errno;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::ops::Range;

@@ -5,8 +5,8 @@
 //! highest of its parts: an upper bound. A shard that is missing leaves the verdict unknown, for what it saw is not
 //! known.
 
-use crate::outcome::{Outcome, Resources};
-use crate::recorder::{Point, Second};
+use crate::measure::outcome::{Outcome, Resources};
+use crate::measure::recorder::{Point, Second};
 use judge::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -12,7 +12,7 @@ mod stream;
 pub use account::{Account, Offence};
 pub use receiver::{Arrival, Copies, Visit};
 
-use crate::recorder::Path;
+use crate::measure::recorder::Path;
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
