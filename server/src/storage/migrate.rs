@@ -17,8 +17,8 @@ mod write;
 
 pub use evidence::Encoding;
 
-use super::mysql::Mysql;
-use super::sql::executor::{Engine, Fault};
+use super::engine::mysql::Mysql;
+use super::engine::{Engine, Fault};
 use super::sql::{schema, settle};
 use super::{Error, Result, open_engine};
 use crate::config;
@@ -180,7 +180,7 @@ async fn prepare(target: &dyn Engine) -> Result<()> {
     Ok(ensure_unused(&mut *conn).await?)
 }
 
-async fn ensure_unused(conn: &mut dyn super::sql::executor::Connection) -> std::result::Result<(), Fault> {
+async fn ensure_unused(conn: &mut dyn super::engine::Connection) -> std::result::Result<(), Fault> {
     for table in ["user", "allgroup", "conversation"] {
         if conn.first(&format!("SELECT 1 FROM {table} LIMIT 1"), &[]).await?.is_some() {
             return Err(Error::Unusable(format!(

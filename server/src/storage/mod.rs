@@ -6,10 +6,9 @@
 //! Lock order in every transaction: conversation ascending, then member ascending, then session, node, user.
 
 pub mod migrate;
-mod mysql;
-mod place;
+pub mod engine;
+mod position;
 mod sql;
-mod sqlite;
 
 use crate::cluster::{NodeId, NodeKey};
 use crate::config;
@@ -22,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-pub use place::{End, Position};
+pub use position::{End, Position};
 
 /// How long opening may take: another node may be making the tables. Past it the start fails as unavailable.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -54,11 +53,11 @@ async fn open_engine(
     database: &config::Database,
     timeout: Duration,
     tasks: &Tasks,
-) -> Result<Box<dyn sql::executor::Engine>> {
+) -> Result<Box<dyn engine::Engine>> {
     match database.url.split_once(':').map(|(scheme, _)| scheme) {
-        Some("sqlite") => Ok(Box::new(sqlite::Sqlite::open(&database.url, tasks).await?)),
+        Some("sqlite") => Ok(Box::new(engine::sqlite::Sqlite::open(&database.url, tasks).await?)),
         Some("mysql" | "mariadb") => {
-            Ok(Box::new(mysql::Mysql::open(&database.url, database.connections, timeout).await?))
+            Ok(Box::new(engine::mysql::Mysql::open(&database.url, database.connections, timeout).await?))
         }
         _ => Err(Error::Unusable(format!(
             "database.url should be sqlite:PATH or mysql://user:password@host:port/database, not {:?}",

@@ -1,7 +1,7 @@
 //! Writing a plan into an empty database, within the caller's transaction.
 
 use super::plan::Plan;
-use crate::storage::sql::executor::{Connection, Result, Value, power_of_two_chunks, repeated};
+use crate::storage::engine::{Connection, Result, Value, power_of_two_chunks, repeated};
 use chat_protocol::conversation::Conversation;
 use uuid::Uuid;
 

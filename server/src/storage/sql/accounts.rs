@@ -1,6 +1,6 @@
 //! Users, their passwords, and what ends their tokens.
 
-use super::executor::{Connection, Fault, Result};
+use crate::storage::engine::{Connection, Fault, Result};
 use super::sessions::confirm;
 use crate::storage::{Account, Actor, Error};
 use chat_protocol::conversation::UserId;

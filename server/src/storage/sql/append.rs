@@ -6,7 +6,7 @@
 
 use super::changes::Change;
 use super::conversations::{Locked, audiences, begin_epoch, conversation, epoch, lock_all};
-use super::executor::{Connection, Fault, Result, Value, padded_values, power_of_two_chunks, repeated};
+use crate::storage::engine::{Connection, Fault, Result, Value, padded_values, power_of_two_chunks, repeated};
 use super::sessions::confirm_all;
 use crate::cluster::NodeKey;
 use crate::failpoint::{self, Failpoint};

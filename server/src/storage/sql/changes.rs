@@ -7,7 +7,7 @@
 //! unknown is settled by locking the conversations it touched: the transaction, if it still lives, holds those locks.
 
 use super::conversations::{conversation, epoch, lock_all};
-use super::executor::{Connection, Result, Row};
+use crate::storage::engine::{Connection, Result, Row};
 use crate::storage::{self, Changes, End, Seen};
 use chat_protocol::conversation::Conversation;
 use parking_lot::Mutex;

@@ -4,7 +4,7 @@
 //! holds until the commit.
 
 use super::changes::Change;
-use super::executor::{Connection, Result, Row, Value, list, padded_values, repeated};
+use crate::storage::engine::{Connection, Result, Row, Value, list, padded_values, repeated};
 use crate::storage::{Audience, CertainPage, End, Error, Page, Settled};
 use chat_protocol::conversation::{Conversation, LogEpoch, UserId};
 use chat_protocol::message::{ChatMessage, SentAs};

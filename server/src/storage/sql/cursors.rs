@@ -1,7 +1,7 @@
 //! How far each member has got in each conversation, and so what waits for whom.
 
 use super::conversations::{conversation, epoch};
-use super::executor::{Connection, Result, Value, list, padded, padded_values, repeated};
+use crate::storage::engine::{Connection, Result, Value, list, padded, padded_values, repeated};
 use crate::cluster::NodeKey;
 use crate::storage::{End, Mark, Position, Waiting};
 use chat_protocol::conversation::{Conversation, UserId};

@@ -2,7 +2,7 @@
 
 use super::changes::Change;
 use super::conversations::{are_friends, bump_version, lock_or_make};
-use super::executor::{Connection, Result, Row};
+use crate::storage::engine::{Connection, Result, Row};
 use super::nodes::JOIN_LIVE_NODE;
 use super::sessions::confirm;
 use crate::storage::{Actor, Befriended};

@@ -5,7 +5,7 @@
 
 use super::changes::Change;
 use super::conversations::{bump_version, lock};
-use super::executor::{Connection, Fault, Result, Row, Value, padded, repeated};
+use crate::storage::engine::{Connection, Fault, Result, Row, Value, padded, repeated};
 use super::friends::state;
 use super::nodes::JOIN_LIVE_NODE;
 use super::sessions::confirm;

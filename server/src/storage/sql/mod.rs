@@ -8,7 +8,6 @@ pub mod append;
 pub mod changes;
 pub mod conversations;
 pub mod cursors;
-pub mod executor;
 pub mod friends;
 pub mod groups;
 pub mod nodes;
@@ -18,7 +17,7 @@ pub mod tidying;
 
 use super::*;
 use changes::{Numbered, Numbers};
-use executor::{Connection, Engine, Fault};
+use crate::storage::engine::{Connection, Engine, Fault};
 use std::collections::BTreeSet;
 
 /// How often something is tried that met a deadlock, a blocked row, or a row that another just made.
@@ -103,7 +102,7 @@ impl SqlStorage {
         by.session.as_ref().map(|session| self.numbers.begin(session.node.boot, convs.to_vec()))
     }
 
-    async fn bounded<T>(&self, work: impl Future<Output = executor::Result<T>>) -> Result<T> {
+    async fn bounded<T>(&self, work: impl Future<Output = engine::Result<T>>) -> Result<T> {
         match tokio::time::timeout(self.timeout, work).await {
             Ok(outcome) => outcome.map_err(Error::from),
             Err(_) => Err(Error::Unavailable(format!("no answer within {} ms", self.timeout.as_millis()))),
@@ -126,7 +125,7 @@ fn ended<T>(numbered: Option<Numbered<'_>>, outcome: Result<T>) -> Result<T> {
 }
 
 /// Commits what succeeded, rolls back what did not.
-pub async fn settle<T>(conn: &mut dyn Connection, outcome: executor::Result<T>) -> executor::Result<T> {
+pub async fn settle<T>(conn: &mut dyn Connection, outcome: engine::Result<T>) -> engine::Result<T> {
     match outcome {
         Ok(value) => conn.commit().await.map(|()| value),
         Err(fault) => {

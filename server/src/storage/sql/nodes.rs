@@ -4,7 +4,7 @@
 //! count in `gone`; the next renewal makes the two differ again. Both write the row, so of a late renewal and whoever
 //! calls the node gone, or takes a session from it, one comes after the other and sees it. No clock takes part.
 
-use super::executor::{Connection, Result, Row};
+use crate::storage::engine::{Connection, Result, Row};
 use crate::cluster::{NodeId, NodeKey};
 use crate::storage::{Error, NodeStart, Peer, Release, Renewal};
 

@@ -3,7 +3,7 @@
 //! The tables are those of `chat.sql`, applied as they stand there; the version in `meta` is its last statement. A
 //! database that holds any of our tables but not that version is left alone, whatever it is.
 
-use super::executor::{Connection, Result};
+use crate::storage::engine::{Connection, Result};
 use crate::storage::Error;
 use std::sync::Arc;
 
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn both_schemas_make_the_same_tables_and_version() {
-        for schema in [crate::storage::mysql::SCHEMA, crate::storage::sqlite::SCHEMA] {
+        for schema in [crate::storage::engine::mysql::SCHEMA, crate::storage::engine::sqlite::SCHEMA] {
             let statements = statements(schema);
             for table in TABLES {
                 let begin = format!("CREATE TABLE {table} (");

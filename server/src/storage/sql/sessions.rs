@@ -5,7 +5,7 @@
 //! session gone. So two nodes never both hold a session. Rows that another transaction holds are passed over, not
 //! waited for: one user's trouble is nobody else's.
 
-use super::executor::{Connection, Result, list};
+use crate::storage::engine::{Connection, Result, list};
 use super::nodes::{JOIN_LIVE_NODE, take_over};
 use crate::cluster::{NodeId, NodeKey};
 use crate::storage::{Actor, Claim, Claimed, Error, Release};

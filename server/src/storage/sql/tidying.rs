@@ -4,7 +4,7 @@
 //! the table, and rows that are free need not be looked at again. So nobody is made to wait: a step looks at few rows,
 //! found by index whatever the size of the tables, and locks only those that it changes.
 
-use super::executor::{Connection, Result, Value, list};
+use crate::storage::engine::{Connection, Result, Value, list};
 use super::nodes::JOIN_LIVE_NODE;
 use super::sessions::{lock_rows, update};
 use crate::cluster::NodeId;

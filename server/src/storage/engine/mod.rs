@@ -4,6 +4,9 @@
 //! that differ come from the [`Dialect`]. An engine hands out connections and sees to it that none with an unfinished
 //! statement or transaction is ever used again.
 
+pub mod mysql;
+pub mod sqlite;
+
 use crate::storage::{Error, Result as StorageResult};
 use async_trait::async_trait;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 //! the server drops one that is silent for [`SILENCE_S`]. A connection that was left in the middle of a statement or a
 //! transaction is closed, never pooled: whether its COMMIT was done is then unknown, and says so.
 
-use super::sql::executor::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value};
-use super::{Error, Result as StorageResult};
+use super::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value};
+use crate::storage::{Error, Result as StorageResult};
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions, MySqlRow};
@@ -35,7 +35,7 @@ const DATA_CLASSES: [&str; 3] = ["22", "23", "45"];
 /// The same where SQLSTATE says nothing: a character that the column cannot hold, and MySQL's CHECK.
 const DATA_NUMBERS: [u16; 2] = [1366, 3819];
 
-pub const SCHEMA: &str = include_str!("../../../chat.sql");
+pub const SCHEMA: &str = include_str!("../../../../chat.sql");
 
 static DIALECT: Dialect = Dialect {
     for_update: " FOR UPDATE",

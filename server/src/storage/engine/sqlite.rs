@@ -6,8 +6,8 @@
 
 mod checkpoints;
 
-use super::sql::executor::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value};
-use super::{Error, Result as StorageResult};
+use super::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value};
+use crate::storage::{Error, Result as StorageResult};
 use crate::tasks::Tasks;
 use async_trait::async_trait;
 use checkpoints::{Checkpoints, MAX_LOG_PAGES};
@@ -52,7 +52,7 @@ static DIALECT: Dialect = Dialect {
     schema: SCHEMA,
 };
 
-pub const SCHEMA: &str = include_str!("sqlite_schema.sql");
+pub const SCHEMA: &str = include_str!("sqlite/schema.sql");
 
 /// An open SQLite database.
 pub struct Sqlite {
