@@ -32,7 +32,7 @@ pub mod cluster;
 pub mod config;
 pub mod failpoint;
 pub mod shutdown;
-pub mod tasks;
+pub use chat_environment as environment;
 
 mod clock;
 

@@ -10,7 +10,7 @@ use chat::bus::{Arrival, Bus, BusStats, Item, envelope, redis};
 use chat::cluster::{ClusterSecret, NodeId, NodeKey};
 use chat::config;
 use chat::config::limits::BUS_QUEUE_ITEMS;
-use chat::tasks::Tasks;
+use chat_environment::Tasks;
 use harness::eventually::eventually;
 use harness::services::redis::Redis;
 use std::sync::Arc;

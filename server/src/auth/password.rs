@@ -11,9 +11,9 @@ mod places;
 
 use crate::auth::origin::Origin;
 use crate::config;
-use crate::tasks::Tasks;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
+use chat_environment::Tasks;
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::Secret;
 use memory::Memory;

@@ -13,7 +13,7 @@ use crate::failpoint::{self, Failpoint};
 use crate::session;
 use crate::session::outbound::Parcel;
 use crate::storage::{self, Append};
-use crate::tasks::Tasks;
+use chat_environment::Tasks;
 use chat_protocol::conversation::{Conversation, Target, UserId};
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::{ChatMessage, Who};

@@ -18,7 +18,7 @@ use crate::delivery::routes::Route;
 use crate::session::Relayed;
 use crate::session::outbound::Parcel;
 use crate::storage::{self, Append, Audience, End};
-use crate::tasks::Tasks;
+use chat_environment::Tasks;
 use chat_protocol::conversation::{Conversation, Target, UserId};
 use chat_protocol::message::ChatMessage;
 use std::collections::BTreeSet;

@@ -128,8 +128,8 @@ mod tests {
     use super::*;
     use crate::bus::local::LocalHub;
     use crate::cluster::NodeKey;
-    use crate::tasks::Tasks;
     use crate::telemetry::metrics::Metrics;
+    use chat_environment::Tasks;
 
     fn connections(count: usize) -> Vec<Arc<Outbound>> {
         let (bus, _) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 }, &Tasks::default());

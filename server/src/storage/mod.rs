@@ -12,8 +12,8 @@ mod sql;
 
 use crate::cluster::{NodeId, NodeKey};
 use crate::config;
-use crate::tasks::Tasks;
 use async_trait::async_trait;
+use chat_environment::Tasks;
 use chat_protocol::conversation::{Conversation, GroupId, LogEpoch, UserId};
 use chat_protocol::message::{ChatMessage, Friend, Group, GroupPage, SentAs, TimeMs, Who};
 use std::collections::BTreeMap;

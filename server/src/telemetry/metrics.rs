@@ -208,7 +208,7 @@ mod tests {
     use super::*;
     use crate::bus::local::LocalHub;
     use crate::cluster::NodeKey;
-    use crate::tasks::Tasks;
+    use chat_environment::Tasks;
 
     #[track_caller]
     fn check(metrics: &Metrics, line: &str) {

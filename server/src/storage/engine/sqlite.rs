@@ -8,8 +8,8 @@ mod checkpoints;
 
 use super::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value};
 use crate::storage::{Error, Result as StorageResult};
-use crate::tasks::Tasks;
 use async_trait::async_trait;
+use chat_environment::Tasks;
 use checkpoints::{Checkpoints, MAX_LOG_PAGES};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
