@@ -29,7 +29,7 @@ use crate::shutdown::Shutdown;
 use crate::storage::{self, Storage};
 use crate::telemetry::admin::{AdminState, Readiness};
 use crate::telemetry::metrics::Metrics;
-use chat_environment::{Died, Tasks};
+use chat_environment::{Died, Environment, Tasks};
 use start::{bind, bind_admin, listen_error, obtain_lease, patiently};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -116,7 +116,8 @@ impl Node {
         }
         let tasks = Tasks::default();
         let opening = async {
-            let storage = storage::open_with(&config.database, &tasks).await?;
+            let environment = Environment { tasks: tasks.clone(), ..Environment::default() };
+            let storage = storage::open_with(&config.database, &environment).await?;
             let (port, key) = bind(&config).await?;
             let (bus, arrivals) = match config.bus.url.is_empty() {
                 true => LocalHub::default().join(key.clone(), &tasks),
