@@ -6,8 +6,8 @@
 
 mod checkpoints;
 
-use super::sql::executor::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value};
-use super::{Error, Result as StorageResult};
+use super::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value};
+use crate::storage::{Error, Result as StorageResult};
 use async_trait::async_trait;
 use chat_environment::Tasks;
 use checkpoints::{Checkpoints, MAX_LOG_PAGES};
@@ -36,14 +36,14 @@ const ROW_BUFFER: usize = 1_024;
 /// many places as there are conversations; with SQLite's own 2 MiB each is read again from the file.
 const WRITER_CACHE: &str = "-32768";
 
-static DIALECT: Dialect = Dialect {
+pub static DIALECT: Dialect = Dialect {
     for_update: "",
     for_update_nowait: "",
     for_update_skip_locked: "",
     for_share: "",
     by_primary_key: "",
     greatest: "MAX",
-    insert_ignore: "INSERT OR IGNORE",
+    insert_ignore: ("INSERT OR IGNORE", ""),
     on_duplicate_id: "ON CONFLICT (id) DO UPDATE SET",
     inserted: ("excluded.", ""),
     list_tables: "SELECT name FROM sqlite_master WHERE type = 'table'",
@@ -52,7 +52,10 @@ static DIALECT: Dialect = Dialect {
     schema: SCHEMA,
 };
 
-pub const SCHEMA: &str = include_str!("sqlite_schema.sql");
+/// What `database.url` looks like.
+pub const URL: &str = "sqlite:PATH";
+
+const SCHEMA: &str = include_str!("sqlite/schema.sql");
 
 /// An open SQLite database.
 pub struct Sqlite {
@@ -142,8 +145,8 @@ fn lock(database: &Path) -> StorageResult<File> {
         Ok(()) => Ok(file),
         Err(TryLockError::Error(error)) => Err(unusable(error)),
         Err(TryLockError::WouldBlock) => Err(Error::Unusable(format!(
-            "{} is in use by another process; to run several nodes set database.url = \"mysql://user:password@host/database\" \
-             and bus.url = \"redis://host:6379\"",
+            "{} is in use by another process; to run several nodes set \
+             database.url = \"mysql://user:password@host/database\" and bus.url = \"redis://host:6379\"",
             database.display()
         ))),
     }

@@ -4,9 +4,12 @@
 //! the server drops one that is silent for [`SILENCE_S`]. A connection that was left in the middle of a statement or a
 //! transaction is closed, never pooled: whether its COMMIT was done is then unknown, and says so.
 
-use super::sql::executor::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value};
-use super::{Error, Result as StorageResult};
+mod durability;
+
+use super::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value};
+use crate::storage::{Error, Result as StorageResult};
 use async_trait::async_trait;
+use durability::warn_of_unflushed_commits;
 use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions, MySqlRow};
 use sqlx::pool::PoolConnection;
@@ -35,16 +38,19 @@ const DATA_CLASSES: [&str; 3] = ["22", "23", "45"];
 /// The same where SQLSTATE says nothing: a character that the column cannot hold, and MySQL's CHECK.
 const DATA_NUMBERS: [u16; 2] = [1366, 3819];
 
-pub const SCHEMA: &str = include_str!("../../../chat.sql");
+/// What `database.url` looks like.
+pub const URL: &str = "mysql://user:password@host:port/database";
 
-static DIALECT: Dialect = Dialect {
+const SCHEMA: &str = include_str!("../../../../chat.sql");
+
+pub static DIALECT: Dialect = Dialect {
     for_update: " FOR UPDATE",
     for_update_nowait: " FOR UPDATE NOWAIT",
     for_update_skip_locked: " FOR UPDATE SKIP LOCKED",
     for_share: " LOCK IN SHARE MODE",
     by_primary_key: " FORCE INDEX (PRIMARY)",
     greatest: "GREATEST",
-    insert_ignore: "INSERT IGNORE",
+    insert_ignore: ("INSERT IGNORE", ""),
     on_duplicate_id: "ON DUPLICATE KEY UPDATE",
     inserted: ("VALUES(", ")"),
     list_tables: "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
@@ -107,29 +113,6 @@ fn pool(options: MySqlConnectOptions, connections: u32, timeout: Duration) -> My
             })
         })
         .connect_lazy_with(options)
-}
-
-/// An acknowledgement promises durability; a server that does not flush each commit breaks the promise in a power cut.
-async fn warn_of_unflushed_commits(pool: &MySqlPool) {
-    let settings = ["innodb_flush_log_at_trx_commit", "sync_binlog", "log_bin"];
-    let mut values = [None; 3];
-    for (setting, value) in settings.iter().zip(&mut values) {
-        let sql = format!("SELECT CAST(@@GLOBAL.{setting} AS SIGNED)");
-        *value = sqlx::query_scalar::<_, i64>(AssertSqlSafe(sql)).fetch_one(pool).await.ok();
-    }
-    let [flush, sync_binlog, log_bin] = values;
-    if flush.is_some_and(|flush| flush != 1) {
-        tracing::warn!(
-            innodb_flush_log_at_trx_commit = flush,
-            "the database does not flush commits: acknowledged messages can be lost in a power cut; set it to 1"
-        );
-    }
-    if log_bin == Some(1) && sync_binlog.is_some_and(|sync| sync != 1) {
-        tracing::warn!(
-            sync_binlog,
-            "the database does not flush its binary log: acknowledged messages can be lost in a power cut; set it to 1"
-        );
-    }
 }
 
 #[async_trait]

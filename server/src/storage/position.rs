@@ -3,7 +3,6 @@
 //! A log that has lost its end with the database's commits goes on in another epoch, so a place is an epoch and a seq:
 //! the earlier epoch's comes first.
 
-use super::Waiting;
 use chat_protocol::conversation::LogEpoch;
 use chat_protocol::message::ChatMessage;
 
@@ -34,11 +33,5 @@ impl End {
     /// How far the log had got with this message.
     pub fn of(message: &ChatMessage) -> Self {
         End { log_epoch: message.log_epoch, seq: message.seq }
-    }
-}
-
-impl Waiting {
-    pub fn end(&self) -> End {
-        End { log_epoch: self.position.log_epoch, seq: self.last_seq }
     }
 }
