@@ -5,10 +5,11 @@
 //! the messages are the same, and the work is linear in the bytes.
 
 use super::dialect::Dialect;
+use super::encode::{bare, checked, framed};
 use super::errno::{Errno, Failure};
 use super::message::{ChatMessage, Incoming, Outgoing};
 use super::spelling::{SharedSpelling, Spelling};
-use super::{bare, checked, framed, json, request};
+use super::{decode, json};
 use bytes::{Buf, BytesMut};
 use std::ops::Range;
 
@@ -23,7 +24,7 @@ pub struct Codec {
 
 /// Where one complete frame lies at the front of the input.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Cut {
+pub(crate) struct Cut {
     pub payload: Range<usize>,
     /// Everything before this place belongs to the frame.
     pub end: usize,
@@ -50,7 +51,7 @@ impl Codec {
         let Some(Cut { payload, end }) = cut else { return Ok(None) };
         let fields = json::parse(&input[payload]).map_err(|error| Failure::new(Errno::Malformed, error.to_string()))?;
         let mut spelling = self.spelling.get();
-        let incoming = request::read(self.dialect, &mut spelling, fields)?;
+        let incoming = decode::read(self.dialect, &mut spelling, fields)?;
         self.spelling.set(spelling);
         input.advance(end);
         Ok(Some(incoming))

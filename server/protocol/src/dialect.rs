@@ -1,6 +1,6 @@
 //! The dialects a client may speak, told apart by the first byte it sends, and how each numbers its requests.
 
-use super::checked;
+use super::encode::checked;
 use super::json::Fields;
 use super::message::{Kind, msgid};
 use super::spelling::{Field, Spelling};

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn reckoned_sizes_are_never_too_small() {
         let odd = message("\u{0}\u{1f}\u{8}\n\"\\界");
-        assert!(json(&super::super::framed::Push::of(&odd)) <= push_bytes(&odd));
+        assert!(json(&crate::encode::framed::Push::of(&odd)) <= push_bytes(&odd));
         assert!(json(&user("\"x\\")) <= user_bytes(&user("\"x\\")));
         let friend = Friend { id: ID, name: "é\\".into(), state: State::Offline };
         assert!(json(&friend) <= entry_bytes(&friend.name));

@@ -12,14 +12,11 @@ pub mod message;
 pub mod murmur;
 pub mod name;
 
-mod bare;
-mod checked;
-mod classic;
-mod fields;
+mod decode;
+mod encode;
 mod fit;
-mod framed;
 mod json;
-mod request;
+mod reader;
 mod spelling;
 
 pub use codec::Codec;

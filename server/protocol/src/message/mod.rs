@@ -3,8 +3,8 @@
 //! All three dialects decode into [`Request`] and encode from [`Outgoing`]; nothing behind `protocol/` sees bytes.
 //! The payload structs double as the client library's view of the framed dialect, hence both serde directions.
 
-use super::conversation::{Conversation, GroupId, Log, LogEpoch, Target, UserId};
-use super::errno::Failure;
+use crate::conversation::{Conversation, GroupId, Log, LogEpoch, Target, UserId};
+use crate::errno::Failure;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;

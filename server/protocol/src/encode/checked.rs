@@ -4,12 +4,12 @@
 //! marker, length or checksum ends the connection, the length as soon as the header is there.
 
 use super::classic::{ChatLine, Friends, InString, Users, strings};
-use super::codec::Cut;
-use super::conversation::{GroupId, Target, UserId};
-use super::errno::{Errno, Failure};
-use super::message::{ChatMessage, Group, Kind, LoginAck, Outgoing, Reply};
-use super::murmur::checksum;
-use super::spelling::Spelling;
+use crate::codec::Cut;
+use crate::conversation::{GroupId, Target, UserId};
+use crate::errno::{Errno, Failure};
+use crate::message::{ChatMessage, Group, Kind, LoginAck, Outgoing, Reply};
+use crate::murmur::checksum;
+use crate::spelling::Spelling;
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ const HEADER_BYTES: usize = MARKER.len() + 4;
 const CHECKSUM_BYTES: usize = 4;
 
 /// The field that holds a message's number, which all clients of this dialect spell alike.
-pub(super) const NUMBER: &str = "msgType";
+pub(crate) const NUMBER: &str = "msgType";
 /// `code` of what was done.
 const DONE: u16 = 200;
 /// `code` of what is not known, and of a registration that failed.
@@ -36,7 +36,7 @@ mod msg_type {
 }
 
 /// Finds the frame at the front of `input`; `Ok(None)` if it is not complete yet.
-pub(super) fn cut(input: &[u8], max_frame_bytes: usize) -> Result<Option<Cut>, Failure> {
+pub(crate) fn cut(input: &[u8], max_frame_bytes: usize) -> Result<Option<Cut>, Failure> {
     if input.iter().zip(MARKER).any(|(&byte, expected)| byte != expected) {
         return Err(Failure::new(Errno::Malformed, "no frame marker"));
     }
@@ -59,7 +59,7 @@ pub(super) fn cut(input: &[u8], max_frame_bytes: usize) -> Result<Option<Cut>, F
     Ok(Some(Cut { end: payload.end + CHECKSUM_BYTES, payload }))
 }
 
-pub(super) fn encode(message: &Outgoing<'_>, spelling: Spelling, out: &mut BytesMut) {
+pub(crate) fn encode(message: &Outgoing<'_>, spelling: Spelling, out: &mut BytesMut) {
     match message {
         Outgoing::Push(message) => frame(&line(message, spelling), out),
         Outgoing::Reply { kind, result, .. } => match result {

@@ -5,18 +5,18 @@
 //! a NUL, which C strings and old parsers take for the end.
 
 use super::classic::{ChatLine, strings};
-use super::codec::Cut;
-use super::conversation::{Target, UserId};
-use super::errno::{Errno, Failure};
-use super::message::{ChatMessage, Group, Kind, LoginAck, Outgoing, Reply, msgid};
-use super::spelling::{Field, Spelling};
+use crate::codec::Cut;
+use crate::conversation::{Target, UserId};
+use crate::errno::{Errno, Failure};
+use crate::message::{ChatMessage, Group, Kind, LoginAck, Outgoing, Reply, msgid};
+use crate::spelling::{Field, Spelling};
 use bytes::{Buf, BufMut, BytesMut};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 /// How far an object that is not complete yet has been looked at.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Scan {
+pub(crate) struct Scan {
     /// Bytes from the front of the input that need not be looked at again.
     seen: usize,
     /// Braces still open.
@@ -72,7 +72,7 @@ fn is_separator(byte: u8) -> bool {
     byte == 0 || byte.is_ascii_whitespace()
 }
 
-pub(super) fn encode(message: &Outgoing<'_>, spelling: Spelling, out: &mut BytesMut) {
+pub(crate) fn encode(message: &Outgoing<'_>, spelling: Spelling, out: &mut BytesMut) {
     match message {
         Outgoing::Push(message) => object(&line(message, spelling), out),
         Outgoing::Reply { kind, result, .. } => match result {

@@ -7,9 +7,9 @@
 use super::conversation::Target;
 use super::dialect::Dialect;
 use super::errno::{Errno, Failure};
-use super::fields::Whole;
 use super::json::{Fields, Value};
 use super::message::{Chat, Command, GroupPage, Incoming, Kind, Login, MidText, Proof, Request, Secret, SentAs, Who};
+use super::reader::Whole;
 use super::spelling::{Field, Spelling};
 use std::borrow::Cow;
 use std::ops::RangeInclusive;

@@ -3,11 +3,11 @@
 //! A length that is zero or past the limit is refused from the header alone, before any of the body arrives. What a
 //! node says is written straight into the connection's buffer, behind a placeholder for its length.
 
-use super::codec::Cut;
-use super::conversation::{GroupId, Log, Target, UserId};
-use super::errno::{Errno, Failure};
-use super::fit;
-use super::message::{ChatMessage, Event, Kind, LoginAck, MidText, Outgoing, Reply, Roster, Stored, TimeMs, msgid};
+use crate::codec::Cut;
+use crate::conversation::{GroupId, Log, Target, UserId};
+use crate::errno::{Errno, Failure};
+use crate::fit;
+use crate::message::{ChatMessage, Event, Kind, LoginAck, MidText, Outgoing, Reply, Roster, Stored, TimeMs, msgid};
 use bytes::{BufMut, BytesMut};
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
@@ -22,7 +22,7 @@ const USUAL_BYTES: usize = 256;
 const CONVERSATION_BYTES: usize = 53;
 
 /// Finds the frame at the front of `input`; `Ok(None)` if it is not complete yet.
-pub(super) fn cut(input: &[u8], max_frame_bytes: usize) -> Result<Option<Cut>, Failure> {
+pub(crate) fn cut(input: &[u8], max_frame_bytes: usize) -> Result<Option<Cut>, Failure> {
     let Some(header) = input.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
     let length = u32::from_be_bytes(*header) as usize;
     if length == 0 {
@@ -38,7 +38,7 @@ pub(super) fn cut(input: &[u8], max_frame_bytes: usize) -> Result<Option<Cut>, F
     Ok((input.len() >= end).then_some(Cut { payload: HEADER_BYTES..end, end }))
 }
 
-pub(super) fn encode(message: &Outgoing<'_>, out: &mut BytesMut) {
+pub(crate) fn encode(message: &Outgoing<'_>, out: &mut BytesMut) {
     match message {
         Outgoing::Push(message) => {
             out.reserve(USUAL_BYTES + message.msg.len());
@@ -236,7 +236,7 @@ struct Token<'a> {
 
 /// A chat message as recipients get it, live and in HISTORY_ACK.
 #[derive(Serialize)]
-pub(super) struct Push<'a> {
+pub(crate) struct Push<'a> {
     msgid: u64,
     conv: AsName,
     #[serde(skip_serializing_if = "Option::is_none")]
