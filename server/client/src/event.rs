@@ -2,10 +2,10 @@
 
 use super::error::{Error, Why};
 use super::shared::Shared;
-use super::wire::{Acknowledged, Push};
 use chat_protocol::conversation::Target;
 use chat_protocol::errno::Failure;
-use chat_protocol::message::{self, LoginAck, TimeMs};
+use chat_protocol::from_node::Push;
+use chat_protocol::message::{self, LoginAck, Stored, TimeMs};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -36,6 +36,24 @@ impl Message {
     pub(super) fn new(push: Push<'_>, conv: Arc<str>, me: u64, at: Instant) -> Self {
         let Push { seq, id, name, target, msg, time, mid, .. } = push;
         Message { conv, seq, id, name, target, msg, time, mid, own: id == me, at }
+    }
+}
+
+/// Where an accepted message stands; all absent where it was relayed, not stored (`qos` 0).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acknowledged {
+    pub conv: Option<Box<str>>,
+    pub seq: Option<u64>,
+    pub time: Option<TimeMs>,
+}
+
+impl From<Option<Stored<Box<str>>>> for Acknowledged {
+    fn from(stored: Option<Stored<Box<str>>>) -> Self {
+        stored.map_or_else(Acknowledged::default, |Stored { log, seq, time }| Acknowledged {
+            conv: Some(log),
+            seq: Some(seq),
+            time: Some(time),
+        })
     }
 }
 

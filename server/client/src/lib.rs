@@ -25,16 +25,15 @@ mod reconnect;
 mod requests;
 mod shared;
 mod stream;
-pub mod wire;
 
+pub use chat_protocol::message::JoinedGroup;
 pub use error::{Error, Why};
-pub use event::{Event, Events, Message, Trace};
+pub use event::{Acknowledged, Event, Events, Message, Trace};
 pub use options::{Credentials, Options, Reconnect, Tls};
-pub use raw::RawConnection;
+pub use raw::{RawConnection, append_frame};
 pub use requests::{History, UsersPage};
 pub use shared::Session;
 pub use stream::connect_from;
-pub use wire::{Acknowledged, JoinedGroup};
 
 use driver::Driver;
 use shared::{Shared, Wish};

@@ -4,7 +4,7 @@
 //! be put there (again). So a resend after a reconnect, or after a refusal, keeps the order in each conversation.
 
 use super::error::Error;
-use super::wire::Acknowledged;
+use super::event::Acknowledged;
 use chat_protocol::conversation::Target;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

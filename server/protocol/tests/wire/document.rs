@@ -36,14 +36,6 @@ fn block_lines(mark: &str) -> Vec<&'static str> {
     lines
 }
 
-fn word(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Framed => "framed",
-        Dialect::Checked => "checked",
-        Dialect::Bare => "bare",
-    }
-}
-
 fn done(kind: Kind, reply: Reply) -> Outgoing<'static> {
     Outgoing::Reply { kind, mid: None, result: Ok(reply) }
 }
@@ -91,8 +83,8 @@ fn framed_replies() -> Vec<Outgoing<'static>> {
     let direct = Conversation::Direct(ALICE, BOB);
     let stored = Stored { log: Log { conv: direct, epoch: 0 }, seq: 42, time: TIME };
     let friend = Friend { id: BOB, name: "bob".into(), state: State::Online };
-    let joined = Reply::JoinGroup { groupid: GROUP, groupname: "tea".into(), groupdesc: "at five".into() };
-    let page = Reply::History { log: Log { conv: direct, epoch: 0 }, messages: vec![message(direct, 42)], more: true };
+    let joined = JoinedGroup { groupid: GROUP, groupname: "tea".into(), groupdesc: "at five".into() };
+    let page = Page { conv: Log { conv: direct, epoch: 0 }, messages: vec![message(direct, 42)], more: true };
     let busy = Failure::from(Errno::Unavailable).retry_after(Duration::from_millis(500));
     let acked = Outgoing::Reply {
         kind: Kind::OneChat,
@@ -103,21 +95,21 @@ fn framed_replies() -> Vec<Outgoing<'static>> {
         failed(Kind::Unknown, Errno::UnknownMsgid.into()),
         login_ack(vec![]),
         failed(Kind::Login, Errno::WrongCredentials.into()),
-        done(Kind::Logout, Reply::Logout),
-        done(Kind::Register, Reply::Register { id: ALICE }),
+        done(Kind::Logout, Reply::Logout(Nothing {})),
+        done(Kind::Register, Reply::Register(Registered { id: ALICE })),
         failed(Kind::Register, Failure::field("password", "a string of 1 to 128 characters")),
         acked,
         done(Kind::OneChat, Reply::Chat(None)),
         failed(Kind::GroupChat, busy),
         done(Kind::AddFriend, Reply::AddFriend(friend)),
-        done(Kind::CreateGroup, Reply::CreateGroup { groupid: GROUP }),
-        done(Kind::JoinGroup, joined),
-        done(Kind::History, page),
-        done(Kind::Ping, Reply::Pong { time: TIME }),
-        done(Kind::RemoveFriend, Reply::RemoveFriend { friendid: BOB }),
-        done(Kind::LeaveGroup, Reply::LeaveGroup { groupid: GROUP }),
+        done(Kind::CreateGroup, Reply::CreateGroup(GroupCreated { groupid: GROUP })),
+        done(Kind::JoinGroup, Reply::JoinGroup(joined)),
+        done(Kind::History, Reply::History(page)),
+        done(Kind::Ping, Reply::Ping(ServerTime { time: TIME })),
+        done(Kind::RemoveFriend, Reply::RemoveFriend(FriendRemoved { friendid: BOB })),
+        done(Kind::LeaveGroup, Reply::LeaveGroup(GroupLeft { groupid: GROUP })),
         done(Kind::Roster, Reply::Roster(Box::new(roster()))),
-        done(Kind::ChangePassword, Reply::ChangePassword { token: "AAAAAAAAAAM.example".into() }),
+        done(Kind::ChangePassword, Reply::ChangePassword(NewToken { token: "AAAAAAAAAAM.example".into() })),
     ]
 }
 
@@ -150,7 +142,7 @@ fn classic_says(dialect: Dialect) -> Vec<String> {
     [
         login_ack(vec![as_sent.clone()]),
         failed(Kind::Login, Errno::WrongCredentials.into()),
-        done(Kind::Register, Reply::Register { id: ALICE }),
+        done(Kind::Register, Reply::Register(Registered { id: ALICE })),
         failed(Kind::Register, Errno::Exists.into()),
         done(Kind::OneChat, Reply::Chat(Some(stored))),
         failed(Kind::OneChat, Errno::NotAllowed.into()),
@@ -176,7 +168,7 @@ fn timeless(json: &str) -> &str {
 fn node_examples_are_what_the_codec_says() {
     for dialect in DIALECTS {
         let says = if dialect == Dialect::Framed { framed_says() } else { classic_says(dialect) };
-        let written = block_lines(&format!("json {} node", word(dialect)));
+        let written = block_lines(&format!("json {} node", dialect));
         let written_set: HashSet<_> = written.iter().map(|line| timeless(line)).collect();
         let missing: Vec<_> = says.iter().filter(|line| !written_set.contains(timeless(line))).collect();
         assert!(
@@ -213,7 +205,7 @@ fn client_that_spells_in_its_own_way_is_answered_as_the_examples_say() {
 #[test]
 fn client_examples_are_requests_of_every_kind() {
     for (dialect, kinds) in [(Dialect::Framed, 16), (Dialect::Checked, 8), (Dialect::Bare, 8)] {
-        let lines = block_lines(&format!("json {} client", word(dialect)));
+        let lines = block_lines(&format!("json {} client", dialect));
         let shown: HashSet<Kind> = lines.iter().map(|line| request(dialect, line).command.kind()).collect();
         assert_eq!(shown.len(), kinds, "{dialect:?}: {shown:?}");
     }
@@ -222,7 +214,7 @@ fn client_examples_are_requests_of_every_kind() {
 #[test]
 fn whole_frames_are_taken() {
     for dialect in DIALECTS {
-        let lines = block_lines(&format!("hex {} client", word(dialect)));
+        let lines = block_lines(&format!("hex {} client", dialect));
         assert!(!lines.is_empty(), "{dialect:?}");
         for line in lines {
             let digits: Vec<u8> = line.bytes().filter(u8::is_ascii_hexdigit).collect();
