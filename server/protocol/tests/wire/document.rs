@@ -6,14 +6,15 @@
 use crate::support::{DIALECTS, codec, request, said, said_by};
 use bytes::BytesMut;
 use chat_protocol::Dialect;
-use chat_protocol::conversation::{Conversation, GroupId, Log, UserId};
+use chat_protocol::conversation::{Conversation, GroupId, Log, Target, UserId};
 use chat_protocol::errno::{ALL, Errno, Failure};
+use chat_protocol::framing::length::HEADER_BYTES;
 use chat_protocol::message::*;
 use std::collections::HashSet;
 use std::time::Duration;
 use uuid::{Uuid, uuid};
 
-const DOCUMENT: &str = include_str!("../../../PROTOCOL.md");
+pub const DOCUMENT: &str = include_str!("../../../PROTOCOL.md");
 const ALICE: UserId = 3;
 const BOB: UserId = 17;
 const GROUP: GroupId = 5;
@@ -154,6 +155,29 @@ fn classic_says(dialect: Dialect) -> Vec<String> {
     .iter()
     .flat_map(|message| said(dialect, message))
     .collect()
+}
+
+/// Every message of the framed dialect with all fields that it can have, by who says it.
+pub fn everything_said() -> Vec<(&'static str, String)> {
+    let short = Roster { more: true, ..roster() };
+    let (login, all) = (login_ack(vec![]), Reply::Roster(Box::new(short.clone())));
+    let Outgoing::Reply { kind, mid, result: Ok(Reply::Login(ack)) } = login else { panic!("another reply") };
+    let ack = LoginAck { roster: short, ..*ack };
+    let cut = [
+        Outgoing::Reply { kind, mid, result: Ok(Reply::Login(Box::new(ack))) },
+        done(Kind::Roster, all),
+        failed(Kind::Unknown, Errno::UnknownMsgid.into()),
+        Outgoing::Push(&message(Conversation::Direct(ALICE, BOB), 0)),
+    ]
+    .iter()
+    .flat_map(|message| said(Dialect::Framed, message))
+    .collect::<Vec<_>>();
+    let asked = block_lines("json framed client").into_iter().map(|line| ("client", line.to_owned()));
+    let mut chat = Vec::new();
+    write_chat(MID, Target::User(BOB), "hello, 世界", 1, &mut chat);
+    let chat = String::from_utf8(chat.split_off(HEADER_BYTES)).expect("a client speaks UTF-8");
+    let asked = asked.chain([("client", chat)]);
+    framed_says().into_iter().chain(cut).map(|line| ("node", line)).chain(asked).collect()
 }
 
 /// `json` without the time of day that the node's own chat lines carry.
