@@ -23,10 +23,9 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use uuid::Uuid;
 
 /// Bytes taken from the kernel at once.
@@ -84,7 +83,7 @@ impl Driver {
             requests: VecDeque::new(),
             received: Received::default(),
             tell_at: None,
-            timer: Box::pin(tokio::time::sleep_until(armed.into())),
+            timer: Box::pin(tokio::time::sleep_until(armed)),
             armed,
             staged: Vec::new(),
         }
@@ -429,7 +428,7 @@ impl Driver {
         };
         if due < self.armed || self.timer.is_elapsed() {
             self.armed = due;
-            self.timer.as_mut().reset(due.into());
+            self.timer.as_mut().reset(due);
         }
         self.timer.as_mut().poll(cx)
     }

@@ -6,8 +6,8 @@ use super::event::Event;
 use super::link::Link;
 use super::options::CLOSE_TIMEOUT;
 use super::shared::{Queued, Wish};
-use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 impl Driver {
     /// Ends what cannot outlive a connection, and says so.

@@ -6,9 +6,11 @@ use chat_protocol::conversation::Target;
 use chat_protocol::errno::Failure;
 use chat_protocol::from_node::Push;
 use chat_protocol::message::{self, LoginAck, Stored, TimeMs};
+use serde::Serialize;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A chat message, pushed or out of the history.
@@ -40,7 +42,7 @@ impl Message {
 }
 
 /// Where an accepted message stands; all absent where it was relayed, not stored (`qos` 0).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Acknowledged {
     pub conv: Option<Box<str>>,
     pub seq: Option<u64>,

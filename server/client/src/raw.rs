@@ -34,8 +34,7 @@ pub fn append_frame<T: Serialize>(body: &T, out: &mut Vec<u8>) {
     });
 }
 
-/// One socket, plain or TLS, that speaks frames on request only.
-#[derive(Debug)]
+/// One connection that speaks frames on request only.
 pub struct RawConnection {
     pub(super) stream: Stream,
     /// Received and not yet returned; its memory is given back when empty.

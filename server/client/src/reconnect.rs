@@ -6,12 +6,13 @@ use super::event::Event;
 use super::link::Link;
 use super::options::{Credentials, MAX_RETRY, Options, Reconnect, STABLE};
 use super::raw::RawConnection;
+use chat_environment::Environment;
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::from_node::{self, FromNode, Reply};
 use chat_protocol::message::{Command, Login, LoginAck, Pong, Proof};
 use std::future::poll_fn;
-use std::time::{Duration, Instant};
-use uuid::Uuid;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a reconnect waits at a time for an application that does not take its events.
 const APPLICATION_BEHIND: Duration = Duration::from_secs(1);
@@ -60,7 +61,7 @@ async fn log_in_with(
     credentials: &Credentials,
     proof: Proof,
 ) -> Result<Box<LoginAck>, Error> {
-    let mid = Uuid::now_v7();
+    let mid = options.environment.uuid();
     let mut frame = Vec::new();
     credentials.login(proof, options.news).write(Some(mid), &mut frame);
     connection.send_bytes(&frame).await?;
@@ -117,10 +118,9 @@ fn after_failure(error: Error) -> Result<Option<Duration>, Why> {
 
 /// The wait before the `tries`-th try in a row (from 0): doubling, with up to half taken off at random, so that a
 /// node's clients do not all come back at once.
-fn backoff(policy: &Reconnect, tries: u32) -> Duration {
+fn backoff(policy: &Reconnect, tries: u32, environment: &Environment) -> Duration {
     let full = policy.first.saturating_mul(1 << tries.min(20)).min(policy.most);
-    let random = getrandom::u32().unwrap_or(u32::MAX);
-    full.mul_f64(1.0 - 0.5 * f64::from(random) / f64::from(u32::MAX))
+    full - environment.part_of(full / 2)
 }
 
 impl Driver {
@@ -133,7 +133,7 @@ impl Driver {
         };
         let mut failed = 0;
         while policy.tries.is_none_or(|tries| failed < tries) {
-            let after = wait.unwrap_or_else(|| backoff(&policy, self.tries));
+            let after = wait.unwrap_or_else(|| backoff(&policy, self.tries, &self.options.environment));
             self.tries = self.tries.saturating_add(1);
             self.place = self.place.wrapping_add(1);
             self.announce(Event::Reconnecting { after });
@@ -208,7 +208,7 @@ mod tests {
     fn backoff_doubles_within_its_bounds() {
         let policy = Reconnect { first: Duration::from_millis(100), most: Duration::from_secs(1), tries: None };
         for (tries, full_ms) in [(0, 100), (1, 200), (3, 800), (4, 1_000), (u32::MAX, 1_000)] {
-            let wait = backoff(&policy, tries);
+            let wait = backoff(&policy, tries, &Environment::default());
             let full = Duration::from_millis(full_ms);
             assert!(wait <= full && wait >= full / 2, "{tries}: {wait:?}");
         }

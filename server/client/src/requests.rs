@@ -16,8 +16,8 @@ use chat_protocol::message::{
     JoinedGroup, LeaveGroup, LoginAck, Logout, Ping, Register, RemoveFriend, Roster, Secret, TimeMs, write_chat,
 };
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A page of a conversation, oldest first, one's own messages included.
@@ -141,7 +141,7 @@ impl Client {
     ///
     /// Errors: [`Error::Refused`] for good, [`Error::TimedOut`] after `send_timeout`, [`Error::Full`].
     pub async fn send(&self, to: Target, text: &str, qos: u8) -> Result<Acknowledged, Error> {
-        self.send_as(Uuid::now_v7(), to, text, qos).await
+        self.send_as(self.handle.environment.uuid(), to, text, qos).await
     }
 
     /// [`Client::send`] under a mid of the caller's: sending the same message twice under one mid says it once.
@@ -155,7 +155,7 @@ impl Client {
     ///
     /// Errors: [`Error::Full`], [`Error::TooLarge`], and [`Error::Disconnected`] once the client has ended.
     pub fn send_nowait(&self, to: Target, text: &str, qos: u8) -> Result<Uuid, Error> {
-        let mid = Uuid::now_v7();
+        let mid = self.handle.environment.uuid();
         self.queue(mid, to, text, qos, None)?;
         Ok(mid)
     }
@@ -173,7 +173,7 @@ impl Client {
     }
 
     async fn ask(&self, request: Command, effect: Effect) -> Result<Reply, Error> {
-        let (mid, mut frame) = (Uuid::now_v7(), Vec::new());
+        let (mid, mut frame) = (self.handle.environment.uuid(), Vec::new());
         request.write(Some(mid), &mut frame);
         let (waiter, receiver) = oneshot::channel();
         self.handle.shared.submit(Queued::Request(Ask { mid, frame, effect, waiter }))?;

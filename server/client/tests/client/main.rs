@@ -1,5 +1,6 @@
 //! The client keeps the contract's promises on its side, whatever the node does: nothing lost, nothing twice, in order.
 
+mod in_memory;
 mod scripted_node;
 mod traced;
 
