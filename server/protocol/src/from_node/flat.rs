@@ -1,23 +1,11 @@
-//! The fields of a node's frame that a client looks at, borrowed from it.
-//!
-//! Nearly all frames are one object of whole numbers and strings without escapes, with no white space between.
-//! [`Flat::scan`] reads such a one in a fraction of the time that serde takes. It gives up at anything else, and serde
-//! reads that from the beginning: serde alone decides what is refused, and whatever the scan reads, serde would have
-//! read the same.
+//! The fields of a node's frame that a client looks at, borrowed from it: scanned where it is of the usual form.
 
+use crate::scan::{After, Scanner, Text};
 use serde::Deserialize;
-use std::borrow::Cow;
-
-/// A number of more digits is left to serde: it may be past 64 bits.
-const MAX_DIGITS: usize = 19;
-
-/// A newtype, since serde borrows in an `Option<Cow>` only behind one.
-#[derive(Debug, PartialEq, Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 /// What any frame may have, whichever it is.
 #[derive(Debug, Default, PartialEq, Deserialize)]
-pub(super) struct Flat<'a> {
+pub struct Flat<'a> {
     pub msgid: u64,
     #[serde(borrow)]
     pub mid: Option<Text<'a>>,
@@ -30,6 +18,8 @@ pub(super) struct Flat<'a> {
     pub conv: Option<Text<'a>>,
     pub seq: Option<u64>,
     pub id: Option<u64>,
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
     pub toid: Option<u64>,
     pub groupid: Option<u64>,
     #[serde(borrow)]
@@ -50,9 +40,8 @@ impl<'a> Flat<'a> {
     /// Reads a payload of the usual form; `None`: it has another, or is wrong.
     #[inline]
     fn scan(&mut self, payload: &'a [u8]) -> Option<()> {
-        let mut scanner = Scanner { text: std::str::from_utf8(payload).ok()?, at: 0 };
+        let mut scanner = Scanner::object(std::str::from_utf8(payload).ok()?)?;
         let (mut msgid, mut errno) = (None, None);
-        scanner.skip(b'{')?;
         loop {
             match scanner.key()? {
                 "msgid" => once(&mut msgid, scanner.number()?)?,
@@ -63,102 +52,26 @@ impl<'a> Flat<'a> {
                 "conv" => once(&mut self.conv, scanner.text()?)?,
                 "seq" => once(&mut self.seq, scanner.number()?)?,
                 "id" => once(&mut self.id, scanner.number()?)?,
+                "name" => once(&mut self.name, scanner.text()?)?,
                 "toid" => once(&mut self.toid, scanner.number()?)?,
                 "groupid" => once(&mut self.groupid, scanner.number()?)?,
                 "msg" => once(&mut self.msg, scanner.text()?)?,
                 "time" => once(&mut self.time, scanner.number()?.try_into().ok()?)?,
                 _ => scanner.skip_value()?,
             }
-            match scanner.next()? {
-                b',' => {}
-                b'}' => break,
-                _ => return None,
+            if scanner.after_value()? == After::End {
+                break;
             }
         }
         (self.msgid, self.errno) = (msgid?, errno.unwrap_or(0));
-        (scanner.at == payload.len()).then_some(())
+        Some(())
     }
 }
 
 /// Serde refuses a field that comes twice.
+#[inline]
 fn once<T>(field: &mut Option<T>, value: T) -> Option<()> {
     field.replace(value).is_none().then_some(())
-}
-
-/// Moves over a payload from its front; `None` wherever what comes is not of the usual form.
-struct Scanner<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Scanner<'a> {
-    fn next(&mut self) -> Option<u8> {
-        let byte = *self.text.as_bytes().get(self.at)?;
-        self.at += 1;
-        Some(byte)
-    }
-
-    fn skip(&mut self, byte: u8) -> Option<()> {
-        (self.next()? == byte).then_some(())
-    }
-
-    fn key(&mut self) -> Option<&'a str> {
-        let key = self.string()?;
-        self.skip(b':')?;
-        Some(key)
-    }
-
-    fn text(&mut self) -> Option<Text<'a>> {
-        self.string().map(Cow::Borrowed).map(Text)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let rest = &self.text.as_bytes()[self.at..];
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at += digits;
-        let is_lawful = (1..=MAX_DIGITS).contains(&digits) && (digits == 1 || rest[0] != b'0');
-        is_lawful.then(|| rest[..digits].iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0')))
-    }
-
-    fn skip_value(&mut self) -> Option<()> {
-        match self.text.as_bytes().get(self.at)? {
-            b'"' => self.string().map(drop),
-            _ => self.number().map(drop),
-        }
-    }
-
-    /// What stands between two quotes, without escapes.
-    fn string(&mut self) -> Option<&'a str> {
-        self.skip(b'"')?;
-        let start = self.at;
-        self.at += plain_length(&self.text.as_bytes()[start..]);
-        let string = self.text.get(start..self.at)?;
-        self.skip(b'"')?;
-        Some(string)
-    }
-}
-
-/// How many bytes at the front stand for themselves within a string: up to a quote, a backslash or a control character.
-fn plain_length(bytes: &[u8]) -> usize {
-    let (words, end) = bytes.as_chunks();
-    for (place, word) in words.iter().enumerate() {
-        let special = special_bytes(u64::from_le_bytes(*word));
-        if special != 0 {
-            return place * size_of::<u64>() + special.trailing_zeros() as usize / 8;
-        }
-    }
-    let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | ..b' ');
-    bytes.len() - end.len() + end.iter().take_while(is_plain).count()
-}
-
-/// Marks the highest bit of each byte that does not stand for itself; beyond the first of them also of some others.
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGHEST: u64 = ONES << 7;
-    // A byte below the limit borrows in the subtraction, which sets its highest bit; only those after it can be wrong.
-    let is_below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
-    let is_equal = |byte: u8| is_below(word ^ (ONES * u64::from(byte)), 1);
-    (is_below(word, b' ') | is_equal(b'"') | is_equal(b'\\')) & HIGHEST
 }
 
 #[cfg(test)]
@@ -213,12 +126,6 @@ mod tests {
         #[test]
         fn any_bytes_are_scanned_as_serde_reads_them(payload in prop::collection::vec(any::<u8>(), 0..100)) {
             prop_assert!(scan(&payload).is_none_or(|scanned| serde(&payload).is_ok_and(|read| read == scanned)));
-        }
-
-        #[test]
-        fn plain_bytes_are_counted_up_to_the_first_that_is_not(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            let is_plain = |byte: &u8| *byte >= b' ' && !b"\"\\".contains(byte);
-            prop_assert_eq!(plain_length(&bytes), bytes.iter().take_while(|byte| is_plain(byte)).count());
         }
     }
 

@@ -3,9 +3,9 @@
 //! Their chat carries what the sender wrote as its name and time. A request that is refused and has no classic reply
 //! comes back as a chat line from nobody, which every old client can show.
 
-use super::conversation::{Target, UserId};
-use super::message::{ChatMessage, Friend, GroupUser, TimeMs};
-use super::spelling::{Field, Spelling};
+use crate::conversation::{Target, UserId};
+use crate::message::{ChatMessage, Friend, GroupUser, TimeMs};
+use crate::spelling::{Field, Spelling};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 

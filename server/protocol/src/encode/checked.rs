@@ -1,24 +1,17 @@
-//! The checked dialect: `FE FF`, a 4-byte big-endian signed length, JSON, and a 4-byte big-endian checksum of it.
+//! What a node says in the checked dialect.
 //!
-//! Its kinds of messages have numbers of their own (`msgType`), and its replies say `code`, where 200 is done. A wrong
-//! marker, length or checksum ends the connection, the length as soon as the header is there.
+//! Its kinds of messages have numbers of their own (`msgType`), and its replies say `code`, where 200 is done.
 
 use super::classic::{ChatLine, Friends, InString, Users, strings};
-use super::codec::Cut;
-use super::conversation::{GroupId, Target, UserId};
-use super::errno::{Errno, Failure};
-use super::message::{ChatMessage, Group, Kind, LoginAck, Outgoing, Reply};
-use super::murmur::checksum;
-use super::spelling::Spelling;
+use crate::conversation::{GroupId, Target, UserId};
+use crate::decode::CHECKED_NUMBER as NUMBER;
+use crate::errno::Failure;
+use crate::framing::checked::enclose;
+use crate::message::{ChatMessage, Group, Kind, LoginAck, Outgoing, Registered, Reply};
+use crate::spelling::Spelling;
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
-const MARKER: [u8; 2] = [0xFE, 0xFF];
-const HEADER_BYTES: usize = MARKER.len() + 4;
-const CHECKSUM_BYTES: usize = 4;
-
-/// The field that holds a message's number, which all clients of this dialect spell alike.
-pub(super) const NUMBER: &str = "msgType";
 /// `code` of what was done.
 const DONE: u16 = 200;
 /// `code` of what is not known, and of a registration that failed.
@@ -35,31 +28,7 @@ mod msg_type {
     pub const GROUP_CHAT: u64 = 8;
 }
 
-/// Finds the frame at the front of `input`; `Ok(None)` if it is not complete yet.
-pub(super) fn cut(input: &[u8], max_frame_bytes: usize) -> Result<Option<Cut>, Failure> {
-    if input.iter().zip(MARKER).any(|(&byte, expected)| byte != expected) {
-        return Err(Failure::new(Errno::Malformed, "no frame marker"));
-    }
-    let Some(&[_, _, length @ ..]) = input.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
-    let length = i32::from_be_bytes(length);
-    let Ok(payload_bytes) = usize::try_from(length) else {
-        return Err(Failure::new(Errno::Malformed, format!("negative length {length}")));
-    };
-    if payload_bytes > max_frame_bytes {
-        let text = format!("frame of {payload_bytes} bytes, at most {max_frame_bytes} allowed");
-        return Err(Failure::new(Errno::TooLarge, text));
-    }
-    let payload = HEADER_BYTES..HEADER_BYTES + payload_bytes;
-    let Some(sum) = input.get(payload.end..).and_then(|rest| rest.first_chunk::<CHECKSUM_BYTES>()) else {
-        return Ok(None);
-    };
-    if u32::from_be_bytes(*sum) != checksum(&input[payload.clone()]) {
-        return Err(Failure::new(Errno::Malformed, "wrong checksum"));
-    }
-    Ok(Some(Cut { end: payload.end + CHECKSUM_BYTES, payload }))
-}
-
-pub(super) fn encode(message: &Outgoing<'_>, spelling: Spelling, out: &mut BytesMut) {
+pub fn encode(message: &Outgoing<'_>, spelling: Spelling, out: &mut BytesMut) {
     match message {
         Outgoing::Push(message) => frame(&line(message, spelling), out),
         Outgoing::Reply { kind, result, .. } => match result {
@@ -73,7 +42,7 @@ pub(super) fn encode(message: &Outgoing<'_>, spelling: Spelling, out: &mut Bytes
 fn encode_done(kind: Kind, reply: &Reply, spelling: Spelling, out: &mut BytesMut) {
     match reply {
         Reply::Login(ack) => frame(&LoginDone::of(ack, spelling), out),
-        Reply::Register { id } => {
+        Reply::Register(Registered { id }) => {
             let msg = "registered";
             frame(&RegisterDone { msg_type: msg_type::REGISTER_ACK, code: DONE, id: *id, msg }, out);
         }
@@ -103,15 +72,9 @@ fn line(message: &ChatMessage, spelling: Spelling) -> ChatLine<'_> {
 }
 
 fn frame<T: Serialize>(object: &T, out: &mut BytesMut) {
-    let start = out.len();
-    out.put_slice(&MARKER);
-    out.put_u32(0);
-    serde_json::to_writer((&mut *out).writer(), object).expect("messages have string keys and a buffer takes all");
-    let payload = start + HEADER_BYTES..out.len();
-    let length = payload.len() as u32;
-    out[start + MARKER.len()..start + HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
-    let sum = checksum(&out[payload]);
-    out.put_u32(sum);
+    enclose(out, |out| {
+        serde_json::to_writer(out.writer(), object).expect("messages have string keys and a buffer takes all");
+    });
 }
 
 #[derive(Serialize)]

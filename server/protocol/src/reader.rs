@@ -1,15 +1,27 @@
-//! Typed access to the fields of a request.
+//! Typed access to the fields of a request, the same for all dialects.
 //!
 //! A field that is there but of the wrong type or out of range is errno 4, naming the field and what was expected.
 //! Numbers too large for an id are no malformed ids but ids of nobody, however large: they get the errno for that.
+//! Fields that no request of that kind has are ignored.
 
-use super::conversation::MAX_ID;
-use super::errno::{Errno, Failure};
-use super::json::{Fields, Value};
-use super::message::{MAX_MID_BYTES, MidText};
-use super::name::{self, Objection};
-use std::borrow::Cow;
+use crate::conversation::MAX_ID;
+use crate::dialect::Dialect;
+use crate::errno::{Errno, Failure};
+use crate::json::{Fields, Value};
+use crate::mid::{MAX_MID_BYTES, MidText};
+use crate::name::{self, Objection};
+use crate::secret::Secret;
+use crate::spelling::{Field, Spelling};
 use std::ops::RangeInclusive;
+
+const PASSWORD_CHARACTERS: RangeInclusive<usize> = 1..=128;
+
+/// The fields of one request. Those that clients spell in several ways are found under any of their names.
+pub struct Reader<'r, 'a> {
+    pub dialect: Dialect,
+    pub spelling: &'r mut Spelling,
+    pub fields: Fields<'a>,
+}
 
 /// An integer as far as ids and positions can tell integers apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +48,36 @@ impl Value<'_> {
     }
 }
 
-impl<'a> Fields<'a> {
+impl<'a> Reader<'_, 'a> {
+    /// Whether the request came in our own dialect. The classic ones ask for less: their clients leave things out.
+    pub fn is_framed(&self) -> bool {
+        self.dialect == Dialect::Framed
+    }
+
+    /// What this client calls `field`.
+    pub fn spelled(&mut self, field: Field) -> &'static str {
+        if self.is_framed() { field.names()[0] } else { self.spelling.learn(field, &self.fields) }
+    }
+
     pub fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
+        self.fields.get(name).is_some()
+    }
+
+    /// The number of somebody.
+    pub fn user(&mut self, field: Field) -> Result<u64, Failure> {
+        let name = self.spelled(field);
+        self.id(name, Errno::NoSuchUser)
+    }
+
+    /// The number of a group.
+    pub fn group(&mut self) -> Result<u64, Failure> {
+        let name = self.spelled(Field::Groupid);
+        self.id(name, Errno::NoSuchGroup)
     }
 
     /// A positive integer; one that is too large to be anybody's is refused with `unknown`.
     pub fn optional_id(&self, name: &str, unknown: Errno) -> Result<Option<u64>, Failure> {
-        match self.get(name).map(Value::whole) {
+        match self.fields.get(name).map(Value::whole) {
             None => Ok(None),
             Some(Some(Whole::Small(id @ 1..))) => Ok(Some(id)),
             Some(Some(Whole::Large)) => Err(unknown.into()),
@@ -56,8 +90,8 @@ impl<'a> Fields<'a> {
     }
 
     /// A place in a list, from 0; past [`MAX_ID`], where nothing can stand, it counts as [`MAX_ID`].
-    pub fn position(&self, name: &str) -> Result<Option<u64>, Failure> {
-        match self.get(name).map(Value::whole) {
+    pub fn optional_position(&self, name: &str) -> Result<Option<u64>, Failure> {
+        match self.fields.get(name).map(Value::whole) {
             None => Ok(None),
             Some(Some(Whole::Small(position))) => Ok(Some(position)),
             Some(Some(Whole::Large)) => Ok(Some(MAX_ID)),
@@ -65,9 +99,13 @@ impl<'a> Fields<'a> {
         }
     }
 
+    pub fn position(&self, name: &str) -> Result<u64, Failure> {
+        self.optional_position(name)?.ok_or_else(|| Failure::field(name, "an integer from 0"))
+    }
+
     /// An integer within `range`, or `default` if it is not there.
     pub fn integer(&self, name: &str, range: RangeInclusive<u32>, default: u32) -> Result<u32, Failure> {
-        let Some(value) = self.get(name) else { return Ok(default) };
+        let Some(value) = self.fields.get(name) else { return Ok(default) };
         match value.whole() {
             Some(Whole::Small(number)) => u32::try_from(number).ok().filter(|number| range.contains(number)),
             _ => None,
@@ -77,7 +115,7 @@ impl<'a> Fields<'a> {
 
     /// `false` if it is not there.
     pub fn flag(&self, name: &str) -> Result<bool, Failure> {
-        match self.get(name) {
+        match self.fields.get(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(_) => Err(Failure::field(name, "true or false")),
@@ -86,7 +124,7 @@ impl<'a> Fields<'a> {
 
     /// Whether the list `name` holds `word`; a list that is not there holds nothing.
     pub fn lists(&self, name: &str, word: &str) -> Result<bool, Failure> {
-        match self.get(name) {
+        match self.fields.get(name) {
             None => Ok(false),
             Some(Value::Strings(words)) => Ok(words.iter().any(|listed| listed == word)),
             Some(_) => Err(Failure::field(name, "a list of strings")),
@@ -95,30 +133,31 @@ impl<'a> Fields<'a> {
 
     /// Any text, taken out of the fields.
     pub fn text(&mut self, name: &str) -> Result<String, Failure> {
-        self.optional_text(name).map(Cow::into_owned).ok_or_else(|| Failure::field(name, "a string"))
+        self.optional_text(name).ok_or_else(|| Failure::field(name, "a string"))
     }
 
     /// Any text, taken out of the fields; what is no text counts as not there.
-    pub fn optional_text(&mut self, name: &str) -> Option<Cow<'a, str>> {
-        match self.take(name) {
-            Some(Value::Str(text)) => Some(text),
+    pub fn optional_text(&mut self, name: &str) -> Option<String> {
+        match self.fields.take(name) {
+            Some(Value::Str(text)) => Some(text.into_owned()),
             _ => None,
         }
     }
 
     /// A text of so many characters, taken out of the fields.
     pub fn text_within(&mut self, name: &str, characters: RangeInclusive<usize>) -> Result<String, Failure> {
-        self.optional_text(name)
-            .filter(|text| characters.contains(&text.chars().count()))
-            .map(Cow::into_owned)
-            .ok_or_else(|| {
-                Failure::field(name, &format!("a string of {} to {} characters", characters.start(), characters.end()))
-            })
+        self.optional_text(name).filter(|text| characters.contains(&text.chars().count())).ok_or_else(|| {
+            Failure::field(name, &format!("a string of {} to {} characters", characters.start(), characters.end()))
+        })
+    }
+
+    pub fn password(&mut self, name: &str) -> Result<Secret, Failure> {
+        self.text_within(name, PASSWORD_CHARACTERS).map(Secret)
     }
 
     /// A user's or group's name in its one spelling.
     pub fn name(&self, name: &str) -> Result<String, Failure> {
-        match self.get(name) {
+        match self.fields.get(name) {
             Some(Value::Str(text)) => name::normalise(text),
             _ => None,
         }
@@ -131,7 +170,8 @@ impl<'a> Fields<'a> {
     }
 
     /// The name of a group that is to be.
-    pub fn new_group_name(&self, field: &str) -> Result<String, Failure> {
+    pub fn new_group_name(&mut self) -> Result<String, Failure> {
+        let field = self.spelled(Field::Groupname);
         self.new_name(field, name::objection_to_group)
     }
 
@@ -142,7 +182,7 @@ impl<'a> Fields<'a> {
 
     /// The `mid`, if it is one that can be echoed.
     pub fn echoed_mid(&self) -> Option<MidText> {
-        match self.get("mid") {
+        match self.fields.get("mid") {
             Some(Value::Str(text)) => MidText::new(text),
             _ => None,
         }
