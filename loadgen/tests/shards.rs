@@ -5,7 +5,7 @@ use loadgen::cluster::Cluster;
 use loadgen::measure::outcome::Outcome;
 use loadgen::measure::recorder::Latencies;
 use loadgen::plan::Plan;
-use loadgen::plan::shard::Shard;
+use loadgen::plan::Shard;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -85,6 +85,6 @@ fn a_shard_without_a_target_is_refused() {
 #[test]
 fn parts_of_the_default_plan_make_the_whole() {
     let plan = Plan::default();
-    let users: u32 = (1..=7).map(|index| Shard { index, count: 7 }.part(&plan).users).sum();
+    let users: u32 = (1..=7).map(|index| plan.part(Shard { index, count: 7 }).users).sum();
     assert_eq!(users, plan.users);
 }

@@ -5,10 +5,6 @@
 //! all pass: one lucky probe is no capacity. A probe that fails without breaking a promise is given a second try, since
 //! one hiccup of the machine is none of the server's.
 
-mod show;
-
-pub use show::{csv, html, json, line, markdown, table};
-
 use crate::measure::machine::Machine;
 use crate::measure::outcome::Outcome;
 use crate::measure::recorder::{Latencies, Path};

@@ -5,10 +5,8 @@
 //! as the highest latency, is then shown but not judged. What no server may do (losing, doubling, …) is exact and knows
 //! no noise.
 
-mod show;
 mod statistics;
 
-pub use show::{markdown, table};
 pub use statistics::Change;
 
 use crate::measure::outcome::Outcome;
@@ -232,7 +230,7 @@ impl Sides<'_> {
         differ("qos", base.plan.qos.to_string(), new.plan.qos.to_string());
         differ("body", base.plan.body.to_string(), new.plan.body.to_string());
         differ("window", format!("{:?}", base.plan.window), format!("{:?}", new.plan.window));
-        differ("mix", crate::report::mix(base), crate::report::mix(new));
+        differ("mix", base.plan.mix_in_words(), new.plan.mix_in_words());
         differ("machine", machines(base), machines(new));
         differ("processes", base.shards.to_string(), new.shards.to_string());
         let rates = (base.plan.rate, new.plan.rate);

@@ -1,7 +1,6 @@
 //! What came of a run: figures, histograms and a verdict, as stored in JSON. Outcomes of several processes can be added
 //! exactly.
 
-use crate::analyse::assert::{Assertion, Checked};
 use crate::dialect::profile::{Profile, Request};
 use crate::measure::ledger::Account;
 use crate::measure::machine::{Machine, command_line};
@@ -10,6 +9,7 @@ use crate::plan::{DialectName, Plan};
 use judge::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The version of the JSON; readers refuse others.
 pub const FORMAT: u32 = 1;
@@ -68,6 +68,23 @@ pub struct Answers {
 impl Answers {
     pub fn of(profile: &Profile) -> Answers {
         Answers { chat: profile.answers(Request::Chat), group_chat: profile.answers(Request::GroupChat) }
+    }
+}
+
+/// What came of an assertion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// As it was given.
+    pub assertion: String,
+    /// What was measured, for a person.
+    pub figure: String,
+    pub holds: bool,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.holds { "holds" } else { "failed" };
+        write!(f, "assertion {sign}: {} (it is {})", self.assertion, self.figure)
     }
 }
 
@@ -159,12 +176,6 @@ impl Outcome {
             thresholds: Vec::new(),
             assertions: Vec::new(),
         }
-    }
-
-    /// Looks whether the assertions hold, and keeps what came of it.
-    pub fn check(&mut self, assertions: &[Assertion]) {
-        let checked = assertions.iter().map(|assertion| assertion.check(self));
-        self.assertions = self.thresholds.iter().cloned().chain(checked).collect();
     }
 
     /// The assertions that do not hold.
@@ -286,8 +297,7 @@ impl Outcome {
 
     /// Whether anybody in the plan writes to anybody.
     pub fn has_senders(&self) -> bool {
-        let world = crate::world::World::new(&self.plan);
-        !world.streams.is_empty()
+        !self.plan.lay_out().world.streams.is_empty()
     }
 
     fn warn(&mut self) {

@@ -2,7 +2,7 @@
 
 use super::subject;
 use crate::measure::outcome::Outcome;
-use crate::plan::shard::show_time;
+use crate::plan::show_time;
 use judge::Verdict;
 use std::fmt::Write;
 

@@ -1,6 +1,6 @@
 //! The outcome as Markdown, for a pull request or a log book.
 
-use super::{duration, mix, number, rate, subject};
+use super::{duration, number, rate, subject};
 use crate::measure::outcome::Outcome;
 use crate::measure::recorder::Path;
 use std::fmt::Write;
@@ -18,7 +18,7 @@ fn head(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
     let reasons = if outcome.reasons.is_empty() { String::new() } else { format!(": {}", outcome.reasons.join("; ")) };
     let failed = super::failed_assertions(outcome).map_or(String::new(), |failed| format!("; **{failed}**"));
     writeln!(text, "**{}**{}{failed}\n", outcome.verdict.name(), escape(&reasons))?;
-    writeln!(text, "{}  \nmix: {}\n", escape(&subject(outcome)), escape(&mix(outcome)))
+    writeln!(text, "{}  \nmix: {}\n", escape(&subject(outcome)), escape(&outcome.plan.mix_in_words()))
 }
 
 fn latencies(outcome: &Outcome, text: &mut String) -> std::fmt::Result {

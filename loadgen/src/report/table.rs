@@ -27,7 +27,7 @@ fn coloured(text: &str, style: Style) -> String {
 
 fn head(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
     writeln!(text, "{}", super::subject(outcome))?;
-    writeln!(text, "mix: {}\n", super::mix(outcome))
+    writeln!(text, "mix: {}\n", outcome.plan.mix_in_words())
 }
 
 fn latencies(outcome: &Outcome, text: &mut String) -> std::fmt::Result {

@@ -1,10 +1,10 @@
 //! What is looked at from time to time: RECEIVED that is due, messages to be sent again, rows of seconds, CPU.
 
 use super::usage::Cpu;
-use super::{Again, Retry, Run};
 use crate::cluster::Nodes;
 use crate::measure::outcome::Resources;
 use crate::measure::recorder::{Path, Second};
+use crate::user::{Again, Retry, Run};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub async fn tick(run: Arc<Run>) {
         }
         run.users.iter().skip(turn % TURN_TICKS).step_by(TURN_TICKS).for_each(|user| {
             user.tell();
-            user.move_windows_on(&run);
+            run.move_windows_on(user);
         });
         let before = std::mem::replace(&mut acknowledged, run.recorder.count(Path::Ack));
         send_again(&run, acknowledged - before + RESENT_A_TICK);
@@ -41,12 +41,11 @@ fn send_again(run: &Run, at_most: u64) {
     let now = run.clock.now();
     for _ in 0..at_most {
         let Some(Retry { stream, what, .. }) = run.retries.take(now) else { return };
-        let sender = &run.users[run.world.streams[stream as usize].sender as usize];
         match what {
-            Again::Send { number, due } => sender.send_again(run, stream, number, due),
+            Again::Send { number, due } => run.send_again(stream, number, due),
             Again::Refill { .. } => run.refill(stream, now, 1),
         }
-        sender.flush();
+        run.sender(stream).flush();
     }
 }
 

@@ -163,7 +163,7 @@ fn the_report_draws_its_plots_and_asks_for_nothing() {
 
 #[test]
 fn the_curve_of_a_capacity_is_drawn() {
-    let document = loadgen::analyse::capacity::html(&capacity());
+    let document = loadgen::report::capacity::html(&capacity());
     check_text(&document, 1);
     let Some(binary) = devtools::find() else { return say_that_there_is_no_browser() };
     let mut page = Page::start(&binary);

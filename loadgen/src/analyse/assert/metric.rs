@@ -1,10 +1,10 @@
 //! What can be asserted about: a statistic of a path, or a figure of the whole run; and the units of limits.
 
 use super::Error;
+use crate::measure::figures;
 use crate::measure::ledger::Account;
 use crate::measure::outcome::Outcome;
 use crate::measure::recorder::{Latencies, Path};
-use crate::report;
 use std::str::FromStr;
 
 /// The paths that a message travels, for `any`.
@@ -64,11 +64,11 @@ impl Dimension {
     pub fn show(self, figure: f64) -> String {
         match self {
             // To the microsecond, so that a limit missed by a hair is seen to be missed.
-            Dimension::Duration if figure < 1e3 => report::duration(figure.round() as u64),
+            Dimension::Duration if figure < 1e3 => figures::duration(figure.round() as u64),
             Dimension::Duration if figure < 1e6 => format!("{:.3} ms", figure / 1e3),
             Dimension::Duration => format!("{:.3} s", figure / 1e6),
-            Dimension::Count => report::number(figure as u64),
-            Dimension::Rate => format!("{}/s", report::rate(figure)),
+            Dimension::Count => figures::number(figure as u64),
+            Dimension::Rate => format!("{}/s", figures::rate(figure)),
             Dimension::Percent => format!("{figure:.3} %"),
             Dimension::Bytes if figure < 1e6 => format!("{:.2} KB", figure / 1e3),
             Dimension::Bytes => format!("{:.1} MB", figure / 1e6),

@@ -88,12 +88,3 @@ fn unlike_sides_are_told_apart_and_empty_ones_refused() {
     let failed = Outcome::failed(Plan::default(), String::new());
     assert_eq!(compare(&[failed], &[run(1_000.0, 1)], CONFIDENCE), Err(Error::NotMeasured));
 }
-
-#[test]
-fn what_is_shown_says_figures_change_and_finding() {
-    let comparison = compare(&[run(1_000.0, 1)], &[run(2_000.0, 1)], CONFIDENCE).expect("two runs");
-    let text = table(&comparison);
-    let line = text.lines().find(|line| line.starts_with("p99(cross)")).expect("a line for each figure");
-    assert!(line.contains("+100.0 %") && line.ends_with("worse"), "{line}");
-    assert!(markdown(&comparison).contains("**worse**"));
-}

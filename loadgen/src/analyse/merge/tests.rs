@@ -1,12 +1,12 @@
 use super::*;
 use crate::measure::recorder::{Latencies, Path};
 use crate::plan::Plan;
-use crate::plan::shard::Shard;
+use crate::plan::Shard;
 
 const EPOCH: i64 = 1_700_000_000_000;
 
 fn part(index: u32, latencies: impl Iterator<Item = u64>) -> Outcome {
-    let plan = Shard { index, count: 2 }.part(&Plan { users: 21, rate: 100.0, ..Plan::default() });
+    let plan = Plan { users: 21, rate: 100.0, ..Plan::default() }.part(Shard { index, count: 2 });
     let mut outcome = Outcome::failed(plan, String::new());
     let mut cross = Latencies::default();
     latencies.for_each(|micros| cross.record(micros));

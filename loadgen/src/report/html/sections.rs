@@ -3,8 +3,8 @@
 use super::{class, escape, script_json};
 use crate::measure::outcome::Outcome;
 use crate::measure::recorder::Path;
-use crate::plan::shard::show_time;
-use crate::report::{self, duration, mix, number, rate, subject};
+use crate::plan::show_time;
+use crate::report::{self, duration, number, rate, subject};
 use judge::Verdict;
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ pub fn head(outcome: &Outcome) -> String {
     let mut text = format!(
         "<header><h1><span class=\"badge {verdict}\">{verdict}</span>{failed}{}</h1><p class=\"mix\">{}</p>",
         escape(&subject(outcome)),
-        escape(&mix(outcome))
+        escape(&outcome.plan.mix_in_words())
     );
     // Writing to memory cannot fail, here and below.
     if outcome.started_ms > 0 {

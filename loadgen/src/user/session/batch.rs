@@ -120,7 +120,7 @@ impl Session<'_> {
         for path in Path::ALL {
             let latencies = &mut batch.latencies[path as usize];
             if !latencies.is_empty() {
-                self.user.record_all(self.run, path, latencies);
+                self.run.record_all(self.user, path, latencies);
                 latencies.clear();
             }
         }
