@@ -48,7 +48,7 @@ pub enum Error {
     #[error("no target {target}: {source}")]
     Resolve { target: String, source: io::Error },
     #[error(transparent)]
-    Tls(#[from] chat::net::tls::Error),
+    Tls(#[from] chat::tls::Error),
     #[error("connect: {0}")]
     Connect(io::Error),
     #[error("tls: {0}")]
@@ -70,7 +70,7 @@ impl Dialer {
             );
         }
         let tls = match plan.tls {
-            true => Some(chat::net::tls::connector(plan.tls_ca.as_deref(), plan.tls_ca.is_none())?),
+            true => Some(chat::tls::connector(plan.tls_ca.as_deref(), plan.tls_ca.is_none())?),
             false => None,
         };
         Ok(Dialer { addresses, hosts, tls })

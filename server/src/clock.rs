@@ -1,9 +1,8 @@
 //! The wall clock, for times that people see.
 
-use chat_protocol::message::TimeMs;
-use std::time::{SystemTime, UNIX_EPOCH};
+use chat_environment::{SystemClock, WallClock as _};
 
 /// Milliseconds since the Unix epoch; 0 if the clock stands before it.
-pub fn now_ms() -> TimeMs {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as TimeMs)
+pub fn now_ms() -> i64 {
+    SystemClock.now_us() / 1_000
 }

@@ -32,7 +32,8 @@ pub mod cluster;
 pub mod config;
 pub mod failpoint;
 pub mod shutdown;
-pub mod tasks;
+pub mod tls;
+pub use chat_environment as environment;
 
 mod clock;
 

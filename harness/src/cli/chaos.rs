@@ -4,7 +4,7 @@ use super::output::Outputs;
 use super::stage::{Stage, is_valid};
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use harness::container::{Plot, Step, chaos};
+use harness::containers::{Plot, Step, chaos};
 use harness::users::Conclusion;
 use judge::Verdict;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use harness::container::{Builder, Cluster, Flavour, Story};
+use harness::containers::{Builder, Cluster, Flavour, Story};
 use harness::users::Conclusion;
 use judge::Verdict;
 

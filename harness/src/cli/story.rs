@@ -4,8 +4,8 @@ use super::output::Outputs;
 use super::stage::Stage;
 use anyhow::{Result, bail};
 use clap::Args;
-use harness::container::Plot;
-use harness::container::fault::Fault;
+use harness::containers::Plot;
+use harness::fault::Fault;
 use judge::Verdict;
 use std::time::Duration;
 

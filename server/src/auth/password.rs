@@ -10,10 +10,10 @@ mod memory;
 mod places;
 
 use crate::auth::origin::Origin;
-use crate::config;
-use crate::tasks::Tasks;
+use crate::config::{self, MAX_ITERATIONS, MAX_MEMORY_KIB};
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
+use chat_environment::Tasks;
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::Secret;
 use memory::Memory;
@@ -28,11 +28,6 @@ pub const WAITING_PASSWORDS: usize = 256;
 /// What a client that finds no place is told to wait.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The most memory of one hash, in KiB: for the settings, and for what stands in the database. A hash with more is not
-/// computed.
-pub const MAX_MEMORY_KIB: u32 = 1024 * 1024;
-/// The most passes of one hash, likewise.
-pub const MAX_ITERATIONS: u32 = 64;
 /// The most lanes of a hash from the database, likewise. Ours have one.
 const MAX_LANES: u32 = 16;
 

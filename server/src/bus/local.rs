@@ -7,8 +7,8 @@
 use super::{Arrival, Bus, BusStats, Item};
 use crate::cluster::{NodeId, NodeKey};
 use crate::config::limits::{BUS_ARRIVALS, BUS_QUEUE_BYTES, BUS_QUEUE_ITEMS};
-use crate::tasks::Tasks;
 use async_trait::async_trait;
+use chat_environment::Tasks;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -8,11 +8,11 @@
 //! goes on.
 
 use crate::membership::lease::Lease;
-use crate::session::log_ends::Ends;
+use crate::session::log_ends::LogEnds;
 use crate::session::{Next, Read, Session};
 use crate::storage::{self, End, Page, Storage};
-use crate::tasks::Tasks;
 use crate::telemetry::metrics::Metrics;
+use chat_environment::Tasks;
 use chat_protocol::conversation::Conversation;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl CatchUp {
 pub struct Parts {
     pub storage: Arc<dyn Storage>,
     pub lease: Arc<Lease>,
-    pub ends: Arc<Ends>,
+    pub log_ends: Arc<LogEnds>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -177,7 +177,7 @@ impl Worker {
     fn push(&self, stretch: Stretch, sessions: &[(Arc<Session>, u64)], page: &Page, last_seq: Option<u64>) {
         let conv = stretch.conv;
         if let Some(last) = page.messages.last() {
-            self.parts.ends.saw(conv, End::of(last));
+            self.parts.log_ends.saw(conv, End::of(last));
         }
         let (mut missing, mut gaps): (HashMap<u8, Vec<Behind>>, u64) = (HashMap::new(), 0);
         for (session, ticket) in sessions {

@@ -7,7 +7,7 @@
 
 use crate::cluster::NodeKey;
 use crate::storage::{Claim, Claimed, Error, Mark, Release, Result, Storage};
-use crate::tasks::Tasks;
+use chat_environment::Tasks;
 use chat_protocol::conversation::UserId;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -394,7 +394,7 @@ mod tests {
     use crate::bus::local::LocalHub;
     use crate::cluster::NodeKey;
     use crate::session::Session;
-    use crate::tasks::Tasks;
+    use chat_environment::Tasks;
     use chat_protocol::conversation::{Conversation, UserId};
     use uuid::Uuid;
 

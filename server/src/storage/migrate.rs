@@ -22,7 +22,7 @@ use super::sql::executor::{Engine, Fault};
 use super::sql::{schema, settle};
 use super::{Error, Result, open_engine};
 use crate::config;
-use crate::tasks::Tasks;
+use chat_environment::Tasks;
 use chat_protocol::conversation::UserId;
 use std::fmt;
 use std::sync::Arc;

@@ -13,8 +13,8 @@ mod sqlite;
 
 use crate::cluster::{NodeId, NodeKey};
 use crate::config;
-use crate::tasks::Tasks;
 use async_trait::async_trait;
+use chat_environment::Tasks;
 use chat_protocol::conversation::{Conversation, GroupId, LogEpoch, UserId};
 use chat_protocol::message::{ChatMessage, Friend, Group, GroupPage, SentAs, TimeMs, Who};
 use std::collections::BTreeMap;
@@ -160,7 +160,7 @@ impl From<UserId> for Actor {
 }
 
 /// The end of a session that this node won with `epoch`; ignored if it has moved on since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Release {
     pub user: UserId,
     pub epoch: u64,

@@ -8,8 +8,8 @@ mod checkpoints;
 
 use super::sql::executor::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value};
 use super::{Error, Result as StorageResult};
-use crate::tasks::Tasks;
 use async_trait::async_trait;
+use chat_environment::Tasks;
 use checkpoints::{Checkpoints, MAX_LOG_PAGES};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};

@@ -6,8 +6,8 @@
 //! A connection serves one request within [`CONNECTION_TIMEOUT`]; request bodies are never read.
 
 use crate::shutdown::Shutdown;
-use crate::tasks::Tasks;
 use crate::telemetry::metrics;
+use chat_environment::Tasks;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -245,8 +245,11 @@ mod tests {
     #[tokio::test]
     async fn panic_while_answering_ends_that_connection_alone() {
         let (listener, tasks) = (listen("127.0.0.1:0").await.unwrap(), Tasks::default());
-        let panics = Counter::default();
-        tasks.count_in(panics.clone());
+        let panics = Counter::<u64>::default();
+        let counter = panics.clone();
+        tasks.on_panic(move || {
+            counter.inc();
+        });
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, Arc::new(Sick), Shutdown::new(), tasks.clone()));
 

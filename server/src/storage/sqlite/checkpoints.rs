@@ -5,7 +5,7 @@
 //! what these have added meanwhile is the writer kept. Then the log is used again from its beginning.
 
 use super::Handle;
-use crate::tasks::{Died, Tasks};
+use chat_environment::{Died, Tasks};
 use sqlx::{Row, SqliteConnection};
 use std::sync::Arc;
 use std::time::Duration;

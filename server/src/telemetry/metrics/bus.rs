@@ -60,8 +60,8 @@ fn seconds(micros: &AtomicU64) -> f64 {
 mod tests {
     use crate::bus::local::LocalHub;
     use crate::cluster::NodeKey;
-    use crate::tasks::Tasks;
     use crate::telemetry::metrics::Metrics;
+    use chat_environment::Tasks;
 
     #[tokio::test]
     async fn series_of_the_bus_are_there() {
