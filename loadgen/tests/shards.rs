@@ -2,8 +2,8 @@
 
 use judge::Verdict;
 use loadgen::cluster::Cluster;
+use loadgen::measure::latency::Latencies;
 use loadgen::measure::outcome::Outcome;
-use loadgen::measure::recorder::Latencies;
 use loadgen::plan::Plan;
 use loadgen::plan::Shard;
 use std::path::{Path, PathBuf};
@@ -63,9 +63,9 @@ fn four_processes_add_up_exactly() {
         assert_eq!(count, parts.iter().map(|part| counts(part)[place]).sum::<u64>(), "{name}");
     }
     assert_eq!(sum.account.foreign, 0, "shards must not see one another's messages");
-    for (path, latencies) in &sum.paths {
+    for (path, latencies) in &sum.latencies {
         let mut expected = Latencies::default();
-        parts.iter().filter_map(|part| part.paths.get(path)).for_each(|part| expected.add(part));
+        parts.iter().filter_map(|part| part.latencies.get(path)).for_each(|part| expected.add(part));
         assert_eq!(latencies, &expected, "{path}");
     }
     let rows =

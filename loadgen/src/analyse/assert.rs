@@ -21,7 +21,7 @@ pub enum Error {
     #[error("no metric {name:?}; there are {}", names())]
     NoMetric { name: String },
     #[error("{metric}: {reason}")]
-    Path { metric: String, reason: String },
+    Latency { metric: String, reason: String },
     #[error("{text:?} is not a percentile from 0 to 100, as in p99.9")]
     Percentile { text: String },
     #[error("{text:?} is not a limit for {metric}: {expected}")]

@@ -78,7 +78,7 @@ pub fn write_forms<T, const COUNT: usize>(result: &T, files: [(&Option<PathBuf>,
 
 /// Keeps the result and its distributions beside the history: `result.json`, and a `.hgrm` file for each path.
 pub fn keep(directory: &Path, outcome: &Outcome) -> Result<()> {
-    let paths = outcome.paths.iter().map(|(path, latencies)| (format!("{path}.hgrm"), report::hdr(latencies)));
+    let paths = outcome.latencies.iter().map(|(path, latencies)| (format!("{path}.hgrm"), report::hdr(latencies)));
     for (name, text) in paths.chain([("result.json".to_owned(), report::json(outcome))]) {
         let file = directory.join(name);
         std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;

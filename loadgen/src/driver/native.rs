@@ -6,7 +6,7 @@
 
 use super::Picker;
 use super::schedule::Schedule;
-use crate::measure::recorder::Path;
+use crate::measure::latency::LatencyKind;
 use crate::user::Run;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -60,7 +60,7 @@ fn drive(run: &Run, begin: u64, end: u64) {
 fn write_out(run: &Run, batch: &mut Vec<(u32, u64)>) {
     for (stream, due) in batch.drain(..) {
         run.sender(stream).flush();
-        run.recorder.record(Path::Lateness, run.clock.now().saturating_sub(due));
+        run.recorder.record(LatencyKind::Lateness, run.clock.now().saturating_sub(due));
     }
 }
 

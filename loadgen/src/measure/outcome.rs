@@ -2,9 +2,10 @@
 //! exactly.
 
 use crate::dialect::profile::{Profile, Request};
+use crate::measure::latency::{Latencies, LatencyKind};
 use crate::measure::ledger::Account;
 use crate::measure::machine::{Machine, command_line};
-use crate::measure::recorder::{Latencies, Path, Second};
+use crate::measure::recorder::Second;
 use crate::plan::{DialectName, Plan};
 use judge::Verdict;
 use serde::{Deserialize, Serialize};
@@ -117,7 +118,8 @@ pub struct Outcome {
     pub online: (u32, u32),
     pub logins: u64,
     pub account: Account,
-    pub paths: BTreeMap<Path, Latencies>,
+    #[serde(rename = "paths")]
+    pub latencies: BTreeMap<LatencyKind, Latencies>,
     /// By kind.
     pub errors: BTreeMap<String, u64>,
     /// Deliveries that were made only with a last login, after everything else: the server had stored them.
@@ -163,7 +165,7 @@ impl Outcome {
             online: (0, 0),
             logins: 0,
             account: Account::default(),
-            paths: BTreeMap::new(),
+            latencies: BTreeMap::new(),
             errors: BTreeMap::new(),
             stored: 0,
             unsent: 0,
@@ -263,7 +265,7 @@ impl Outcome {
 
     /// The generator was so late itself that its figures say more of it than of the server.
     pub fn is_limited_by_generator(&self) -> bool {
-        self.paths.get(&Path::Lateness).is_some_and(|late| late.percentile(99.0) > LATE_MICROS)
+        self.latencies.get(&LatencyKind::Lateness).is_some_and(|late| late.percentile(99.0) > LATE_MICROS)
     }
 
     /// As much was sent as the open model asks for; a closed model has no rate to keep.
@@ -328,7 +330,7 @@ impl Outcome {
                 .push(format!("{} messages were due while their sender had no connection, and not sent", self.unsent));
         }
         if self.is_limited_by_generator() {
-            let late = self.paths.get(&Path::Lateness).map_or(0, |late| late.percentile(99.0));
+            let late = self.latencies.get(&LatencyKind::Lateness).map_or(0, |late| late.percentile(99.0));
             warnings.push(format!(
                 "limited by the generator: 1 % of the messages were sent {} ms or more late; use a lower rate or more processes",
                 late / 1_000

@@ -139,7 +139,9 @@ fn memory(outcome: &Outcome) -> String {
 mod tests {
     use super::*;
     use crate::analyse::assert::check;
-    use crate::measure::recorder::{Latencies, Path, Point, Second};
+    use crate::measure::latency::{Latencies, LatencyKind};
+    use crate::measure::machine::Machine;
+    use crate::measure::recorder::{Point, Second};
     use crate::plan::Plan;
 
     /// An outcome with a bit of everything: one message is lost, one assertion holds and one does not.
@@ -148,7 +150,7 @@ mod tests {
         let mut cross = Latencies::default();
         (1..=1_000).for_each(|value| cross.record(value * 100));
         let count = cross.count();
-        outcome.paths.insert(Path::Cross, cross);
+        outcome.latencies.insert(LatencyKind::Cross, cross);
         outcome.account.sent = count + 1;
         outcome.account.acknowledged = count + 1;
         outcome.account.expected = count + 1;
@@ -161,11 +163,14 @@ mod tests {
             .map(|second| Second {
                 at_ms: second * 1_000,
                 length_ms: 1_000,
-                paths: [(Path::Cross, point)].into(),
+                latencies: [(LatencyKind::Cross, point)].into(),
                 sent: 50,
                 delivered: 50,
             })
             .collect();
+        outcome.command = "loadgen run".into();
+        outcome.machines =
+            vec![Machine { host: "here".into(), cores: 4, loadgen: "1.2.3".into(), ..Machine::default() }];
         outcome.errors.insert("connect: refused, \"again\" | <later>".into(), 3);
         outcome.judge();
         let assertions = ["p99(cross) < 1s", "lost == 0"].map(|text| text.parse().expect("a lawful assertion"));

@@ -367,7 +367,7 @@ impl Course<'_> {
             online,
             logins: run.logins.load(Ordering::Relaxed),
             account,
-            paths: run.recorder.totals(),
+            latencies: run.recorder.totals(),
             errors: run.errors(),
             stored: run.stored.load(Ordering::Relaxed),
             unsent: run.unsent.load(Ordering::Relaxed) + run.waiting(),

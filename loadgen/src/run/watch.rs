@@ -2,8 +2,9 @@
 
 use super::usage::Cpu;
 use crate::cluster::Nodes;
+use crate::measure::latency::LatencyKind;
 use crate::measure::outcome::Resources;
-use crate::measure::recorder::{Path, Second};
+use crate::measure::recorder::Second;
 use crate::user::{Again, Retry, Run};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,7 +33,7 @@ pub async fn tick(run: Arc<Run>) {
             user.tell();
             run.move_windows_on(user);
         });
-        let before = std::mem::replace(&mut acknowledged, run.recorder.count(Path::Ack));
+        let before = std::mem::replace(&mut acknowledged, run.recorder.count(LatencyKind::Ack));
         send_again(&run, acknowledged - before + RESENT_A_TICK);
     }
 }
@@ -78,7 +79,7 @@ impl Meter {
         let second = Second {
             at_ms: (self.last - self.begun).as_millis() as u64,
             length_ms: (now - self.last).as_millis() as u64,
-            paths: run.recorder.take_second(),
+            latencies: run.recorder.take_second(),
             sent: sent - self.sent,
             delivered: delivered - self.delivered,
         };
@@ -96,9 +97,9 @@ impl Meter {
 /// One line about one second, for a person who watches.
 pub fn line(run: &Run, second: &Second) -> String {
     let per_second = |count: u64| count * 1_000 / second.length_ms.max(1);
-    let shown = [Path::Same, Path::Cross, Path::Direct, Path::GroupLast, Path::Ack];
-    let slowest = shown.iter().filter_map(|path| second.paths.get(path).map(|point| (point.p99, path))).max();
-    let slowest = slowest.map_or(String::new(), |(p99, path)| format!(", p99 {path} {:.1} ms", p99 as f64 / 1_000.0));
+    let shown = [LatencyKind::Same, LatencyKind::Cross, LatencyKind::Direct, LatencyKind::GroupLast, LatencyKind::Ack];
+    let slowest = shown.iter().filter_map(|kind| second.latencies.get(kind).map(|point| (point.p99, kind))).max();
+    let slowest = slowest.map_or(String::new(), |(p99, kind)| format!(", p99 {kind} {:.1} ms", p99 as f64 / 1_000.0));
     let errors: u64 = run.errors().values().sum();
     format!(
         "{} sent/s, {} delivered/s{slowest}, {} open, {} online, {errors} errors",

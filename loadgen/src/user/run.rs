@@ -5,8 +5,9 @@ use super::state::{User, Wish};
 use super::window::Windows;
 use crate::dialect::Wire;
 use crate::link::Dialer;
+use crate::measure::latency::LatencyKind;
 use crate::measure::ledger::{Copies, Ledger};
-use crate::measure::recorder::{Path, Recorder};
+use crate::measure::recorder::Recorder;
 use crate::plan::{Cast, Driver, Layout, Plan};
 use crate::scenario::Control;
 use crate::world::World;
@@ -186,14 +187,14 @@ impl Run {
     }
 
     /// Records a latency of a user, here and for whoever else shows it.
-    pub(super) fn record(&self, user: &User, path: Path, micros: u64) {
-        self.record_all(user, path, &[micros]);
+    pub(super) fn record(&self, user: &User, kind: LatencyKind, micros: u64) {
+        self.record_all(user, kind, &[micros]);
     }
 
-    pub(super) fn record_all(&self, user: &User, path: Path, micros: &[u64]) {
-        self.recorder.record_all(path, micros);
+    pub(super) fn record_all(&self, user: &User, kind: LatencyKind, micros: &[u64]) {
+        self.recorder.record_all(kind, micros);
         if self.mirrors {
-            user.mirror(path, micros);
+            user.mirror(kind, micros);
         }
     }
 }

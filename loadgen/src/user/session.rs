@@ -10,8 +10,8 @@ use super::run::Run;
 use super::state::{NO_NODE, User, Wish};
 use crate::dialect::{Ask, Incoming, Push, Refusal, message_of, mid_of};
 use crate::link::Link;
+use crate::measure::latency::LatencyKind;
 use crate::measure::ledger::{Fate, Visit};
-use crate::measure::recorder::Path;
 use crate::measure::stamp::{Reading, Stamp};
 use batch::{Batch, Delivery, Message};
 use judge::history::{Event, IN_DOUBT, Who};
@@ -131,7 +131,7 @@ impl<'a> Session<'a> {
         user.welcomed(run, &welcome);
         if !run.is_closing() {
             run.logins.fetch_add(1, Ordering::Relaxed);
-            run.record(user, Path::Login, run.clock.now().saturating_sub(due));
+            run.record(user, LatencyKind::Login, run.clock.now().saturating_sub(due));
         }
         run.note(|| Event::Login {
             user: welcome.id,
@@ -216,7 +216,7 @@ impl<'a> Session<'a> {
         })?;
         if !backlog.is_empty() && !self.run.is_closing() {
             let micros = self.run.clock.now().saturating_sub(self.due);
-            self.run.record(self.user, Path::Drained, micros);
+            self.run.record(self.user, LatencyKind::Drained, micros);
         }
         Ok(())
     }
@@ -366,11 +366,11 @@ impl<'a> Session<'a> {
         batch.deliveries.push(Delivery { message: Message { stream, number }, due, in_order });
     }
 
-    fn path_from(&self, sender: u32) -> Path {
+    fn path_from(&self, sender: u32) -> LatencyKind {
         match (self.run.users[sender as usize].node(), self.user.node()) {
-            (NO_NODE, _) | (_, NO_NODE) => Path::Direct,
-            (theirs, ours) if theirs == ours => Path::Same,
-            _ => Path::Cross,
+            (NO_NODE, _) | (_, NO_NODE) => LatencyKind::Direct,
+            (theirs, ours) if theirs == ours => LatencyKind::Same,
+            _ => LatencyKind::Cross,
         }
     }
 
@@ -401,7 +401,7 @@ impl<'a> Session<'a> {
         }
         self.waiting -= 1;
         if self.waiting == 0 && !self.run.is_closing() {
-            self.run.record(self.user, Path::Drained, now.saturating_sub(self.due));
+            self.run.record(self.user, LatencyKind::Drained, now.saturating_sub(self.due));
         }
     }
 

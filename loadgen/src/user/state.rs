@@ -4,7 +4,7 @@
 
 use super::accounts::{self, Account};
 use crate::dialect::Refusal;
-use crate::measure::recorder::Path;
+use crate::measure::latency::LatencyKind;
 use crate::plan::Plan;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -79,7 +79,7 @@ pub struct User {
     pub(super) tell: AtomicBool,
     pub(super) asks: Mutex<Vec<Pending>>,
     /// What was measured for this user and is to be shown elsewhere as well.
-    mirrored: Mutex<Vec<(Path, u64)>>,
+    mirrored: Mutex<Vec<(LatencyKind, u64)>>,
     /// Groups that the server said this user is in, by name.
     pub(crate) groups: Mutex<Vec<(String, u64)>>,
 }
@@ -133,14 +133,14 @@ impl User {
     }
 
     /// Keeps latencies to be shown elsewhere as well.
-    pub(super) fn mirror(&self, path: Path, micros: &[u64]) {
+    pub(super) fn mirror(&self, kind: LatencyKind, micros: &[u64]) {
         let mut mirrored = self.mirrored.lock();
         let room = MAX_MIRRORED.saturating_sub(mirrored.len());
-        mirrored.extend(micros.iter().take(room).map(|micros| (path, *micros)));
+        mirrored.extend(micros.iter().take(room).map(|micros| (kind, *micros)));
     }
 
     /// What was recorded for this user since the last call.
-    pub fn take_mirrored(&self) -> Vec<(Path, u64)> {
+    pub fn take_mirrored(&self) -> Vec<(LatencyKind, u64)> {
         std::mem::take(&mut self.mirrored.lock())
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::measure::recorder::Latencies;
+use crate::measure::latency::Latencies;
 use crate::plan::Plan;
 
 /// A run whose latencies lie about `micros`, by chance that `seed` decides.
@@ -17,13 +17,13 @@ fn run(micros: f64, seed: u64) -> Outcome {
             Second {
                 at_ms: second * 1_000,
                 length_ms: 1_000,
-                paths: [(Path::Cross, point)].into(),
+                latencies: [(LatencyKind::Cross, point)].into(),
                 sent,
                 delivered: sent,
             }
         })
         .collect();
-    outcome.paths.insert(Path::Cross, cross);
+    outcome.latencies.insert(LatencyKind::Cross, cross);
     let sent: u64 = outcome.seconds.iter().map(|second| second.sent).sum();
     (outcome.account.sent, outcome.account.delivered) = (sent, sent);
     outcome

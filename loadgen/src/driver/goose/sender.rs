@@ -2,7 +2,7 @@
 
 use super::Span;
 use crate::driver::schedule::Schedule;
-use crate::measure::recorder::Path;
+use crate::measure::latency::LatencyKind;
 use crate::user::Run;
 use goose::goose::GooseUser;
 use goose::prelude::TransactionResult;
@@ -93,7 +93,7 @@ impl Sender {
         }
         user.flush();
         for due in sent {
-            run.recorder.record(Path::Lateness, run.clock.now().saturating_sub(due));
+            run.recorder.record(LatencyKind::Lateness, run.clock.now().saturating_sub(due));
         }
         run.unsent.fetch_add(u64::from(unsent), Ordering::Relaxed);
         unsent
@@ -104,9 +104,16 @@ impl Sender {
 pub(super) async fn show(user: &mut GooseUser, run: &Run, unsent: u32) -> TransactionResult {
     let Some(sender) = user.get_session_data::<Sender>() else { return Ok(()) };
     let measured: Vec<_> = sender.shows.iter().flat_map(|user| run.users[*user as usize].take_mirrored()).collect();
-    for (path, micros) in measured {
-        user.record_custom_request_duration(METHOD, path.name(), Duration::from_micros(micros), true, None, None)
-            .await?;
+    for (kind, micros) in measured {
+        user.record_custom_request_duration(
+            METHOD,
+            <&str>::from(kind),
+            Duration::from_micros(micros),
+            true,
+            None,
+            None,
+        )
+        .await?;
     }
     for _ in 0..unsent {
         let error = Some("no connection");
