@@ -12,7 +12,10 @@ mod watch;
 
 mod phases;
 
+mod execute;
+
 pub use error::Error;
+pub use execute::{execute, execute_over};
 pub use open_files::raise_limit;
-pub use phases::{execute, execute_over};
+
 pub use progress::{Progress, Silent};
