@@ -89,7 +89,8 @@ fn settings(url: String) -> config::Bus {
 }
 
 async fn connect_with(config: &config::Bus, key: NodeKey, secret: &ClusterSecret) -> Node {
-    let (bus, arrivals) = redis::connect(config, &key, secret, &Environment::default()).await.expect("the settings are good");
+    let (bus, arrivals) =
+        redis::connect(config, &key, secret, &Environment::default()).await.expect("the settings are good");
     Node { key, bus, arrivals }
 }
 

@@ -146,8 +146,8 @@ impl Ledger {
         self.streams.get(stream as usize).map_or_else(Vec::new, |stream| stream.lock().missing())
     }
 
-    /// `user` got messages of one stream in this visit, each a number and what the server itself says of its place, where
-    /// it says something: whether it is in order. Tells what each completes, in turn.
+    /// `user` got messages of one stream in this visit, each a number and whether the server itself says that it is in
+    /// order, where it says something. Tells what each completes, in turn.
     pub fn receive_all(
         &self,
         stream: u32,

@@ -301,11 +301,11 @@ impl Ways {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::Relayed;
-    use crate::session::outbound::Parcel;
     use crate::bench::LocalPair;
     use crate::config::{Config, Database, Listen, Password};
     use crate::node::Node;
+    use crate::session::Relayed;
+    use crate::session::outbound::Parcel;
     use uuid::Uuid;
 
     const ANN: UserId = 1;

@@ -70,7 +70,8 @@ impl Outcome {
         let Account { lost, duplicated, reordered, .. } = self.account;
         if !self.is_promised() && lost + duplicated + reordered > 0 {
             warnings.push(format!(
-                "{lost} lost, {duplicated} duplicated, {reordered} reordered, which qos 0 allows; assert 'lost == 0' to forbid it"
+                "{lost} lost, {duplicated} duplicated, {reordered} reordered, which qos 0 allows; assert 'lost == 0' \
+                 to forbid it"
             ));
         }
         if self.stored > 0 {
@@ -86,7 +87,8 @@ impl Outcome {
         if self.is_limited_by_generator() {
             let late = self.latencies.get(&LatencyKind::Lateness).map_or(0, |late| late.percentile(99.0));
             warnings.push(format!(
-                "limited by the generator: 1 % of the messages were sent {} ms or more late; use a lower rate or more processes",
+                "limited by the generator: 1 % of the messages were sent {} ms or more late; use a lower rate or \
+                 more processes",
                 late / 1_000
             ));
         }
