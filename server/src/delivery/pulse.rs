@@ -11,7 +11,7 @@ use crate::bus::Item;
 use crate::cluster::NodeId;
 use crate::membership::peers::Peers;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct Pulse {
     /// Told when that becomes so.
     wanted: Notify,
     /// The live peers, and the newest answer of each.
-    peers: Mutex<HashMap<NodeId, Option<Answer>>>,
+    peers: Mutex<BTreeMap<NodeId, Option<Answer>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -104,7 +104,7 @@ impl Pulse {
         self.unbroken_since.fetch_max(self.micros(now), Ordering::AcqRel);
     }
 
-    fn count(&self, peers: &HashMap<NodeId, Option<Answer>>) {
+    fn count(&self, peers: &BTreeMap<NodeId, Option<Answer>>) {
         let until = |answer: &Option<Answer>| answer.map_or(0, |answer| answer.asked_at + BELIEVED.as_micros() as u64);
         let covered = peers.values().map(until).min().unwrap_or(u64::MAX);
         self.covered_until.store(covered, Ordering::Release);

@@ -73,7 +73,7 @@ pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), E
     let claims = Seats::start(&tasks, storage.clone(), key.clone());
     let (registry, peers) = (delivery.registry.clone(), delivery.peers.clone());
     let context = Context {
-        passwords: PasswordHasher::new(&config.password)?.counted_in(tasks.clone()),
+        passwords: PasswordHasher::new(&config.password)?.within(environment.clone()),
         token_key,
         login_limit: LoginLimit::new(&config.limits),
         registrations: Buckets::new(config.limits.registrations_per_hour_per_ip, REGISTRATIONS_WINDOW, KEPT_ORIGINS),

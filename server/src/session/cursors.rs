@@ -15,7 +15,7 @@ use super::place::{Place, Pushed};
 use crate::session::outbound::Parcel;
 use crate::storage::{End, Mark, Page, Position, Waiting};
 use chat_protocol::conversation::{Conversation, Log, LogEpoch, UserId};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads in a row that may bring nothing although something should be there; then the log is read once more in a way
 /// that cannot be out of date, and what is missing is skipped.
@@ -26,11 +26,11 @@ pub struct Cursors {
     phase: Phase,
     /// The node's lease is in doubt: nothing is pushed.
     is_suspended: bool,
-    cursors: HashMap<Conversation, Cursor>,
+    cursors: BTreeMap<Conversation, Cursor>,
     /// Cursors in doubt.
     in_doubt: usize,
     /// Conversations that `catch_up` has in its queue or hands.
-    handed: HashSet<Conversation>,
+    handed: BTreeSet<Conversation>,
     barred: Barred,
     tickets: u64,
 }

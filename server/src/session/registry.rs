@@ -119,8 +119,8 @@ mod tests {
     use chat_protocol::dialect::Dialect;
     use chat_protocol::message::Event;
 
-    #[test]
-    fn lease_that_returns_starts_no_session_whose_login_is_not_answered() {
+    #[tokio::test]
+    async fn lease_that_returns_starts_no_session_whose_login_is_not_answered() {
         let registry = Registry::new(Arc::default(), CatchUp::new().0);
         let outbound = Arc::new(Outbound::new(65_536, Arc::new(Metrics::alone())));
         outbound.speak(Codec::new(Dialect::Framed, 65_536));
