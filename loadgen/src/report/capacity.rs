@@ -1,7 +1,7 @@
 //! What a search found: as a table, JSON, CSV, Markdown, and a page with the curve of rate against latency.
 
-use super::{Capacity, Probe, Purpose};
-use crate::plan::shard::show_time;
+use crate::analyse::capacity::{Capacity, Probe, Purpose};
+use crate::plan::show_time;
 use crate::report::plot::{self, Axis, Plot, Scale, Series};
 use crate::report::{self, duration, escape, rate};
 use owo_colors::{OwoColorize, Style};
@@ -83,9 +83,13 @@ pub fn html(capacity: &Capacity) -> String {
     let drawn = plot::draw(&curve(capacity));
     let _ = write!(
         body,
-        "</ul></header><section class=\"narrow\"><article><h2>Latency by rate <small>slowest path</small></h2>{drawn}</article></section>"
+        "</ul></header><section class=\"narrow\"><article><h2>Latency by rate <small>slowest path</small>\
+         </h2>{drawn}</article></section>"
     );
-    body.push_str("<section><h2>Every run, by rate</h2><div class=\"wide\"><table><thead><tr><th>rate/s<th>sent/s<th>delivered/s<th>p50<th>p99<th>result</thead><tbody>");
+    body.push_str(
+        "<section><h2>Every run, by rate</h2><div class=\"wide\"><table><thead><tr>\
+        <th>rate/s<th>sent/s<th>delivered/s<th>p50<th>p99<th>result</thead><tbody>",
+    );
     for probe in by_rate(capacity) {
         let [p50, p99] = [probe.p50, probe.p99].map(|micros| micros.map_or("-".into(), duration));
         let class = if probe.passed { "passed" } else { "failed" };
@@ -96,7 +100,9 @@ pub fn html(capacity: &Capacity) -> String {
     let plan = serde_json::to_string_pretty(&capacity.plan).unwrap_or_default();
     let _ = write!(
         body,
-        "</tbody></table></div></section><section><h2>How it was made</h2><dl class=\"about\"><dt>command<dd>{}<dt>machine<dd>{}<dt>began<dd>{}</dl><details><summary>The whole plan</summary><pre>{}</pre></details></section>",
+        "</tbody></table></div></section><section><h2>How it was made</h2><dl class=\"about\">\
+         <dt>command<dd>{}<dt>machine<dd>{}<dt>began<dd>{}</dl><details><summary>The whole plan</summary>\
+         <pre>{}</pre></details></section>",
         escape(&capacity.command),
         escape(&capacity.machine.describe()),
         show_time(capacity.started_ms),
@@ -167,4 +173,66 @@ fn by_rate(capacity: &Capacity) -> Vec<&Probe> {
 
 fn coloured(text: &str, style: Style) -> String {
     if report::is_coloured() { text.style(style).to_string() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyse::capacity::Settings;
+    use crate::measure::machine::Machine;
+    use crate::plan::Plan;
+    use insta::assert_snapshot;
+
+    fn probe(rate: f64, purpose: Purpose, reasons: &[&str]) -> Probe {
+        Probe {
+            rate,
+            purpose,
+            passed: reasons.is_empty(),
+            reasons: reasons.iter().map(ToString::to_string).collect(),
+            broke_promise: false,
+            limited_by_generator: false,
+            sent_per_second: rate - 0.5,
+            delivered_per_second: 1.2 * rate,
+            p50: Some(500),
+            p99: (rate < 9_000.0).then_some(1_000 + rate as u64),
+        }
+    }
+
+    fn capacity() -> Capacity {
+        Capacity {
+            rate: Some(4_760.0),
+            limit: "at 5000/s: too slow".into(),
+            settings: Settings { from: 1_000.0, to: 100_000.0, precision: 0.05, confirmations: 2 },
+            assertions: vec!["p99(any) < 50ms".into()],
+            probes: vec![
+                probe(1_000.0, Purpose::Search, &[]),
+                probe(10_000.0, Purpose::Search, &["nothing was received", "a | b"]),
+                probe(4_760.0, Purpose::Search, &[]),
+                probe(5_000.0, Purpose::Search, &["too slow"]),
+                probe(4_760.0, Purpose::Confirm, &[]),
+                probe(4_760.0, Purpose::Confirm, &[]),
+            ],
+            plan: Plan::default(),
+            command: "<b>".into(),
+            machine: Machine::default(),
+            started_ms: 0,
+        }
+    }
+
+    #[test]
+    fn every_form_shows_the_curve_and_the_capacity() {
+        let capacity = capacity();
+        assert_snapshot!("capacity_table", table(&capacity));
+        assert_snapshot!("capacity_csv", csv(&capacity));
+        assert_snapshot!("capacity_markdown", markdown(&capacity));
+        assert_snapshot!("capacity_line", line(&capacity.probes[3]));
+        assert_snapshot!("capacity_table_none", table(&Capacity { rate: None, ..capacity.clone() }));
+        assert_eq!(serde_json::from_str::<Capacity>(&json(&capacity)).expect("read back"), capacity);
+    }
+
+    #[test]
+    fn a_page_has_the_curve_and_nothing_from_outside() {
+        let page = html(&capacity());
+        assert!(page.contains("<circle") && page.contains("&lt;b&gt;") && !page.contains("<b>"), "{page}");
+    }
 }
