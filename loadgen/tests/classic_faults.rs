@@ -7,9 +7,9 @@
 mod support;
 
 use judge::Verdict;
-use loadgen::outcome::Outcome;
+use loadgen::measure::outcome::Outcome;
+use loadgen::measure::recorder::Path;
 use loadgen::plan::Plan;
-use loadgen::recorder::Path;
 use loadgen::scenario::Kind;
 use std::collections::BTreeMap;
 use std::time::Duration;

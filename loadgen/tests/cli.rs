@@ -2,9 +2,9 @@
 //! code says what came of it.
 
 use judge::Verdict;
-use loadgen::outcome::Outcome;
+use loadgen::measure::outcome::Outcome;
+use loadgen::measure::recorder::{Latencies, Path, Point, Second};
 use loadgen::plan::Plan;
-use loadgen::recorder::{Latencies, Path, Point, Second};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use tempfile::TempDir;

@@ -5,8 +5,8 @@
 mod support;
 
 use judge::Verdict;
-use loadgen::outcome::Outcome;
-use loadgen::recorder::Path;
+use loadgen::measure::outcome::Outcome;
+use loadgen::measure::recorder::Path;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;

@@ -2,10 +2,10 @@
 
 use judge::Verdict;
 use loadgen::cluster::Cluster;
-use loadgen::outcome::Outcome;
+use loadgen::measure::outcome::Outcome;
+use loadgen::measure::recorder::Latencies;
 use loadgen::plan::Plan;
-use loadgen::recorder::Latencies;
-use loadgen::shard::Shard;
+use loadgen::plan::shard::Shard;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 

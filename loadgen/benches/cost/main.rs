@@ -18,12 +18,12 @@ mod wire;
 
 use anyhow::{Result, ensure};
 use judge::Verdict;
-use loadgen::accounts::{self, Account, Book};
 use loadgen::cluster::Nodes;
 use loadgen::plan::Plan;
-use loadgen::progress::Silent;
 use loadgen::run::execute_over;
+use loadgen::run::progress::Silent;
 use loadgen::scenario::Kind;
+use loadgen::user::accounts::{self, Account, Book};
 use loadgen::world::World;
 use process::Server;
 use std::collections::BTreeMap;

@@ -4,11 +4,11 @@ mod server;
 
 use judge::Verdict;
 use loadgen::cluster::Nodes;
-use loadgen::outcome::Outcome;
+use loadgen::measure::outcome::Outcome;
+use loadgen::measure::recorder::Path;
 use loadgen::plan::{Arrivals, Plan};
-use loadgen::progress::Silent;
-use loadgen::recorder::Path;
 use loadgen::run::execute;
+use loadgen::run::progress::Silent;
 use loadgen::scenario::Kind;
 use server::{Fault, Server};
 use std::collections::BTreeMap;

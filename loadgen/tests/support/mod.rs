@@ -8,10 +8,10 @@ pub mod server;
 pub mod tongue;
 
 use loadgen::cluster::Nodes;
-use loadgen::outcome::Outcome;
+use loadgen::measure::outcome::Outcome;
 use loadgen::plan::{Arrivals, Plan};
-use loadgen::progress::Silent;
 use loadgen::run;
+use loadgen::run::progress::Silent;
 use loadgen::scenario::Kind;
 use std::collections::BTreeMap;
 use std::time::Duration;
