@@ -10,6 +10,7 @@ mod report;
 mod run;
 
 mod output;
+mod progress;
 mod shard;
 mod stage;
 

@@ -12,7 +12,7 @@ mod stream;
 pub use account::{Account, Offence};
 pub use receiver::{Arrival, Copies, Visit};
 
-use crate::measure::recorder::Path;
+use crate::measure::latency::LatencyKind;
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -238,9 +238,9 @@ impl Ledger {
     }
 
     /// Which path the delivery of a group's message ends, if any.
-    pub fn group_paths(received: Received) -> impl Iterator<Item = Path> {
-        let first = received.first.then_some(Path::GroupFirst);
-        first.into_iter().chain(received.last.then_some(Path::GroupLast))
+    pub fn group_paths(received: Received) -> impl Iterator<Item = LatencyKind> {
+        let first = received.first.then_some(LatencyKind::GroupFirst);
+        first.into_iter().chain(received.last.then_some(LatencyKind::GroupLast))
     }
 }
 

@@ -1,15 +1,16 @@
 //! What came of a run: figures, histograms and a verdict, as stored in JSON. Outcomes of several processes can be added
 //! exactly.
 
-use crate::analyse::assert::{Assertion, Checked};
 use crate::dialect::profile::{Profile, Request};
+use crate::measure::latency::{Latencies, LatencyKind};
 use crate::measure::ledger::Account;
 use crate::measure::machine::{Machine, command_line};
-use crate::measure::recorder::{Latencies, Path, Second};
+use crate::measure::recorder::Second;
 use crate::plan::{DialectName, Plan};
 use judge::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The version of the JSON; readers refuse others.
 pub const FORMAT: u32 = 1;
@@ -71,6 +72,23 @@ impl Answers {
     }
 }
 
+/// What came of an assertion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// As it was given.
+    pub assertion: String,
+    /// What was measured, for a person.
+    pub figure: String,
+    pub holds: bool,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.holds { "holds" } else { "failed" };
+        write!(f, "assertion {sign}: {} (it is {})", self.assertion, self.figure)
+    }
+}
+
 /// The result of a run, or of several merged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -100,7 +118,8 @@ pub struct Outcome {
     pub online: (u32, u32),
     pub logins: u64,
     pub account: Account,
-    pub paths: BTreeMap<Path, Latencies>,
+    #[serde(rename = "paths")]
+    pub latencies: BTreeMap<LatencyKind, Latencies>,
     /// By kind.
     pub errors: BTreeMap<String, u64>,
     /// Deliveries that were made only with a last login, after everything else: the server had stored them.
@@ -146,7 +165,7 @@ impl Outcome {
             online: (0, 0),
             logins: 0,
             account: Account::default(),
-            paths: BTreeMap::new(),
+            latencies: BTreeMap::new(),
             errors: BTreeMap::new(),
             stored: 0,
             unsent: 0,
@@ -159,12 +178,6 @@ impl Outcome {
             thresholds: Vec::new(),
             assertions: Vec::new(),
         }
-    }
-
-    /// Looks whether the assertions hold, and keeps what came of it.
-    pub fn check(&mut self, assertions: &[Assertion]) {
-        let checked = assertions.iter().map(|assertion| assertion.check(self));
-        self.assertions = self.thresholds.iter().cloned().chain(checked).collect();
     }
 
     /// The assertions that do not hold.
@@ -252,7 +265,7 @@ impl Outcome {
 
     /// The generator was so late itself that its figures say more of it than of the server.
     pub fn is_limited_by_generator(&self) -> bool {
-        self.paths.get(&Path::Lateness).is_some_and(|late| late.percentile(99.0) > LATE_MICROS)
+        self.latencies.get(&LatencyKind::Lateness).is_some_and(|late| late.percentile(99.0) > LATE_MICROS)
     }
 
     /// As much was sent as the open model asks for; a closed model has no rate to keep.
@@ -286,8 +299,7 @@ impl Outcome {
 
     /// Whether anybody in the plan writes to anybody.
     pub fn has_senders(&self) -> bool {
-        let world = crate::world::World::new(&self.plan);
-        !world.streams.is_empty()
+        !self.plan.lay_out().world.streams.is_empty()
     }
 
     fn warn(&mut self) {
@@ -318,7 +330,7 @@ impl Outcome {
                 .push(format!("{} messages were due while their sender had no connection, and not sent", self.unsent));
         }
         if self.is_limited_by_generator() {
-            let late = self.paths.get(&Path::Lateness).map_or(0, |late| late.percentile(99.0));
+            let late = self.latencies.get(&LatencyKind::Lateness).map_or(0, |late| late.percentile(99.0));
             warnings.push(format!(
                 "limited by the generator: 1 % of the messages were sent {} ms or more late; use a lower rate or more processes",
                 late / 1_000

@@ -1,7 +1,8 @@
 //! The course of a run: set up, ramp, measure, drain, last logins, account.
 
-use super::Run;
+use super::error::{Error, Failure};
 use super::last_login;
+use super::progress::Progress;
 use super::sending::Sending;
 use super::usage::{memory_bytes, nodes_memory_bytes};
 use super::watch::{self, Meter};
@@ -9,14 +10,12 @@ use super::{open_files, setup};
 use crate::cluster::Nodes;
 use crate::dialect::profile::{self, Framing, LoginBy, Profile};
 use crate::dialect::{Classic, Framed, Wire};
-use crate::link::{self, Dialer};
+use crate::link::Dialer;
 use crate::measure::outcome::{Answers, Outcome, Resources};
 use crate::measure::recorder::Second;
 use crate::plan::{DialectName, Plan};
-use crate::run::progress::Progress;
-use crate::scenario;
 use crate::user::accounts::{self, Book};
-use crate::user::{self, Wish};
+use crate::user::{self, Run, Wish};
 use judge::history::{Event, History};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,41 +31,6 @@ const LEAD_MICROS: u64 = 50_000;
 const LEAVE_PATIENCE: Duration = Duration::from_secs(6);
 /// Without any progress for this long, what is open will not come any more: longer than a cluster's repair interval.
 const DRAIN_QUIET: Duration = Duration::from_secs(14);
-
-/// Why there is no outcome at all. Stop, and show the text.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    Plan(#[from] crate::plan::Error),
-    #[error(transparent)]
-    Accounts(#[from] accounts::Error),
-    #[error(transparent)]
-    History(#[from] judge::history::Error),
-    #[error(transparent)]
-    Files(#[from] open_files::Error),
-    #[error(transparent)]
-    Profile(#[from] profile::Error),
-    #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
-}
-
-/// Why measuring never began: this is the outcome.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error(transparent)]
-    Link(#[from] link::Error),
-    #[error(transparent)]
-    Setup(#[from] setup::Error),
-    #[error("nobody could log in{}", why.as_ref().map_or(String::new(), |why| format!(": {why}")))]
-    NobodyOnline { why: Option<String> },
-    #[error("interrupted before the measured time")]
-    Interrupted,
-    #[cfg(feature = "goose")]
-    #[error(transparent)]
-    Goose(#[from] crate::driver::goose::Error),
-    #[error(transparent)]
-    Fatal(#[from] Error),
-}
 
 /// Carries out a plan against `targets`, which are `nodes`. When `interrupt` is cancelled the measured time ends there.
 ///
@@ -217,7 +181,7 @@ impl Course<'_> {
                 }
             }
             self.tasks.spawn(user::live(user.clone(), run.clone()));
-            user.wish(Wish::Online, &run);
+            run.wish(user, Wish::Online);
         }
         let patience = begun + ramp + run.plan.connect_timeout() + run.plan.patience();
         while run.online.load(Ordering::Relaxed) < run.plan.users && tokio::time::Instant::now() < patience {
@@ -303,8 +267,12 @@ impl Course<'_> {
         let end = begin + judge::clock::micros(run.plan.duration());
         sending.begin(&run, begin, end)?;
         let mut acts = JoinSet::new();
-        for cast in &run.world.casts {
-            acts.spawn(scenario::act(cast.kind, cast.actors.clone(), run.clone()));
+        for place in 0..run.casts.len() {
+            let run = run.clone();
+            acts.spawn(async move {
+                let cast = &run.casts[place];
+                cast.kind.act(&cast.actors, &*run).await;
+            });
         }
         let seconds = self.watch(&mut meter, end, &cut).await;
         let measured_s = meter.elapsed_s();
@@ -399,7 +367,7 @@ impl Course<'_> {
             online,
             logins: run.logins.load(Ordering::Relaxed),
             account,
-            paths: run.recorder.totals(),
+            latencies: run.recorder.totals(),
             errors: run.errors(),
             stored: run.stored.load(Ordering::Relaxed),
             unsent: run.unsent.load(Ordering::Relaxed) + run.waiting(),
@@ -414,7 +382,7 @@ impl Course<'_> {
     async fn leave(&mut self) {
         let run = self.run.clone();
         self.progress.phase("leaving", 0);
-        run.users.iter().for_each(|user| user.wish(Wish::Gone, &run));
+        run.users.iter().for_each(|user| run.wish(user, Wish::Gone));
         run.over.cancel();
         let _ = tokio::time::timeout(LEAVE_PATIENCE, async { while self.tasks.join_next().await.is_some() {} }).await;
         self.tasks.shutdown().await;

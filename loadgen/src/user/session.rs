@@ -5,13 +5,14 @@ mod ending;
 mod events;
 
 use super::establish::{self, Established};
-use super::{User, Wish};
+use super::retries::{Again, Retry};
+use super::run::Run;
+use super::state::{NO_NODE, User, Wish};
 use crate::dialect::{Ask, Incoming, Push, Refusal, message_of, mid_of};
 use crate::link::Link;
+use crate::measure::latency::LatencyKind;
 use crate::measure::ledger::{Fate, Visit};
-use crate::measure::recorder::Path;
 use crate::measure::stamp::{Reading, Stamp};
-use crate::run::{Again, NO_NODE, Retry, Run};
 use batch::{Batch, Delivery, Message};
 use judge::history::{Event, IN_DOUBT, Who};
 use std::future::{Future, poll_fn};
@@ -130,7 +131,7 @@ impl<'a> Session<'a> {
         user.welcomed(run, &welcome);
         if !run.is_closing() {
             run.logins.fetch_add(1, Ordering::Relaxed);
-            user.record(run, Path::Login, run.clock.now().saturating_sub(due));
+            run.record(user, LatencyKind::Login, run.clock.now().saturating_sub(due));
         }
         run.note(|| Event::Login {
             user: welcome.id,
@@ -138,7 +139,7 @@ impl<'a> Session<'a> {
             node: welcome.node.clone(),
             waiting: welcome.waiting,
         });
-        user.came_online(run, visit.session, link.direct());
+        run.came_online(user, visit.session, link.direct());
         Session {
             user,
             run,
@@ -166,7 +167,7 @@ impl<'a> Session<'a> {
         })
         .await;
         let parting = Box::pin(self.part(&end)).await;
-        self.user.went_offline(self.run);
+        self.run.went_offline(self.user);
         let why = match end {
             End::Wished if parting == Parting::Confirmed => judge::history::LEFT.to_owned(),
             End::Wished | End::Broken if parting == Parting::Broken => {
@@ -215,7 +216,7 @@ impl<'a> Session<'a> {
         })?;
         if !backlog.is_empty() && !self.run.is_closing() {
             let micros = self.run.clock.now().saturating_sub(self.due);
-            self.user.record(self.run, Path::Drained, micros);
+            self.run.record(self.user, LatencyKind::Drained, micros);
         }
         Ok(())
     }
@@ -365,11 +366,11 @@ impl<'a> Session<'a> {
         batch.deliveries.push(Delivery { message: Message { stream, number }, due, in_order });
     }
 
-    fn path_from(&self, sender: u32) -> Path {
+    fn path_from(&self, sender: u32) -> LatencyKind {
         match (self.run.users[sender as usize].node(), self.user.node()) {
-            (NO_NODE, _) | (_, NO_NODE) => Path::Direct,
-            (theirs, ours) if theirs == ours => Path::Same,
-            _ => Path::Cross,
+            (NO_NODE, _) | (_, NO_NODE) => LatencyKind::Direct,
+            (theirs, ours) if theirs == ours => LatencyKind::Same,
+            _ => LatencyKind::Cross,
         }
     }
 
@@ -400,7 +401,7 @@ impl<'a> Session<'a> {
         }
         self.waiting -= 1;
         if self.waiting == 0 && !self.run.is_closing() {
-            self.user.record(self.run, Path::Drained, now.saturating_sub(self.due));
+            self.run.record(self.user, LatencyKind::Drained, now.saturating_sub(self.due));
         }
     }
 
@@ -418,7 +419,7 @@ impl<'a> Session<'a> {
     /// Logs out; what is pushed meanwhile still counts.
     async fn leave(&mut self) -> Parting {
         self.tell();
-        let mut left = self.user.ask(self.run, Ask::Logout);
+        let mut left = self.run.ask(self.user, Ask::Logout);
         let leaving = poll_fn(|cx| {
             loop {
                 if Pin::new(&mut left).poll(cx).is_ready() {

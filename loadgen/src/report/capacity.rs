@@ -1,7 +1,7 @@
 //! What a search found: as a table, JSON, CSV, Markdown, and a page with the curve of rate against latency.
 
-use super::{Capacity, Probe, Purpose};
-use crate::plan::shard::show_time;
+use crate::analyse::capacity::{Capacity, Probe, Purpose};
+use crate::plan::show_time;
 use crate::report::plot::{self, Axis, Plot, Scale, Series};
 use crate::report::{self, duration, escape, rate};
 use owo_colors::{OwoColorize, Style};
@@ -167,4 +167,66 @@ fn by_rate(capacity: &Capacity) -> Vec<&Probe> {
 
 fn coloured(text: &str, style: Style) -> String {
     if report::is_coloured() { text.style(style).to_string() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyse::capacity::Settings;
+    use crate::measure::machine::Machine;
+    use crate::plan::Plan;
+    use insta::assert_snapshot;
+
+    fn probe(rate: f64, purpose: Purpose, reasons: &[&str]) -> Probe {
+        Probe {
+            rate,
+            purpose,
+            passed: reasons.is_empty(),
+            reasons: reasons.iter().map(ToString::to_string).collect(),
+            broke_promise: false,
+            limited_by_generator: false,
+            sent_per_second: rate - 0.5,
+            delivered_per_second: 1.2 * rate,
+            p50: Some(500),
+            p99: (rate < 9_000.0).then_some(1_000 + rate as u64),
+        }
+    }
+
+    fn capacity() -> Capacity {
+        Capacity {
+            rate: Some(4_760.0),
+            limit: "at 5000/s: too slow".into(),
+            settings: Settings { from: 1_000.0, to: 100_000.0, precision: 0.05, confirmations: 2 },
+            assertions: vec!["p99(any) < 50ms".into()],
+            probes: vec![
+                probe(1_000.0, Purpose::Search, &[]),
+                probe(10_000.0, Purpose::Search, &["nothing was received", "a | b"]),
+                probe(4_760.0, Purpose::Search, &[]),
+                probe(5_000.0, Purpose::Search, &["too slow"]),
+                probe(4_760.0, Purpose::Confirm, &[]),
+                probe(4_760.0, Purpose::Confirm, &[]),
+            ],
+            plan: Plan::default(),
+            command: "<b>".into(),
+            machine: Machine::default(),
+            started_ms: 0,
+        }
+    }
+
+    #[test]
+    fn every_form_shows_the_curve_and_the_capacity() {
+        let capacity = capacity();
+        assert_snapshot!("capacity_table", table(&capacity));
+        assert_snapshot!("capacity_csv", csv(&capacity));
+        assert_snapshot!("capacity_markdown", markdown(&capacity));
+        assert_snapshot!("capacity_line", line(&capacity.probes[3]));
+        assert_snapshot!("capacity_table_none", table(&Capacity { rate: None, ..capacity.clone() }));
+        assert_eq!(serde_json::from_str::<Capacity>(&json(&capacity)).expect("read back"), capacity);
+    }
+
+    #[test]
+    fn a_page_has_the_curve_and_nothing_from_outside() {
+        let page = html(&capacity());
+        assert!(page.contains("<circle") && page.contains("&lt;b&gt;") && !page.contains("<b>"), "{page}");
+    }
 }

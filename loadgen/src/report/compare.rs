@@ -1,6 +1,6 @@
 //! A comparison for a person: a table, or Markdown.
 
-use super::{Comparison, Finding, Row, Unit};
+use crate::analyse::compare::{Comparison, Finding, Row, Unit};
 use crate::report;
 use owo_colors::{OwoColorize, Style};
 use std::fmt::Write;
@@ -78,5 +78,35 @@ fn style(row: &Row) -> Style {
         Finding::Better => Style::new().green(),
         Finding::Worse => Style::new().red().bold(),
         Finding::Noise | Finding::Unknown => Style::new().dimmed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyse::compare::Change;
+    use insta::assert_snapshot;
+
+    fn row(metric: &str, unit: Unit, sides: [f64; 2], change: Option<[f64; 3]>, finding: Finding) -> Row {
+        let change = change.map(|[estimate, low, high]| Change { estimate, low, high });
+        Row { metric: metric.into(), unit, base: sides[0], new: sides[1], change, finding }
+    }
+
+    #[test]
+    fn what_is_shown_says_figures_change_and_finding() {
+        let comparison = Comparison {
+            rows: vec![
+                row("sent_rate", Unit::PerSecond, [1_000.0, 1_001.0], Some([0.001, -0.02, 0.021]), Finding::Noise),
+                row("p50(cross)", Unit::Micros, [900.0, 450.0], Some([-0.5, -0.52, -0.48]), Finding::Better),
+                row("p99(cross)", Unit::Micros, [1_000.0, 12_000.0], Some([11.0, 10.5, 11.5]), Finding::Worse),
+                row("max(cross)", Unit::Micros, [9_000.0, 2_500_000.0], None, Finding::Unknown),
+                row("lost", Unit::Violations, [0.0, 1.0], None, Finding::Worse),
+            ],
+            notes: vec!["the two sides differ in rate: 1 | 2 and <3>".into()],
+            confidence: 0.99,
+            by_runs: false,
+        };
+        assert_snapshot!("compare_table", table(&comparison));
+        assert_snapshot!("compare_markdown", markdown(&comparison));
     }
 }
