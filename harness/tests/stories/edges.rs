@@ -1,10 +1,12 @@
 //! Promise: what stands between client and node changes nothing, and every dialect is served: PROXY headers from nginx,
-//! TLS that ends at the node, bare JSON.
-//! Fault: none.
+//! TLS that ends at the node, bare JSON. Limits count the clients' own addresses: who guesses passwords locks out nobody
+//! else.
+//! Fault: none, but a guesser.
 
+use crate::suite::stories;
 use chat::client::{Client, Credentials, Options, RawConnection, Tls};
 use chat::protocol::conversation::Target;
-use harness::containers::{Cluster, shared};
+use harness::cluster::{Kind, Setup};
 use harness::users::{everybody_logs_in, meet};
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
@@ -16,13 +18,19 @@ use uuid::Uuid;
 /// For what takes one hop over Redis, on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn chat_works_with_proxy_protocol_through_nginx() {
-    let builder = Cluster::builder().nodes(2).setting("listen.proxy_protocol", "true");
-    let cluster = builder.start().await.expect("a cluster of two nodes behind PROXY headers");
+stories![
+    chat_works_with_proxy_protocol_through_nginx,
+    tls_ends_at_the_node_behind_nginx,
+    bare_json_clients_chat_across_the_cluster,
+    guesser_behind_the_balancer_locks_out_nobody_else needs SeveralClients,
+];
+
+async fn chat_works_with_proxy_protocol_through_nginx(kind: &dyn Kind) {
+    let setup = Setup::nodes(2).setting("listen.proxy_protocol", "true");
+    let cluster = kind.start(setup).await.expect("a cluster of two nodes behind PROXY headers");
     let record = cluster.record();
-    let (users, group) = meet(&record, &[cluster.address()], 3).await;
-    let online = everybody_logs_in(&users, &[vec![cluster.address()]]).await;
+    let (users, group) = meet(&record, &[cluster.entry()], 3).await;
+    let online = everybody_logs_in(&users, &[vec![cluster.entry()]]).await;
 
     for user in &online {
         user.say_and_wait(Target::Group(group)).await.expect("the message is acknowledged");
@@ -31,15 +39,14 @@ async fn chat_works_with_proxy_protocol_through_nginx() {
     cluster.settle(&record, SOON).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn tls_ends_at_the_node_behind_nginx() {
+async fn tls_ends_at_the_node_behind_nginx(kind: &dyn Kind) {
     let made = rcgen::generate_simple_self_signed(["chat.test".to_owned()]).expect("a certificate");
-    let builder = Cluster::builder().nodes(2).setting("tls.required", "true");
-    let builder = builder.setting("tls.certificate", "/certificate.pem").file("/certificate.pem", made.cert.pem());
-    let builder = builder.setting("tls.key", "/key.pem").file("/key.pem", made.signing_key.serialize_pem());
-    let cluster = builder.start().await.expect("a cluster of two nodes that want TLS");
+    let setup = Setup::nodes(2).setting("tls.required", "true");
+    let setup = setup.setting("tls.certificate", "/certificate.pem").file("/certificate.pem", made.cert.pem());
+    let setup = setup.setting("tls.key", "/key.pem").file("/key.pem", made.signing_key.serialize_pem());
+    let cluster = kind.start(setup).await.expect("a cluster of two nodes that want TLS");
 
-    let mut options = Options::new([cluster.address().to_string()]);
+    let mut options = Options::new([cluster.entry().to_string()]);
     options.tls = Some(trusting(made.cert.der().clone()));
     let (client, _events) = Client::connect(options.clone()).await.expect("TLS works");
     let name = format!("user-{}", Uuid::new_v4().simple());
@@ -101,9 +108,8 @@ impl Bare {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bare_json_clients_chat_across_the_cluster() {
-    let cluster = shared().await.expect("a cluster of three nodes");
+async fn bare_json_clients_chat_across_the_cluster(kind: &dyn Kind) {
+    let cluster = kind.start(Setup::nodes(3)).await.expect("a cluster of three nodes");
     let (mut one, mut other) =
         (Bare::connect(cluster.node_address(0)).await, Bare::connect(cluster.node_address(1)).await);
     let (sender, recipient) = (one.join().await, other.join().await);
@@ -120,4 +126,31 @@ async fn bare_json_clients_chat_across_the_cluster() {
         let expected = json!([6, sender, recipient, format!("message {number}"), time]);
         assert_eq!(json!([push["msgid"], push["id"], push["toid"], push["msg"], push["time"]]), expected, "{push}");
     }
+}
+
+async fn ask(node: SocketAddr, from: u8, request: &Value) -> Value {
+    let options = Options { local_address: Some([127, 0, 0, from].into()), ..Options::new([node.to_string()]) };
+    let mut connection = RawConnection::connect(&options).await.expect("nginx accepts");
+    connection.send(request).await.expect("nginx takes it");
+    connection.next().await.expect("a node answers")
+}
+
+async fn guesser_behind_the_balancer_locks_out_nobody_else(kind: &dyn Kind) {
+    let setup = Setup::nodes(1).setting("limits.failed_logins_per_minute_per_ip", "3");
+    let setup = setup.setting("limits.failed_logins_per_minute", "3");
+    let cluster = kind.start(setup).await.expect("a cluster of one node");
+    let balancer = cluster.entry();
+    let registered = ask(balancer, 2, &json!({"msgid": 4, "name": "ann", "password": "correct horse"})).await;
+    assert_eq!(registered["errno"], 0, "{registered}");
+    for errno in [1, 1, 1, 10] {
+        let guessed = ask(balancer, 3, &json!({"msgid": 1, "name": "ann", "password": "guess"})).await;
+        assert_eq!(guessed["errno"], errno, "{guessed}");
+    }
+
+    let login = ask(balancer, 2, &json!({"msgid": 1, "name": "ann", "password": "correct horse"})).await;
+
+    assert_eq!(login["errno"], 0, "{login}");
+    // And past the balancer nodes are reached without a header.
+    let login = json!({"msgid": 1, "name": "ann", "password": "correct horse", "takeover": true});
+    assert_eq!(ask(cluster.node_address(0), 4, &login).await["errno"], 0);
 }

@@ -1,11 +1,10 @@
 //! Ready means that the right protocol answers, never that a port is open: ports open early, and others may hold them.
 
-use super::machine::Machine;
 use anyhow::{Context, Result, bail, ensure};
 use chat::client::{Options, RawConnection};
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, Row};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,14 +13,16 @@ use tokio::time::{Instant, sleep, timeout};
 const INTERVAL: Duration = Duration::from_millis(20);
 /// One try: longer than a busy machine takes, short beside the budget.
 const ONE_TRY: Duration = Duration::from_secs(2);
-/// Between two looks whether the container still runs: the engine is not to be kept busy by them.
+/// Between two looks whether the machine still runs: an engine is not to be kept busy by them.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
+/// For a page of a busy node.
+const PAGE_WITHIN: Duration = Duration::from_secs(30);
 
 /// How a machine shows that it does its work.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Probe {
-    /// The database answers a query.
-    Sql(IpAddr),
+    /// The database at this URL answers a query.
+    Sql(String),
     /// Redis answers PING.
     Redis(SocketAddr),
     /// A node, or one through nginx, answers a framed PING.
@@ -33,22 +34,26 @@ pub(crate) enum Probe {
 }
 
 impl Probe {
-    async fn attempt(self) -> Result<()> {
+    async fn attempt(&self) -> Result<()> {
         match self {
-            Probe::Sql(address) => sql(address).await,
-            Probe::Redis(address) => redis(address).await,
-            Probe::Chat(address) => chat(address).await,
-            Probe::Health(address) => health(address).await,
+            Probe::Sql(url) => query(url, "SELECT 1").await.map(|_| ()),
+            Probe::Redis(address) => redis(*address).await,
+            Probe::Chat(address) => chat(*address).await,
+            Probe::Health(address) => health(*address).await,
             Probe::Open(address) => Ok(TcpStream::connect(address).await.map(drop)?),
         }
     }
 }
 
-/// Tries `probe` until it succeeds.
+/// Tries `probe` until it succeeds. `still_runs` is asked now and then.
 ///
 /// # Errors
-/// At once if the container ends; after `budget` with what the last try said.
-pub(crate) async fn ready(machine: &Machine, budget: Duration, probe: Probe) -> Result<()> {
+/// At once if the machine has ended; after `budget` with what the last try said.
+pub(crate) async fn until<Check: Future<Output = Result<()>>>(
+    budget: Duration,
+    probe: Probe,
+    still_runs: impl Fn() -> Check,
+) -> Result<()> {
     let deadline = Instant::now() + budget;
     let mut check_at = Instant::now() + CHECK_EVERY;
     loop {
@@ -57,32 +62,21 @@ pub(crate) async fn ready(machine: &Machine, budget: Duration, probe: Probe) -> 
             Ok(Err(error)) => format!("{error:#}"),
             Err(_) => "no answer".into(),
         };
-        if Instant::now() >= check_at {
-            machine.check_running().await?;
+        let is_over = Instant::now() >= deadline;
+        if is_over || Instant::now() >= check_at {
+            still_runs().await?;
             check_at = Instant::now() + CHECK_EVERY;
         }
-        if Instant::now() >= deadline {
-            machine.check_running().await?;
-            bail!("{} is not ready within {budget:?}: {said}", machine.name);
+        if is_over {
+            bail!("not ready within {budget:?}: {said}");
         }
         sleep(INTERVAL).await;
     }
 }
 
-pub(crate) fn database(address: IpAddr) -> MySqlConnectOptions {
-    MySqlConnectOptions::new().host(&address.to_string()).username("chat").password("chat").database("chat")
-}
-
-async fn sql(address: IpAddr) -> Result<()> {
-    let mut connection = database(address).disable_statement_logging().connect().await?;
-    connection.execute("SELECT 1").await?;
-    connection.close().await?;
-    Ok(())
-}
-
 /// The rows of a query, each field as text; NULL is empty. For statements without parameters.
-pub(crate) async fn query(address: IpAddr, statement: &str) -> Result<Vec<Vec<String>>> {
-    let mut connection = database(address).disable_statement_logging().connect().await?;
+pub(crate) async fn query(url: &str, statement: &str) -> Result<Vec<Vec<String>>> {
+    let mut connection = url.parse::<MySqlConnectOptions>()?.disable_statement_logging().connect().await?;
     let rows = connection.fetch_all(sqlx::AssertSqlSafe(statement.to_owned())).await.context("the query failed")?;
     connection.close().await?;
     let text = |row: &sqlx::mysql::MySqlRow, place: usize| {
@@ -90,6 +84,22 @@ pub(crate) async fn query(address: IpAddr, statement: &str) -> Result<Vec<Vec<St
         Ok(String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned())
     };
     rows.iter().map(|row| (0..row.len()).map(|place| text(row, place)).collect()).collect()
+}
+
+/// The body of a page of an admin port.
+pub(super) async fn page(address: SocketAddr, path: &str) -> Result<String> {
+    let response = timeout(PAGE_WITHIN, get(address, path)).await??;
+    let (_, body) = response.split_once("\r\n\r\n").context("the admin port speaks no HTTP")?;
+    Ok(body.to_owned())
+}
+
+async fn get(address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    Ok(response)
 }
 
 async fn redis(address: SocketAddr) -> Result<()> {
@@ -112,10 +122,7 @@ async fn chat(address: SocketAddr) -> Result<()> {
 }
 
 async fn health(address: SocketAddr) -> Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").await?;
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).await?;
+    let reply = get(address, "/healthz").await?;
     ensure!(reply.starts_with("HTTP/1.1 200"), "it says {}", reply.lines().next().unwrap_or_default());
     Ok(())
 }
