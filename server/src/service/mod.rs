@@ -76,7 +76,7 @@ async fn answer_user(context: &Arc<Context>, caller: &Caller, session: &Arc<Sess
         Command::Roster(ask) => roster::answer(context, user, ask.page).await,
         Command::ChangePassword(change) => {
             account::change_password(context, caller, session, change.old, change.new).await
-        },
+        }
         Command::Login(_) | Command::Logout(_) | Command::Register(_) => Err(Errno::LoggedIn.into()),
         Command::Chat(_) | Command::Received(_) | Command::Ping(_) | Command::Pong(_) => {
             Err(Failure::new(Errno::Unavailable, "handled by the connection"))
