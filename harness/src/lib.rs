@@ -1,9 +1,10 @@
 //! Starts what a chat cluster consists of, breaks it, and checks what it promised.
 
-pub mod container;
-pub mod eventually;
-pub mod images;
-pub mod local;
+pub mod containers;
+pub mod fault;
+pub mod link;
+pub mod processes;
+pub mod program;
 pub mod report;
-pub mod services;
+pub mod story;
 pub mod users;

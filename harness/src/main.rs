@@ -4,11 +4,11 @@ mod cli;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use harness::container::fault::{self, Fault};
-use harness::container::reaper::{CLUSTER, sweep};
-use harness::container::{Builder, Cluster, Flavour, Topology, docker, list, reaper};
-use harness::images;
-use harness::local::binary::Program;
+use harness::containers::images;
+use harness::containers::reaper::{CLUSTER, sweep};
+use harness::containers::{Builder, Cluster, Flavour, Topology, docker, list, reaper};
+use harness::fault::{self, Fault};
+use harness::program::Program;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 

@@ -2,8 +2,8 @@
 //! each fault, with the faults shaded. It needs nothing else: no network, no other file.
 
 use crate::users::Conclusion;
-use loadgen::check::Facts;
-use loadgen::outcome::Verdict;
+use judge::Facts;
+use judge::Verdict;
 use loadgen::report::plot::{Axis, Plot, Scale, Series, Shade, draw_shaded};
 use loadgen::report::{Case, duration, escape, page, rate, suite};
 use std::fmt::Write;
@@ -62,7 +62,7 @@ pub fn junit(conclusion: &Conclusion, about: &str) -> String {
     let all = Case { name: "valid".into(), seconds: 0.0, failure };
     let judged = conclusion.judgement.findings.iter().filter(|finding| finding.judged + finding.open > 0);
     let cases = judged.map(|finding| Case {
-        name: format!("{:?} {}", finding.guarantee, finding.guarantee.title()),
+        name: format!("{} {}", finding.guarantee, finding.guarantee.title()),
         seconds: 0.0,
         failure: (finding.violated + finding.open > 0).then(|| {
             let told: Vec<&str> = finding.violations.iter().map(|violation| violation.what.as_str()).collect();
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn phases_lie_around_faults() {
-        use loadgen::history::{Entry, Event, To};
+        use judge::history::{Entry, Event, To};
         let fault = |healed| Event::Fault { what: "kill <b>".into(), healed };
         let send = |number: u128| Event::Send {
             user: 1,

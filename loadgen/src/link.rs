@@ -48,7 +48,7 @@ pub enum Error {
     #[error("no target {target}: {source}")]
     Resolve { target: String, source: io::Error },
     #[error(transparent)]
-    Tls(#[from] chat::net::tls::Error),
+    Tls(#[from] chat::tls::Error),
     #[error("connect: {0}")]
     Connect(io::Error),
     #[error("tls: {0}")]
@@ -70,7 +70,7 @@ impl Dialer {
             );
         }
         let tls = match plan.tls {
-            true => Some(chat::net::tls::connector(plan.tls_ca.as_deref(), plan.tls_ca.is_none())?),
+            true => Some(chat::tls::connector(plan.tls_ca.as_deref(), plan.tls_ca.is_none())?),
             false => None,
         };
         Ok(Dialer { addresses, hosts, tls })
@@ -99,7 +99,7 @@ async fn connect_tcp(address: SocketAddr, place: u32) -> io::Result<TcpStream> {
     let block = place / CONNECTIONS_PER_ADDRESS;
     let spread = block > 0 && address.is_ipv4() && address.ip().is_loopback();
     let source = spread.then(|| IpAddr::V4(Ipv4Addr::new(127, 1, (block >> 8) as u8, block as u8)));
-    chat::client::connect_from(source, address).await
+    chat_client::connect_from(source, address).await
 }
 
 impl Link {

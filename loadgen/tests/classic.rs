@@ -5,10 +5,11 @@
 
 mod support;
 
+use judge::Verdict;
 use loadgen::cluster::{Cluster, Nodes};
-use loadgen::outcome::{Outcome, Verdict};
+use loadgen::measure::outcome::Outcome;
+use loadgen::measure::recorder::Path;
 use loadgen::plan::{DialectName, Plan};
-use loadgen::recorder::Path;
 use loadgen::scenario::Kind;
 use std::collections::BTreeMap;
 use support::fault::Fault;
@@ -160,10 +161,10 @@ async fn a_kept_history_names_the_messages_that_the_server_does_not() {
     let outcome = run(classic("course", Plan { keep, ..friends(4, 100.0, 0.5) }), &server.targets()).await;
     assert_nothing_lost(&outcome);
     let path = directory.path().join("history.jsonl.zst");
-    let history = loadgen::history::read(&path).expect("kept");
+    let history = judge::history::read(&path).expect("kept");
     let entries: Vec<_> = history.map(|entry| entry.expect("lawful").event).collect();
     let named =
-        entries.iter().filter(|event| matches!(event, loadgen::history::Event::Push { mid: Some(_), .. })).count();
+        entries.iter().filter(|event| matches!(event, judge::history::Event::Push { mid: Some(_), .. })).count();
     assert_eq!(named as u64, outcome.account.delivered);
 }
 
@@ -171,9 +172,14 @@ async fn a_kept_history_names_the_messages_that_the_server_does_not() {
 async fn a_profile_and_a_dialect_that_contradict_each_other_are_refused() {
     let plan = Plan { dialect: DialectName::Checked, ..classic("course", friends(4, 10.0, 0.5)) };
     let cancel = tokio_util::sync::CancellationToken::new();
-    let refused =
-        loadgen::run::execute(plan, &["127.0.0.1:1".to_owned()], Nodes::Elsewhere, &loadgen::progress::Silent, cancel)
-            .await;
+    let refused = loadgen::run::execute(
+        plan,
+        &["127.0.0.1:1".to_owned()],
+        Nodes::Elsewhere,
+        &loadgen::run::progress::Silent,
+        cancel,
+    )
+    .await;
     let error = refused.expect_err("nothing was run").to_string();
     assert!(error.contains("course") && error.contains("dialect"), "{error}");
 }

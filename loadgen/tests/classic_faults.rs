@@ -6,9 +6,10 @@
 
 mod support;
 
-use loadgen::outcome::{Outcome, Verdict};
+use judge::Verdict;
+use loadgen::measure::outcome::Outcome;
+use loadgen::measure::recorder::Path;
 use loadgen::plan::Plan;
-use loadgen::recorder::Path;
 use loadgen::scenario::Kind;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,9 +35,9 @@ async fn with_fault(fault: Fault, plan: Plan) -> (Outcome, u64) {
 }
 
 fn verdict_on_history(directory: &std::path::Path) -> Verdict {
-    let history = loadgen::history::read(&directory.join("history.jsonl.zst")).expect("a history");
+    let history = judge::history::read(&directory.join("history.jsonl.zst")).expect("a history");
     let entries: Vec<_> = history.map(|entry| entry.expect("a line")).collect();
-    loadgen::check::check(&entries).verdict()
+    judge::check(&entries).verdict()
 }
 
 #[tokio::test(flavor = "multi_thread")]

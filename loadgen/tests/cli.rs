@@ -1,9 +1,10 @@
 //! Promise: results go to standard output and to the files asked for, failures are told with their figure, and the exit
 //! code says what came of it.
 
-use loadgen::outcome::{Outcome, Verdict};
+use judge::Verdict;
+use loadgen::measure::outcome::Outcome;
+use loadgen::measure::recorder::{Latencies, Path, Point, Second};
 use loadgen::plan::Plan;
-use loadgen::recorder::{Latencies, Path, Point, Second};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use tempfile::TempDir;

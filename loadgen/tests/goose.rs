@@ -4,8 +4,9 @@
 
 mod support;
 
-use loadgen::outcome::{Outcome, Verdict};
-use loadgen::recorder::Path;
+use judge::Verdict;
+use loadgen::measure::outcome::Outcome;
+use loadgen::measure::recorder::Path;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;

@@ -3,8 +3,8 @@
 mod support;
 
 use loadgen::cluster::Cluster;
+use loadgen::dialect::profile::Profile;
 use loadgen::probe::{Report, Settings, Sureness, probe};
-use loadgen::profile::Profile;
 use std::process::{Command, Output};
 use std::time::Duration;
 use support::fault::Fault;
@@ -161,7 +161,7 @@ async fn a_server_that_only_closes_on_plain_text_is_asked_for_tls() {
         Some(path)
     };
     let (certificate, key) = (write("cert.pem", pair.cert.pem()), write("key.pem", pair.signing_key.serialize_pem()));
-    let acceptor = chat::net::tls::acceptor(&chat::config::Tls { certificate, key, required: false });
+    let acceptor = chat::tls::acceptor(&chat::config::Tls { certificate, key, required: false });
     let acceptor = acceptor.expect("lawful").expect("configured");
     let (listener, target) = listen().await;
     tokio::spawn(async move {

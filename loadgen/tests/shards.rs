@@ -1,10 +1,11 @@
 //! Promise: four processes that share a plan measure what one would, and their results add up exactly.
 
+use judge::Verdict;
 use loadgen::cluster::Cluster;
-use loadgen::outcome::{Outcome, Verdict};
+use loadgen::measure::outcome::Outcome;
+use loadgen::measure::recorder::Latencies;
 use loadgen::plan::Plan;
-use loadgen::recorder::Latencies;
-use loadgen::shard::Shard;
+use loadgen::plan::shard::Shard;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 

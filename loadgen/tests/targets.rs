@@ -2,7 +2,7 @@
 
 mod support;
 
-use loadgen::outcome::Verdict;
+use judge::Verdict;
 use loadgen::plan::{DialectName, Plan};
 use std::time::Duration;
 use support::fault::Fault;
@@ -92,7 +92,7 @@ async fn a_certificate_that_does_not_hold_is_told() {
     let certificate = write("certificate.pem", theirs.cert.pem());
     let key = write("key.pem", theirs.signing_key.serialize_pem());
     let tls = chat::config::Tls { certificate: Some(certificate), key: Some(key), required: false };
-    let acceptor = chat::net::tls::acceptor(&tls).expect("lawful").expect("configured");
+    let acceptor = chat::tls::acceptor(&tls).expect("lawful").expect("configured");
     let (listener, target) = listen().await;
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {

@@ -1,6 +1,6 @@
 //! A door for the benches, and for nothing else: one sender and one recipient on a node, without sockets.
 
-use crate::context::Core;
+use crate::context::Context;
 use crate::delivery::local::push_here;
 use crate::node::Node;
 use crate::service::chat;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 /// Two users with a session each, who may write to each other.
 pub struct LocalPair {
-    core: Arc<Core>,
+    context: Arc<Context>,
     sender: (Arc<Session>, Arc<Outbound>),
     recipient: (Arc<Session>, Arc<Outbound>),
     taken: BytesMut,
@@ -26,13 +26,17 @@ pub struct LocalPair {
 impl LocalPair {
     /// Nothing of this is in the database, and the users need not exist there.
     pub fn new(node: &Node, sender: UserId, recipient: UserId) -> Self {
-        let core = node.core().clone();
+        let context = node.context().clone();
         let conv = Conversation::direct(sender, recipient);
         let members = [sender.min(recipient), sender.max(recipient)];
-        core.audiences.learn(conv, Audience { version: 1, members: members.into(), open: true }, Instant::now());
+        context.delivery.members.learn(
+            conv,
+            Audience { version: 1, members: members.into(), open: true },
+            Instant::now(),
+        );
         let log_in = |user| {
-            let outbound = Arc::new(Outbound::new(core.config.limits.queue_bytes, core.metrics.clone()));
-            outbound.speak(Codec::new(Dialect::Framed, core.config.limits.max_frame_bytes));
+            let outbound = Arc::new(Outbound::new(context.config.limits.queue_bytes, context.metrics.clone()));
+            outbound.speak(Codec::new(Dialect::Framed, context.config.limits.max_frame_bytes));
             let session = Arc::new(Session::new(user, "somebody".into(), 1, false, true, outbound.clone()));
             session.waits(&Waiting { user, conv, position: Position::default(), last_seq: 0 }, 0);
             for conv in session.go_live() {
@@ -40,21 +44,21 @@ impl LocalPair {
                     session.push_page(conv, ticket, &Page::default());
                 }
             }
-            core.registry.insert(session.clone());
+            context.registry.insert(session.clone());
             (session, outbound)
         };
         let (sender, recipient) = (log_in(sender), log_in(recipient));
-        LocalPair { core, sender, recipient, taken: BytesMut::new() }
+        LocalPair { context, sender, recipient, taken: BytesMut::new() }
     }
 
     /// What the connection does with a chat request. Only for `qos` 0: nothing waits for the database.
     pub fn send(&self, chat: Chat) {
-        chat::send(&self.core, &self.sender.0, &self.sender.1, None, chat);
+        chat::send(&self.context, &self.sender.0, &self.sender.1, None, chat);
     }
 
     /// What delivery does with a stored message.
     pub fn deliver(&self, message: &ChatMessage) {
-        push_here(&self.core, message, &[self.sender.0.user, self.recipient.0.user]);
+        push_here(&self.context.delivery, message, &[self.sender.0.user, self.recipient.0.user]);
     }
 
     /// Takes what both connections would write now; returns how many bytes that is.

@@ -1,11 +1,11 @@
 //! A cluster chat server: nodes behind a TCP load balancer, messages in a database, Redis between the nodes.
 //!
-//! [`node::Node::start`] runs a node inside any tokio runtime; [`client`] talks to one. The layers, each importing only
-//! what stands below or left of it:
-//! `listener → connection → service → session → storage + bus`, beside `protocol` (bytes to typed messages and back).
+//! [`node::Node::start`] runs a node inside any tokio runtime. The rooms, each importing only what stands further down:
+//! `node`; `net`, `connection`, `service`; `delivery`, `session`, `membership`; `auth`, `storage`, `bus`. `context` holds
+//! the parts of a node for those above it.
 
 // In code that tests alone see, as they please.
-#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub use chat_client as client;
 pub use chat_protocol as protocol;
@@ -32,6 +32,7 @@ pub mod cluster;
 pub mod config;
 pub mod failpoint;
 pub mod shutdown;
+pub mod tls;
 pub use chat_environment as environment;
 
 mod clock;

@@ -10,9 +10,9 @@ use chat::bus::{Arrival, Bus, BusStats, Item, envelope, redis};
 use chat::cluster::{ClusterSecret, NodeId, NodeKey};
 use chat::config;
 use chat::config::limits::BUS_QUEUE_ITEMS;
-use chat_environment::Tasks;
-use harness::eventually::eventually;
-use harness::services::redis::Redis;
+use chat_environment::{Environment, Tasks};
+use services::eventually;
+use services::redis::Redis;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -89,7 +89,8 @@ fn settings(url: String) -> config::Bus {
 }
 
 async fn connect_with(config: &config::Bus, key: NodeKey, secret: &ClusterSecret) -> Node {
-    let (bus, arrivals) = redis::connect(config, &key, secret, &Tasks::default()).await.expect("the settings are good");
+    let (bus, arrivals) =
+        redis::connect(config, &key, secret, &Environment::default()).await.expect("the settings are good");
     Node { key, bus, arrivals }
 }
 

@@ -1,6 +1,6 @@
 //! What the process does with signals that come at awkward moments.
 
-use harness::eventually::eventually;
+use services::eventually;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;

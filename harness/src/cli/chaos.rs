@@ -4,9 +4,9 @@ use super::output::Outputs;
 use super::stage::{Stage, is_valid};
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use harness::container::{Plot, Step, chaos};
+use harness::containers::{Plot, Step, chaos};
 use harness::users::Conclusion;
-use loadgen::outcome::Verdict;
+use judge::Verdict;
 use std::time::Duration;
 
 /// Runs of the search for the smallest schedule that fails; each takes as long as its steps.

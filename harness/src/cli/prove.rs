@@ -8,11 +8,11 @@ use anyhow::{Result, ensure};
 use chat::failpoint::Failpoint;
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use harness::container::fault::Fault;
-use harness::container::{Cluster, Plot, Story};
+use harness::containers::{Cluster, Plot, Story};
+use harness::fault::Fault;
 use harness::users::Conclusion;
-use loadgen::check::Guarantee;
-use loadgen::outcome::Verdict;
+use judge::Guarantee;
+use judge::Verdict;
 use std::time::Duration;
 
 #[derive(Args)]
@@ -71,17 +71,17 @@ fn seeds() -> Vec<Seed> {
         REDIS_GONE,
         NODE_ALONE,
         OFFLINE,
-        with(Failpoint::PushDrop, "1%return", &[G2, G3], RIGHT),
-        with(Failpoint::PushTwice, "1%return", &[G2], RIGHT),
-        with(Failpoint::PushSwap, "1%return", &[G3], RIGHT),
-        with(Failpoint::PushAlter, "1%return", &[G5], RIGHT),
-        with(Failpoint::PushMisdeliver, "1%return", &[G5], RIGHT),
-        with(Failpoint::WriterAckEarly, "return", &[G1, Rows], DATABASE_KILLED),
-        with(Failpoint::WriterForgetMid, "return", &[G4], RIGHT),
-        with(Failpoint::LeaseStale, "return", &[G6], NODE_ALONE),
-        with(Failpoint::SweepSkip, "return", &[G2, G7], REDIS_GONE),
-        with(Failpoint::SessionOfflineLost, "50%return", &[G2], OFFLINE),
-        with(Failpoint::IdentityTrust, "return", &[G8], RIGHT),
+        with(Failpoint::PushDrop, "1%return", &[DeliveredOnce, InOrder], RIGHT),
+        with(Failpoint::PushTwice, "1%return", &[DeliveredOnce], RIGHT),
+        with(Failpoint::PushSwap, "1%return", &[InOrder], RIGHT),
+        with(Failpoint::PushAlter, "1%return", &[NoPhantoms], RIGHT),
+        with(Failpoint::PushMisdeliver, "1%return", &[NoPhantoms], RIGHT),
+        with(Failpoint::WriterAckEarly, "return", &[Durable, Rows], DATABASE_KILLED),
+        with(Failpoint::WriterForgetMid, "return", &[HarmlessResend], RIGHT),
+        with(Failpoint::LeaseStale, "return", &[OneSession], NODE_ALONE),
+        with(Failpoint::SweepSkip, "return", &[DeliveredOnce, WithoutRedis], REDIS_GONE),
+        with(Failpoint::SessionOfflineLost, "50%return", &[DeliveredOnce], OFFLINE),
+        with(Failpoint::IdentityTrust, "return", &[Identity], RIGHT),
     ]
 }
 
@@ -153,7 +153,7 @@ fn describe(seed: &Seed, told: &Result<Conclusion>) -> String {
     };
     let broken: Vec<_> = conclusion.judgement.findings.iter().filter(|finding| finding.violated > 0).collect();
     let names: Vec<String> =
-        broken.iter().map(|finding| format!("{:?} ({})", finding.guarantee, finding.violated)).collect();
+        broken.iter().map(|finding| format!("{} ({})", finding.guarantee, finding.violated)).collect();
     let meant = broken.iter().find(|finding| seed.breaks.contains(&finding.guarantee)).or(broken.first());
     let first = meant.and_then(|finding| finding.violations.first()).map(|violation| violation.what.as_str());
     let text = format!("{:<9} {}", conclusion.verdict().name(), names.join(", "));

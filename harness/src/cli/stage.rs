@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use clap::Args;
-use harness::container::{Builder, Cluster, Flavour, Story};
+use harness::containers::{Builder, Cluster, Flavour, Story};
 use harness::users::Conclusion;
-use loadgen::outcome::Verdict;
+use judge::Verdict;
 
 /// How large the stage is.
 #[derive(Args)]

@@ -4,9 +4,9 @@ use super::output::Outputs;
 use super::stage::Stage;
 use anyhow::{Result, bail};
 use clap::Args;
-use harness::container::Plot;
-use harness::container::fault::Fault;
-use loadgen::outcome::Verdict;
+use harness::containers::Plot;
+use harness::fault::Fault;
+use judge::Verdict;
 use std::time::Duration;
 
 #[derive(Args)]

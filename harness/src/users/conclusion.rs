@@ -1,8 +1,8 @@
 //! What a story came to: figures, and the verdict on every promise.
 
-use loadgen::check::{self, Facts, Judgement, recovery};
-use loadgen::history::Entry;
-use loadgen::outcome::Verdict;
+use judge::Verdict;
+use judge::history::Entry;
+use judge::{Facts, Judgement, recovery};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Conclusion {
         pending: usize,
         unknown: BTreeMap<String, usize>,
     ) -> Conclusion {
-        let judgement = check::check(&entries);
+        let judgement = judge::check(&entries);
         let recovered = recovery::slowest(&Facts::new(&entries));
         Conclusion { summary: Summary { recovered, ..summary }, judgement, entries, pending, unknown }
     }
@@ -72,7 +72,7 @@ impl Conclusion {
 
 impl fmt::Display for Conclusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", check::Told { judgement: &self.judgement, entries: &self.entries })?;
+        write!(f, "{}", judge::Told { judgement: &self.judgement, entries: &self.entries })?;
         if self.pending > 0 {
             writeln!(f, "{} messages are neither acknowledged nor refused: {}", self.pending, self.verdict().name())?;
         }

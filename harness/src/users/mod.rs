@@ -139,7 +139,7 @@ impl User {
     /// If it does not within `budget`.
     pub async fn log_in_within(&self, budget: Duration, addresses: &[SocketAddr]) -> Online {
         let claim = format!("user {} can log in", self.id);
-        crate::eventually::eventually(budget, &claim, async || self.take_over(addresses).await.ok()).await
+        services::eventually(budget, &claim, async || self.take_over(addresses).await.ok()).await
     }
 
     /// Logs in with nothing written down: for looking at a session from outside the story.

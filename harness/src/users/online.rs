@@ -5,7 +5,7 @@ use ::chat::client::{Client, Error, Event, Events, Trace, Why};
 use ::chat::protocol::conversation::Target;
 use ::chat::protocol::errno::Errno;
 use ::chat::protocol::message::{LoginAck, State};
-use loadgen::history::{Event as Entry, LEFT, Who};
+use judge::history::{Event as Entry, LEFT, Who};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};

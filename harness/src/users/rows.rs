@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use chat::protocol::conversation::UserId;
-use loadgen::history;
+use judge::history;
 use uuid::Uuid;
 
 /// Asks for all of them.

@@ -3,9 +3,9 @@
 //! Fault: none; one cluster serves all tests of this file.
 
 use chat::protocol::conversation::Target;
-use harness::container::shared;
-use harness::eventually::eventually;
+use harness::containers::shared;
 use harness::users::{Chat, everybody_logs_in, meet};
+use services::eventually;
 use std::collections::HashSet;
 use std::time::Duration;
 

@@ -2,11 +2,11 @@
 //! once. Fault: the process is killed, the engine is not there, an image is not there.
 
 use chat::protocol::conversation::Target;
-use harness::container::fault::Fault;
-use harness::container::{Cluster, docker, evidence, list};
-use harness::eventually::eventually;
+use harness::containers::{Cluster, docker, evidence, list};
+use harness::fault::Fault;
 use harness::users::meet;
-use loadgen::history::{self, Entry, Event};
+use judge::history::{self, Entry, Event};
+use services::eventually;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Promise: acknowledged is durable (G1), and what is not certain is not acknowledged.
 //! Fault: MySQL is killed, stands still, or a node is cut off from it.
 
-use harness::container::fault::Fault;
-use harness::container::{Cluster, Story};
+use harness::containers::{Cluster, Story};
+use harness::fault::Fault;
 
 async fn cluster() -> Cluster {
     Cluster::builder().nodes(3).start().await.expect("a cluster of three nodes")

@@ -4,7 +4,7 @@
 
 use chat::client::{Client, Credentials, Options, RawConnection, Tls};
 use chat::protocol::conversation::Target;
-use harness::container::{Cluster, shared};
+use harness::containers::{Cluster, shared};
 use harness::users::{everybody_logs_in, meet};
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! Promise: a database that takes no more connections costs time and no message (G1 to G5).
 //! Fault: every connection of the database is taken, the nodes' own among them.
 
-use harness::container::fault::Fault;
-use harness::container::{Cluster, Story};
+use harness::containers::{Cluster, Story};
+use harness::fault::Fault;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_acknowledged_message_is_lost_when_mysql_is_out_of_connections() {

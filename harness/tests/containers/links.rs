@@ -3,9 +3,9 @@
 //! nginx.
 
 use chat::protocol::conversation::Target;
-use harness::container::{Cluster, Proxy};
-use harness::eventually::eventually;
+use harness::containers::{Cluster, Proxy};
 use harness::users::{Chat, Record, everybody_logs_in, meet};
+use services::eventually;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Promise: all of it holds on MariaDB too.
 //! Fault: MariaDB is killed, and a node.
 
-use harness::container::fault::Fault;
-use harness::container::{Cluster, Flavour, Story};
+use harness::containers::{Cluster, Flavour, Story};
+use harness::fault::Fault;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_acknowledged_message_is_lost_on_mariadb() {

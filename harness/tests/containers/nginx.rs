@@ -2,8 +2,8 @@
 //! Fault: nginx is cut off from a node, both ways or one way, killed, and told to reload.
 
 use chat::protocol::conversation::Target;
-use harness::container::fault::Fault;
-use harness::container::{Cluster, Story};
+use harness::containers::{Cluster, Story};
+use harness::fault::Fault;
 use harness::users::meet;
 use std::time::Duration;
 

@@ -2,8 +2,8 @@
 //! users can log in elsewhere within the lease (G6).
 //! Fault: a node is killed, paused past its lease, unplugged; all are restarted one after the other.
 
-use harness::container::fault::Fault;
-use harness::container::{Cluster, Story};
+use harness::containers::{Cluster, Story};
+use harness::fault::Fault;
 use harness::users::meet;
 use std::time::{Duration, Instant};
 

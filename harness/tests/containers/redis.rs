@@ -1,8 +1,8 @@
 //! Promise: Redis only speeds things up and holds nothing (G7): without it, acknowledged messages still arrive.
 //! Fault: Redis restarts empty, is killed, stands still, or a node is cut off from it.
 
-use harness::container::fault::Fault;
-use harness::container::{Cluster, Story};
+use harness::containers::{Cluster, Story};
+use harness::fault::Fault;
 
 async fn cluster() -> Cluster {
     Cluster::builder().nodes(3).start().await.expect("a cluster of three nodes")

@@ -5,10 +5,10 @@ use chat::client::Why;
 use chat::protocol::conversation::Target;
 use chat::protocol::errno::Errno;
 use futures_util::future::join_all;
-use harness::container::fault::Fault;
-use harness::container::{Cluster, Plot, Story, shared};
-use harness::eventually::eventually;
+use harness::containers::{Cluster, Plot, Story, shared};
+use harness::fault::Fault;
 use harness::users::{Chat, everybody_logs_in, meet};
+use services::eventually;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 

@@ -2,8 +2,8 @@
 //! Fault: the link between a node and the database or Redis is slow, thin, silent or broken off; also by another
 //! process.
 
-use harness::container::fault::Fault;
-use harness::container::{Cluster, Flavour, Story};
+use harness::containers::{Cluster, Flavour, Story};
+use harness::fault::Fault;
 use std::process::Command;
 use std::time::Duration;
 

@@ -5,9 +5,9 @@
 use chat::client::Error;
 use chat::protocol::conversation::Target;
 use chat::protocol::errno::Errno;
-use harness::eventually::eventually;
-use harness::local::Cluster;
+use harness::processes::Cluster;
 use harness::users::{Chat, Online, Record, everybody_logs_in, meet};
+use services::eventually;
 use std::time::{Duration, Instant};
 
 /// For what takes one hop over Redis, on a busy machine.

@@ -4,9 +4,9 @@
 use chat::client::{Error, Event};
 use chat::protocol::conversation::Target;
 use chat::protocol::errno::Errno;
-use harness::eventually::eventually;
-use harness::local::Cluster;
+use harness::processes::Cluster;
 use harness::users::{Chat, everybody_logs_in, meet};
+use services::eventually;
 use std::time::Duration;
 
 /// For what takes one hop over Redis, on a busy machine.

@@ -4,9 +4,9 @@
 
 use chat::protocol::conversation::Target;
 use chat::protocol::message::State;
-use harness::eventually::eventually;
-use harness::local::Cluster;
+use harness::processes::Cluster;
 use harness::users::{Chat, Online, Record, User, everybody_logs_in, meet};
+use services::eventually;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;

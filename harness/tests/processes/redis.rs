@@ -3,9 +3,9 @@
 //! Fault: Redis is down from the start, killed and restarted empty, paused.
 
 use chat::protocol::conversation::Target;
-use harness::eventually::eventually;
-use harness::local::Cluster;
+use harness::processes::Cluster;
 use harness::users::{Chat, Record, everybody_logs_in, meet};
+use services::eventually;
 use std::time::{Duration, Instant};
 
 /// For what takes one hop over Redis, on a busy machine.

@@ -2,7 +2,7 @@
 //! Fault: none, but a guesser.
 
 use chat::client::{Options, RawConnection};
-use harness::local::Cluster;
+use harness::processes::Cluster;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 

@@ -17,13 +17,13 @@ mod process;
 mod wire;
 
 use anyhow::{Result, ensure};
-use loadgen::accounts::{self, Account, Book};
+use judge::Verdict;
 use loadgen::cluster::Nodes;
-use loadgen::outcome::Verdict;
 use loadgen::plan::Plan;
-use loadgen::progress::Silent;
 use loadgen::run::execute_over;
+use loadgen::run::progress::Silent;
 use loadgen::scenario::Kind;
+use loadgen::user::accounts::{self, Account, Book};
 use loadgen::world::World;
 use process::Server;
 use std::collections::BTreeMap;

@@ -2,10 +2,10 @@
 //! message, since the relay passes frames on as they are.
 
 use crate::bare::ACK;
-use chat::protocol::conversation::Target;
+use chat_protocol::conversation::Target;
 use loadgen::dialect::{Ask, Chat, Frame, Framed, Incoming, Login, Welcome, Wire};
+use loadgen::measure::stamp::Stamp;
 use loadgen::plan::Plan;
-use loadgen::stamp::Stamp;
 use loadgen::world::World;
 use std::ops::Range;
 use uuid::Uuid;

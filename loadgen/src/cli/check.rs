@@ -1,9 +1,8 @@
 //! `loadgen check`: judges a kept history again.
 
-use crate::check::{Told, check};
-use crate::history;
 use anyhow::Result;
 use clap::Args;
+use judge::{Told, check, history};
 use std::path::PathBuf;
 use std::process::ExitCode;
 

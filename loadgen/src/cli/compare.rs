@@ -1,8 +1,8 @@
 //! `loadgen compare`: two results, or two directories of results, side by side.
 
 use super::output::print;
-use crate::compare::{self, CONFIDENCE, Comparison, compare};
-use crate::outcome::Outcome;
+use crate::analyse::compare::{self, CONFIDENCE, Comparison, compare};
+use crate::measure::outcome::Outcome;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};

@@ -3,9 +3,9 @@
 use super::output::{Outputs, print, write_forms};
 use super::run::PlanFlags;
 use super::stage::Stage;
-use crate::assert::Assertion;
-use crate::capacity::{self, Capacity, Found, Probe, Purpose, Settings};
-use crate::machine::{Machine, command_line};
+use crate::analyse::assert::Assertion;
+use crate::analyse::capacity::{self, Capacity, Found, Probe, Purpose, Settings};
+use crate::measure::machine::{Machine, command_line};
 use crate::plan::Plan;
 use crate::report::Format;
 use anyhow::{Context, Result, bail};

@@ -1,8 +1,8 @@
 //! `loadgen merge`: adds the results of several processes.
 
 use super::output::Outputs;
-use crate::merge::merge;
-use crate::outcome::Outcome;
+use crate::analyse::merge::merge;
+use crate::measure::outcome::Outcome;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::path::PathBuf;

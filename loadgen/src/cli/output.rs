@@ -1,7 +1,7 @@
 //! Where a result goes, and what is asserted about it: the same flags for everything that has an outcome.
 
-use crate::assert::Assertion;
-use crate::outcome::Outcome;
+use crate::analyse::assert::Assertion;
+use crate::measure::outcome::Outcome;
 use crate::report::{self, Format};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -40,7 +40,7 @@ fn assertions_help() -> String {
         "What must be true, as 'p99(cross) < 50ms' or 'lost == 0'; exit code 1 if not; repeat for several.\n\n\
          METRIC, one of < <= > >= == !=, and a limit: durations in us, ms, s or min; shares in %; memory in KB, MB, GB, KiB, \
          MiB or GiB; counts and rates bare.\n\nMetrics: {}",
-        crate::assert::names()
+        crate::analyse::assert::names()
     )
 }
 

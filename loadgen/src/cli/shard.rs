@@ -1,7 +1,7 @@
 //! The flags with which several processes carry out one plan together.
 
 use crate::plan::Plan;
-use crate::shard::{Shard, parse_start};
+use crate::plan::shard::{Shard, parse_start};
 use anyhow::{Result, bail};
 use clap::Args;
 

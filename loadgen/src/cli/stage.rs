@@ -2,11 +2,12 @@
 
 use crate::cluster::process::Process;
 use crate::cluster::{self, Cluster, Nodes};
-use crate::outcome::{Outcome, Verdict};
+use crate::measure::outcome::Outcome;
 use crate::plan::{NodesAs, Plan};
-use crate::progress::{Bar, Lines, Progress, Silent};
 use crate::run;
+use crate::run::progress::{Bar, Lines, Progress, Silent};
 use anyhow::{Context, Result, bail};
+use judge::Verdict;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -31,12 +32,12 @@ impl Subject {
         }
         match cluster::place(plan) {
             NodesAs::Threads => {
-                crate::files::raise_limit(plan.users, &Nodes::Threads)?;
+                run::open_files::raise_limit(plan.users, &Nodes::Threads)?;
                 Ok(Subject::Threads(Cluster::start(plan.nodes)?))
             }
             NodesAs::Process => {
                 // A child has the limit that its parent has then.
-                crate::files::raise_limit(plan.users, &Nodes::Elsewhere)?;
+                run::open_files::raise_limit(plan.users, &Nodes::Elsewhere)?;
                 Ok(Subject::Process(Process::start(plan.nodes)?))
             }
         }

@@ -1,7 +1,7 @@
 //! The framing of the checked dialect: `FE FF`, a 4-byte big-endian length, the object, and a 4-byte big-endian
 //! checksum of it.
 
-use chat::protocol::murmur::checksum;
+use chat_protocol::murmur::checksum;
 use std::ops::Range;
 
 const MARKER: [u8; 2] = [0xFE, 0xFF];

@@ -1,6 +1,6 @@
 //! A frame of the framed dialect, written piece by piece behind a placeholder for its length.
 
-use chat::client::wire::HEADER_BYTES;
+use chat_client::wire::HEADER_BYTES;
 use uuid::Uuid;
 
 /// A frame that is being written; nothing of it counts before [`Frame::end`].

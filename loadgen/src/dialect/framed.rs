@@ -4,11 +4,11 @@
 
 use super::flat::Flat;
 use super::{Ask, Chat, Frame, Incoming, Login, Push, Refusal, Welcome, Wire};
-use chat::client::wire::{HEADER_BYTES, Request, append_frame};
-use chat::protocol::MAX_NODE_FRAME_BYTES;
-use chat::protocol::conversation::Target;
-use chat::protocol::errno::Errno;
-use chat::protocol::message::{LoginAck, msgid};
+use chat_client::wire::{HEADER_BYTES, Request, append_frame};
+use chat_protocol::MAX_NODE_FRAME_BYTES;
+use chat_protocol::conversation::Target;
+use chat_protocol::errno::Errno;
+use chat_protocol::message::{LoginAck, msgid};
 use serde_json::json;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -47,7 +47,7 @@ impl Wire for Framed {
     fn login(&self, login: Login<'_>, out: &mut Vec<u8>) {
         let password = login.token.is_none().then_some(login.password);
         let name = login.id.is_none().then_some(login.name);
-        let request = chat::client::wire::Login {
+        let request = chat_client::wire::Login {
             id: login.id,
             name,
             password,

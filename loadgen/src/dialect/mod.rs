@@ -5,20 +5,21 @@
 
 mod bare;
 mod checked;
+mod classic;
 mod flat;
 mod frame;
 mod framed;
 mod length;
 mod object;
-mod profile;
+pub mod profile;
 
+pub use classic::Classic;
 pub use frame::Frame;
 pub use framed::Framed;
-pub use profile::Classic;
 
-use crate::profile::Profile;
+use crate::dialect::profile::Profile;
 
-use chat::protocol::conversation::Target;
+use chat_protocol::conversation::Target;
 use std::fmt;
 use uuid::Uuid;
 

@@ -13,7 +13,7 @@ mod sender;
 
 pub use flags::check as check_flags;
 
-use crate::assert::Checked;
+use crate::analyse::assert::Checked;
 use crate::run::Run;
 use goose::client::GooseClientBuilder;
 use goose::config::GooseConfiguration;

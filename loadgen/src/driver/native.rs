@@ -6,7 +6,7 @@
 
 use super::Picker;
 use super::schedule::Schedule;
-use crate::recorder::Path;
+use crate::measure::recorder::Path;
 use crate::run::Run;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

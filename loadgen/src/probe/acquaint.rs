@@ -6,7 +6,7 @@ use super::line::{Heard, Line};
 use super::search::Answered;
 use super::words::{self, FRIENDS, PASSWORDS, Person, RECIPIENTS, SENDERS};
 use super::{PREFIX, Probe};
-use crate::profile::{Done, Framing, Lists, LoginBy, Types};
+use crate::dialect::profile::{Done, Framing, Lists, LoginBy, Types};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};

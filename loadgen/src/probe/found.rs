@@ -1,6 +1,6 @@
 //! What a probe makes of what it saw: the shipped profile that says the same, or a file that does.
 
-use crate::profile::{Done, Framing, Lists, LoginBy, Profile, SHIPPED, Types};
+use crate::dialect::profile::{Done, Framing, Lists, LoginBy, Profile, SHIPPED, Types};
 use serde::Serialize;
 use serde_json::Value;
 

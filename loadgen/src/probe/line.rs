@@ -1,8 +1,8 @@
 //! One connection of a probe: whole objects in one framing, each waited for in a bounded time.
 
+use crate::dialect::profile::{Framing, Profile};
 use crate::dialect::{Classic, Wire, shorten};
 use crate::link::{self, Dialer, Link};
-use crate::profile::{Framing, Profile};
 use serde_json::Value;
 use std::future::poll_fn;
 use std::time::Duration;

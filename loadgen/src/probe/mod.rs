@@ -93,7 +93,7 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    async fn open(&self, framing: crate::profile::Framing) -> Result<Line, NoLine> {
+    async fn open(&self, framing: crate::dialect::profile::Framing) -> Result<Line, NoLine> {
         Line::open(&self.dialer, framing, self.settings.patience).await
     }
 

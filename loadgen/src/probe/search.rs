@@ -3,9 +3,9 @@
 use super::line::{Heard, Line, NoLine, Strange};
 use super::words::{is_the_servers_own, register, result_of, type_of};
 use super::{Nothing, PREFIX, Probe};
+use crate::dialect::profile::Framing;
 use crate::link::Dialer;
 use crate::plan::Plan;
-use crate::profile::Framing;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 

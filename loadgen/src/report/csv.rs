@@ -1,8 +1,8 @@
 //! One row per path, for spreadsheets and scripts; latencies in microseconds. Counts of the account follow as rows with
 //! a count only, so that one file holds both.
 
-use crate::outcome::Outcome;
-use crate::recorder::Path;
+use crate::measure::outcome::Outcome;
+use crate::measure::recorder::Path;
 use std::fmt::Write;
 
 /// The header of the rows.

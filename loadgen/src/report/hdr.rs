@@ -1,7 +1,7 @@
 //! Latencies as percentile distributions in the text form that HdrHistogram's tools plot: in milliseconds, a file per
 //! path.
 
-use crate::recorder::Latencies;
+use crate::measure::recorder::Latencies;
 use std::fmt::Write;
 
 /// Lines per halving of what lies above.

@@ -1,6 +1,6 @@
 //! The whole outcome as JSON, histograms included.
 
-use crate::outcome::Outcome;
+use crate::measure::outcome::Outcome;
 
 /// What [`Outcome::load`] reads.
 pub fn json(outcome: &Outcome) -> String {

@@ -1,8 +1,9 @@
 //! JUnit XML, as continuous integration reads it: the verdict is a test, and each assertion is one.
 
 use super::subject;
-use crate::outcome::{Outcome, Verdict};
-use crate::shard::show_time;
+use crate::measure::outcome::Outcome;
+use crate::plan::shard::show_time;
+use judge::Verdict;
 use std::fmt::Write;
 
 /// One test.

@@ -1,8 +1,8 @@
 //! The outcome as Markdown, for a pull request or a log book.
 
 use super::{duration, mix, number, rate, subject};
-use crate::outcome::Outcome;
-use crate::recorder::Path;
+use crate::measure::outcome::Outcome;
+use crate::measure::recorder::Path;
 use std::fmt::Write;
 
 /// The outcome as Markdown.

@@ -17,7 +17,7 @@ pub(crate) use markdown::escape as markdown_text;
 pub use markdown::markdown;
 pub use table::table;
 
-use crate::outcome::Outcome;
+use crate::measure::outcome::Outcome;
 use crate::world::{Audience, World};
 
 use clap::ValueEnum;
@@ -172,8 +172,8 @@ pub fn number(value: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::recorder::{Latencies, Path, Point, Second};
     use crate::plan::Plan;
-    use crate::recorder::{Latencies, Path, Point, Second};
 
     /// An outcome with a bit of everything: one message is lost, one assertion holds and one does not.
     pub(super) fn outcome() -> Outcome {
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_senders_are_told_is_said_as_it_is() {
-        use crate::outcome::Answers;
+        use crate::measure::outcome::Answers;
         use crate::plan::DialectName::{Bare, Checked, Framed};
         use crate::scenario::Kind::{FriendChat, GroupChat, Idle};
         let check = |dialect, answers: Option<(bool, bool)>, mix: &[_], expected: &str| {

@@ -1,8 +1,9 @@
 //! The outcome on one screen.
 
 use super::{duration, number};
-use crate::outcome::{Outcome, Verdict};
-use crate::recorder::Path;
+use crate::measure::outcome::Outcome;
+use crate::measure::recorder::Path;
+use judge::Verdict;
 use owo_colors::{OwoColorize, Style};
 use std::fmt::Write;
 

@@ -5,7 +5,7 @@
 //! meanwhile, and no latency of it counts.
 
 use super::Run;
-use crate::progress::Progress;
+use crate::run::progress::Progress;
 use crate::user::{User, Wish};
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeSet;

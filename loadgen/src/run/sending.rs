@@ -1,8 +1,8 @@
 //! Whoever sends in the measured time, from taking their places until the last has stopped.
 
 use super::Run;
-use super::course::{Error, Failure};
-use crate::assert::Checked;
+use super::phases::{Error, Failure};
+use crate::analyse::assert::Checked;
 #[cfg(feature = "goose")]
 use crate::driver::goose::Attack;
 use crate::driver::native;

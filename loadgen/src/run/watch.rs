@@ -3,8 +3,8 @@
 use super::usage::Cpu;
 use super::{Again, Retry, Run};
 use crate::cluster::Nodes;
-use crate::outcome::Resources;
-use crate::recorder::{Path, Second};
+use crate::measure::outcome::Resources;
+use crate::measure::recorder::{Path, Second};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

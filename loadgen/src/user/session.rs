@@ -2,17 +2,18 @@
 
 mod batch;
 mod ending;
+mod events;
 
 use super::establish::{self, Established};
 use super::{User, Wish};
 use crate::dialect::{Ask, Incoming, Push, Refusal, message_of, mid_of};
-use crate::history::{Event, IN_DOUBT, Who};
-use crate::ledger::{Fate, Visit};
 use crate::link::Link;
-use crate::recorder::Path;
+use crate::measure::ledger::{Fate, Visit};
+use crate::measure::recorder::Path;
+use crate::measure::stamp::{Reading, Stamp};
 use crate::run::{Again, NO_NODE, Retry, Run};
-use crate::stamp::{Reading, Stamp};
 use batch::{Batch, Delivery, Message};
+use judge::history::{Event, IN_DOUBT, Who};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -167,7 +168,7 @@ impl<'a> Session<'a> {
         let parting = Box::pin(self.part(&end)).await;
         self.user.went_offline(self.run);
         let why = match end {
-            End::Wished if parting == Parting::Confirmed => crate::history::LEFT.to_owned(),
+            End::Wished if parting == Parting::Confirmed => judge::history::LEFT.to_owned(),
             End::Wished | End::Broken if parting == Parting::Broken => {
                 format!("{IN_DOUBT}: broken while logging out")
             }
@@ -308,7 +309,7 @@ impl<'a> Session<'a> {
     ) {
         let run = self.run;
         let Message { stream, number } = message;
-        run.note(|| Event::settled(self.who(), mid_of(run.id, stream, number), place, result.as_ref().err()));
+        run.note(|| events::settled(self.who(), mid_of(run.id, stream, number), place, result.as_ref().err()));
         if result.is_err() {
             // What the server said first of a message holds.
             self.enter_acknowledged(batch);
@@ -339,7 +340,7 @@ impl<'a> Session<'a> {
         let run = self.run;
         let reading = Stamp::read(&push.text);
         run.note(|| {
-            let mut event = Event::push(self.who(), push);
+            let mut event = events::push(self.who(), push);
             // Where the dialect names no message, its text does.
             if let (Event::Push { mid: mid @ None, .. }, Reading::Whole(stamp)) = (&mut event, reading) {
                 *mid = Some(mid_of(stamp.run, stamp.stream, stamp.number));

@@ -4,11 +4,11 @@
 mod devtools;
 
 use devtools::Page;
-use loadgen::capacity::{Capacity, Probe, Purpose, Settings};
-use loadgen::machine::Machine;
-use loadgen::outcome::Outcome;
+use loadgen::analyse::capacity::{Capacity, Probe, Purpose, Settings};
+use loadgen::measure::machine::Machine;
+use loadgen::measure::outcome::Outcome;
+use loadgen::measure::recorder::{Latencies, Path, Point, Second};
 use loadgen::plan::Plan;
-use loadgen::recorder::{Latencies, Path, Point, Second};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -163,7 +163,7 @@ fn the_report_draws_its_plots_and_asks_for_nothing() {
 
 #[test]
 fn the_curve_of_a_capacity_is_drawn() {
-    let document = loadgen::capacity::html(&capacity());
+    let document = loadgen::analyse::capacity::html(&capacity());
     check_text(&document, 1);
     let Some(binary) = devtools::find() else { return say_that_there_is_no_browser() };
     let mut page = Page::start(&binary);

@@ -2,12 +2,13 @@
 
 mod server;
 
+use judge::Verdict;
 use loadgen::cluster::Nodes;
-use loadgen::outcome::{Outcome, Verdict};
+use loadgen::measure::outcome::Outcome;
+use loadgen::measure::recorder::Path;
 use loadgen::plan::{Arrivals, Plan};
-use loadgen::progress::Silent;
-use loadgen::recorder::Path;
 use loadgen::run::execute;
+use loadgen::run::progress::Silent;
 use loadgen::scenario::Kind;
 use server::{Fault, Server};
 use std::collections::BTreeMap;
@@ -227,9 +228,9 @@ async fn a_kept_history_is_judged_as_the_run_was() {
         let directory = tempfile::tempdir().expect("a directory");
         let plan = Plan { keep: Some(directory.path().to_owned()), ..plan() };
         let (outcome, _) = run_with(fault, plan).await;
-        let history = loadgen::history::read(&directory.path().join("history.jsonl.zst")).expect("a history");
+        let history = judge::history::read(&directory.path().join("history.jsonl.zst")).expect("a history");
         let entries: Vec<_> = history.map(|entry| entry.expect("a line")).collect();
-        let judgement = loadgen::check::check(&entries);
+        let judgement = judge::check(&entries);
         assert_eq!((outcome.verdict, judgement.verdict()), (expected, expected), "{fault:?}");
     }
 }

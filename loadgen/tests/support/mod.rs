@@ -8,10 +8,10 @@ pub mod server;
 pub mod tongue;
 
 use loadgen::cluster::Nodes;
-use loadgen::outcome::Outcome;
+use loadgen::measure::outcome::Outcome;
 use loadgen::plan::{Arrivals, Plan};
-use loadgen::progress::Silent;
 use loadgen::run;
+use loadgen::run::progress::Silent;
 use loadgen::scenario::Kind;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -61,5 +61,5 @@ pub fn assert_nothing_lost(outcome: &Outcome) {
     let account = &outcome.account;
     assert!(account.sent > 0 && account.is_clean(), "{}", told(outcome));
     assert_eq!(account.delivered, account.expected, "{}", told(outcome));
-    assert_eq!(outcome.verdict, loadgen::outcome::Verdict::Valid, "{}", told(outcome));
+    assert_eq!(outcome.verdict, judge::Verdict::Valid, "{}", told(outcome));
 }

@@ -74,7 +74,7 @@ fn acknowledged(server: &Server, node: &mut Pairs, database: &str) -> Result<()>
 }
 
 fn with_mariadb() -> Result<()> {
-    let mariadb = match harness::services::mariadb::Mariadb::start() {
+    let mariadb = match services::mariadb::Mariadb::start() {
         Ok(mariadb) => mariadb,
         Err(error) => {
             println!("\nqos 1 with MariaDB: left out, {error:#}");

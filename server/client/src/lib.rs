@@ -113,6 +113,11 @@ async fn connect_first(options: &Options) -> Result<(reconnect::Established, usi
     Err(last)
 }
 
+/// The program that README shows must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,15 +3,15 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub trait WallClock: Send + Sync {
-    /// Milliseconds since the Unix epoch; 0 if the clock stands before it.
-    fn now_ms(&self) -> i64;
+    /// Microseconds since the Unix epoch; 0 if the clock stands before it.
+    fn now_us(&self) -> i64;
 }
 
 /// The machine's.
 pub struct SystemClock;
 
 impl WallClock for SystemClock {
-    fn now_ms(&self) -> i64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    fn now_us(&self) -> i64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
     }
 }

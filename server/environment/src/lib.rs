@@ -36,7 +36,7 @@ impl Default for Environment {
 impl Environment {
     /// The wall clock: milliseconds since the Unix epoch.
     pub fn now_ms(&self) -> i64 {
-        self.clock.now_ms()
+        self.clock.now_us() / 1_000
     }
 
     /// A new UUID of version 7: ordered by time, 74 bits of chance.
@@ -62,8 +62,8 @@ mod tests {
     struct Fixed;
 
     impl WallClock for Fixed {
-        fn now_ms(&self) -> i64 {
-            1_767_323_045_678
+        fn now_us(&self) -> i64 {
+            1_767_323_045_678_901
         }
     }
 

@@ -7,7 +7,8 @@
 use crate::auth::recent::Recent;
 use parking_lot::Mutex;
 use std::hash::Hash;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[derive(Debug)]
 pub struct Buckets<K> {

@@ -16,7 +16,8 @@ use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::Who;
 use parking_lot::Mutex;
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Pairs of address and user that are remembered (about 50 bytes each), for failures and for those at home apart.
 /// Beyond it the oldest are forgotten, half of them at most: to get a pair forgotten, an attacker spends half as many

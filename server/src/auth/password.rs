@@ -10,10 +10,10 @@ mod memory;
 mod places;
 
 use crate::auth::origin::Origin;
-use crate::config;
+use crate::config::{self, MAX_ITERATIONS, MAX_MEMORY_KIB};
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
-use chat_environment::Tasks;
+use chat_environment::Environment;
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::Secret;
 use memory::Memory;
@@ -28,11 +28,6 @@ pub const WAITING_PASSWORDS: usize = 256;
 /// What a client that finds no place is told to wait.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The most memory of one hash, in KiB: for the settings, and for what stands in the database. A hash with more is not
-/// computed.
-pub const MAX_MEMORY_KIB: u32 = 1024 * 1024;
-/// The most passes of one hash, likewise.
-pub const MAX_ITERATIONS: u32 = 64;
 /// The most lanes of a hash from the database, likewise. Ours have one.
 const MAX_LANES: u32 = 16;
 
@@ -46,11 +41,11 @@ pub struct Error {
 }
 
 /// Hashes and checks passwords. Cheap to clone; all clones share the same places.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PasswordHasher {
     params: Params,
     places: Arc<Places>,
-    tasks: Tasks,
+    environment: Environment,
 }
 
 /// On whose behalf a hash is computed: turns go round between addresses, and then between purposes.
@@ -89,12 +84,12 @@ impl PasswordHasher {
             iterations,
             reason: error.to_string(),
         })?;
-        Ok(PasswordHasher { params, places: Places::new(cores, waiting), tasks: Tasks::default() })
+        Ok(PasswordHasher { params, places: Places::new(cores, waiting), environment: Environment::default() })
     }
 
-    /// Has a hash that panics counted with a node's tasks.
-    pub fn counted_in(self, tasks: Tasks) -> Self {
-        PasswordHasher { tasks, ..self }
+    /// Salts, and threads for hashing, are a node's.
+    pub fn within(self, environment: Environment) -> Self {
+        PasswordHasher { environment, ..self }
     }
 
     /// A new hash in PHC format (`$argon2id$v=19$...`) with a salt of its own.
@@ -102,9 +97,10 @@ impl PasswordHasher {
     /// # Errors
     /// Errno 11 where too many wait already, or the system has no memory or randomness left.
     pub async fn hash(&self, asker: Asker, password: Secret) -> Result<String, Failure> {
-        let argon2 = self.argon2();
-        let hashed = self.run(asker, move |memory| hash_in(memory, &argon2, &password)).await?;
-        hashed.ok_or_else(|| {
+        let (argon2, mut salt) = (self.argon2(), [0; argon2::RECOMMENDED_SALT_LEN]);
+        let is_salted = self.environment.entropy.fill(&mut salt).is_ok();
+        let hashed = self.run(asker, move |memory| hash_in(memory, &argon2, &password, &salt)).await?;
+        hashed.filter(|_| is_salted).ok_or_else(|| {
             tracing::error!("a password could not be hashed: no memory or no random numbers are left");
             unavailable()
         })
@@ -149,7 +145,7 @@ impl PasswordHasher {
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         let mut place = self.places.enter(&asker.path()).await.ok_or_else(unavailable)?;
-        self.tasks.blocking("password", move || work(place.memory())).await.map_err(|_| unavailable())
+        self.environment.tasks.blocking("password", move || work(place.memory())).await.map_err(|_| unavailable())
     }
 }
 
@@ -163,16 +159,14 @@ fn output(memory: &mut Memory, argon2: &Argon2<'_>, password: &Secret, salt: &[u
     Output::new(out).ok()
 }
 
-/// A hash with a salt of its own, in PHC format.
-fn hash_in(memory: &mut Memory, argon2: &Argon2<'_>, password: &Secret) -> Option<String> {
-    let mut salt = [0; argon2::RECOMMENDED_SALT_LEN];
-    getrandom::fill(&mut salt).ok()?;
+/// A hash in PHC format.
+fn hash_in(memory: &mut Memory, argon2: &Argon2<'_>, password: &Secret, salt: &[u8]) -> Option<String> {
     let hash = PasswordHash {
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(Version::V0x13.into()),
         params: ParamsString::try_from(argon2.params()).ok()?,
-        salt: Some(Salt::new(&salt).ok()?),
-        hash: Some(output(memory, argon2, password, &salt)?),
+        salt: Some(Salt::new(salt).ok()?),
+        hash: Some(output(memory, argon2, password, salt)?),
     };
     Some(hash.to_string())
 }
@@ -326,7 +320,7 @@ mod tests {
 
     #[test]
     fn parameters_below_the_minimum_are_refused() {
-        let error = PasswordHasher::new(&Password { memory_kib: 7, ..cheap() }).unwrap_err().to_string();
+        let error = PasswordHasher::new(&Password { memory_kib: 7, ..cheap() }).err().unwrap().to_string();
         assert!(error.contains("password.memory_kib = 7"), "{error}");
         assert!(PasswordHasher::new(&Password { iterations: 0, ..cheap() }).is_err());
     }

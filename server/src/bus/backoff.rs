@@ -3,6 +3,7 @@
 //! Doubles from attempt to attempt up to a cap, with half of it random, so that nodes that lost Redis together do not
 //! return to it together.
 
+use chat_environment::Environment;
 use std::time::Duration;
 
 /// The wait after the first failure.
@@ -10,14 +11,14 @@ const FIRST: Duration = Duration::from_millis(50);
 /// The longest wait.
 const CAP: Duration = Duration::from_secs(2);
 
-#[derive(Debug)]
 pub(super) struct Backoff {
+    environment: Environment,
     next: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new() -> Self {
-        Backoff { next: FIRST }
+    pub(super) fn new(environment: Environment) -> Self {
+        Backoff { environment, next: FIRST }
     }
 
     /// The connection works: the next failure counts as the first.
@@ -29,9 +30,7 @@ impl Backoff {
     pub(super) fn wait(&mut self) -> Duration {
         let step = self.next;
         self.next = (step * 2).min(CAP);
-        // Without randomness there is still a wait; only the spread over nodes is gone.
-        let random = getrandom::u32().unwrap_or(u32::MAX);
-        step / 2 + (step / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+        step / 2 + self.environment.part_of(step / 2)
     }
 }
 
@@ -41,7 +40,7 @@ mod tests {
 
     #[test]
     fn wait_grows_to_its_cap_and_starts_over() {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::new(Environment::default());
         let mut step = FIRST;
         for _ in 0..12 {
             let wait = backoff.wait();

@@ -10,7 +10,7 @@ use crate::config::limits::{BUS_ARRIVALS, BUS_QUEUE_BYTES, BUS_QUEUE_ITEMS};
 use async_trait::async_trait;
 use chat_environment::Tasks;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 /// Where the nodes of one process meet. Clones are the same hub.
 #[derive(Clone, Default)]
 pub struct LocalHub {
-    members: Arc<RwLock<HashMap<NodeId, Arc<Mailbox>>>>,
+    members: Arc<RwLock<BTreeMap<NodeId, Arc<Mailbox>>>>,
 }
 
 impl LocalHub {

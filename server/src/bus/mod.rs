@@ -22,7 +22,7 @@ mod stats;
 pub use stats::BusStats;
 
 use crate::cluster::{NodeId, NodeKey};
-use crate::net::tls;
+use crate::tls;
 use async_trait::async_trait;
 use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::message::ChatMessage;

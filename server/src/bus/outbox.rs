@@ -9,7 +9,7 @@ use super::{BusStats, Item};
 use crate::cluster::NodeId;
 use crate::config::limits::{BUS_ENVELOPE_BYTES, BUS_QUEUE_BYTES, BUS_QUEUE_ITEMS};
 use parking_lot::{Mutex, RwLock};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -36,7 +36,7 @@ pub(super) struct Parcel {
 }
 
 struct Targets {
-    by_id: HashMap<NodeId, Target>,
+    by_id: BTreeMap<NodeId, Target>,
     /// The highest number that any forgotten target got. New targets count on from here, so that one that was forgotten
     /// and comes back is never sent a number again; at worst it sees a gap where there is none.
     floor: u64,
@@ -62,7 +62,7 @@ struct Queue {
 impl Outbox {
     /// An outbox of `own`, which gets heartbeats to itself too.
     pub(super) fn new(own: NodeId, channel_prefix: String, stats: Arc<BusStats>) -> Self {
-        let targets = RwLock::new(Targets { by_id: HashMap::new(), floor: 0 });
+        let targets = RwLock::new(Targets { by_id: BTreeMap::new(), floor: 0 });
         let outbox = Outbox { own, channel_prefix, targets, ready: Notify::new(), stats };
         outbox.set_peers(&[]);
         outbox

@@ -2,7 +2,7 @@
 //!
 //! Each says what happens beyond it.
 
-use crate::config::Problems;
+use super::problems::Problems;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Reports every value outside its range.
-    pub(crate) fn check(&self, problems: &mut Problems) {
+    pub(super) fn check(&self, problems: &mut Problems) {
         problems.range("limits.max_frame_bytes", self.max_frame_bytes, 64..=MAX_FRAME_BYTES_CEILING);
         problems.range("limits.connections", self.connections, 1..=10_000_000);
         problems.range("limits.connections_per_ip", self.connections_per_ip, 0..=10_000_000);

@@ -6,18 +6,24 @@
 //! Reading is in `load`, what values are allowed in `validate`.
 
 pub mod limits;
+pub mod log_filter;
 pub mod networks;
 
 mod load;
+mod problems;
 mod validate;
-
-pub(crate) use validate::Problems;
 
 pub use load::MIGRATE_FROM;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::path::PathBuf;
+
+/// The most memory of one hash, in KiB: for the settings, and for what stands in the database. A hash with more is not
+/// computed.
+pub const MAX_MEMORY_KIB: u32 = 1024 * 1024;
+/// The most passes of one hash, likewise.
+pub const MAX_ITERATIONS: u32 = 64;
 
 /// Why there are no settings. Stop, and show the text. It names the key; values that may hold a password are masked,
 /// except that an error in a file quotes the line it is in.

@@ -3,38 +3,13 @@
 //! All problems are reported at once, each with key, value and what is allowed. What is lawful but probably not meant
 //! comes back as a warning.
 
-use super::{Admin, Bus, Config, Database, Error, Listen, Node, Password, Tls, without_password};
-use crate::auth::password;
+use super::log_filter;
+use super::problems::Problems;
+use super::{
+    Admin, Bus, Config, Database, Error, Listen, MAX_ITERATIONS, MAX_MEMORY_KIB, Node, Password, Tls, without_password,
+};
 use crate::cluster::MAX_NODE_ID_BYTES;
 use crate::config::networks::Networks;
-use crate::telemetry::logging;
-use std::fmt::Display;
-use std::ops::RangeInclusive;
-
-/// Collects what is wrong, one line for each key.
-#[derive(Debug, Default)]
-pub(crate) struct Problems(Vec<String>);
-
-impl Problems {
-    /// Reports `value` if it lies outside.
-    pub(crate) fn range<T: PartialOrd + Display>(&mut self, key: &str, value: T, allowed: RangeInclusive<T>) {
-        if !allowed.contains(&value) {
-            self.add(key, value, format_args!("a number from {} to {}", allowed.start(), allowed.end()));
-        }
-    }
-
-    /// Reports `value`; `allowed` completes "expected …".
-    pub(crate) fn add(&mut self, key: &str, value: impl Display, allowed: impl Display) {
-        self.0.push(format!("{key} = {value}: expected {allowed}"));
-    }
-
-    /// Reports `value`, a text, unless it is fine.
-    fn text(&mut self, key: &str, value: &str, is_fine: bool, allowed: impl Display) {
-        if !is_fine {
-            self.add(key, format_args!("{value:?}"), allowed);
-        }
-    }
-}
 
 impl Config {
     /// Checks every value; returns warnings for the log.
@@ -52,14 +27,15 @@ impl Config {
         limits.check(&mut problems);
         tls.check(&mut problems);
         admin.check(&mut problems);
-        if let Err(error) = logging::filter(&log.filter) {
-            problems.0.push(error.to_string());
+        if let Err(error) = log_filter::parse(&log.filter) {
+            problems.say(error);
         }
         if database.is_sqlite() && !bus.url.is_empty() {
             let url = without_password(&bus.url);
             problems.text("bus.url", &url, false, "empty with a sqlite database, which only one node can use");
         }
-        if problems.0.is_empty() { Ok(self.warnings()) } else { Err(Error::Invalid(problems.0)) }
+        let problems = problems.all();
+        if problems.is_empty() { Ok(self.warnings()) } else { Err(Error::Invalid(problems)) }
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -150,8 +126,8 @@ impl Bus {
 impl Password {
     fn check(&self, problems: &mut Problems) {
         let least_memory_kib = argon2::Params::MIN_M_COST;
-        problems.range("password.memory_kib", self.memory_kib, least_memory_kib..=password::MAX_MEMORY_KIB);
-        problems.range("password.iterations", self.iterations, 1..=password::MAX_ITERATIONS);
+        problems.range("password.memory_kib", self.memory_kib, least_memory_kib..=MAX_MEMORY_KIB);
+        problems.range("password.iterations", self.iterations, 1..=MAX_ITERATIONS);
         problems.range("password.token_days", self.token_days, 1..=3_650);
     }
 }

@@ -11,7 +11,7 @@ use crate::service::login;
 use crate::session::outbound::Close;
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::Outgoing;
-use std::task::Context;
+use std::task;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -36,15 +36,15 @@ impl Connection {
         if let Some(session) = self.session.clone() {
             self.keep_pace(&session);
             self.see_what_arrived();
-            let (core, outbound) = (self.core.clone(), self.outbound.clone());
+            let (context, outbound) = (self.context.clone(), self.outbound.clone());
             self.in_progress = Some(Box::pin(async move {
-                login::leave(&core, &outbound, &session).await;
+                login::leave(&context, &outbound, &session).await;
                 Outcome::Left
             }));
             return true;
         }
         if let Life::Settling(Some(why)) = std::mem::replace(&mut self.life, Life::Flushing) {
-            self.core.metrics.errors(why.errno).inc();
+            self.context.metrics.errors(why.errno).inc();
             let why = if why.errno.is_retryable() && why.retry.is_none() { why.retry_after(RECONNECT) } else { why };
             self.outbound.send_quietly(&Outgoing::Notice(why));
         }
@@ -62,7 +62,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll_timer(&mut self, cx: &mut task::Context<'_>) -> bool {
         if self.timer.as_mut().poll(cx).is_pending() {
             return false;
         }

@@ -7,10 +7,10 @@
 mod closing;
 mod deadlines;
 mod requests;
+pub mod stream;
 
-use crate::context::Core;
-use crate::net::stream::Stream;
-use crate::service::{Answer, SessionChange};
+use crate::context::Context;
+use crate::service::{Answer, SessionChange, login};
 use crate::session::Session;
 use crate::session::outbound::Outbound;
 use crate::session::pace::Pace;
@@ -26,8 +26,9 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 use std::time::Duration;
+use stream::Stream;
 use tokio::time::{Instant, Sleep};
 
 /// Chat messages of one connection that may wait for their commit; beyond it the node stops reading.
@@ -51,7 +52,7 @@ pub struct Accepted {
 }
 
 pub struct Connection {
-    core: Arc<Core>,
+    context: Arc<Context>,
     stream: Stream,
     address: IpAddr,
     outbound: Arc<Outbound>,
@@ -99,12 +100,12 @@ enum Life {
 }
 
 impl Connection {
-    pub fn new(core: Arc<Core>, accepted: Accepted) -> Self {
+    pub fn new(context: Arc<Context>, accepted: Accepted) -> Self {
         let now = Instant::now();
-        let deadlines = Deadlines::new(&core.config.limits, now);
+        let deadlines = Deadlines::new(&context.config.limits, now);
         Connection {
             timer: Box::pin(tokio::time::sleep_until(deadlines.next(now))),
-            pace: Pace::new(&core.config.limits),
+            pace: Pace::new(&context.config.limits),
             deadlines,
             stream: accepted.stream,
             address: accepted.address,
@@ -117,7 +118,7 @@ impl Connection {
             in_progress: None,
             life: Life::Open,
             admitted: Some(accepted.admitted),
-            core,
+            context,
         }
     }
 
@@ -137,11 +138,11 @@ impl Connection {
         }
         if let Some(session) = self.session.take() {
             self.keep_pace(&session);
-            self.core.end_session(&session).await;
+            login::end(&self.context, &session).await;
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
         // Once is enough: whatever changes from here on has the task polled again.
         self.outbound.register(cx);
         loop {
@@ -165,7 +166,7 @@ impl Connection {
     }
 
     /// Reads, sees to requests, writes. True if anything moved.
-    fn poll_stream(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn poll_stream(&mut self, cx: &mut task::Context<'_>) -> io::Result<bool> {
         let mut progress = false;
         match self.life {
             Life::Open => {
@@ -205,7 +206,7 @@ impl Connection {
             && self.outbound.is_waiting()
     }
 
-    fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn poll_read_ahead(&mut self, cx: &mut task::Context<'_>) -> io::Result<bool> {
         let Poll::Ready(read) = self.stream.poll_read(cx, &mut self.input) else { return Ok(false) };
         match read? {
             // What came before it is seen to first; the end of file is read again then.
@@ -215,7 +216,7 @@ impl Connection {
         Ok(true)
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn poll_read(&mut self, cx: &mut task::Context<'_>) -> io::Result<bool> {
         let Poll::Ready(read) = self.stream.poll_read(cx, &mut self.input) else { return Ok(false) };
         let bytes = read?;
         if bytes == 0 {
@@ -229,7 +230,7 @@ impl Connection {
     }
 
     fn has_read(&mut self, bytes: usize) {
-        self.core.metrics.bytes_received_total.inc_by(bytes as u64);
+        self.context.metrics.bytes_received_total.inc_by(bytes as u64);
         self.input_at = Instant::now();
         self.deadlines.heard(self.input_at);
     }
@@ -280,10 +281,10 @@ impl Connection {
     }
 
     fn speak(&mut self, dialect: Dialect) {
-        let codec = Codec::new(dialect, self.core.config.limits.max_frame_bytes);
-        self.outbound.speak(Codec::new(dialect, self.core.config.limits.max_frame_bytes));
+        let codec = Codec::new(dialect, self.context.config.limits.max_frame_bytes);
+        self.outbound.speak(Codec::new(dialect, self.context.config.limits.max_frame_bytes));
         if !codec.speaks_ping_and_notice() {
-            let keepalive = Duration::from_secs(self.core.config.limits.heartbeat_s);
+            let keepalive = Duration::from_secs(self.context.config.limits.heartbeat_s);
             self.deadlines.no_heartbeat();
             if let Err(error) = self.stream.watch_for_dead_peer(CLASSIC_USER_TIMEOUT, keepalive) {
                 tracing::debug!(%error, "cannot set keepalive");
@@ -294,12 +295,12 @@ impl Connection {
 
     /// The client broke the protocol.
     fn break_off(&mut self, failure: Failure) {
-        self.core.metrics.errors(failure.errno).inc();
+        self.context.metrics.errors(failure.errno).inc();
         self.input = BytesMut::new();
         self.life = Life::Settling(Some(failure));
     }
 
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn poll_discard(&mut self, cx: &mut task::Context<'_>) -> io::Result<bool> {
         self.input.clear();
         let Poll::Ready(read) = self.stream.poll_read(cx, &mut self.input) else { return Ok(false) };
         if read? == 0 {
@@ -311,7 +312,7 @@ impl Connection {
 
 /// Writing.
 impl Connection {
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn poll_write(&mut self, cx: &mut task::Context<'_>) -> io::Result<bool> {
         let mut progress = false;
         while self.outbound.take(&mut self.writing) {
             match self.stream.poll_write(cx, &self.writing) {
@@ -324,7 +325,7 @@ impl Connection {
                     let bytes = written?;
                     self.writing.advance(bytes);
                     self.outbound.wrote(bytes);
-                    self.core.metrics.bytes_sent_total.inc_by(bytes as u64);
+                    self.context.metrics.bytes_sent_total.inc_by(bytes as u64);
                     self.deadlines.wrote();
                     progress = true;
                 }
@@ -351,7 +352,7 @@ impl Connection {
     fn resume_session(&mut self) {
         let Some(session) = &self.session else { return };
         if session.is_stalled() {
-            self.core.resume(session);
+            self.context.registry.resume(session);
         }
         if !session.acknowledges {
             self.deadlines.look_at_kernel(Instant::now() + ARRIVALS_POLL);
@@ -365,11 +366,11 @@ impl Connection {
         let arrived = self.stream.unacknowledged().map_or_else(Vec::new, |bytes| self.outbound.arrived(bytes));
         for message in &arrived {
             if session.received(message.log, message.seq) {
-                self.core.marks.add(session.clone());
+                self.context.cursor_saver.add(session.clone());
             }
         }
         if !arrived.is_empty() && session.is_stalled() {
-            self.core.resume(session);
+            self.context.registry.resume(session);
         }
         if self.outbound.awaits_arrivals() {
             if let Some(error) = self.stream.failure() {

@@ -13,7 +13,7 @@ use chat_protocol::conversation::UserId;
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::{Chat, Command, Incoming, Kind, MidText, Outgoing, Reply, Request};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 use tokio::time::Instant;
 
 impl Connection {
@@ -44,10 +44,10 @@ impl Connection {
                 if let (Some(session), Some(log)) = (&self.session, log)
                     && session.received(log, seq)
                 {
-                    self.core.marks.add(session.clone());
+                    self.context.cursor_saver.add(session.clone());
                 }
             }
-            Command::Ping => self.reply(kind, mid, Ok(Reply::Pong { time: crate::clock::now_ms() })),
+            Command::Ping => self.reply(kind, mid, Ok(Reply::Pong { time: self.context.environment.now_ms() })),
             Command::Pong => {}
             command => self.begin(kind, mid, command),
         }
@@ -72,7 +72,7 @@ impl Connection {
         if !stored && self.outbound.unanswered() > 0 {
             return self.chat_later(session.clone(), mid, chat);
         }
-        chat::send(&self.core, session, &self.outbound, mid, chat);
+        chat::send(&self.context, session, &self.outbound, mid, chat);
         if !stored && self.outbound.unanswered() > 0 {
             // It takes the long way, on which the next message must not overtake it.
             self.wait_for_answers();
@@ -82,15 +82,15 @@ impl Connection {
     /// `identity::trust`: sends a message in the name of whomever it claims to be from.
     fn chat_as(&self, user: UserId, session: &Session, mid: Option<MidText>, chat: Chat) {
         let claimed = Session::new(user, session.name.clone(), session.epoch, false, false, self.outbound.clone());
-        chat::send(&self.core, &claimed, &self.outbound, mid, chat);
+        chat::send(&self.context, &claimed, &self.outbound, mid, chat);
     }
 
     /// A relayed message must not overtake those that wait for their commit.
     fn chat_later(&mut self, session: Arc<Session>, mid: Option<MidText>, chat: Chat) {
-        let (core, outbound) = (self.core.clone(), self.outbound.clone());
+        let (context, outbound) = (self.context.clone(), self.outbound.clone());
         self.in_progress = Some(Box::pin(async move {
             outbound.answered().await;
-            chat::send(&core, &session, &outbound, mid, chat);
+            chat::send(&context, &session, &outbound, mid, chat);
             outbound.answered().await;
             Outcome::Nothing
         }));
@@ -109,7 +109,7 @@ impl Connection {
             self.keep_pace(session);
         }
         let caller = Caller { address: self.address, outbound: self.outbound.clone(), session: self.session.clone() };
-        let core = self.core.clone();
+        let context = self.context.clone();
         if matches!(command, Command::Logout { .. }) {
             // Usually all has arrived with the request, and the session need not wait for the next look.
             self.see_what_arrived();
@@ -117,11 +117,11 @@ impl Connection {
         self.in_progress = Some(Box::pin(async move {
             // A request takes effect after all chats sent before it.
             caller.outbound.answered().await;
-            Outcome::Answered(Answered { kind, mid, answer: service::answer(core, caller, command).await })
+            Outcome::Answered(Answered { kind, mid, answer: service::answer(context, caller, command).await })
         }));
     }
 
-    pub(super) fn poll_in_progress(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll_in_progress(&mut self, cx: &mut task::Context<'_>) -> bool {
         let Some(in_progress) = &mut self.in_progress else { return false };
         let Poll::Ready(outcome) = in_progress.as_mut().poll(cx) else { return false };
         self.in_progress = None;
@@ -142,7 +142,7 @@ impl Connection {
             SessionChange::Ended => {
                 self.session = None;
                 self.outbound.forget_arrivals();
-                self.pace = Pace::new(&self.core.config.limits);
+                self.pace = Pace::new(&self.context.config.limits);
                 self.deadlines.logged_out(Instant::now());
                 self.arm();
             }
@@ -152,13 +152,14 @@ impl Connection {
                     // They travel inside LOGIN_ACK, the end of what is queued.
                     session.unreceived().into_iter().for_each(|(log, seq)| self.outbound.note(log, seq));
                 }
-                self.pace = Pace::resumed(&self.core.config.limits, self.core.paces.take(session.user), Instant::now());
+                self.pace =
+                    Pace::resumed(&self.context.config.limits, self.context.paces.take(session.user), Instant::now());
                 self.deadlines.logged_in();
                 self.arm();
                 if let Some(admitted) = self.admitted.take() {
                     admitted();
                 }
-                self.core.go_live(&session);
+                self.context.registry.go_live(&session);
             }
         }
     }
@@ -166,12 +167,12 @@ impl Connection {
     /// Before the session ends, so that the user's next one finds it, however soon it begins.
     pub(super) fn keep_pace(&self, session: &Session) {
         let now = Instant::now();
-        self.core.paces.keep(session.user, self.pace.spent(now), now);
+        self.context.paces.keep(session.user, self.pace.spent(now), now);
     }
 
     fn reply(&mut self, kind: Kind, mid: Option<MidText>, result: Result<Reply, Failure>) {
         if let Err(failure) = &result {
-            self.core.metrics.errors(failure.errno).inc();
+            self.context.metrics.errors(failure.errno).inc();
         }
         self.outbound.send_quietly(&Outgoing::Reply { kind, mid, result });
     }

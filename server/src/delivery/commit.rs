@@ -2,28 +2,20 @@
 //!
 //! A message goes to one of a few writers by its conversation, so that a conversation's messages keep their order. A
 //! writer takes whatever has queued up while it committed the batch before, without a timer: alone, a message is
-//! committed at once; under load, many share one flush of the disk. What is committed goes on to `delivery`.
+//! committed at once; under load, many share one flush of the disk. What is committed goes on to [`FanOut`].
 
-use crate::cluster::NodeKey;
-use crate::delivery::batch_queue::{self, Lanes, Waiting};
-use crate::delivery::local::{Committed, Delivery};
-use crate::delivery::members::Audiences;
-use crate::failpoint::{self, EarlyAcks, Failpoint};
-use crate::membership::lease::Lease;
-use crate::session::Session;
-use crate::session::log_ends::Ends;
-use crate::session::outbound::Outbound;
-use crate::storage::{Append, Appended, AppendedBatch, End, Error, Storage};
-use crate::telemetry::metrics::Metrics;
-use chat_environment::Tasks;
+use super::Delivery;
+use super::batch_queue::{self, Lanes, Waiting};
+use super::fan_out::{Committed, FanOut};
+use super::pending::PendingChat;
+use crate::failpoint::EarlyAcks;
+use crate::session::failure::unavailable;
+use crate::storage::{Append, Appended, AppendedBatch, End, Error};
 use chat_protocol::conversation::{Conversation, Log};
 use chat_protocol::errno::{Errno, Failure};
-use chat_protocol::message::{ChatMessage, Kind, MidText, Reply, Stored, TimeMs};
+use chat_protocol::message::{ChatMessage, Stored, TimeMs};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// What a client is told to wait when the database cannot take its message.
-const RETRY: Duration = Duration::from_millis(500);
+use tokio::time::Instant;
 
 /// A message to be stored, and whom to tell.
 pub struct Job {
@@ -31,50 +23,6 @@ pub struct Job {
     pub sender_name: Arc<str>,
     /// The request to answer; `None` for a relayed message that is stored because its recipient has gone.
     pub request: Option<PendingChat>,
-}
-
-/// A chat request on its way through a writer. However it ends, it is answered: dropped on the way, for example with a
-/// task that died, with errno 11.
-pub struct PendingChat {
-    outbound: Arc<Outbound>,
-    kind: Kind,
-    mid: Option<MidText>,
-    /// The session that asks: what it has stored must still be in its name.
-    session_epoch: Option<u64>,
-    is_answered: bool,
-}
-
-impl PendingChat {
-    /// From here on the connection waits for the answer.
-    pub fn new(outbound: Arc<Outbound>, kind: Kind, mid: Option<MidText>, session: &Session) -> Self {
-        outbound.expect_answer();
-        // Both failpoints are of a node that does not ask who somebody is.
-        let trusts = failpoint::hits(Failpoint::LeaseStale) || failpoint::hits(Failpoint::IdentityTrust);
-        PendingChat { outbound, kind, mid, session_epoch: (!trusts).then_some(session.epoch), is_answered: false }
-    }
-
-    /// For [`Append::epoch`].
-    pub fn session_epoch(&self) -> Option<u64> {
-        self.session_epoch
-    }
-
-    pub fn answer(mut self, result: Result<Option<Stored>, Failure>) {
-        self.answer_once(result);
-    }
-
-    fn answer_once(&mut self, result: Result<Option<Stored>, Failure>) {
-        if !std::mem::replace(&mut self.is_answered, true) {
-            self.outbound.answer(self.kind, self.mid.take(), result.map(Reply::Chat));
-        }
-    }
-}
-
-impl Drop for PendingChat {
-    fn drop(&mut self) {
-        if !self.is_answered {
-            self.answer_once(Err(unavailable()));
-        }
-    }
 }
 
 impl batch_queue::Message for Job {
@@ -92,24 +40,13 @@ pub struct Writers {
     lanes: Lanes<Job>,
 }
 
-/// What the writers work with.
-#[derive(Clone)]
-pub struct Parts {
-    pub key: NodeKey,
-    pub storage: Arc<dyn Storage>,
-    pub audiences: Arc<Audiences>,
-    pub ends: Arc<Ends>,
-    pub lease: Arc<Lease>,
-    pub metrics: Arc<Metrics>,
-}
-
 impl Writers {
-    /// Starts `count` writers; `delivery` makes the part that the writer of a number hands its commits to. They end
-    /// when this is dropped, after what is queued.
-    pub fn start(tasks: &Tasks, count: usize, parts: &Parts, delivery: impl Fn(usize) -> Delivery) -> Self {
+    /// Starts `count` writers. They end when this is dropped, after what is queued.
+    pub fn start(delivery: &Arc<Delivery>, count: usize) -> Self {
         let start = |number, waiting| {
-            let writer = Writer { parts: parts.clone(), delivery: delivery(number), early_acks: EarlyAcks::default() };
-            tasks.spawn(format!("writer {number}"), writer.run(waiting));
+            let fan_out = FanOut::start(delivery.clone(), number);
+            let writer = Writer { delivery: delivery.clone(), fan_out, early_acks: EarlyAcks::default() };
+            delivery.environment.tasks.spawn(format!("writer {number}"), writer.run(waiting));
         };
         Writers { lanes: Lanes::start(count, start) }
     }
@@ -122,14 +59,9 @@ impl Writers {
     }
 }
 
-/// Errno 11: not accepted, or it is unknown whether it was.
-pub fn unavailable() -> Failure {
-    Failure::from(Errno::Unavailable).retry_after(RETRY)
-}
-
 struct Writer {
-    parts: Parts,
-    delivery: Delivery,
+    delivery: Arc<Delivery>,
+    fan_out: FanOut,
     early_acks: EarlyAcks,
 }
 
@@ -142,18 +74,18 @@ impl Writer {
 
     async fn commit(&self, mut batch: Vec<Job>) {
         for job in &mut batch {
-            let audience = self.parts.audiences.cached(job.append.conv);
+            let audience = self.delivery.members.cached(job.append.conv);
             let allowed = audience.filter(|audience| audience.may_post(job.append.sender));
             job.append.allowed_under = allowed.map_or(0, |audience| audience.version);
-            job.append.known_end = self.parts.ends.known(job.append.conv);
+            job.append.known_end = self.delivery.log_ends.known(job.append.conv);
         }
         let (appends, tickets): (Vec<Append>, Vec<Ticket>) = batch.into_iter().map(split).unzip();
-        let now = crate::clock::now_ms();
+        let now = self.delivery.environment.now_ms();
         let started = Instant::now();
         match self.append(&appends, now).await {
             Ok(done) => {
-                self.parts.metrics.commit_batch_messages.observe(appends.len() as f64);
-                self.parts.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+                self.delivery.metrics.commit_batch_messages.observe(appends.len() as f64);
+                self.delivery.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
                 self.finish(appends, tickets, done, (now, started)).await;
             }
             Err(error) => {
@@ -169,11 +101,11 @@ impl Writer {
     }
 
     async fn append(&self, appends: &[Append], now: TimeMs) -> Result<AppendedBatch, Error> {
-        if !self.parts.lease.is_held() {
+        if !self.delivery.lease.is_held() {
             return Err(Error::LeaseLost);
         }
-        let lease = self.parts.lease.clone();
-        self.parts.storage.append(&self.parts.key, appends, now, &move || lease.is_held()).await
+        let lease = self.delivery.lease.clone();
+        self.delivery.storage.append(&self.delivery.key, appends, now, &move || lease.is_held()).await
     }
 
     async fn finish(
@@ -184,10 +116,10 @@ impl Writer {
         (now, started): (TimeMs, Instant),
     ) {
         for (conv, audience) in done.audiences {
-            self.parts.audiences.learn(conv, audience, started.into());
+            self.delivery.members.learn(conv, audience, started);
         }
         for conv in done.losses {
-            self.parts.metrics.log_lost(conv);
+            self.delivery.metrics.log_lost(conv);
         }
         let mut committed = Vec::with_capacity(appends.len());
         let mut refused = Vec::new();
@@ -199,11 +131,11 @@ impl Writer {
                 Appended::Stored { seq, log_epoch } | Appended::Duplicate { seq, log_epoch, .. } => {
                     let time = if let Appended::Duplicate { time, .. } = outcome { time } else { now };
                     self.early_acks.saw(conv, seq);
-                    self.parts.ends.saw(conv, End { log_epoch, seq });
+                    self.delivery.log_ends.saw(conv, End { log_epoch, seq });
                     let sender_name = ticket.sender_name;
                     let answer = Ok(Some(stored(seq, time, log_epoch)));
                     committed.push(Committed {
-                        version: self.parts.audiences.cached(append.conv).map_or(0, |audience| audience.version),
+                        version: self.delivery.members.cached(append.conv).map_or(0, |audience| audience.version),
                         message: ChatMessage { log_epoch, ..message(append, sender_name, seq, time) },
                     });
                     answer
@@ -212,7 +144,7 @@ impl Writer {
                 Appended::Blocked => Err(unavailable()),
                 Appended::SessionGone => {
                     if let Some(request) = &ticket.request {
-                        request.outbound.close(Errno::Replaced.into());
+                        request.close(Errno::Replaced.into());
                     }
                     Err(unavailable())
                 }
@@ -226,7 +158,7 @@ impl Writer {
                 request.answer(answer);
             }
         }
-        self.delivery.deliver(committed, refused).await;
+        self.fan_out.deliver(committed, refused).await;
     }
 }
 

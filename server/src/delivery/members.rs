@@ -2,14 +2,16 @@
 //!
 //! An entry is used under the `members_version` it was read with: a commit or an envelope that names another version
 //! has it read again, so a stale entry can delay nothing and deliver to nobody wrong. Where no version is named, which
-//! is so for messages that are relayed, an entry is only used while it is known to hold ([`Audiences::trusted`]).
+//! is so for messages that are relayed, an entry is only used while it is known to hold ([`Members::trusted`]).
 //!
 //! A read that began before a change, or that was answered by a replica which lags, may end after the change is known.
 //! So an entry stays behind when it is dropped, and says what is too old to be kept or returned.
 
 use crate::delivery::pulse::{BELIEVED, Pulse};
 use crate::storage::{self, Audience, Error, Storage};
-use chat_protocol::conversation::Conversation;
+use chat_protocol::conversation::{Conversation, Target, UserId};
+use chat_protocol::errno::{Errno, Failure};
+use chat_protocol::message::Who;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
 use std::collections::BTreeMap;
@@ -27,7 +29,7 @@ const READS: u32 = 3;
 /// the newest known version counts, whatever its own.
 const VERSION_KEPT: Duration = Duration::from_secs(10);
 
-pub struct Audiences {
+pub struct Members {
     cache: DashMap<Conversation, Entry>,
     weight: AtomicUsize,
     storage: Arc<dyn Storage>,
@@ -80,9 +82,9 @@ impl Entry {
     }
 }
 
-impl Audiences {
+impl Members {
     pub fn new(storage: Arc<dyn Storage>) -> Self {
-        Audiences { cache: DashMap::new(), weight: AtomicUsize::new(0), storage, pulse: Arc::default() }
+        Members { cache: DashMap::new(), weight: AtomicUsize::new(0), storage, pulse: Arc::default() }
     }
 
     /// The newest known, which need not be how it is now.
@@ -116,6 +118,20 @@ impl Audiences {
             Some(audience) => Ok(Some(audience)),
             None => self.load(conv).await,
         }
+    }
+
+    /// Errno 5, 6 or 7: why a user may not post in a conversation, or read it.
+    pub async fn why_not(&self, conv: Conversation, user: UserId) -> storage::Result<Failure> {
+        Ok(match conv.target_from(user) {
+            Target::Group(_) => match self.any(conv).await? {
+                None => Errno::NoSuchGroup.into(),
+                Some(_) => Failure::new(Errno::NotAllowed, "not a member of this group"),
+            },
+            Target::User(other) => match self.storage.account(&Who::Id(other)).await? {
+                None => Errno::NoSuchUser.into(),
+                Some(_) => Failure::new(Errno::NotAllowed, "not a friend"),
+            },
+        })
     }
 
     pub async fn load(&self, conv: Conversation) -> storage::Result<Option<Audience>> {
@@ -238,81 +254,81 @@ mod tests {
     const CONV: Conversation = Conversation::Group(5);
     const STEP: Duration = Duration::from_millis(10);
 
-    async fn audiences() -> (Audiences, Instant) {
+    async fn known() -> (Members, Instant) {
         let database = Database { url: "sqlite::memory:".into(), ..Database::default() };
-        (Audiences::new(storage::open(&database).await.expect("SQLite opens")), Instant::now())
+        (Members::new(storage::open(&database).await.expect("SQLite opens")), Instant::now())
     }
 
-    fn members(version: u64) -> Audience {
+    fn audience(version: u64) -> Audience {
         Audience { version, members: [version].into(), open: true }
     }
 
     #[tokio::test]
     async fn read_that_began_before_a_change_is_not_kept_after_it() {
-        let (audiences, start) = audiences().await;
+        let (members, start) = known().await;
 
-        audiences.changed(CONV, 3);
-        assert_eq!(audiences.learn(CONV, members(2), start), None);
-        assert_eq!(audiences.cached(CONV), None);
-        assert_eq!(audiences.learn(CONV, members(3), start), Some(members(3)));
+        members.changed(CONV, 3);
+        assert_eq!(members.learn(CONV, audience(2), start), None);
+        assert_eq!(members.cached(CONV), None);
+        assert_eq!(members.learn(CONV, audience(3), start), Some(audience(3)));
 
         // Nobody could say which version it is at now.
-        audiences.doubt(CONV);
-        assert_eq!(audiences.learn(CONV, members(3), start), None);
-        assert_eq!(audiences.learn(CONV, members(3), Instant::now() + STEP), Some(members(3)));
+        members.doubt(CONV);
+        assert_eq!(members.learn(CONV, audience(3), start), None);
+        assert_eq!(members.learn(CONV, audience(3), Instant::now() + STEP), Some(audience(3)));
     }
 
     #[tokio::test]
     async fn older_version_neither_replaces_a_newer_nor_is_returned() {
-        let (audiences, start) = audiences().await;
-        audiences.learn(CONV, members(3), start);
+        let (members, start) = known().await;
+        members.learn(CONV, audience(3), start);
 
-        assert_eq!(audiences.learn(CONV, members(2), start + STEP), Some(members(3)));
-        audiences.outdated(CONV, 3);
-        assert_eq!(audiences.cached(CONV), Some(members(3)));
-        audiences.outdated(CONV, 4);
-        assert_eq!(audiences.learn(CONV, members(3), start + STEP), None);
+        assert_eq!(members.learn(CONV, audience(2), start + STEP), Some(audience(3)));
+        members.outdated(CONV, 3);
+        assert_eq!(members.cached(CONV), Some(audience(3)));
+        members.outdated(CONV, 4);
+        assert_eq!(members.learn(CONV, audience(3), start + STEP), None);
     }
 
     #[tokio::test]
     async fn database_that_lost_its_newest_commits_is_believed_in_the_end() {
-        let (audiences, start) = audiences().await;
-        audiences.changed(CONV, 9);
+        let (members, start) = known().await;
+        members.changed(CONV, 9);
 
-        assert_eq!(audiences.learn(CONV, members(2), start + VERSION_KEPT * 2), Some(members(2)));
+        assert_eq!(members.learn(CONV, audience(2), start + VERSION_KEPT * 2), Some(audience(2)));
     }
 
     #[tokio::test]
     async fn audience_is_trusted_for_a_second_or_as_long_as_the_bus_tells_of_every_change() {
-        let (audiences, start) = audiences().await;
+        let (members, start) = known().await;
         let (soon, late) = (start + BELIEVED - STEP, start + BELIEVED * 60);
-        audiences.learn(CONV, members(1), start);
+        members.learn(CONV, audience(1), start);
 
-        assert!(audiences.trusted(CONV, soon, false).is_some());
-        assert_eq!(audiences.trusted(CONV, late, false), None, "no bus");
-        assert!(audiences.trusted(CONV, late, true).is_some(), "no peers, so nobody else changes anything");
-        audiences.pulse.set_peers(&["silent".into()], start);
-        assert!(audiences.trusted(CONV, soon, true).is_some());
-        assert_eq!(audiences.trusted(CONV, late, true), None, "a peer that nothing is heard of");
+        assert!(members.trusted(CONV, soon, false).is_some());
+        assert_eq!(members.trusted(CONV, late, false), None, "no bus");
+        assert!(members.trusted(CONV, late, true).is_some(), "no peers, so nobody else changes anything");
+        members.pulse.set_peers(&["silent".into()], start);
+        assert!(members.trusted(CONV, soon, true).is_some());
+        assert_eq!(members.trusted(CONV, late, true), None, "a peer that nothing is heard of");
 
         // Read again, it counts from then.
-        audiences.learn(CONV, members(1), late);
-        assert!(audiences.trusted(CONV, late + STEP, true).is_some());
+        members.learn(CONV, audience(1), late);
+        assert!(members.trusted(CONV, late + STEP, true).is_some());
     }
 
     #[tokio::test]
     async fn cache_stays_within_its_weight() {
-        let (audiences, start) = audiences().await;
+        let (members, start) = known().await;
         let many: Arc<[u64]> = (0..1_000_000).collect();
         for group in 0..20 {
             let audience = Audience { version: 1, members: many.clone(), open: true };
-            audiences.learn(Conversation::Group(group), audience, start);
-            assert!(audiences.weight.load(Ordering::Relaxed) <= MAX_WEIGHT);
+            members.learn(Conversation::Group(group), audience, start);
+            assert!(members.weight.load(Ordering::Relaxed) <= MAX_WEIGHT);
         }
         // Replacing adds nothing.
         for version in 2..20 {
-            audiences.learn(Conversation::Group(19), Audience { version, members: many.clone(), open: true }, start);
+            members.learn(Conversation::Group(19), Audience { version, members: many.clone(), open: true }, start);
         }
-        assert!(audiences.cached(Conversation::Group(18)).is_some());
+        assert!(members.cached(Conversation::Group(18)).is_some());
     }
 }

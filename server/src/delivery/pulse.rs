@@ -9,9 +9,9 @@
 
 use crate::bus::Item;
 use crate::cluster::NodeId;
-use crate::context::Core;
+use crate::membership::peers::Peers;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct Pulse {
     /// Told when that becomes so.
     wanted: Notify,
     /// The live peers, and the newest answer of each.
-    peers: Mutex<HashMap<NodeId, Option<Answer>>>,
+    peers: Mutex<BTreeMap<NodeId, Option<Answer>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -104,7 +104,7 @@ impl Pulse {
         self.unbroken_since.fetch_max(self.micros(now), Ordering::AcqRel);
     }
 
-    fn count(&self, peers: &HashMap<NodeId, Option<Answer>>) {
+    fn count(&self, peers: &BTreeMap<NodeId, Option<Answer>>) {
         let until = |answer: &Option<Answer>| answer.map_or(0, |answer| answer.asked_at + BELIEVED.as_micros() as u64);
         let covered = peers.values().map(until).min().unwrap_or(u64::MAX);
         self.covered_until.store(covered, Ordering::Release);
@@ -112,6 +112,15 @@ impl Pulse {
 
     fn micros(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.origin).as_micros() as u64
+    }
+
+    /// Asks the peers while somebody wants to know. Runs until the node stops.
+    pub async fn run(self: Arc<Self>, peers: Arc<Peers>) {
+        let mut quiet = LINGER;
+        loop {
+            let asked_at = self.due(&mut quiet).await;
+            peers.tell(|| Item::Ping { asked_at });
+        }
     }
 
     /// Waits until the next ping is due; returns what it is to carry.
@@ -123,15 +132,6 @@ impl Pulse {
         }
         *quiet = if self.is_wanted.swap(false, Ordering::AcqRel) { 0 } else { *quiet + 1 };
         self.micros(Instant::now())
-    }
-}
-
-/// Asks the peers while somebody wants to know. Runs until the node stops.
-pub async fn run(core: Arc<Core>) {
-    let mut quiet = LINGER;
-    loop {
-        let asked_at = core.audiences.pulse.due(&mut quiet).await;
-        core.tell_peers(|| Item::Ping { asked_at });
     }
 }
 
@@ -173,18 +173,18 @@ mod tests {
         let node = embedded("c", &here).await;
         let covers = |node: &Node| {
             let now = Instant::now();
-            node.core().audiences.pulse.covers(now, now)
+            node.context().delivery.members.pulse.covers(now, now)
         };
 
         assert!(!covers(&deaf), "there is a node that it does not hear");
         assert!(!covers(&node));
         // Of its two peers one does not answer.
-        let pulse = &node.core().audiences.pulse;
+        let pulse = &node.context().delivery.members.pulse;
         while pulse.peers.lock().values().flatten().count() == 0 {
             tokio::task::yield_now().await;
         }
         assert!(!covers(&node));
-        node.core().set_peers(vec!["a".into()]);
+        node.context().delivery.members.pulse.set_peers(&["a".into()], Instant::now());
         while !covers(&node) {
             tokio::task::yield_now().await;
         }

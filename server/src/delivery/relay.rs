@@ -7,33 +7,42 @@
 //! The node of the sender finds the recipients, and the node of each recipient makes sure of it once more: whoever has
 //! left, or ended a friendship, did so on the node where its session is.
 
+use super::Delivery;
+use super::batch_queue::{self, Lanes, Waiting};
+use super::commit::{Job, Writers};
+use super::errands::Purpose;
+use super::local::relay_here;
+use super::pending::PendingChat;
+use super::routes::Route;
 use crate::bus::{Item, Recipients};
 use crate::cluster::NodeId;
 use crate::config::limits::LISTED_RECIPIENTS;
-use crate::context::Core;
-use crate::delivery::batch_queue::{self, Lanes, Waiting};
-use crate::delivery::commit::{Job, PendingChat, unavailable};
-use crate::delivery::local::{by_node, explain_refusal};
-use crate::delivery::routes::Route;
-use crate::session::Relayed;
-use crate::session::outbound::Parcel;
+use crate::session::failure::unavailable;
 use crate::storage::{self, Append, Audience, End};
-use chat_environment::Tasks;
 use chat_protocol::conversation::{Conversation, Target, UserId};
 use chat_protocol::message::ChatMessage;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 use tokio::time::Instant;
 
 /// Lanes of messages that wait for a look-up, so that a large group does not hold up everybody.
 const LANES: usize = 4;
 
-/// Messages whose recipients have to be looked up first.
+/// The ways of relayed messages.
 pub struct Relays {
+    ways: Ways,
+    /// Messages whose recipients have to be looked up first.
     lanes: Lanes<Relay>,
     /// Messages of other nodes in the lanes: none that comes later may overtake them.
     arrived: Arc<AtomicUsize>,
+}
+
+/// What a relayed message can do: reach those who are here, and on other nodes, or be stored instead.
+#[derive(Clone)]
+struct Ways {
+    delivery: Arc<Delivery>,
+    writers: Arc<Writers>,
 }
 
 struct Relay {
@@ -69,17 +78,52 @@ impl batch_queue::Message for Relay {
 
 impl Relays {
     /// Starts the tasks; they end when this is dropped.
-    pub fn start(tasks: &Tasks, core: &Weak<Core>) -> Self {
+    pub fn start(delivery: &Arc<Delivery>, writers: &Arc<Writers>) -> Self {
+        let ways = Ways { delivery: delivery.clone(), writers: writers.clone() };
         let run = |number, waiting| {
-            tasks.spawn(format!("relay {number}"), run(core.clone(), waiting));
+            delivery.environment.tasks.spawn(format!("relay {number}"), ways.clone().run(waiting));
         };
-        Relays { lanes: Lanes::start(LANES, run), arrived: Arc::default() }
+        let lanes = Lanes::start(LANES, run);
+        Relays { ways, lanes, arrived: Arc::default() }
+    }
+
+    /// The way without waiting: the members are known, and the friend is here or known to be on another node. False: this
+    /// is not so, and nothing was done.
+    pub fn at_once(&self, message: &ChatMessage) -> bool {
+        let Some(audience) = self.ways.known_audience(message, None) else { return false };
+        match message.conv.target_from(message.sender) {
+            Target::User(friend) => self.ways.reach_friend(message, friend, audience.version),
+            Target::Group(_) => {
+                let known = |user: &UserId| self.ways.delivery.routes.cached(*user) != Route::Unknown;
+                let small = audience.members.len() <= LISTED_RECIPIENTS;
+                let here = |user: &UserId| self.ways.delivery.registry.is_here(*user);
+                if small && !audience.members.iter().all(|user| here(user) || known(user)) {
+                    return false;
+                }
+                self.ways.reach_group(message, &audience);
+                true
+            }
+        }
     }
 
     /// The way that reads from the database first. Errno 11 while too many wait.
     pub fn look_up(&self, message: ChatMessage, request: PendingChat) {
         if let Err(refused) = self.lanes.submit(Relay { message, origin: Origin::Client(request) }) {
             refused.origin.refuse();
+        }
+    }
+
+    /// Another node relays a message to users here. To be called for one after the other.
+    pub fn arrived(&self, from: &NodeId, message: ChatMessage, recipients: Recipients) {
+        if self.arrived.load(Ordering::Acquire) == 0
+            && let Some(audience) = self.ways.known_audience(&message, Some(&recipients))
+        {
+            return self.ways.hand_out(from, message, recipients, &audience);
+        }
+        self.arrived.fetch_add(1, Ordering::AcqRel);
+        let origin = Origin::Node(from.clone(), recipients, Arrived(self.arrived.clone()));
+        if let Err(refused) = self.lanes.submit(Relay { message, origin }) {
+            self.ways.give_up(refused.message);
         }
     }
 }
@@ -92,206 +136,166 @@ impl Origin {
     }
 }
 
-/// The way without waiting: the members are known, and the friend is here or known to be on another node. False: this
-/// is not so, and nothing was done.
-pub fn at_once(core: &Core, message: &ChatMessage) -> bool {
-    let Some(audience) = known_audience(core, message, None) else { return false };
-    match message.conv.target_from(message.sender) {
-        Target::User(friend) => reach_friend(core, message, friend, audience.version),
-        Target::Group(_) => {
-            let known = |user: &UserId| core.routes.cached(*user) != Route::Unknown;
-            let small = audience.members.len() <= LISTED_RECIPIENTS;
-            let here = |user: &UserId| core.registry.with(*user, |_| ()).is_some();
-            if small && !audience.members.iter().all(|user| here(user) || known(user)) {
-                return false;
-            }
-            reach_group(core, message, &audience);
-            true
-        }
-    }
-}
-
-/// Another node relays a message to users here. To be called for one after the other.
-pub fn arrived(core: &Core, from: &NodeId, message: ChatMessage, recipients: Recipients) {
-    if core.relays.arrived.load(Ordering::Acquire) == 0
-        && let Some(audience) = known_audience(core, &message, Some(&recipients))
-    {
-        return hand_out(core, from, message, recipients, &audience);
-    }
-    core.relays.arrived.fetch_add(1, Ordering::AcqRel);
-    let origin = Origin::Node(from.clone(), recipients, Arrived(core.relays.arrived.clone()));
-    if let Err(refused) = core.relays.lanes.submit(Relay { message, origin }) {
-        give_up(core, refused.message);
-    }
-}
-
-/// A message that could not be relayed takes the way of those that are stored, under the sender's mid.
-fn store_instead(core: &Core, message: ChatMessage, request: Option<PendingChat>) {
-    let ChatMessage { conv, sender, name, msg, mid, sent_as, .. } = message;
-    // Of a message that another node took from its client, that node knows the session.
-    let epoch = request.as_ref().and_then(PendingChat::session_epoch);
-    let append = Append { conv, sender, mid, msg, sent_as, allowed_under: 0, known_end: End::default(), epoch };
-    core.writers.submit(Job { append, sender_name: name, request });
-}
-
-/// A message of another node that cannot be relayed now. A group's is forgotten, as it is for whoever is not online.
-fn give_up(core: &Core, message: ChatMessage) {
-    if let Conversation::Direct(..) = message.conv {
-        store_instead(core, message, None);
-    }
-}
-
-/// Who is in the conversation, if that is known for certain, and says that the sender may post, and that the recipients
-/// named may read it: a no may be out of date.
-fn known_audience(core: &Core, message: &ChatMessage, named: Option<&Recipients>) -> Option<Audience> {
-    let audience = core.audiences.trusted(message.conv, Instant::now(), core.bus.is_connected())?;
-    let is_member = |user: &UserId| audience.members.binary_search(user).is_ok();
-    let knows_all = match named {
-        Some(Recipients::Users(users)) => users.iter().all(is_member),
-        Some(Recipients::Members) | None => true,
-    };
-    (knows_all && audience.may_post(message.sender)).then_some(audience)
-}
-
-fn reach_friend(core: &Core, message: &ChatMessage, friend: UserId, version: u64) -> bool {
-    if relay_here(core, message, &[friend], version).is_empty() {
-        return true;
-    }
-    match core.routes.cached(friend) {
-        Route::Node(node) if node != core.key.id => {
-            let recipients = Recipients::Users(vec![friend]);
-            core.bus.send(&node, Item::Relay { message: message.clone(), recipients });
-            true
-        }
-        _ => false,
-    }
-}
-
-fn reach_group(core: &Core, message: &ChatMessage, audience: &Audience) {
-    let elsewhere = relay_here(core, message, &audience.members, audience.version);
-    if audience.members.len() > LISTED_RECIPIENTS {
-        return core.tell_peers(|| Item::Relay { message: message.clone(), recipients: Recipients::Members });
-    }
-    for (node, users) in by_node(core, &elsewhere) {
-        core.bus.send(&node, Item::Relay { message: message.clone(), recipients: Recipients::Users(users) });
-    }
-}
-
-/// Pushes a message of another node to those of its recipients that are in the conversation.
-fn hand_out(core: &Core, from: &NodeId, message: ChatMessage, recipients: Recipients, audience: &Audience) {
-    let Recipients::Users(mut users) = recipients else {
-        relay_here(core, &message, &audience.members, audience.version);
-        return;
-    };
-    users.retain(|user| audience.members.binary_search(user).is_ok());
-    let missing = relay_here(core, &message, &users, audience.version);
-    if missing.is_empty() {
-        return;
-    }
-    core.bus.send(from, Item::NotHere { users: missing });
-    // A friend is no longer where the route said.
-    give_up(core, message);
-}
-
-/// Relays to those of the users that are here; returns the others, and those whose queue is full.
-fn relay_here(core: &Core, message: &ChatMessage, users: &[UserId], version: u64) -> Vec<UserId> {
-    // As where stored messages are pushed.
-    core.suspend_unless_leased();
-    let parcel = Parcel::new(message, users.len());
-    let others = users.iter().copied().filter(|user| *user != message.sender);
-    let relay = |user: &UserId| core.registry.with(*user, |session| session.relay(&parcel, version));
-    others.filter(|user| matches!(relay(user), None | Some(Relayed::Refused))).collect()
-}
-
-async fn run(core: Weak<Core>, mut waiting: Waiting<Relay>) {
-    while let Some(batch) = waiting.batch().await {
-        let Some(core) = core.upgrade() else { return };
-        match look_up(&core, &batch).await {
-            Ok(audiences) => {
-                for (relay, audience) in batch.into_iter().zip(audiences) {
-                    finish(&core, relay, audience);
+impl Ways {
+    async fn run(self, mut waiting: Waiting<Relay>) {
+        while let Some(batch) = waiting.batch().await {
+            match self.look_up(&batch).await {
+                Ok(audiences) => {
+                    for (relay, audience) in batch.into_iter().zip(audiences) {
+                        self.finish(relay, audience);
+                    }
+                }
+                Err(error) => {
+                    // Whoever has queued up meanwhile would only wait for the same.
+                    let refused = batch.into_iter().chain(waiting.rest());
+                    let count = refused.map(|relay| self.fail(relay)).count();
+                    tracing::warn!(%error, messages = count, "cannot look up whom to relay messages to");
                 }
             }
-            Err(error) => {
-                // Whoever has queued up meanwhile would only wait for the same.
-                let refused = batch.into_iter().chain(waiting.rest());
-                let count = refused.map(|relay| fail(&core, relay)).count();
-                tracing::warn!(%error, messages = count, "cannot look up whom to relay messages to");
-            }
         }
     }
-}
 
-fn fail(core: &Core, Relay { message, origin }: Relay) {
-    match origin {
-        Origin::Client(_) => origin.refuse(),
-        Origin::Node(..) => give_up(core, message),
+    /// Reads what is unknown: who is in the conversations, then where they are. Returns for each message the audience,
+    /// `None` where its sender may not post.
+    async fn look_up(&self, batch: &[Relay]) -> storage::Result<Vec<Option<Audience>>> {
+        let known: Vec<Option<Audience>> = batch.iter().map(|relay| self.known_audience_of(relay)).collect();
+        let unknown = batch.iter().zip(&known).filter(|(_, audience)| audience.is_none());
+        let convs: BTreeSet<Conversation> = unknown.map(|(relay, _)| relay.message.conv).collect();
+        let read = self.delivery.members.load_all(convs).await?;
+        let audience = |(Relay { message, .. }, known): (&Relay, Option<Audience>)| {
+            let read = || read.get(&message.conv).filter(|audience| audience.may_post(message.sender)).cloned();
+            known.or_else(read)
+        };
+        let audiences: Vec<Option<Audience>> = batch.iter().zip(known).map(audience).collect();
+        let own = batch.iter().zip(&audiences).filter(|(relay, _)| matches!(relay.origin, Origin::Client(_)));
+        let listed = own.filter_map(|(_, audience)| audience.as_ref());
+        let listed = listed.filter(|audience| audience.members.len() <= LISTED_RECIPIENTS);
+        let users = listed.flat_map(|audience| audience.members.iter().copied());
+        self.delivery.routes.look_up(users.filter(|user| !self.delivery.registry.is_here(*user))).await?;
+        Ok(audiences)
     }
-}
 
-/// Reads what is unknown: who is in the conversations, then where they are. Returns for each message the audience,
-/// `None` where its sender may not post.
-async fn look_up(core: &Core, batch: &[Relay]) -> storage::Result<Vec<Option<Audience>>> {
-    let known: Vec<Option<Audience>> = batch.iter().map(|relay| relay.known_audience(core)).collect();
-    let unknown = batch.iter().zip(&known).filter(|(_, audience)| audience.is_none());
-    let convs: BTreeSet<Conversation> = unknown.map(|(relay, _)| relay.message.conv).collect();
-    let read = core.audiences.load_all(convs).await?;
-    let audience = |(Relay { message, .. }, known): (&Relay, Option<Audience>)| {
-        let read = || read.get(&message.conv).filter(|audience| audience.may_post(message.sender)).cloned();
-        known.or_else(read)
-    };
-    let audiences: Vec<Option<Audience>> = batch.iter().zip(known).map(audience).collect();
-    let own = batch.iter().zip(&audiences).filter(|(relay, _)| matches!(relay.origin, Origin::Client(_)));
-    let listed = own.filter_map(|(_, audience)| audience.as_ref());
-    let listed = listed.filter(|audience| audience.members.len() <= LISTED_RECIPIENTS);
-    let users = listed.flat_map(|audience| audience.members.iter().copied());
-    core.routes.look_up(users.filter(|user| core.registry.with(*user, |_| ()).is_none())).await?;
-    Ok(audiences)
-}
+    fn finish(&self, Relay { message, origin }: Relay, audience: Option<Audience>) {
+        // The lease may have run out while this was looked up.
+        if self.delivery.registry.suspend_unless_leased() {
+            return self.fail(Relay { message, origin });
+        }
+        let request = match (origin, &audience) {
+            (Origin::Client(request), _) => request,
+            (Origin::Node(from, recipients, _arrived), Some(audience)) => {
+                return self.hand_out(&from, message, recipients, audience);
+            }
+            // It was on its way when its sender left.
+            (Origin::Node(..), None) => return,
+        };
+        let Some(audience) = audience else { return self.explain(message, request) };
+        match message.conv.target_from(message.sender) {
+            Target::Group(_) => self.reach_group(&message, &audience),
+            Target::User(friend) if self.reach_friend(&message, friend, audience.version) => {}
+            Target::User(_) => return self.store_instead(message, Some(request)),
+        }
+        request.answer(Ok(None));
+    }
 
-impl Relay {
-    fn known_audience(&self, core: &Core) -> Option<Audience> {
-        let named = match &self.origin {
+    fn fail(&self, Relay { message, origin }: Relay) {
+        match origin {
+            Origin::Client(_) => origin.refuse(),
+            Origin::Node(..) => self.give_up(message),
+        }
+    }
+
+    /// Who is in the conversation, if that is known for certain, and says that the sender may post, and that the recipients
+    /// named may read it: a no may be out of date.
+    fn known_audience(&self, message: &ChatMessage, named: Option<&Recipients>) -> Option<Audience> {
+        let audience = self.delivery.members.trusted(message.conv, Instant::now(), self.delivery.bus.is_connected())?;
+        let is_member = |user: &UserId| audience.members.binary_search(user).is_ok();
+        let knows_all = match named {
+            Some(Recipients::Users(users)) => users.iter().all(is_member),
+            Some(Recipients::Members) | None => true,
+        };
+        (knows_all && audience.may_post(message.sender)).then_some(audience)
+    }
+
+    fn known_audience_of(&self, relay: &Relay) -> Option<Audience> {
+        let named = match &relay.origin {
             Origin::Client(_) => None,
             Origin::Node(_, recipients, _) => Some(recipients),
         };
-        known_audience(core, &self.message, named)
+        self.known_audience(&relay.message, named)
     }
-}
 
-fn finish(core: &Arc<Core>, Relay { message, origin }: Relay, audience: Option<Audience>) {
-    // The lease may have run out while this was looked up.
-    if core.suspend_unless_leased() {
-        return fail(core, Relay { message, origin });
-    }
-    let request = match (origin, &audience) {
-        (Origin::Client(request), _) => request,
-        (Origin::Node(from, recipients, _arrived), Some(audience)) => {
-            return hand_out(core, &from, message, recipients, audience);
+    fn reach_friend(&self, message: &ChatMessage, friend: UserId, version: u64) -> bool {
+        if relay_here(&self.delivery, message, &[friend], version).is_empty() {
+            return true;
         }
-        // It was on its way when its sender left.
-        (Origin::Node(..), None) => return,
-    };
-    let Some(audience) = audience else { return explain(core, message, request) };
-    match message.conv.target_from(message.sender) {
-        Target::Group(_) => reach_group(core, &message, &audience),
-        Target::User(friend) if reach_friend(core, &message, friend, audience.version) => {}
-        Target::User(_) => return store_instead(core, message, Some(request)),
+        match self.delivery.routes.cached(friend) {
+            Route::Node(node) if node != self.delivery.key.id => {
+                let recipients = Recipients::Users(vec![friend]);
+                self.delivery.bus.send(&node, Item::Relay { message: message.clone(), recipients });
+                true
+            }
+            _ => false,
+        }
     }
-    request.answer(Ok(None));
-}
 
-/// Says why the sender may not post there. Errno 11 while too many ask.
-fn explain(core: &Arc<Core>, message: ChatMessage, request: PendingChat) {
-    let Ok(permit) = core.errands.clone().try_acquire_owned() else {
-        return request.answer(Err(unavailable()));
-    };
-    let core = core.clone();
-    core.tasks.clone().spawn_short("refusal", async move {
-        let why = explain_refusal(&core, message.conv, message.sender).await;
-        request.answer(Err(why.unwrap_or_else(|_| unavailable())));
-        drop(permit);
-    });
+    fn reach_group(&self, message: &ChatMessage, audience: &Audience) {
+        let elsewhere = relay_here(&self.delivery, message, &audience.members, audience.version);
+        if audience.members.len() > LISTED_RECIPIENTS {
+            return self
+                .delivery
+                .peers
+                .tell(|| Item::Relay { message: message.clone(), recipients: Recipients::Members });
+        }
+        for (node, users) in self.delivery.routes.by_node(&elsewhere, &self.delivery.key.id) {
+            self.delivery
+                .bus
+                .send(&node, Item::Relay { message: message.clone(), recipients: Recipients::Users(users) });
+        }
+    }
+
+    /// Pushes a message of another node to those of its recipients that are in the conversation.
+    fn hand_out(&self, from: &NodeId, message: ChatMessage, recipients: Recipients, audience: &Audience) {
+        let Recipients::Users(mut users) = recipients else {
+            relay_here(&self.delivery, &message, &audience.members, audience.version);
+            return;
+        };
+        users.retain(|user| audience.members.binary_search(user).is_ok());
+        let missing = relay_here(&self.delivery, &message, &users, audience.version);
+        if missing.is_empty() {
+            return;
+        }
+        self.delivery.bus.send(from, Item::NotHere { users: missing });
+        // A friend is no longer where the route said.
+        self.give_up(message);
+    }
+
+    /// A message of another node that cannot be relayed now. A group's is forgotten, as it is for whoever is not online.
+    fn give_up(&self, message: ChatMessage) {
+        if let Conversation::Direct(..) = message.conv {
+            self.store_instead(message, None);
+        }
+    }
+
+    /// A message that could not be relayed takes the way of those that are stored, under the sender's mid.
+    fn store_instead(&self, message: ChatMessage, request: Option<PendingChat>) {
+        let ChatMessage { conv, sender, name, msg, mid, sent_as, .. } = message;
+        // Of a message that another node took from its client, that node knows the session.
+        let epoch = request.as_ref().and_then(PendingChat::session_epoch);
+        let append = Append { conv, sender, mid, msg, sent_as, allowed_under: 0, known_end: End::default(), epoch };
+        self.writers.submit(Job { append, sender_name: name, request });
+    }
+
+    /// Says why the sender may not post there. Errno 11 while too many ask.
+    fn explain(&self, message: ChatMessage, request: PendingChat) {
+        let delivery = self.delivery.clone();
+        let say = |request: PendingChat| async move {
+            let why = delivery.members.why_not(message.conv, message.sender).await;
+            request.answer(Err(why.unwrap_or_else(|_| unavailable())));
+        };
+        if let Err(request) = self.delivery.errands.run(Purpose::Refusal, request, say) {
+            request.answer(Err(unavailable()));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -300,6 +304,8 @@ mod tests {
     use crate::bench::LocalPair;
     use crate::config::{Config, Database, Listen, Password};
     use crate::node::Node;
+    use crate::session::Relayed;
+    use crate::session::outbound::Parcel;
     use uuid::Uuid;
 
     const ANN: UserId = 1;
@@ -331,12 +337,12 @@ mod tests {
     }
 
     /// Ann's node relays a message to Bob, who is here.
-    fn arrive(core: &Core) {
-        arrived(core, &"ann's".into(), message("hello"), Recipients::Users(vec![BOB]));
+    fn arrive(relays: &Relays) {
+        relays.arrived(&"ann's".into(), message("hello"), Recipients::Users(vec![BOB]));
     }
 
-    async fn looked_up(core: &Core) {
-        while core.relays.arrived.load(Ordering::Acquire) > 0 {
+    async fn looked_up(relays: &Relays) {
+        while relays.arrived.load(Ordering::Acquire) > 0 {
             tokio::task::yield_now().await;
         }
     }
@@ -344,15 +350,15 @@ mod tests {
     #[tokio::test]
     async fn message_of_a_node_that_knows_better_no_more_is_not_pushed() {
         let node = node().await;
-        let (core, mut pair) = (node.core(), LocalPair::new(&node, ANN, BOB));
-        arrive(core);
+        let (context, mut pair) = (node.context(), LocalPair::new(&node, ANN, BOB));
+        arrive(&context.relays);
         assert!(pair.take() > 0);
 
         // The answer to REMOVE_FRIEND has been given here; Ann's node has not heard of it.
         let no_friends = Audience { version: 2, members: [ANN, BOB].into(), open: false };
-        core.audiences.learn(CONV, no_friends, Instant::now());
-        arrive(core);
-        looked_up(core).await;
+        context.delivery.members.learn(CONV, no_friends, Instant::now());
+        arrive(&context.relays);
+        looked_up(&context.relays).await;
 
         assert_eq!(pair.take(), 0);
     }
@@ -361,7 +367,7 @@ mod tests {
     async fn message_that_was_relayed_before_the_friendship_ended_is_not_pushed_after_it() {
         let node = node().await;
         let mut pair = LocalPair::new(&node, ANN, BOB);
-        let bob = node.core().registry.get(BOB).expect("Bob is here");
+        let bob = node.context().registry.get(BOB).expect("Bob is here");
         let message = message("too late");
 
         bob.relays_from(CONV, 2);
@@ -374,16 +380,16 @@ mod tests {
     #[tokio::test]
     async fn none_overtakes_one_that_waits_for_a_look_up() {
         let node = node().await;
-        let (core, mut pair) = (node.core(), LocalPair::new(&node, ANN, BOB));
-        let friends = core.audiences.cached(CONV).expect("the pair are friends");
-        core.audiences.doubt(CONV);
-        arrive(core);
+        let (context, mut pair) = (node.context(), LocalPair::new(&node, ANN, BOB));
+        let friends = context.delivery.members.cached(CONV).expect("the pair are friends");
+        context.delivery.members.doubt(CONV);
+        arrive(&context.relays);
 
-        core.audiences.learn(CONV, friends, Instant::now());
-        arrive(core);
+        context.delivery.members.learn(CONV, friends, Instant::now());
+        arrive(&context.relays);
 
         assert_eq!(pair.take(), 0, "the second waits for the first");
-        assert_eq!(core.relays.arrived.load(Ordering::Acquire), 2);
-        looked_up(core).await;
+        assert_eq!(context.relays.arrived.load(Ordering::Acquire), 2);
+        looked_up(&context.relays).await;
     }
 }

@@ -4,13 +4,12 @@
 //! pushed: the cost follows what was said, not who is online. A look at every session's conversations, in small steps,
 //! is taken only after the subscription was broken or a node died.
 
-use crate::context::Core;
+use super::Delivery;
 use crate::failpoint::{self, Failpoint};
-use crate::session::Delivery;
+use crate::session::Delivered;
 use crate::storage::{self, Change, End, Seen};
 use chat_protocol::conversation::{Conversation, UserId};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Between reading what changed and comparing, so that what is on its way counts as pushed.
@@ -20,80 +19,79 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Sessions looked at in one query of the full pass.
 const STEP: usize = 256;
 
-/// Runs until the node stops.
-pub async fn run(core: Arc<Core>) {
-    let interval = Duration::from_secs(core.config.limits.repair_interval_s);
+/// Looks every `interval`, and whenever it is asked to. Runs until the node stops.
+pub async fn run(delivery: Arc<Delivery>, interval: Duration) {
     // From the start on: else the first look would find nothing, and what went astray until then would wait for the
     // second.
-    let mut seen = core.storage.changes(None).await.ok().map(|changes| changes.seen);
+    let mut seen = delivery.storage.changes(None).await.ok().map(|changes| changes.seen);
     loop {
-        let _ = tokio::time::timeout(interval, core.sweep_now.notified()).await;
-        if core.suspend_unless_leased() || failpoint::hits(Failpoint::SweepSkip) {
+        delivery.repair.wait(interval).await;
+        if delivery.registry.suspend_unless_leased() || failpoint::hits(Failpoint::SweepSkip) {
             tokio::time::sleep(PAUSE).await;
             continue;
         }
-        let full = core.sweep_all.swap(false, Ordering::AcqRel);
-        if let Err(error) = sweep(&core, &mut seen, full).await {
+        let full = delivery.repair.take_everything();
+        if let Err(error) = sweep(&delivery, &mut seen, full).await {
             tracing::warn!(%error, "cannot look for lost messages, trying again");
-            core.sweep_all.fetch_or(full, Ordering::AcqRel);
+            delivery.repair.put_back(full);
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn sweep(core: &Arc<Core>, seen: &mut Option<Seen>, full: bool) -> storage::Result<()> {
-    let changes = core.storage.changes(seen.as_ref()).await?;
+async fn sweep(delivery: &Arc<Delivery>, seen: &mut Option<Seen>, full: bool) -> storage::Result<()> {
+    let changes = delivery.storage.changes(seen.as_ref()).await?;
     if full {
-        look_at_all(core).await?;
+        look_at_all(delivery).await?;
     }
     if !changes.changed.is_empty() {
         tokio::time::sleep(GRACE).await;
         for change in &changes.changed {
-            look_at(core, change).await?;
+            look_at(delivery, change).await?;
         }
     }
     *seen = Some(changes.seen);
     if changes.more {
-        core.sweep_now.notify_one();
+        delivery.repair.look_soon();
     }
-    core.metrics.sweeps_total.inc();
+    delivery.metrics.sweeps_total.inc();
     Ok(())
 }
 
-async fn look_at(core: &Arc<Core>, change: &Change) -> storage::Result<()> {
-    core.ends.saw(change.conv, change.end);
+async fn look_at(delivery: &Arc<Delivery>, change: &Change) -> storage::Result<()> {
+    delivery.log_ends.saw(change.conv, change.end);
     if let Conversation::Direct(low, high) = change.conv {
         // Its name says who they are; who is not in it after all has no cursor and gets nothing.
-        core.audiences.outdated(change.conv, change.version);
-        note(core, low, change.conv, change.end);
-        note(core, high, change.conv, change.end);
+        delivery.members.outdated(change.conv, change.version);
+        note(delivery, low, change.conv, change.end);
+        note(delivery, high, change.conv, change.end);
         return Ok(());
     }
-    let Some(audience) = core.audiences.under(change.conv, change.version).await? else { return Ok(()) };
+    let Some(audience) = delivery.members.under(change.conv, change.version).await? else { return Ok(()) };
     for user in audience.members.iter() {
-        note(core, *user, change.conv, change.end);
+        note(delivery, *user, change.conv, change.end);
     }
     Ok(())
 }
 
-async fn look_at_all(core: &Arc<Core>) -> storage::Result<()> {
-    let users: Vec<UserId> = core.registry.all().iter().map(|session| session.user).collect();
+async fn look_at_all(delivery: &Arc<Delivery>) -> storage::Result<()> {
+    let users: Vec<UserId> = delivery.registry.all().iter().map(|session| session.user).collect();
     for step in users.chunks(STEP) {
-        for waiting in core.storage.waiting(step).await? {
-            note(core, waiting.user, waiting.conv, waiting.end());
+        for waiting in delivery.storage.waiting(step).await? {
+            note(delivery, waiting.user, waiting.conv, waiting.end());
         }
     }
     Ok(())
 }
 
-fn note(core: &Core, user: UserId, conv: Conversation, end: End) {
+fn note(delivery: &Delivery, user: UserId, conv: Conversation, end: End) {
     if end.seq == 0 {
         return;
     }
-    core.registry.with(user, |session| {
-        if session.note(conv, end) == Delivery::Behind {
-            core.metrics.repairs_total.inc();
-            core.catch_up.request(session.clone(), conv);
+    delivery.registry.with(user, |session| {
+        if session.note(conv, end) == Delivered::Behind {
+            delivery.metrics.repairs_total.inc();
+            delivery.catch_up.request(session.clone(), conv);
         }
     });
 }

@@ -8,8 +8,10 @@ use crate::cluster::NodeId;
 use crate::storage::{self, Storage};
 use chat_protocol::conversation::UserId;
 use dashmap::DashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a route is believed without being heard of again.
 const BELIEVED: Duration = Duration::from_secs(30);
@@ -64,6 +66,19 @@ impl Routes {
             self.cache.insert(user, (Some(node), now));
         }
         Ok(())
+    }
+
+    /// Those of the users that are on nodes other than this one, as far as known.
+    pub fn by_node(&self, users: &[UserId], here: &NodeId) -> BTreeMap<NodeId, Vec<UserId>> {
+        let mut nodes: BTreeMap<NodeId, Vec<UserId>> = BTreeMap::new();
+        for &user in users {
+            if let Route::Node(node) = self.cached(user)
+                && node != *here
+            {
+                nodes.entry(node).or_default().push(user);
+            }
+        }
+        nodes
     }
 
     /// A login on `node` was announced.

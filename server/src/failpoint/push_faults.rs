@@ -1,41 +1,39 @@
 //! The ways in which a session's push can go wrong.
 
 use super::{Failpoint, hits};
-use crate::session::outbound::Parcel;
 use chat_protocol::conversation::Conversation;
 use chat_protocol::message::ChatMessage;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// One session's faults.
 #[derive(Default)]
 pub(crate) struct PushFaults {
     /// By `push::swap`, until the next message of the conversation has been pushed.
-    held_back: Mutex<HashMap<Conversation, ChatMessage>>,
+    held_back: Mutex<BTreeMap<Conversation, ChatMessage>>,
 }
 
 impl PushFaults {
-    /// Does with the message what `push` does, or what a session with a bug would.
-    pub(crate) fn push(&self, parcel: &Parcel<'_>, push: impl Fn(&Parcel<'_>) -> bool) -> bool {
-        let message = parcel.message;
+    /// Does with the message what `push` does, or what a session with a bug would: pushes another one.
+    pub(crate) fn push(&self, message: &ChatMessage, push: impl Fn(Option<&ChatMessage>) -> bool) -> bool {
         if hits(Failpoint::PushDrop) {
             return true;
         }
         if hits(Failpoint::PushAlter) {
-            return push(&Parcel::new(&cut(message), 1));
+            return push(Some(&cut(message)));
         }
         let mut held_back = self.held_back.lock();
         if !held_back.contains_key(&message.conv) && hits(Failpoint::PushSwap) {
             held_back.insert(message.conv, message.clone());
             return true;
         }
-        let pushed = push(parcel);
+        let pushed = push(None);
         if pushed && hits(Failpoint::PushTwice) {
-            push(parcel);
+            push(None);
         }
         if pushed
             && let Some(late) = held_back.get(&message.conv)
-            && push(&Parcel::new(late, 1))
+            && push(Some(late))
         {
             held_back.remove(&message.conv);
         }

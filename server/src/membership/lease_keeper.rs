@@ -5,18 +5,18 @@
 //! called gone, the renewal says so; then all stand still until they have been compared with their rows, those that are
 //! lost are closed, and the rest go on.
 
+use super::lease::Lease;
+use super::watch::Watch;
+use crate::bus::Bus;
 use crate::cluster::{NodeId, NodeKey};
 use crate::config::limits::LEASE_RENEWAL;
-use crate::context::Core;
-use crate::delivery::bus_receiver::yield_session;
-use crate::failpoint::{self, Failpoint};
-use crate::session::Session;
-use crate::storage::{Error, Peer, Release, Renewal};
+use crate::storage::{End, Error, Peer, Release, Renewal, Storage};
+use chat_protocol::conversation::Conversation;
 use futures_util::future::join_all;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -30,23 +30,58 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 /// Logs compared in one call.
 const ENDS_AT_ONCE: usize = 4_096;
 
+/// What hangs on the lease, in the layers above: this node's sessions, and what it believes of the other nodes.
+pub trait Tenants: Send + Sync {
+    /// The sessions that are here.
+    fn sessions(&self) -> Vec<Release>;
+    /// Nothing is pushed from here on, until [`Tenants::resume`].
+    fn suspend(&self);
+    fn is_suspended(&self) -> bool;
+    fn resume(&self);
+    /// These sessions are no longer this node's.
+    fn lose(&self, sessions: &[Release]);
+    /// Another node asks for this session.
+    fn give_up(&self, asked: Release);
+    /// These other nodes live.
+    fn set_peers(&self, live: Vec<NodeId>);
+    fn node_has_gone(&self, node: &NodeId);
+    /// The database has lost commits: what was read of members before may be wrong.
+    fn commits_were_lost(&self);
+    /// How far logs had got.
+    fn log_ends(&self) -> Vec<(Conversation, End)>;
+    /// This log has lost its end.
+    fn log_was_lost(&self, conv: Conversation);
+}
+
+/// What the keeper works with.
+pub struct Parts {
+    pub key: NodeKey,
+    pub storage: Arc<dyn Storage>,
+    pub bus: Arc<dyn Bus>,
+    pub lease: Arc<Lease>,
+    pub watch: Arc<Watch>,
+    /// Whether the latest renewal got an answer.
+    pub database_answers: Arc<AtomicBool>,
+    pub tenants: Arc<dyn Tenants>,
+}
+
 /// Runs until the node stops; returns early only if another node took this one's name. A node that has just started has
 /// no sessions to compare: `takeovers` is what its first renewal said.
-pub async fn run(core: Arc<Core>, takeovers: u64) -> Result<(), Error> {
-    let alive = HashSet::new();
-    let mut keeper = Keeper { core: core.clone(), alive, renewals: 0, suspects: false, takeovers, compares: false };
+pub async fn run(parts: Parts, takeovers: u64) -> Result<(), Error> {
+    let alive = BTreeSet::new();
+    let mut keeper = Keeper { parts, alive, renewals: 0, suspects: false, takeovers, compares: false };
     loop {
         let sent = Instant::now();
         let wait = keeper.renew(sent).await?;
         let wait = wait.saturating_sub(sent.elapsed()).max(SHORTEST_WAIT);
-        let due = core.watch.next_due().map_or(wait, |due| due.saturating_duration_since(Instant::now()));
-        suspending_in_time(&core, tokio::time::sleep(wait.min(due.max(SHORTEST_WAIT)))).await;
+        let due = keeper.parts.watch.next_due().map_or(wait, |due| due.saturating_duration_since(Instant::now()));
+        keeper.parts.suspending_in_time(tokio::time::sleep(wait.min(due.max(SHORTEST_WAIT)))).await;
     }
 }
 
 struct Keeper {
-    core: Arc<Core>,
-    alive: HashSet<NodeId>,
+    parts: Parts,
+    alive: BTreeSet<NodeId>,
     /// The count of the latest renewal.
     renewals: u64,
     /// The database has lost commits, or may have, and it is not known yet which logs have become shorter.
@@ -60,27 +95,27 @@ struct Keeper {
 impl Keeper {
     /// Returns how long after `sent` to renew again.
     async fn renew(&mut self, sent: Instant) -> Result<Duration, Error> {
-        let core = self.core.clone();
+        let Parts { key, storage, lease, tenants, .. } = &self.parts;
         // Before the rows are read: whoever is here has a row by now, if it is not lost.
-        let local = self.compares.then(|| core.registry.all());
-        let renewal = tokio::time::timeout(RENEWAL_TIMEOUT, core.storage.renew_lease(&core.key, self.compares));
-        let renewal = suspending_in_time(&core, renewal).await;
-        core.database_answers.store(matches!(renewal, Ok(Ok(_))), Ordering::Release);
+        let local = self.compares.then(|| tenants.sessions());
+        let renewal = tokio::time::timeout(RENEWAL_TIMEOUT, storage.renew_lease(key, self.compares));
+        let renewal = self.parts.suspending_in_time(renewal).await;
+        self.parts.database_answers.store(matches!(renewal, Ok(Ok(_))), Ordering::Release);
         match renewal {
             Ok(Ok(renewal)) => Ok(self.renewed(sent, renewal, local).await),
             Ok(Err(error @ Error::NodeReplaced(_))) => {
-                core.lease.give_up();
-                core.suspend_unless_leased();
+                lease.give_up();
+                self.parts.suspend_unless_leased();
                 Err(error)
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, left = ?core.lease.left(), "cannot renew the lease");
+                tracing::warn!(%error, left = ?lease.left(), "cannot renew the lease");
                 // Perhaps it is about to fail over.
                 self.suspects = true;
                 Ok(RETRY)
             }
             Err(_) => {
-                tracing::warn!(left = ?core.lease.left(), "renewing the lease takes too long");
+                tracing::warn!(left = ?lease.left(), "renewing the lease takes too long");
                 self.suspects = true;
                 Ok(Duration::ZERO)
             }
@@ -88,38 +123,36 @@ impl Keeper {
     }
 
     /// A renewal sent at `sent` succeeded; `local` are the sessions here before it, if it compares.
-    async fn renewed(&mut self, sent: Instant, renewal: Renewal, local: Option<Vec<Arc<Session>>>) -> Duration {
-        let core = self.core.clone();
+    async fn renewed(&mut self, sent: Instant, renewal: Renewal, local: Option<Vec<Release>>) -> Duration {
         // Also after this process was stopped for a while, or where the answer took long.
-        core.suspend_unless_leased();
+        self.parts.suspend_unless_leased();
         let went_back = self.went_back(&renewal);
         match local {
             Some(local) => {
-                close_lost(&core, &local, &renewal.held);
+                self.close_lost(local, &renewal.held);
                 self.takeovers = renewal.takeovers;
                 self.compares = false;
             }
             None if went_back || self.takeovers != renewal.takeovers => {
                 tracing::warn!("sessions of this node may be gone: comparing them with the database");
-                core.suspend();
+                self.parts.tenants.suspend();
                 self.compares = true;
                 return Duration::ZERO;
             }
             None => {}
         }
-        if let Err(error) = suspending_in_time(&core, self.look_for_losses()).await {
+        if let Err(error) = self.look_for_losses().await {
             tracing::warn!(%error, "cannot tell what the database has lost, trying again");
             return RETRY;
         }
-        core.lease.renewed(sent);
-        if core.is_suspended() && core.lease.is_held() {
+        let Parts { lease, tenants, .. } = &self.parts;
+        lease.renewed(sent);
+        if tenants.is_suspended() && lease.is_held() {
             tracing::info!("the lease is good again");
-            core.resume_all();
+            tenants.resume();
         }
-        for asked in renewal.asked {
-            yield_session(&core, asked);
-        }
-        suspending_in_time(&core, self.look_at_peers(sent, renewal.live)).await;
+        renewal.asked.into_iter().for_each(|asked| tenants.give_up(asked));
+        self.look_at_peers(sent, renewal.live).await;
         LEASE_RENEWAL
     }
 
@@ -127,15 +160,26 @@ impl Keeper {
     /// to a copy without the newest, or since an older one was put in its place. Sessions may be among them, and ends
     /// of logs.
     fn went_back(&mut self, renewal: &Renewal) -> bool {
-        let own = renewal.live.iter().find(|peer| peer.key == self.core.key).map_or(0, |peer| peer.renewals);
+        let own = renewal.live.iter().find(|peer| peer.key == self.parts.key).map_or(0, |peer| peer.renewals);
         let went_back = renewal.made_anew || own <= self.renewals;
         if went_back {
             tracing::error!("the database has lost commits: this node's renewals have gone back");
             self.suspects = true;
-            self.core.audiences.pulse.broken(Instant::now());
+            self.parts.tenants.commits_were_lost();
         }
         self.renewals = own;
         went_back
+    }
+
+    /// Closes those of the sessions here that are no longer this node's.
+    fn close_lost(&self, mut local: Vec<Release>, held: &[Release]) {
+        let held: BTreeSet<&Release> = held.iter().collect();
+        let sessions = local.len();
+        local.retain(|session| !held.contains(session));
+        if !local.is_empty() {
+            tracing::warn!(sessions, lost = local.len(), "sessions were taken over");
+            self.parts.tenants.lose(&local);
+        }
     }
 
     /// Before the node goes on after a failover, or what may have been one.
@@ -143,31 +187,31 @@ impl Keeper {
         if !self.suspects {
             return Ok(());
         }
-        let core = &self.core;
-        for ends in core.ends.all().chunks(ENDS_AT_ONCE) {
-            for conv in core.storage.find_losses(&core.key, ends).await? {
-                core.metrics.log_lost(conv);
-                core.sweep_everything();
+        let Parts { key, storage, tenants, .. } = &self.parts;
+        let looking = async {
+            for ends in tenants.log_ends().chunks(ENDS_AT_ONCE) {
+                let lost = storage.find_losses(key, ends).await?;
+                lost.into_iter().for_each(|conv| tenants.log_was_lost(conv));
             }
-        }
+            Ok::<(), Error>(())
+        };
+        self.parts.suspending_in_time(looking).await?;
         self.suspects = false;
         Ok(())
     }
 
     async fn look_at_peers(&mut self, sent: Instant, live: Vec<Peer>) {
-        let core = &self.core;
+        let Parts { key, bus, watch, tenants, .. } = &self.parts;
         let runs: Vec<NodeKey> = live.iter().map(|peer| peer.key.clone()).collect();
-        core.bus.set_peers(&runs);
-        let peers: Vec<Peer> = live.into_iter().filter(|peer| peer.key.id != core.key.id).collect();
-        let gone = core.watch.look(peers.iter().cloned(), sent, Instant::now());
-        join_all(gone.iter().map(|peer| call_gone(core, peer))).await;
-        let now: HashSet<NodeId> = peers.into_iter().map(|peer| peer.key.id).collect();
-        core.set_peers(now.iter().cloned().collect());
+        bus.set_peers(&runs);
+        let peers: Vec<Peer> = live.into_iter().filter(|peer| peer.key.id != key.id).collect();
+        let gone = watch.look(peers.iter().cloned(), sent, Instant::now());
+        self.parts.suspending_in_time(join_all(gone.iter().map(|peer| self.parts.call_gone(peer)))).await;
+        let now: BTreeSet<NodeId> = peers.into_iter().map(|peer| peer.key.id).collect();
+        tenants.set_peers(now.iter().cloned().collect());
         for gone in self.alive.difference(&now) {
             tracing::info!(node = %gone, "node has gone");
-            core.routes.forget_node(gone);
-            core.sweep_everything();
-            core.tidier.ask(gone.clone());
+            tenants.node_has_gone(gone);
         }
         for new in now.difference(&self.alive) {
             tracing::info!(node = %new, "node is there");
@@ -176,34 +220,28 @@ impl Keeper {
     }
 }
 
-async fn call_gone(core: &Core, peer: &Peer) {
-    match core.storage.call_gone(peer).await {
-        Ok(true) => tracing::warn!(node = %peer.key.id, "node does not renew its lease: its sessions are free"),
-        Ok(false) => {}
-        Err(error) => tracing::warn!(%error, node = %peer.key.id, "cannot call a node gone, trying again"),
+impl Parts {
+    /// Waits for `work`; if the lease ends meanwhile, the sessions are suspended at that moment.
+    async fn suspending_in_time<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        if let Ok(done) = tokio::time::timeout(self.lease.left(), &mut work).await {
+            return done;
+        }
+        self.suspend_unless_leased();
+        work.await
     }
-}
 
-/// Waits for `work`; if the lease ends meanwhile, the sessions are suspended at that moment.
-async fn suspending_in_time<T>(core: &Core, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    if let Ok(done) = tokio::time::timeout(core.lease.left(), &mut work).await {
-        return done;
+    fn suspend_unless_leased(&self) {
+        if !self.lease.is_held() {
+            self.tenants.suspend();
+        }
     }
-    core.suspend_unless_leased();
-    work.await
-}
 
-/// Closes those sessions that are no longer this node's.
-fn close_lost(core: &Core, local: &[Arc<Session>], held: &[Release]) {
-    if failpoint::hits(Failpoint::LeaseStale) {
-        return;
-    }
-    let held: HashSet<&Release> = held.iter().collect();
-    let lost: Vec<_> = local.iter().filter(|session| !held.contains(&session.release())).collect();
-    lost.iter().for_each(|session| session.lose());
-    if !lost.is_empty() {
-        core.metrics.sessions_lost_total.inc_by(lost.len() as u64);
-        tracing::warn!(sessions = local.len(), lost = lost.len(), "sessions were taken over");
+    async fn call_gone(&self, peer: &Peer) {
+        match self.storage.call_gone(peer).await {
+            Ok(true) => tracing::warn!(node = %peer.key.id, "node does not renew its lease: its sessions are free"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, node = %peer.key.id, "cannot call a node gone, trying again"),
+        }
     }
 }

@@ -5,5 +5,6 @@
 
 pub mod lease;
 pub mod lease_keeper;
+pub mod peers;
 pub mod tidy;
 pub mod watch;

@@ -5,9 +5,11 @@
 //! with rests between them, tried again for as long as it takes, and nothing waits for it: neither the start nor the
 //! lease.
 
+use super::lease::Lease;
+use super::peers::Peers;
 use crate::cluster::NodeId;
-use crate::context::Core;
-use crate::storage;
+use crate::storage::{self, Storage};
+use chat_environment::Environment;
 use chat_protocol::conversation::UserId;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -26,85 +28,88 @@ const REST: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
+/// Tidies up after nodes that have ended.
+pub struct Tidier {
+    pub environment: Environment,
+    pub storage: Arc<dyn Storage>,
+    pub lease: Arc<Lease>,
+    pub peers: Arc<Peers>,
+    pub asked: Asked,
+}
+
 /// The nodes whose runs are to be tidied up after.
 #[derive(Default)]
-pub struct Tidier {
-    asked: Mutex<BTreeSet<NodeId>>,
+pub struct Asked {
+    nodes: Mutex<BTreeSet<NodeId>>,
     woken: Notify,
 }
 
 impl Tidier {
     /// A run of this node has ended.
     pub fn ask(&self, node: NodeId) {
-        let mut asked = self.asked.lock();
-        if asked.len() < MAX_ASKED {
-            asked.insert(node);
+        let mut nodes = self.asked.nodes.lock();
+        if nodes.len() < MAX_ASKED {
+            nodes.insert(node);
         }
-        drop(asked);
-        self.woken.notify_one();
+        drop(nodes);
+        self.asked.woken.notify_one();
+    }
+
+    /// Runs until the node stops. Begins with what earlier runs of `own` have left.
+    pub async fn run(self: Arc<Self>, own: NodeId) {
+        self.ask(own);
+        self.ask_for_the_dead().await;
+        loop {
+            let node = self.next().await;
+            tokio::time::sleep(self.environment.part_of(SPREAD)).await;
+            self.tidy(&node).await;
+        }
+    }
+
+    /// Asks for all that were dead before this node started.
+    async fn ask_for_the_dead(&self) {
+        let mut last = NodeId("".into());
+        while let Some(node) = self.insist(|| self.storage.next_holder(&last)).await {
+            // A live node tidies up after itself.
+            if !self.peers.live().contains(&node) {
+                self.ask(node.clone());
+            }
+            last = node;
+            tokio::time::sleep(REST).await;
+        }
     }
 
     async fn next(&self) -> NodeId {
         loop {
-            if let Some(node) = self.asked.lock().pop_first() {
+            if let Some(node) = self.asked.nodes.lock().pop_first() {
                 return node;
             }
-            self.woken.notified().await;
+            self.asked.woken.notified().await;
         }
     }
-}
 
-/// Runs until the node stops.
-pub async fn run(core: Arc<Core>) {
-    ask_for_the_dead(&core).await;
-    loop {
-        let node = core.tidier.next().await;
-        rest_at_random().await;
-        tidy(&core, &node).await;
-    }
-}
-
-/// Asks for all that were dead before this node started, earlier runs of its own first of all.
-async fn ask_for_the_dead(core: &Core) {
-    core.tidier.ask(core.key.id.clone());
-    let mut last = NodeId("".into());
-    while let Some(node) = insist(core, || core.storage.next_holder(&last)).await {
-        // A live node tidies up after itself.
-        if !core.peers().contains(&node) {
-            core.tidier.ask(node.clone());
+    async fn tidy(&self, node: &NodeId) {
+        let mut last: UserId = 0;
+        while let Some(user) = self.insist(|| self.storage.tidy_sessions(node, last)).await {
+            last = user;
+            tokio::time::sleep(REST).await;
         }
-        last = node;
-        tokio::time::sleep(REST).await;
+        tracing::debug!(%node, "tidied up after its earlier runs");
     }
-}
 
-async fn tidy(core: &Core, node: &NodeId) {
-    let mut last: UserId = 0;
-    while let Some(user) = insist(core, || core.storage.tidy_sessions(node, last)).await {
-        last = user;
-        tokio::time::sleep(REST).await;
-    }
-    tracing::debug!(%node, "tidied up after its earlier runs");
-}
-
-/// Tries until it succeeds.
-async fn insist<T, F: Future<Output = storage::Result<T>>>(core: &Core, step: impl Fn() -> F) -> T {
-    let mut rest = RETRY;
-    loop {
-        // Without a lease this node looks dead itself.
-        if core.lease.is_held() {
-            match step().await {
-                Ok(done) => return done,
-                Err(error) => tracing::warn!(%error, "cannot tidy up after dead nodes, trying again"),
+    /// Tries until it succeeds.
+    async fn insist<T, F: Future<Output = storage::Result<T>>>(&self, step: impl Fn() -> F) -> T {
+        let mut rest = RETRY;
+        loop {
+            // Without a lease this node looks dead itself.
+            if self.lease.is_held() {
+                match step().await {
+                    Ok(done) => return done,
+                    Err(error) => tracing::warn!(%error, "cannot tidy up after dead nodes, trying again"),
+                }
             }
+            tokio::time::sleep(rest).await;
+            rest = (rest * 2).min(LONGEST_RETRY);
         }
-        tokio::time::sleep(rest).await;
-        rest = (rest * 2).min(LONGEST_RETRY);
     }
-}
-
-async fn rest_at_random() {
-    // Without randomness all nodes do it at once.
-    let part = getrandom::u32().unwrap_or(0);
-    tokio::time::sleep(SPREAD.mul_f64(f64::from(part) / f64::from(u32::MAX))).await;
 }

@@ -3,8 +3,8 @@
 //! Each step is taken whatever became of those before it, and takes a bounded time: a task may have died, the database
 //! may hang, and a second signal may ask for the end at once.
 
-use crate::context::Core;
-use crate::net::listener::Open;
+use crate::context::Context;
+use crate::net::open::Open;
 use crate::session::outbound::Outbound;
 use crate::shutdown::Shutdown;
 use chat_protocol::errno::Errno;
@@ -28,25 +28,25 @@ const STOP_RETRY: Duration = Duration::from_millis(500);
 
 /// Sends every client elsewhere and saves what they leave. Whatever happens to the lease meanwhile, nobody acts without
 /// it.
-pub async fn drain(core: &Arc<Core>, open: &Open) {
+pub async fn drain(context: &Arc<Context>, open: &Open) {
     let draining = async {
-        let _ = core.tasks.watch("drain", send_away_and_wait(core, open)).await;
-        let _ = core.tasks.watch("drain", cut_the_rest(open)).await;
-        step(core, "cursors", core.marks.save(core.storage.as_ref(), &core.key)).await;
+        let _ = context.environment.tasks.watch("drain", send_away_and_wait(context, open)).await;
+        let _ = context.environment.tasks.watch("drain", cut_the_rest(open)).await;
+        step(context, "cursors", context.cursor_saver.save(context.storage.as_ref(), &context.key)).await;
     };
     tokio::select! {
         () = draining => {}
-        never = suspend_in_time(core) => match never {},
+        never = suspend_in_time(context) => match never {},
     }
 }
 
 /// Others need not wait for the lease to run out. Nothing may be committed or pushed from here on.
-pub async fn give_lease_back(core: &Core) {
-    core.lease.give_up();
-    core.registry.all().iter().for_each(|session| session.suspend());
-    step(core, "lease", async {
+pub async fn give_lease_back(context: &Context) {
+    context.lease.give_up();
+    context.registry.all().iter().for_each(|session| session.suspend());
+    step(context, "lease", async {
         for left in (0..STOP_TRIES).rev() {
-            match core.storage.stop_node(&core.key).await {
+            match context.storage.stop_node(&context.key).await {
                 Ok(()) => return,
                 Err(error) if left == 0 => {
                     tracing::warn!(%error, "cannot give the lease back; it runs out by itself");
@@ -59,31 +59,31 @@ pub async fn give_lease_back(core: &Core) {
 }
 
 /// Does one of the last steps, unless it takes too long.
-pub async fn step(core: &Core, name: &'static str, work: impl Future<Output = ()>) {
+pub async fn step(context: &Context, name: &'static str, work: impl Future<Output = ()>) {
     let too_long = async {
         tokio::select! {
             () = sleep(STEP_PATIENCE) => {}
             () = async {
-                core.shutdown.forced().await;
+                context.shutdown.forced().await;
                 sleep(FORCED_PATIENCE).await;
             } => {}
         }
     };
     tokio::select! {
-        _ = core.tasks.watch(name, work) => {}
+        _ = context.environment.tasks.watch(name, work) => {}
         () = too_long => tracing::warn!(step = name, "a step of the shutdown takes too long and is left out"),
     }
 }
 
 /// The first half of the grace time is for spreading clients over the other nodes; the second is for those that are
 /// slow to go.
-async fn send_away_and_wait(core: &Core, open: &Open) {
-    let grace = Duration::from_secs(core.config.limits.drain_s);
+async fn send_away_and_wait(context: &Context, open: &Open) {
+    let grace = Duration::from_secs(context.config.limits.drain_s);
     let give_up_at = Instant::now() + grace;
     let connections = open.all();
     tracing::info!(connections = connections.len(), ?grace, "draining");
-    send_away(&connections, grace / 2, &core.shutdown).await;
-    while !open.is_empty() && Instant::now() < give_up_at && !core.shutdown.is_forced() {
+    send_away(&connections, grace / 2, &context.shutdown).await;
+    while !open.is_empty() && Instant::now() < give_up_at && !context.shutdown.is_forced() {
         sleep(DRAIN_POLL).await;
     }
 }
@@ -116,24 +116,20 @@ async fn cut_the_rest(open: &Open) {
 }
 
 /// Suspends the sessions when the lease ends, as its keeper does; but that may be the task that has died.
-async fn suspend_in_time(core: &Core) -> Infallible {
+async fn suspend_in_time(context: &Context) -> Infallible {
     loop {
-        sleep(core.lease.left().max(DRAIN_POLL)).await;
-        core.suspend_unless_leased();
+        sleep(context.lease.left().max(DRAIN_POLL)).await;
+        context.registry.suspend_unless_leased();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::local::LocalHub;
-    use crate::cluster::NodeKey;
     use crate::telemetry::metrics::Metrics;
-    use chat_environment::Tasks;
 
     fn connections(count: usize) -> Vec<Arc<Outbound>> {
-        let (bus, _) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 }, &Tasks::default());
-        let metrics = Arc::new(Metrics::new(bus));
+        let metrics = Arc::new(Metrics::alone());
         (0..count).map(|_| Arc::new(Outbound::new(1_024, metrics.clone()))).collect()
     }
 

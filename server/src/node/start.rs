@@ -4,10 +4,12 @@ use super::Error;
 use crate::cluster::NodeKey;
 use crate::config::Config;
 use crate::config::limits::{LEASE, LEASE_WATCH};
-use crate::net::listener::Port;
+use crate::net::entrance::Port;
 use crate::storage::{self, NodeStart, Peer, Storage};
-use std::time::{Duration, Instant};
+use chat_environment::Environment;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 /// Between two looks whether an earlier run's lease has ended.
 const LEASE_POLL: Duration = Duration::from_millis(500);
@@ -19,7 +21,7 @@ const START_PATIENCE: Duration = Duration::from_secs(15);
 /// Between two tries.
 const START_RETRY: Duration = Duration::from_millis(500);
 
-pub(super) async fn bind(config: &Config) -> Result<(Port, NodeKey), Error> {
+pub(super) async fn bind(config: &Config, environment: &Environment) -> Result<(Port, NodeKey), Error> {
     let host = format!("{}:{}", config.listen.host, config.listen.port);
     let mut addresses = tokio::net::lookup_host(&host).await.map_err(|source| listen_error(&host, source))?;
     let address = addresses.next().ok_or_else(|| listen_error(&host, std::io::ErrorKind::NotFound.into()))?;
@@ -30,8 +32,7 @@ pub(super) async fn bind(config: &Config) -> Result<(Port, NodeKey), Error> {
         id => id.to_owned(),
     };
     // The time of the start, finer than two starts under one name can be apart.
-    let boot = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let boot = boot.map_or(1, |since| since.as_micros() as i64);
+    let boot = environment.clock.now_us().max(1);
     Ok((bound, NodeKey { id: id.as_str().into(), boot }))
 }
 

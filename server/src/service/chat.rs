@@ -3,10 +3,11 @@
 //! With `qos` 1 the message goes to a writer, which answers after the commit; with `qos` 0 it is relayed to who is
 //! online.
 
-use crate::context::Core;
-use crate::delivery::commit::{Job, PendingChat, unavailable};
-use crate::delivery::relay;
+use crate::context::Context;
+use crate::delivery::commit::Job;
+use crate::delivery::pending::PendingChat;
 use crate::session::Session;
+use crate::session::failure::unavailable;
 use crate::session::outbound::Outbound;
 use crate::storage::{Append, End};
 use crate::telemetry::metrics::Path;
@@ -24,28 +25,28 @@ const MAX_MESSAGE_BYTES: usize = MAX_NODE_FRAME_BYTES / 6 - 1_024;
 const MAX_SENT_AS_BYTES: usize = 4_096;
 
 /// Sees to a chat message; the answer goes to `outbound`, now or later.
-pub fn send(core: &Arc<Core>, session: &Session, outbound: &Arc<Outbound>, mid: Option<MidText>, chat: Chat) {
+pub fn send(context: &Arc<Context>, session: &Session, outbound: &Arc<Outbound>, mid: Option<MidText>, chat: Chat) {
     let (kind, path) = match chat.to {
         Target::User(_) => (Kind::OneChat, Path::Direct),
         Target::Group(_) => (Kind::GroupChat, Path::Group),
     };
-    core.metrics.messages(path, u8::from(chat.stored)).inc();
+    context.metrics.messages(path, u8::from(chat.stored)).inc();
     let request = || PendingChat::new(outbound.clone(), kind, mid, session);
-    if let Some(failure) = refuse(core, session, &chat) {
+    if let Some(failure) = refuse(context, session, &chat) {
         return request().answer(Err(failure));
     }
     if chat.stored {
-        return store(core, session, chat, request());
+        return store(context, session, chat, request());
     }
-    let message = relayed(session, chat);
-    if relay::at_once(core, &message) {
+    let message = relayed(context, session, chat);
+    if context.relays.at_once(&message) {
         let result = Ok(Reply::Chat(None));
         return outbound.send_quietly(&Outgoing::Reply { kind, mid, result });
     }
-    core.relays.look_up(message, request());
+    context.relays.look_up(message, request());
 }
 
-fn refuse(core: &Core, session: &Session, chat: &Chat) -> Option<Failure> {
+fn refuse(context: &Context, session: &Session, chat: &Chat) -> Option<Failure> {
     if chat.to == Target::User(session.user) {
         return Some(Failure::field("toid", "someone else's id"));
     }
@@ -58,10 +59,10 @@ fn refuse(core: &Core, session: &Session, chat: &Chat) -> Option<Failure> {
         return Some(Failure::new(Errno::TooLarge, format!("a message has at most {MAX_MESSAGE_BYTES} bytes")));
     }
     // In this order: what was taken over is closed before the lease is good again.
-    (!core.lease.is_held() || session.is_closing()).then(unavailable)
+    (!context.lease.is_held() || session.is_closing()).then(unavailable)
 }
 
-fn store(core: &Core, session: &Session, chat: Chat, request: PendingChat) {
+fn store(context: &Context, session: &Session, chat: Chat, request: PendingChat) {
     let append = Append {
         conv: chat.to.conversation(session.user),
         sender: session.user,
@@ -72,10 +73,10 @@ fn store(core: &Core, session: &Session, chat: Chat, request: PendingChat) {
         known_end: End::default(),
         epoch: request.session_epoch(),
     };
-    core.writers.submit(Job { append, sender_name: session.name.clone(), request: Some(request) });
+    context.writers.submit(Job { append, sender_name: session.name.clone(), request: Some(request) });
 }
 
-fn relayed(session: &Session, chat: Chat) -> ChatMessage {
+fn relayed(context: &Context, session: &Session, chat: Chat) -> ChatMessage {
     ChatMessage {
         conv: chat.to.conversation(session.user),
         log_epoch: 0,
@@ -83,7 +84,7 @@ fn relayed(session: &Session, chat: Chat) -> ChatMessage {
         sender: session.user,
         name: session.name.clone(),
         msg: chat.msg.into(),
-        time: crate::clock::now_ms(),
+        time: context.environment.now_ms(),
         mid: chat.mid,
         sent_as: chat.sent_as,
     }

@@ -1,8 +1,7 @@
 //! HISTORY: what was said in a conversation, a page at a time.
 
-use super::storage_failure;
-use crate::context::Core;
-use crate::delivery::local::explain_refusal;
+use crate::context::Context;
+use crate::session::failure::storage_failure;
 use chat_protocol::MAX_NODE_FRAME_BYTES;
 use chat_protocol::conversation::{Log, Target, UserId};
 use chat_protocol::errno::Failure;
@@ -11,17 +10,27 @@ use chat_protocol::message::Reply;
 /// Text in one page: however it is escaped, the frame stays within a node's limit.
 const PAGE_BYTES: usize = MAX_NODE_FRAME_BYTES / 8;
 
-pub async fn history(core: &Core, user: UserId, of: Target, before: Option<u64>, limit: u32) -> Result<Reply, Failure> {
+pub async fn history(
+    context: &Context,
+    user: UserId,
+    of: Target,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Reply, Failure> {
     if of == Target::User(user) {
         return Err(Failure::field("toid", "someone else's id"));
     }
     let conv = of.conversation(user);
-    let audience = core.audiences.load(conv).await.map_err(storage_failure)?;
+    let audience = context.delivery.members.load(conv).await.map_err(storage_failure)?;
     // Also after unfriending: what was said between the two stays theirs.
     if audience.is_none_or(|audience| audience.members.binary_search(&user).is_err()) {
-        return Err(explain_refusal(core, conv, user).await.map_err(storage_failure)?);
+        return Err(context.delivery.members.why_not(conv, user).await.map_err(storage_failure)?);
     }
-    let page = core.storage.messages_before(conv, before, limit, PAGE_BYTES).await.map_err(storage_failure)?;
-    let epoch = page.messages.last().map_or(0, |message| message.log_epoch).max(core.ends.known(conv).log_epoch);
+    let page = context.storage.messages_before(conv, before, limit, PAGE_BYTES).await.map_err(storage_failure)?;
+    let epoch = page
+        .messages
+        .last()
+        .map_or(0, |message| message.log_epoch)
+        .max(context.delivery.log_ends.known(conv).log_epoch);
     Ok(Reply::History { log: Log { conv, epoch }, messages: page.messages, more: page.more })
 }

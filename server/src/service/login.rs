@@ -3,16 +3,16 @@
 //! The session row decides. A login on this node first waits for, or ends, the session that stands here; one held by
 //! another live node is asked for over the bus and in its row, so that a takeover works with and without Redis.
 
-use super::{Answer, Caller, SessionChange, account, change_failure, events, roster, storage_failure};
+use super::{Answer, Caller, SessionChange, account, events, roster};
 use crate::auth::origin::Origin;
 use crate::auth::password::{Asker, Purpose};
 use crate::bus::Item;
 use crate::cluster::NodeId;
 use crate::config::limits::{LEASE_RENEWAL, LEASE_WATCH};
-use crate::context::Core;
-use crate::delivery::commit::unavailable;
+use crate::context::Context;
 use crate::failpoint::{self, Failpoint};
 use crate::session::Session;
+use crate::session::failure::{change_failure, storage_failure, unavailable};
 use crate::session::outbound::Outbound;
 use crate::storage::{Account, Claim, Claimant, Claimed, Release, Waiting};
 use chat_protocol::MAX_NODE_FRAME_BYTES;
@@ -20,7 +20,8 @@ use chat_protocol::conversation::{Log, UserId};
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::{ChatMessage, Login, LoginAck, Proof, Reply, Roster, Secret, Who};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The longest a takeover waits for the other session to end; then errno 11.
 const TAKEOVER_WAIT: Duration = Duration::from_secs(4);
@@ -37,8 +38,8 @@ const KNOWN_ALIVE: Duration = Duration::from_secs(LEASE_WATCH.as_secs() - 3 * LE
 const INLINE_MESSAGES: u32 = 1_000;
 const INLINE_BYTES: usize = MAX_NODE_FRAME_BYTES / 16;
 
-pub async fn login(core: &Arc<Core>, caller: &Caller, login: Login) -> Answer {
-    match try_login(core, caller, login).await {
+pub async fn login(context: &Arc<Context>, caller: &Caller, login: Login) -> Answer {
+    match try_login(context, caller, login).await {
         Ok((ack, session)) => {
             Answer { result: Ok(Reply::Login(Box::new(ack))), session: SessionChange::Began(session) }
         }
@@ -46,73 +47,88 @@ pub async fn login(core: &Arc<Core>, caller: &Caller, login: Login) -> Answer {
     }
 }
 
-pub async fn logout(core: &Arc<Core>, caller: &Caller, session: &Arc<Session>, revoke: bool) -> Answer {
-    if revoke && let Err(error) = core.storage.revoke_tokens(&session.actor(&core.key)).await {
+pub async fn logout(context: &Arc<Context>, caller: &Caller, session: &Arc<Session>, revoke: bool) -> Answer {
+    if revoke && let Err(error) = context.storage.revoke_tokens(&session.actor(&context.key)).await {
         return Err(change_failure(session, error)).into();
     }
-    leave(core, &caller.outbound, session).await;
+    leave(context, &caller.outbound, session).await;
     Answer { result: Ok(Reply::Logout), session: SessionChange::Ended }
 }
 
 /// Ends the session of a connection that is still served. The kernel of a client that cannot acknowledge is given
 /// [`LAST_ARRIVALS`] for what was pushed and is on its way.
-pub async fn leave(core: &Arc<Core>, outbound: &Outbound, session: &Arc<Session>) {
+pub async fn leave(context: &Arc<Context>, outbound: &Outbound, session: &Arc<Session>) {
     if !session.acknowledges {
         session.leave();
         // What has not arrived by then comes again.
         let _ = tokio::time::timeout(LAST_ARRIVALS, outbound.all_arrived()).await;
     }
-    core.end_session(session).await;
+    end(context, session).await;
 }
 
-async fn try_login(core: &Arc<Core>, caller: &Caller, login: Login) -> Result<(LoginAck, Arc<Session>), Failure> {
+/// Ends a session, and tells the user's friends.
+pub async fn end(context: &Arc<Context>, session: &Arc<Session>) {
+    context.endings.end(session).await;
+    events::presence(&context.delivery, session, false);
+}
+
+/// A connection's task has panicked. Its session, also one whose login was under way, ends as if the connection had
+/// closed.
+pub async fn clean_up_after(context: &Arc<Context>, outbound: &Arc<Outbound>) {
+    outbound.abandon();
+    for session in context.endings.on(outbound) {
+        end(context, &session).await;
+    }
+}
+
+async fn try_login(context: &Arc<Context>, caller: &Caller, login: Login) -> Result<(LoginAck, Arc<Session>), Failure> {
     if caller.session.is_some() {
         return Err(Failure::new(Errno::LoggedIn, "already logged in on this connection"));
     }
-    if !core.lease.is_held() {
+    if !context.lease.is_held() {
         return Err(unavailable());
     }
-    let account = authenticate(core, caller, &login).await?;
-    let _turn = core.registry.login_turn(account.id).await;
-    make_room(core, caller, account.id, login.takeover).await?;
-    let epoch = claim(core, caller, account.id, login.takeover).await?;
+    let account = authenticate(context, caller, &login).await?;
+    let _turn = context.registry.login_turn(account.id).await;
+    make_room(context, caller, account.id, login.takeover).await?;
+    let epoch = claim(context, caller, account.id, login.takeover).await?;
 
     let name: Arc<str> = account.name.as_str().into();
     let outbound = caller.outbound.clone();
     let session = Arc::new(Session::new(account.id, name, epoch, login.events, login.acknowledges, outbound));
-    core.registry.insert(session.clone());
-    core.metrics.sessions.inc();
-    core.metrics.logins_total.inc();
-    core.tell_peers(|| Item::Online { users: vec![account.id] });
-    match greet(core, &session, &account).await {
+    context.registry.insert(session.clone());
+    context.metrics.sessions.inc();
+    context.metrics.logins_total.inc();
+    context.peers.tell(|| Item::Online { users: vec![account.id] });
+    match greet(context, &session, &account).await {
         Ok(ack) => {
-            events::presence(core, &session, true);
+            events::presence(&context.delivery, &session, true);
             Ok((ack, session))
         }
         Err(failure) => {
-            core.end_session(&session).await;
+            end(context, &session).await;
             Err(failure)
         }
     }
 }
 
 /// The account, if the proof is good.
-async fn authenticate(core: &Core, caller: &Caller, login: &Login) -> Result<Account, Failure> {
+async fn authenticate(context: &Context, caller: &Caller, login: &Login) -> Result<Account, Failure> {
     let origin = Origin::of(caller.address);
     match &login.proof {
-        Proof::Password(password) => by_password(core, origin, &login.who, password).await,
-        Proof::Token(token) => by_token(core, origin, &login.who, &token.0).await,
+        Proof::Password(password) => by_password(context, origin, &login.who, password).await,
+        Proof::Token(token) => by_token(context, origin, &login.who, &token.0).await,
     }
 }
 
 /// Every failure costs the same work and gives the same answer; only one that was a wrong password counts as a guess.
-async fn by_password(core: &Core, origin: Origin, called: &Who, password: &Secret) -> Result<Account, Failure> {
-    let mut attempt = core.login_limit.attempt(origin, called, Instant::now())?;
-    let account = core.storage.account(called).await.map_err(storage_failure)?;
+async fn by_password(context: &Context, origin: Origin, called: &Who, password: &Secret) -> Result<Account, Failure> {
+    let mut attempt = context.login_limit.attempt(origin, called, Instant::now())?;
+    let account = context.storage.account(called).await.map_err(storage_failure)?;
     attempt.at(account.as_ref().map(|account| account.id), Instant::now())?;
     let asker = Asker { origin, purpose: Purpose::Login };
     let stored = account.as_ref().map(|account| account.password.as_str());
-    let good = core.passwords.verify(asker, password, stored).await?;
+    let good = context.passwords.verify(asker, password, stored).await?;
     match account.filter(|_| good) {
         Some(account) => {
             attempt.succeeded(called, account.id, Instant::now());
@@ -126,24 +142,24 @@ async fn by_password(core: &Core, origin: Origin, called: &Who, password: &Secre
 }
 
 /// A token cannot be guessed, and costs no hash: nobody's guesses stand in its way.
-async fn by_token(core: &Core, origin: Origin, called: &Who, token: &str) -> Result<Account, Failure> {
-    let account = core.storage.account(called).await.map_err(storage_failure)?;
-    let account = account.filter(|account| token_is_good(core, account, token)).ok_or(Errno::WrongCredentials)?;
-    core.login_limit.welcome(origin, called, account.id, Instant::now());
+async fn by_token(context: &Context, origin: Origin, called: &Who, token: &str) -> Result<Account, Failure> {
+    let account = context.storage.account(called).await.map_err(storage_failure)?;
+    let account = account.filter(|account| token_is_good(context, account, token)).ok_or(Errno::WrongCredentials)?;
+    context.login_limit.welcome(origin, called, account.id, Instant::now());
     Ok(account)
 }
 
-fn token_is_good(core: &Core, account: &Account, token: &str) -> bool {
-    let now = crate::clock::now_ms();
+fn token_is_good(context: &Context, account: &Account, token: &str) -> bool {
+    let now = context.environment.now_ms();
     crate::auth::token::parse(token).is_some_and(|claims| {
         claims.user == account.id
-            && crate::auth::token::check(&core.token_key, &claims, account.token_generation, &account.password, now)
+            && crate::auth::token::check(&context.token_key, &claims, account.token_generation, &account.password, now)
     })
 }
 
 /// Ends, or waits for the end of, the user's session on this node.
-async fn make_room(core: &Core, caller: &Caller, user: UserId, takeover: bool) -> Result<(), Failure> {
-    let Some(old) = core.registry.get(user) else { return Ok(()) };
+async fn make_room(context: &Context, caller: &Caller, user: UserId, takeover: bool) -> Result<(), Failure> {
+    let Some(old) = context.registry.get(user) else { return Ok(()) };
     wants_it_still(caller, takeover)?;
     let mut released = std::pin::pin!(old.wait_released());
     released.as_mut().enable();
@@ -153,7 +169,7 @@ async fn make_room(core: &Core, caller: &Caller, user: UserId, takeover: bool) -
         }
         old.close(Errno::Replaced.into());
     }
-    if core.registry.get(user).is_some_and(|current| current.epoch == old.epoch)
+    if context.registry.get(user).is_some_and(|current| current.epoch == old.epoch)
         && tokio::time::timeout(TAKEOVER_WAIT, released).await.is_err()
     {
         return Err(unavailable());
@@ -162,27 +178,27 @@ async fn make_room(core: &Core, caller: &Caller, user: UserId, takeover: bool) -
 }
 
 /// Wins the session row; returns the session's epoch.
-async fn claim(core: &Core, caller: &Caller, user: UserId, takeover: bool) -> Result<u64, Failure> {
+async fn claim(context: &Context, caller: &Caller, user: UserId, takeover: bool) -> Result<u64, Failure> {
     let give_up_at = Instant::now() + TAKEOVER_WAIT;
     let by = takeover.then(|| caller.outbound.clone() as Arc<dyn Claimant>);
     loop {
-        let mut yielded = std::pin::pin!(core.yielded.notified());
+        let mut yielded = std::pin::pin!(context.endings.yielded.notified());
         yielded.as_mut().enable();
-        match core.seats.claim(Claim { user, takeover: by.clone() }).await.map_err(storage_failure)? {
-            Claimed::Won { epoch } if core.lease.is_held() => return Ok(epoch),
+        match context.claims.claim(Claim { user, takeover: by.clone() }).await.map_err(storage_failure)? {
+            Claimed::Won { epoch } if context.lease.is_held() => return Ok(epoch),
             Claimed::Won { epoch } => {
-                core.seats.release(Release { user, epoch }, Vec::new()).await;
+                context.claims.release(Release { user, epoch }, Vec::new()).await;
                 return Err(unavailable());
             }
             Claimed::NoSuchUser => return Err(Errno::WrongCredentials.into()),
             Claimed::Busy => return Err(unavailable()),
-            Claimed::Held { node, .. } if !takeover => return Err(held_elsewhere(core.watch.left(&node))),
+            Claimed::Held { node, .. } if !takeover => return Err(held_elsewhere(context.watch.left(&node))),
             Claimed::Held { node, epoch } => {
                 wants_it_still(caller, takeover)?;
                 if Instant::now() >= give_up_at {
-                    return Err(unavailable().retry_after(core.watch.left(&node)));
+                    return Err(unavailable().retry_after(context.watch.left(&node)));
                 }
-                ask_for(core, &node.id, user, epoch);
+                ask_for(context, &node.id, user, epoch);
                 let _ = tokio::time::timeout(TAKEOVER_POLL, yielded).await;
             }
         }
@@ -194,8 +210,8 @@ fn wants_it_still(caller: &Caller, takeover: bool) -> Result<(), Failure> {
     if takeover && !caller.outbound.is_waiting() { Err(unavailable()) } else { Ok(()) }
 }
 
-fn ask_for(core: &Core, node: &NodeId, user: UserId, epoch: u64) {
-    core.bus.send(node, Item::Yield { user, epoch });
+fn ask_for(context: &Context, node: &NodeId, user: UserId, epoch: u64) {
+    context.bus.send(node, Item::Yield { user, epoch });
 }
 
 fn held_elsewhere(lease_left: Duration) -> Failure {
@@ -203,54 +219,54 @@ fn held_elsewhere(lease_left: Duration) -> Failure {
     if lease_left < KNOWN_ALIVE { failure.retry_after(lease_left) } else { failure }
 }
 
-async fn greet(core: &Core, session: &Arc<Session>, account: &Account) -> Result<LoginAck, Failure> {
-    let waiting = core.storage.waiting(&[session.user]).await.map_err(storage_failure)?;
+async fn greet(context: &Context, session: &Arc<Session>, account: &Account) -> Result<LoginAck, Failure> {
+    let waiting = context.storage.waiting(&[session.user]).await.map_err(storage_failure)?;
     let offline = match waiting.is_empty() {
         true => 0,
-        false => core.storage.count_waiting(session.user, MAX_COUNTED).await.map_err(storage_failure)?,
+        false => context.storage.count_waiting(session.user, MAX_COUNTED).await.map_err(storage_failure)?,
     };
     let mut inline = Vec::new();
     for conversation in waiting {
         if failpoint::hits(Failpoint::SessionOfflineLost) {
-            lose(core, session, &conversation);
+            lose(context, session, &conversation);
             continue;
         }
         let pushed = match session.acknowledges {
             true => conversation.position.received_seq,
-            false => inline_waiting(core, session, &conversation, &mut inline).await?,
+            false => inline_waiting(context, session, &conversation, &mut inline).await?,
         };
         session.waits(&conversation, pushed);
     }
-    let roster: Roster = roster::roster(core, session.user).await?;
+    let roster: Roster = roster::roster(context, session.user).await?;
     Ok(LoginAck {
         id: account.id,
         name: account.name.clone(),
-        token: account::token(core, account),
-        node: core.key.id.to_string(),
+        token: account::token(context, account),
+        node: context.key.id.to_string(),
         version: 1,
         server: concat!("chat ", env!("CARGO_PKG_VERSION")).into(),
-        time: crate::clock::now_ms(),
-        heartbeat_s: core.config.limits.heartbeat_s,
+        time: context.environment.now_ms(),
+        heartbeat_s: context.config.limits.heartbeat_s,
         roster,
         offline,
         caps: vec!["events".into()],
-        max_frame_bytes: core.config.limits.max_frame_bytes,
+        max_frame_bytes: context.config.limits.max_frame_bytes,
         waiting: inline,
     })
 }
 
 /// `session::offline_lost`: counts what waits in one conversation as pushed and received.
-fn lose(core: &Core, session: &Arc<Session>, waiting: &Waiting) {
+fn lose(context: &Context, session: &Arc<Session>, waiting: &Waiting) {
     session.waits(waiting, waiting.last_seq);
     let log = Log { conv: waiting.conv, epoch: waiting.position.log_epoch };
     if session.received(log, waiting.last_seq) {
-        core.marks.add(session.clone());
+        context.cursor_saver.add(session.clone());
     }
 }
 
 /// Adds what waits in one conversation to `inline`, as far as it fits; returns the seq up to which it is in there.
 async fn inline_waiting(
-    core: &Core,
+    context: &Context,
     session: &Session,
     waiting: &Waiting,
     inline: &mut Vec<ChatMessage>,
@@ -261,7 +277,7 @@ async fn inline_waiting(
     if room == 0 || limit == 0 {
         return Ok(waiting.position.received_seq);
     }
-    let page = core.storage.messages_after(waiting.conv, waiting.position.received_seq, limit, room).await;
+    let page = context.storage.messages_after(waiting.conv, waiting.position.received_seq, limit, room).await;
     let mut last = waiting.position.received_seq;
     for message in page.map_err(storage_failure)?.messages {
         if message.seq != last + 1 {

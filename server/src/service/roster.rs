@@ -1,8 +1,7 @@
 //! ROSTER, and the same lists in LOGIN_ACK: friends and groups with true presence.
 
-use super::storage_failure;
-use crate::context::Core;
-use crate::delivery::local::explain_refusal;
+use crate::context::Context;
+use crate::session::failure::storage_failure;
 use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::errno::Failure;
 use chat_protocol::message::{Group, GroupPage, Reply, Roster};
@@ -17,18 +16,18 @@ const MEMBER_BYTES: usize = 200 * 1024;
 /// About what one listed user costs beside its name.
 const USER_BYTES: usize = 80;
 
-pub async fn answer(core: &Core, user: UserId, page: Option<GroupPage>) -> Result<Reply, Failure> {
+pub async fn answer(context: &Context, user: UserId, page: Option<GroupPage>) -> Result<Reply, Failure> {
     let roster = match page {
-        None => roster(core, user).await?,
-        Some(page) => one_page(core, user, page).await?,
+        None => roster(context, user).await?,
+        Some(page) => one_page(context, user, page).await?,
     };
     Ok(Reply::Roster(Box::new(roster)))
 }
 
 /// Everything, within the limits.
-pub async fn roster(core: &Core, user: UserId) -> Result<Roster, Failure> {
-    let mut friends = core.storage.friends(user, FRIENDS + 1).await.map_err(storage_failure)?;
-    let mut groups = core.storage.groups(user, GROUPS + 1, USERS_PER_GROUP).await.map_err(storage_failure)?;
+pub async fn roster(context: &Context, user: UserId) -> Result<Roster, Failure> {
+    let mut friends = context.storage.friends(user, FRIENDS + 1).await.map_err(storage_failure)?;
+    let mut groups = context.storage.groups(user, GROUPS + 1, USERS_PER_GROUP).await.map_err(storage_failure)?;
     let mut more = friends.len() > FRIENDS as usize || groups.len() > GROUPS as usize;
     friends.truncate(FRIENDS as usize);
     groups.truncate(GROUPS as usize);
@@ -54,9 +53,14 @@ fn shorten(group: &mut Group, room: &mut usize) -> bool {
     group.more
 }
 
-async fn one_page(core: &Core, user: UserId, page: GroupPage) -> Result<Roster, Failure> {
-    match core.storage.group_page(user, page).await.map_err(storage_failure)? {
+async fn one_page(context: &Context, user: UserId, page: GroupPage) -> Result<Roster, Failure> {
+    match context.storage.group_page(user, page).await.map_err(storage_failure)? {
         Some(group) => Ok(Roster { more: group.more, friends: Vec::new(), groups: vec![group] }),
-        None => Err(explain_refusal(core, Conversation::Group(page.group), user).await.map_err(storage_failure)?),
+        None => Err(context
+            .delivery
+            .members
+            .why_not(Conversation::Group(page.group), user)
+            .await
+            .map_err(storage_failure)?),
     }
 }

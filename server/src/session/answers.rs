@@ -30,7 +30,7 @@ pub struct Gap {
 
 /// What became of a live message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
+pub enum Delivered {
     /// Pushed, or known before, or on its way through the log.
     Done,
     /// The session now needs the log: hand it to `catch_up`.

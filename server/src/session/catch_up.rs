@@ -8,13 +8,13 @@
 //! goes on.
 
 use crate::membership::lease::Lease;
-use crate::session::log_ends::Ends;
+use crate::session::log_ends::LogEnds;
 use crate::session::{Next, Read, Session};
 use crate::storage::{self, End, Page, Storage};
 use crate::telemetry::metrics::Metrics;
 use chat_environment::Tasks;
 use chat_protocol::conversation::Conversation;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
@@ -79,7 +79,7 @@ impl CatchUp {
 pub struct Parts {
     pub storage: Arc<dyn Storage>,
     pub lease: Arc<Lease>,
-    pub ends: Arc<Ends>,
+    pub log_ends: Arc<LogEnds>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -91,9 +91,9 @@ struct Worker {
 }
 
 /// What is read at once: for whom, each with its ticket.
-type Stretches = HashMap<Stretch, Vec<(Arc<Session>, u64)>>;
+type Stretches = BTreeMap<Stretch, Vec<(Arc<Session>, u64)>>;
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Stretch {
     conv: Conversation,
     after: u64,
@@ -177,9 +177,9 @@ impl Worker {
     fn push(&self, stretch: Stretch, sessions: &[(Arc<Session>, u64)], page: &Page, last_seq: Option<u64>) {
         let conv = stretch.conv;
         if let Some(last) = page.messages.last() {
-            self.parts.ends.saw(conv, End::of(last));
+            self.parts.log_ends.saw(conv, End::of(last));
         }
-        let (mut missing, mut gaps): (HashMap<u8, Vec<Behind>>, u64) = (HashMap::new(), 0);
+        let (mut missing, mut gaps): (BTreeMap<u8, Vec<Behind>>, u64) = (BTreeMap::new(), 0);
         for (session, ticket) in sessions {
             let read = match last_seq {
                 None => session.push_page(conv, *ticket, page),

@@ -9,13 +9,13 @@
 //! While a request to join or leave a group is under way, or its outcome unknown, the conversation is in doubt: nothing
 //! of it is pushed, and copies only say how far there is something to read.
 
-use super::answers::{Delivery, Doubt, Next, Queue, Read, Relayed};
+use super::answers::{Delivered, Doubt, Next, Queue, Read, Relayed};
 use super::barred::Barred;
 use super::place::{Place, Pushed};
 use crate::session::outbound::Parcel;
 use crate::storage::{End, Mark, Page, Position, Waiting};
 use chat_protocol::conversation::{Conversation, Log, LogEpoch, UserId};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads in a row that may bring nothing although something should be there; then the log is read once more in a way
 /// that cannot be out of date, and what is missing is skipped.
@@ -26,11 +26,11 @@ pub struct Cursors {
     phase: Phase,
     /// The node's lease is in doubt: nothing is pushed.
     is_suspended: bool,
-    cursors: HashMap<Conversation, Cursor>,
+    cursors: BTreeMap<Conversation, Cursor>,
     /// Cursors in doubt.
     in_doubt: usize,
     /// Conversations that `catch_up` has in its queue or hands.
-    handed: HashSet<Conversation>,
+    handed: BTreeSet<Conversation>,
     barred: Barred,
     tickets: u64,
 }
@@ -115,16 +115,16 @@ impl Cursor {
 /// What is told while it happens.
 impl Cursors {
     /// Offers a copy of a stored message.
-    pub fn deliver(&mut self, parcel: &Parcel<'_>, queue: &impl Queue) -> Delivery {
+    pub fn deliver(&mut self, parcel: &Parcel<'_>, queue: &impl Queue) -> Delivered {
         let message = parcel.message;
         let is_live = self.is_live();
         match self.cursors.get_mut(&message.conv) {
-            _ if self.phase == Phase::Ended => Delivery::Gone,
+            _ if self.phase == Phase::Ended => Delivered::Gone,
             Some(Cursor { progress: Progress::Current, place: Some(place), log_epoch, .. })
                 if is_live && *log_epoch == message.log_epoch && message.seq == place.pushed + 1 =>
             {
                 if place.pass(parcel, queue) {
-                    return Delivery::Done;
+                    return Delivered::Done;
                 }
                 self.fall_behind(message.conv, End::of(message), true, queue)
             }
@@ -133,22 +133,22 @@ impl Cursors {
     }
 
     /// The conversation's log has got so far; has all of it been pushed?
-    pub fn note(&mut self, conv: Conversation, end: End, queue: &impl Queue) -> Delivery {
+    pub fn note(&mut self, conv: Conversation, end: End, queue: &impl Queue) -> Delivered {
         if self.phase == Phase::Ended {
-            return Delivery::Gone;
+            return Delivered::Gone;
         }
         if self.follow_epoch(conv, end.log_epoch) {
             return self.fall_behind(conv, end, false, queue);
         }
         match self.cursors.get_mut(&conv) {
             // Of a stretch of the log that is lost, or long pushed.
-            Some(cursor) if end.log_epoch < cursor.log_epoch => Delivery::Done,
+            Some(cursor) if end.log_epoch < cursor.log_epoch => Delivered::Done,
             Some(cursor) if cursor.progress != Progress::Current => {
                 cursor.hear_of(end.seq);
-                Delivery::Done
+                Delivered::Done
             }
-            Some(Cursor { place: Some(place), .. }) if place.pushed >= end.seq => Delivery::Done,
-            None if self.barred.has_left(conv) => Delivery::Done,
+            Some(Cursor { place: Some(place), .. }) if place.pushed >= end.seq => Delivered::Done,
+            None if self.barred.has_left(conv) => Delivered::Done,
             _ => self.fall_behind(conv, end, false, queue),
         }
     }
@@ -181,7 +181,7 @@ impl Cursors {
     }
 
     /// The cursor must be read on to `end`. `refused`: its queue had no room a moment ago.
-    fn fall_behind(&mut self, conv: Conversation, end: End, refused: bool, queue: &impl Queue) -> Delivery {
+    fn fall_behind(&mut self, conv: Conversation, end: End, refused: bool, queue: &impl Queue) -> Delivered {
         self.tickets += 1;
         let cursor = self.cursors.entry(conv).or_insert(Cursor::unknown(self.tickets, end.log_epoch));
         cursor.hear_of(end.seq);
@@ -194,16 +194,16 @@ impl Cursors {
 
     /// First says that it waits, then looks once more whether there is room: whoever makes room does it the other way
     /// round, so one of the two notices.
-    fn stall(&mut self, queue: &impl Queue, conv: Conversation) -> Delivery {
+    fn stall(&mut self, queue: &impl Queue, conv: Conversation) -> Delivered {
         queue.tell_when_drained();
-        if self.is_live() && queue.has_room() { self.hand_over(conv) } else { Delivery::Done }
+        if self.is_live() && queue.has_room() { self.hand_over(conv) } else { Delivered::Done }
     }
 
-    fn hand_over(&mut self, conv: Conversation) -> Delivery {
+    fn hand_over(&mut self, conv: Conversation) -> Delivered {
         if let Some(cursor) = self.cursors.get_mut(&conv) {
             cursor.progress = Progress::Reading;
         }
-        if self.handed.insert(conv) { Delivery::Behind } else { Delivery::Done }
+        if self.handed.insert(conv) { Delivered::Behind } else { Delivered::Done }
     }
 }
 
@@ -291,30 +291,30 @@ impl Cursors {
     }
 
     /// The user has become a member, from `end` on.
-    pub fn joined(&mut self, doubt: &Doubt, end: End, queue: &impl Queue) -> Delivery {
-        let Some(cursor) = self.resolve(doubt) else { return Delivery::Done };
+    pub fn joined(&mut self, doubt: &Doubt, end: End, queue: &impl Queue) -> Delivered {
+        let Some(cursor) = self.resolve(doubt) else { return Delivered::Done };
         cursor.begin_at(&Position::from(end));
         self.go_on(doubt.conv, queue)
     }
 
     /// The user was a member already. `None`: since when is not known, as an earlier request's outcome is not.
-    pub fn stayed(&mut self, doubt: &Doubt, queue: &impl Queue) -> Option<Delivery> {
+    pub fn stayed(&mut self, doubt: &Doubt, queue: &impl Queue) -> Option<Delivered> {
         if !doubt.is_first {
             return None;
         }
         match self.resolve(doubt) {
             Some(_) => Some(self.go_on(doubt.conv, queue)),
-            None => Some(Delivery::Done),
+            None => Some(Delivered::Done),
         }
     }
 
     /// What the database says once no request of the user can take effect any more.
-    pub fn settled(&mut self, doubt: &Doubt, position: Option<Position>, queue: &impl Queue) -> Delivery {
+    pub fn settled(&mut self, doubt: &Doubt, position: Option<Position>, queue: &impl Queue) -> Delivered {
         let Some(position) = position else {
             self.left(doubt);
-            return Delivery::Done;
+            return Delivered::Done;
         };
-        let Some(cursor) = self.resolve(doubt) else { return Delivery::Done };
+        let Some(cursor) = self.resolve(doubt) else { return Delivered::Done };
         // Who has left and joined again starts at the end of then, which is past all that was pushed before. Who has
         // not has been pushed all that the database knows to be received.
         let place = cursor.place.or(cursor.before);
@@ -342,9 +342,9 @@ impl Cursors {
     }
 
     /// The user is a member.
-    fn go_on(&mut self, conv: Conversation, queue: &impl Queue) -> Delivery {
+    fn go_on(&mut self, conv: Conversation, queue: &impl Queue) -> Delivered {
         self.barred.join(conv);
-        let Some(cursor) = self.cursors.get_mut(&conv) else { return Delivery::Done };
+        let Some(cursor) = self.cursors.get_mut(&conv) else { return Delivered::Done };
         if cursor.is_behind() && (cursor.target > 0 || cursor.before.is_some()) {
             let end = cursor.end();
             return self.fall_behind(conv, end, false, queue);
@@ -354,7 +354,7 @@ impl Cursors {
             // Nothing was ever heard of it: that was so before.
             None => drop(self.cursors.remove(&conv)),
         }
-        Delivery::Done
+        Delivered::Done
     }
 }
 
@@ -426,7 +426,7 @@ impl Cursors {
         if pushed == Pushed::Refused {
             cursor.progress = Progress::Stalled;
             self.handed.remove(&conv);
-            return if self.stall(queue, conv) == Delivery::Behind { Read::More } else { Read::Done };
+            return if self.stall(queue, conv) == Delivered::Behind { Read::More } else { Read::Done };
         }
         if last_seq.is_some() && !page.more {
             // Whoever named a later one before was wrong.

@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const MAX_CONVERSATIONS: usize = 262_144;
 
 #[derive(Default)]
-pub struct Ends {
+pub struct LogEnds {
     seen: DashMap<Conversation, End>,
     count: AtomicUsize,
 }
 
-impl Ends {
+impl LogEnds {
     /// The log has got so far.
     pub fn saw(&self, conv: Conversation, end: End) {
         if let Some(mut known) = self.seen.get_mut(&conv) {
@@ -37,8 +37,11 @@ impl Ends {
         self.seen.get(&conv).map(|end| *end).unwrap_or_default()
     }
 
+    /// In the order of the conversations.
     pub fn all(&self) -> Vec<(Conversation, End)> {
-        self.seen.iter().map(|entry| (*entry.key(), *entry.value())).collect()
+        let mut all: Vec<_> = self.seen.iter().map(|entry| (*entry.key(), *entry.value())).collect();
+        all.sort_unstable_by_key(|(conv, _)| *conv);
+        all
     }
 }
 
@@ -48,7 +51,7 @@ mod tests {
 
     #[test]
     fn end_never_goes_back_but_with_another_epoch() {
-        let (ends, conv) = (Ends::default(), Conversation::Group(1));
+        let (ends, conv) = (LogEnds::default(), Conversation::Group(1));
         let end = |log_epoch, seq| End { log_epoch, seq };
         assert_eq!(ends.known(conv), end(0, 0));
         for (saw, known) in
@@ -61,7 +64,7 @@ mod tests {
 
     #[test]
     fn full_memory_begins_anew() {
-        let ends = Ends::default();
+        let ends = LogEnds::default();
         for group in 0..=MAX_CONVERSATIONS as u64 {
             ends.saw(Conversation::Group(group), End { log_epoch: 0, seq: 1 });
         }

@@ -1,7 +1,7 @@
 //! Tests of a session whose conversation loses the end of its log: what comes then is neither taken for known nor
 //! pushed twice.
 
-use super::answers::{Delivery, Gap, Next, Queue, Read};
+use super::answers::{Delivered, Gap, Next, Queue, Read};
 use super::cursors::Cursors;
 use crate::session::outbound::Parcel;
 use crate::storage::{End, Page, Position, Waiting};
@@ -76,7 +76,7 @@ fn read(cursors: &mut Cursors, queue: &Pushed, position: Position, log: Vec<Chat
     panic!("reads for ever");
 }
 
-fn deliver(cursors: &mut Cursors, queue: &Pushed, message: &ChatMessage) -> Delivery {
+fn deliver(cursors: &mut Cursors, queue: &Pushed, message: &ChatMessage) -> Delivered {
     cursors.deliver(&Parcel::new(message, 1), queue)
 }
 
@@ -91,9 +91,9 @@ fn message_with_a_number_that_was_pushed_before_is_pushed_in_its_epoch() {
     let (mut cursors, queue) = session(5);
     let (position, log) = after_the_loss();
 
-    assert_eq!(deliver(&mut cursors, &queue, &message(1, 4)), Delivery::Behind);
+    assert_eq!(deliver(&mut cursors, &queue, &message(1, 4)), Delivered::Behind);
     read(&mut cursors, &queue, position, log[..4].to_vec());
-    assert_eq!(deliver(&mut cursors, &queue, &message(1, 5)), Delivery::Done);
+    assert_eq!(deliver(&mut cursors, &queue, &message(1, 5)), Delivered::Done);
 
     assert_eq!(*queue.0.borrow(), [(1, 4), (1, 5)]);
 }
@@ -102,12 +102,12 @@ fn message_with_a_number_that_was_pushed_before_is_pushed_in_its_epoch() {
 fn session_hears_of_the_loss_from_a_sweep_or_a_page_as_well() {
     let (position, log) = after_the_loss();
     let (mut swept, queue) = session(5);
-    assert_eq!(swept.note(CONV, End { log_epoch: 1, seq: 5 }, &queue), Delivery::Behind);
+    assert_eq!(swept.note(CONV, End { log_epoch: 1, seq: 5 }, &queue), Delivered::Behind);
     read(&mut swept, &queue, position, log.clone());
     assert_eq!(*queue.0.borrow(), [(1, 4), (1, 5)]);
 
     let (mut reading, queue) = session(2);
-    assert_eq!(reading.note(CONV, End { log_epoch: 0, seq: 4 }, &queue), Delivery::Behind);
+    assert_eq!(reading.note(CONV, End { log_epoch: 0, seq: 4 }, &queue), Delivered::Behind);
     read(&mut reading, &queue, position, log);
     assert_eq!(*queue.0.borrow(), [(0, 3), (1, 4), (1, 5)]);
 }
@@ -116,11 +116,11 @@ fn session_hears_of_the_loss_from_a_sweep_or_a_page_as_well() {
 fn late_copy_of_a_lost_message_is_not_pushed_any_more() {
     let (mut cursors, queue) = session(4);
     let (position, log) = after_the_loss();
-    assert_eq!(deliver(&mut cursors, &queue, &message(1, 4)), Delivery::Behind);
-    assert_eq!(deliver(&mut cursors, &queue, &message(0, 5)), Delivery::Done);
+    assert_eq!(deliver(&mut cursors, &queue, &message(1, 4)), Delivered::Behind);
+    assert_eq!(deliver(&mut cursors, &queue, &message(0, 5)), Delivered::Done);
     read(&mut cursors, &queue, position, log[..4].to_vec());
 
-    assert_eq!(deliver(&mut cursors, &queue, &message(0, 5)), Delivery::Done);
+    assert_eq!(deliver(&mut cursors, &queue, &message(0, 5)), Delivered::Done);
 
     assert_eq!(*queue.0.borrow(), [(1, 4)]);
 }

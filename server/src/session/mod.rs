@@ -14,6 +14,8 @@ mod place;
 pub mod catch_up;
 pub mod claims;
 pub mod cursor_saver;
+pub mod ending;
+pub mod failure;
 pub mod log_ends;
 pub mod outbound;
 pub mod pace;
@@ -25,5 +27,5 @@ mod losses;
 #[cfg(test)]
 mod model;
 
-pub use answers::{Delivery, Doubt, Next, Read, Relayed};
+pub use answers::{Delivered, Doubt, Next, Read, Relayed};
 pub use state::Session;

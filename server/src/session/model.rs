@@ -3,7 +3,7 @@
 
 mod world;
 
-use super::answers::{Delivery, Doubt, Gap, Next, Queue, Read, Relayed};
+use super::answers::{Delivered, Doubt, Gap, Next, Queue, Read, Relayed};
 use super::cursors::{Cursors, MISSING_READS};
 use crate::session::outbound::Parcel;
 use crate::storage::{End, Page, Position};
@@ -111,8 +111,8 @@ struct Node {
 }
 
 impl Node {
-    fn handle(&mut self, delivery: Delivery) {
-        self.handed += usize::from(delivery == Delivery::Behind);
+    fn handle(&mut self, delivery: Delivered) {
+        self.handed += usize::from(delivery == Delivered::Behind);
     }
 
     fn db_cursor(&self, world: &World) -> Option<u64> {

@@ -8,7 +8,7 @@
 //!
 //! Knows no socket: bytes go to an [`Outbound`].
 
-use super::answers::{Delivery, Doubt, Gap, Next, Queue, Read, Relayed};
+use super::answers::{Delivered, Doubt, Gap, Next, Queue, Read, Relayed};
 use super::cursors::Cursors;
 use crate::cluster::NodeKey;
 use crate::failpoint::PushFaults;
@@ -58,7 +58,11 @@ impl Queue for Way<'_> {
     }
 
     fn push(&self, parcel: &Parcel<'_>) -> bool {
-        self.session.faults.push(parcel, |parcel| self.session.outbound.push(parcel))
+        let outbound = &self.session.outbound;
+        self.session.faults.push(parcel.message, |other| match other {
+            None => outbound.push(parcel),
+            Some(message) => outbound.push(&Parcel::new(message, 1)),
+        })
     }
 
     fn pass_own(&self, message: &ChatMessage) {
@@ -119,12 +123,12 @@ impl Session {
     }
 
     /// Offers a copy of a stored message.
-    pub fn deliver(&self, parcel: &Parcel<'_>) -> Delivery {
+    pub fn deliver(&self, parcel: &Parcel<'_>) -> Delivered {
         self.state.lock().deliver(parcel, &self.way())
     }
 
     /// The conversation's log has got so far; has all of it been pushed?
-    pub fn note(&self, conv: Conversation, end: End) -> Delivery {
+    pub fn note(&self, conv: Conversation, end: End) -> Delivered {
         self.state.lock().note(conv, end, &self.way())
     }
 
@@ -259,17 +263,17 @@ impl Session {
     }
 
     /// The user has become a member, and gets what comes after `end`.
-    pub fn joined(&self, doubt: &Doubt, end: End) -> Delivery {
+    pub fn joined(&self, doubt: &Doubt, end: End) -> Delivered {
         self.state.lock().joined(doubt, end, &self.way())
     }
 
     /// The user was a member already. `None` where it is not known since when: an earlier request's outcome is not.
-    pub fn stayed(&self, doubt: &Doubt) -> Option<Delivery> {
+    pub fn stayed(&self, doubt: &Doubt) -> Option<Delivered> {
         self.state.lock().stayed(doubt, &self.way())
     }
 
     /// The cursor that the database has when no request of the user can take effect any more.
-    pub fn settled(&self, doubt: &Doubt, position: Option<Position>) -> Delivery {
+    pub fn settled(&self, doubt: &Doubt, position: Option<Position>) -> Delivered {
         self.state.lock().settled(doubt, position, &self.way())
     }
 

@@ -57,7 +57,7 @@ pub enum Claimed {
 }
 
 /// The end of a session that this node won with `epoch`; ignored if it has moved on since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Release {
     pub user: UserId,
     pub epoch: u64,

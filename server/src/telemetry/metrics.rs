@@ -100,6 +100,13 @@ struct ErrorLabels {
 
 impl Metrics {
     /// All series, those of `bus` among them.
+    /// Those of a node without others.
+    #[cfg(test)]
+    pub fn alone() -> Self {
+        let key = crate::cluster::NodeKey { id: "a".into(), boot: 1 };
+        Metrics::new(crate::bus::local::LocalHub::default().join(key, &chat_environment::Tasks::default()).0)
+    }
+
     pub fn new(bus: Arc<dyn Bus>) -> Self {
         let mut series = Series(Registry::with_prefix(PREFIX));
         series.0.register_collector(Box::new(BusCollector(bus)));

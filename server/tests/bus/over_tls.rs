@@ -58,7 +58,7 @@ async fn nodes_meet_at_a_redis_they_trust() {
 async fn redis_that_is_not_trusted_is_told_nothing() {
     let (certificate, other) = (Certificate::new(), Certificate::new());
     let tls = config::Tls { certificate: Some(certificate.path()), key: Some(certificate.key_path()), required: true };
-    let acceptor = chat::net::tls::acceptor(&tls).expect("the files are good").expect("there is a certificate");
+    let acceptor = chat::tls::acceptor(&tls).expect("the files are good").expect("there is a certificate");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("rediss://localhost:{}", listener.local_addr().expect("it is bound").port());
     let next = async || {
@@ -90,7 +90,7 @@ async fn authorities_that_cannot_be_used_stop_the_start() {
     for ca in [path, directory.path().join("missing.pem")] {
         let config = config::Bus { ca: Some(ca), ..settings("rediss://localhost:1".into()) };
         let key = NodeKey { id: "one".into(), boot: 1 };
-        let Err(error) = redis::connect(&config, &key, &SECRET, &Tasks::default()).await else {
+        let Err(error) = redis::connect(&config, &key, &SECRET, &Environment::default()).await else {
             panic!("it was taken")
         };
         assert!(error.to_string().contains(".pem"), "{error}");

@@ -7,7 +7,7 @@ use chat::storage::{
     Storage,
 };
 use chat_protocol::conversation::{Conversation, GroupId, UserId};
-use harness::services::mariadb::Mariadb;
+use services::mariadb::Mariadb;
 use sqlx::Connection;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};

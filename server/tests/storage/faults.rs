@@ -7,8 +7,8 @@ use crate::database::{
 use crate::on_every_database;
 use chat::storage::{self, Append, Appended, Error, Mark, Storage};
 use chat_protocol::conversation::Conversation;
-use harness::eventually::eventually;
-use harness::services::mariadb::Mariadb;
+use services::eventually;
+use services::mariadb::Mariadb;
 use sqlx::{Connection, MySqlConnection};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -243,7 +243,7 @@ async fn row_that_another_transaction_holds_stands_in_nobody_elses_way() {
     let won = Claimed::Won { epoch: 1 };
     assert_eq!(outcomes, [won.clone(), Claimed::Busy, won.clone(), Claimed::NoSuchUser]);
     drop(holder);
-    harness::eventually::eventually(crate::database::SOON, "the row is free", async || {
+    services::eventually(crate::database::SOON, "the row is free", async || {
         (claim(&storage, &one, bob, false).await == won).then_some(())
     })
     .await;

@@ -1,175 +1,136 @@
-//! What is said to classic servers and understood of them, profile by profile.
+//! Profiles as users write them, and what is said to those who write them wrong.
 
 use super::*;
-use serde_json::{Value, json};
-
-const MINE: &str = r#"
-    framing = "length_little"
-    type_key = "msgId"
-    done = true
-    lists = "objects"
-    login_by = "name"
-    answered = ["login", "register", "create_group"]
-    [types]
-    create_group_ack = 18
-    [fields]
-    from = "from"
-    to = "to"
-    password = "pwd"
-    result = "ok"
-    reason = "error"
-    time = ""
-"#;
-
-fn classic(name: &str) -> Classic {
-    Classic::new(Profile::find(name).expect("shipped"))
-}
-
-fn mine() -> Classic {
-    Classic::new(Profile::parse(MINE).expect("lawful"))
-}
-
-fn said(wire: &Classic, say: impl FnOnce(&mut Vec<u8>)) -> Value {
-    let mut out = Vec::new();
-    say(&mut out);
-    let (payload, end) = wire.split(&out).expect("a frame").expect("a whole one");
-    assert_eq!(end, out.len());
-    serde_json::from_slice(&out[payload]).expect("JSON")
-}
-
-const LOGIN: Login<'_> = Login { id: Some(7), name: "a", password: "p", token: None, takeover: true };
 
 #[test]
-fn requests_are_as_the_course_has_them() {
-    let course = classic("course");
-    let check = |ask: Ask<'_>, expected: Value| {
-        assert_eq!(said(&course, |out| course.ask(7, ask, Uuid::nil(), out)), expected);
+fn shipped_profiles_are_lawful_and_described() {
+    for (name, text) in SHIPPED {
+        let profile = Profile::find(name).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!profile.description.is_empty(), "{name}");
+        assert!(text.starts_with("# "), "{name} says what it is for");
+    }
+}
+
+#[test]
+fn course_profile_shows_every_key_with_its_default() {
+    let course = Profile::find("course").expect("shipped");
+    let description = course.description.clone();
+    assert_eq!(course, Profile { description, ..Profile::default() });
+    let (_, text) = SHIPPED[0];
+    let keys = serde_json::to_value(Profile::default()).expect("plain data");
+    for (name, value) in keys.as_object().expect("an object") {
+        let inner = value.as_object().into_iter().flatten().map(|(inner, _)| inner);
+        for key in inner.chain([name]) {
+            assert!(text.contains(key.as_str()), "{key}");
+        }
+    }
+}
+
+#[test]
+fn shipped_numbers_follow_the_enums_they_are_named_for() {
+    let check = |name: &str, expected: [u64; 10]| {
+        let types = Profile::find(name).expect("shipped").types;
+        let numbers = [
+            types.login,
+            types.login_ack,
+            types.logout,
+            types.register,
+            types.register_ack,
+            types.chat,
+            types.add_friend,
+            types.create_group,
+            types.join_group,
+            types.group_chat,
+        ];
+        assert_eq!(numbers, expected, "{name}");
     };
-    check(Ask::Register { name: "a\"", password: "p" }, json!({ "msgid": 4, "name": "a\"", "password": "p" }));
-    check(Ask::AddFriend { friend: 9 }, json!({ "msgid": 7, "id": 7, "friendid": 9 }));
-    check(Ask::CreateGroup { name: "g" }, json!({ "msgid": 8, "id": 7, "groupname": "g", "groupdesc": "" }));
-    check(Ask::JoinGroup { group: 3 }, json!({ "msgid": 9, "id": 7, "groupid": 3 }));
-    check(Ask::Logout, json!({ "msgid": 3, "id": 7 }));
-    assert_eq!(said(&course, |out| course.login(LOGIN, out)), json!({ "msgid": 1, "id": 7, "password": "p" }));
+    check("course", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    check("course_to", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    check("camel", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    for name in ["logout_last", "logout_last_to", "camel_logout_last"] {
+        check(name, [1, 2, 10, 3, 4, 5, 6, 7, 8, 9]);
+    }
+    for name in ["register_second", "register_second_to"] {
+        check(name, [1, 4, 10, 2, 3, 5, 6, 7, 8, 9]);
+    }
+    check("checked", [1, 2, 3, 4, 5, 6, 9, 10, 11, 8]);
 }
 
 #[test]
-fn chat_goes_to_friend_or_group_in_the_servers_words() {
-    let chat = |to| Chat { from: 7, from_name: "a", to, text: "hi", mid: Uuid::nil(), qos: 1 };
-    let course = classic("course");
-    let mut said_to_group = said(&course, |out| course.chat(chat(Target::Group(3)), out));
-    let time = said_to_group["time"].take();
-    assert_eq!(time.as_str().map(str::len), Some("2020-01-02 03:04:05".len()));
-    assert_eq!(said_to_group, json!({ "msgid": 10, "id": 7, "name": "a", "groupid": 3, "msg": "hi", "time": null }));
-    let mine = mine();
-    let expected = json!({ "msgId": 6, "from": 7, "name": "a", "to": 9, "msg": "hi" });
-    assert_eq!(said(&mine, |out| mine.chat(chat(Target::User(9)), out)), expected);
-    let by_name = json!({ "msgId": 1, "name": "a", "pwd": "p" });
-    assert_eq!(said(&mine, |out| mine.login(LOGIN, out)), by_name);
-}
-
-#[test]
-fn requests_are_as_descendants_in_camel_case_have_them() {
-    let camel = classic("camel");
-    let check = |ask: Ask<'_>, expected: Value| {
-        assert_eq!(said(&camel, |out| camel.ask(7, ask, Uuid::nil(), out)), expected);
+fn shipped_layouts_differ_only_in_what_they_are_named_for() {
+    let check = |name: &str, like: &str, key: &str, fields: Fields| {
+        let like = Profile::find(like).expect("shipped");
+        let profile = Profile::find(name).expect("shipped");
+        let description = profile.description.clone();
+        assert_eq!(profile, Profile { description, type_key: key.into(), fields, ..like }, "{name}");
     };
-    check(Ask::AddFriend { friend: 9 }, json!({ "msgId": 7, "id": 7, "friendId": 9 }));
-    check(Ask::CreateGroup { name: "g" }, json!({ "msgId": 8, "id": 7, "groupName": "g", "groupDesc": "" }));
-    check(Ask::JoinGroup { group: 3 }, json!({ "msgId": 9, "id": 7, "groupId": 3 }));
-    let chat = Chat { from: 7, from_name: "a", to: Target::User(9), text: "hi", mid: Uuid::nil(), qos: 1 };
-    let mut to_friend = said(&camel, |out| camel.chat(chat, out));
-    to_friend["time"].take();
-    assert_eq!(to_friend, json!({ "msgId": 6, "id": 7, "name": "a", "to": 9, "msg": "hi", "time": null }));
+    let to = || Fields { to: "to".into(), ..Fields::default() };
+    let camel = || Fields {
+        friend: "friendId".into(),
+        group: "groupId".into(),
+        group_name: "groupName".into(),
+        group_desc: "groupDesc".into(),
+        ..to()
+    };
+    check("course_to", "course", "msgid", to());
+    check("logout_last_to", "logout_last", "msgid", to());
+    check("register_second_to", "register_second", "msgid", to());
+    check("camel", "course", "msgId", camel());
+    check("camel_logout_last", "logout_last", "msgId", camel());
 }
 
 #[test]
-fn messages_end_as_the_framing_has_it() {
-    let check = |name: &str, first: u8, last: Option<u8>| {
-        let wire = classic(name);
-        let mut out = Vec::new();
-        wire.login(LOGIN, &mut out);
-        assert_eq!(out[0], first, "{name}");
-        assert!(last.is_none_or(|last| out.last() == Some(&last)), "{name}");
-    };
-    check("course", b'{', Some(0));
-    check("checked", 0xFE, None);
+fn every_shipped_profile_is_in_the_table_for_people_and_in_the_help() {
+    let table = include_str!("../../../profiles/README.md");
+    let help = include_str!("../../cli/run.rs");
+    for (name, _) in SHIPPED {
+        assert!(table.contains(&format!("| `{name}` |")), "{name}");
+        assert!(help.contains(name), "{name}");
+    }
 }
 
 #[test]
-fn logins_bring_groups_and_what_waited() {
-    let check = |wire: &Classic, text: &str| {
-        let read = wire.read(text.as_bytes()).expect("lawful");
-        let Incoming::Welcome(welcome) = read else { panic!("{text}: {read:?}") };
-        assert_eq!((welcome.id, welcome.waiting), (7, 1), "{text}");
-        assert_eq!(welcome.groups, [("g".to_owned(), 3)], "{text}");
-        let message = wire.read(welcome.messages[0].as_bytes()).expect("lawful");
-        assert!(matches!(message, Incoming::Push(push) if push.from == 9 && push.text == "hi"), "{text}");
+fn mistakes_are_named() {
+    let check = |text: &str, parts: &[&str]| {
+        let error = Profile::parse(text).expect_err(text);
+        for part in parts {
+            assert!(error.contains(part), "{text}: {error}");
+        }
     };
-    check(
-        &classic("course"),
-        r#"{"msgid":2,"errno":0,"id":7,"name":"a","offlinemsg":["{\"msgid\":6,\"id\":9,\"toid\":7,\"msg\":\"hi\"}"],
-            "groups":["{\"id\":3,\"groupname\":\"g\",\"users\":[]}"]}"#,
-    );
-    check(
-        &classic("checked"),
-        r#"{"msgType":2,"code":200,"id":7,"offlinemessage":["{\"msgType\":6,\"id\":9,\"toid\":7,\"msg\":\"hi\"}"],
-            "groups":["{\"id\":3,\"name\":\"g\"}"]}"#,
-    );
-    check(
-        &classic("camel"),
-        r#"{"msgId":2,"errno":0,"id":7,"offlineMsg":["{\"msgId\":6,\"id\":9,\"to\":7,\"msg\":\"hi\"}"],
-            "groups":["{\"groupId\":3,\"groupName\":\"g\"}"]}"#,
-    );
-    check(
-        &mine(),
-        r#"{"msgId":2,"ok":true,"id":"7","offlinemsg":[{"msgId":6,"from":9,"to":7,"msg":"hi"}],
-            "groups":[{"id":3,"groupname":"g"}]}"#,
-    );
+    check("framig = \"bare\"", &["framig", "framing"]);
+    check("[fields]\ntoo = \"toid\"", &["fields.too", "fields.to"]);
+    check("[fields]\npasword = \"pwd\"", &["fields.pasword", "fields.password"]);
+    check("[fields]\nerrno = \"code\"", &["fields.errno", "fields.result"]);
+    check("[types]\nregistr = 3", &["types.registr", "types.register"]);
+    check("login = 1", &["unknown key login", "types.login"]);
+    check("framing = \"utf16\"", &["utf16", "length_big"]);
+    check("[types]\nchat = 5", &["types.chat", "types.register_ack", "5"]);
+    check("[types]\nchat = 4", &["types.chat", "types.register", "4"]);
+    check("answered = [\"login\", \"register\", \"chat\"]", &["types.chat_ack"]);
+    check("answered = [\"login\"]", &["register"]);
+    check("answered = [\"register\"]", &["login"]);
+    check("outstanding = 0", &["outstanding"]);
+    check("[fields]\ntext = \"\"", &["fields.text"]);
+    check("[fields]\ntext = \"msgid\"", &["fields.text", "type_key"]);
+    check("done = [1]", &["done"]);
 }
 
 #[test]
-fn answers_are_told_apart() {
-    let (course, checked, mine) = (classic("course"), classic("checked"), mine());
-    let check = |wire: &Classic, text: &str, expected: fn(&Incoming<'_>) -> bool| {
-        let read = wire.read(text.as_bytes()).expect("lawful");
-        assert!(expected(&read), "{text}: {read:?}");
+fn what_is_not_there_is_said_so() {
+    let check = |name: &str, part: &str| {
+        let error = Profile::find(name).expect_err(name).to_string();
+        assert!(error.contains(part) && error.contains(name), "{error}");
     };
-    check(&course, r#"{"msgid":5,"errno":0,"id":13}"#, |read| matches!(read, Incoming::Answer { result: Ok(13), .. }));
-    check(&course, r#"{"msgid":5,"errno":1}"#, |read| matches!(read, Incoming::Answer { result: Err(_), .. }));
-    check(
-        &course,
-        r#"{"msgid":2,"errno":2,"errmsg":"online already"}"#,
-        |read| matches!(read, Incoming::LoginRefused(refusal) if refusal.code == 2 && refusal.text == "online already"),
-    );
-    check(&course, r#"{"msgid":2}"#, |read| matches!(read, Incoming::LoginRefused(_)));
-    check(&course, r#"{"msgid":99}"#, |read| *read == Incoming::Other);
-    check(&checked, r#"{"msgType":7,"code":200,"msg":"sent"}"#, |read| {
-        matches!(read, Incoming::Settled { result: Ok(()), .. })
-    });
-    check(
-        &checked,
-        r#"{"msgType":7,"code":7,"msg":"not a friend"}"#,
-        |read| matches!(read, Incoming::Settled { result: Err(refusal), .. } if refusal.text == "not a friend"),
-    );
-    check(&mine, r#"{"msgId":18,"ok":true,"groupid":5}"#, |read| {
-        matches!(read, Incoming::Answer { result: Ok(5), .. })
-    });
-    check(
-        &mine,
-        r#"{"msgId":5,"ok":false,"error":"taken"}"#,
-        |read| matches!(read, Incoming::Answer { result: Err(refusal), .. } if refusal.code == u64::from(Errno::Exists.code())),
-    );
+    check("corse", "course, course_to, logout_last");
+    check("./no/such/file.toml", "cannot read");
 }
 
 #[test]
-fn other_protocols_and_other_forms_are_named() {
-    let check = |wire: &Classic, text: &str, part: &str| {
-        let error = wire.read(text.as_bytes()).expect_err(text);
-        assert!(error.contains(part), "{text}: {error}");
-    };
-    check(&classic("course"), r#"{"msgType":2}"#, "msgid");
-    check(&classic("course"), r#"{"msgid":2,"errno":0,"offlinemsg":[{"msgid":6}]}"#, "lists");
-    check(&mine(), r#"{"msgId":2,"ok":true,"offlinemsg":["{}"]}"#, "lists");
-    check(&classic("course"), "[1]", "");
+fn a_file_says_only_what_differs() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("mine.toml");
+    std::fs::write(&path, "type_key = \"msgId\"\ndone = \"ok\"\n[fields]\nto = \"to\"\n").expect("written");
+    let profile = Profile::find(&path.to_string_lossy()).expect("lawful");
+    assert_eq!(profile.done, Done::Text("ok".into()));
+    assert_eq!((profile.fields.to.as_str(), profile.fields.text.as_str()), ("to", "msg"));
 }

@@ -2,7 +2,7 @@
 
 use super::Span;
 use crate::driver::schedule::Schedule;
-use crate::recorder::Path;
+use crate::measure::recorder::Path;
 use crate::run::Run;
 use goose::goose::GooseUser;
 use goose::prelude::TransactionResult;

@@ -8,8 +8,8 @@ pub mod plot;
 mod sections;
 
 use super::{duration, rate};
-use crate::outcome::Outcome;
-use crate::recorder::{Path, Point, Second};
+use crate::measure::outcome::Outcome;
+use crate::measure::recorder::{Path, Point, Second};
 use plot::{Axis, Plot, Scale, Series};
 use std::fmt::Write;
 

@@ -1,10 +1,11 @@
 //! The parts of the page that are not plots: the verdict, the chief figures, the tables, and how the run was made.
 
 use super::{class, escape, script_json};
-use crate::outcome::{Outcome, Verdict};
-use crate::recorder::Path;
+use crate::measure::outcome::Outcome;
+use crate::measure::recorder::Path;
+use crate::plan::shard::show_time;
 use crate::report::{self, duration, mix, number, rate, subject};
-use crate::shard::show_time;
+use judge::Verdict;
 use std::fmt::Write;
 
 /// Counts that no server may cause.
@@ -137,7 +138,7 @@ pub fn errors(outcome: &Outcome) -> String {
 pub fn about(outcome: &Outcome) -> String {
     let mut text = String::from("<section><h2>How it was made</h2><dl class=\"about\">");
     let plan = serde_json::to_string_pretty(&outcome.plan).unwrap_or_default();
-    let machines: Vec<String> = outcome.machines.iter().map(crate::machine::Machine::describe).collect();
+    let machines: Vec<String> = outcome.machines.iter().map(crate::measure::machine::Machine::describe).collect();
     let online = format!(
         "{} at the start, {} at the end; {} logins",
         outcome.online.0,

@@ -4,8 +4,8 @@
 //! returned, which is also when the next messages of the closed model are due. Between two reads a batch is empty.
 
 use super::Session;
-use crate::ledger::{Arrival, Fate, Ledger};
-use crate::recorder::Path;
+use crate::measure::ledger::{Arrival, Fate, Ledger};
+use crate::measure::recorder::Path;
 use crate::world::{Audience, Stream};
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;

@@ -1,5 +1,6 @@
 //! The program `chat-client` as scripts and shells see it: what it prints, and how it exits.
 
+#[allow(dead_code, reason = "the tests of the client use more of it")]
 #[path = "../../tests/client/scripted_node.rs"]
 mod scripted_node;
 

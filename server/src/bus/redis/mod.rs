@@ -16,10 +16,10 @@ use super::{Arrival, Bus, BusStats, Error, Item};
 use crate::cluster::{ClusterSecret, NodeId, NodeKey};
 use crate::config;
 use crate::config::limits::BUS_ARRIVALS;
-use crate::net::tls;
+use crate::tls;
 use ::redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates, io::tcp::TcpSettings};
 use async_trait::async_trait;
-use chat_environment::{Died, Tasks};
+use chat_environment::{Died, Environment};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -42,7 +42,7 @@ pub async fn connect(
     config: &config::Bus,
     key: &NodeKey,
     secret: &ClusterSecret,
-    tasks: &Tasks,
+    environment: &Environment,
 ) -> Result<(Arc<dyn Bus>, mpsc::Receiver<Arrival>), Error> {
     let bad_url = |error: ::redis::RedisError| Error::BadUrl(error.to_string());
     let info = config.url.as_str().into_connection_info().map_err(bad_url)?;
@@ -53,6 +53,7 @@ pub async fn connect(
     let prefix = if config.channel_prefix.is_empty() { DEFAULT_PREFIX } else { &config.channel_prefix };
     let stats = Arc::new(BusStats::default());
     let shared = Arc::new(Shared {
+        environment: environment.clone(),
         key: key.clone(),
         bus_key: BusKey::new(secret),
         live: Arc::default(),
@@ -64,6 +65,7 @@ pub async fn connect(
         closing: CancellationToken::new(),
     });
     let (sender, arrivals) = mpsc::channel(BUS_ARRIVALS);
+    let tasks = &environment.tasks;
     let tasks = vec![
         tasks.spawn("bus publisher", publisher::run(Arc::clone(&shared))),
         tasks.spawn("bus subscriber", subscriber::Subscriber::new(Arc::clone(&shared), sender).run()),
@@ -91,6 +93,7 @@ struct RedisBus {
 
 /// What the bus and its two tasks have in common.
 struct Shared {
+    environment: Environment,
     key: NodeKey,
     bus_key: BusKey,
     live: Arc<LiveRuns>,
@@ -187,7 +190,7 @@ mod tests {
 
     async fn connect_to(url: &str) -> Result<(Arc<dyn Bus>, mpsc::Receiver<Arrival>), Error> {
         let config = config::Bus { url: url.into(), ..config::Bus::default() };
-        connect(&config, &NodeKey { id: "one".into(), boot: 1 }, &ClusterSecret([7; 32]), &Tasks::default()).await
+        connect(&config, &NodeKey { id: "one".into(), boot: 1 }, &ClusterSecret([7; 32]), &Environment::default()).await
     }
 
     #[tokio::test]

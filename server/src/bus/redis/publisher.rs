@@ -21,7 +21,7 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Publishes until the bus closes.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::new(shared.environment.clone());
     let mut was_connected = false;
     loop {
         let result = tokio::select! {

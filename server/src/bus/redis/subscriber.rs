@@ -51,7 +51,7 @@ impl Subscriber {
 
     async fn keep_subscribed(&mut self) {
         let shared = Arc::clone(&self.shared);
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::new(shared.environment.clone());
         let mut was_subscribed = false;
         // Each outage is told once, not each attempt in it.
         let mut is_told = false;

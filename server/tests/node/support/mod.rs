@@ -7,9 +7,9 @@ pub mod peer;
 mod sockets;
 
 pub use cluster::Cluster;
-pub use harness::eventually::eventually;
 pub use peer::{Peer, fresh_mid, texts};
 pub use serde_json::{Value, json};
+pub use services::eventually;
 pub use sockets::{with_socket_from, with_socket_to};
 
 use std::time::Duration;

@@ -1,0 +1,68 @@
+//! G2: every recipient gets every acknowledged message, and once in a session; what a session confirmed does not come
+//! again.
+
+use super::{Facts, Finding, Message, Violation, unacknowledged};
+use crate::history::{LEFT, Who};
+use std::collections::{BTreeSet, HashMap};
+
+pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
+    for message in facts.messages.iter().filter(|message| message.is_stored()) {
+        check_message(facts, message, finding);
+    }
+    check_repeats(facts, finding);
+    if facts.unacknowledged {
+        unacknowledged::check_deliveries(facts, finding);
+    }
+}
+
+/// Judges the deliveries of one message; G7 does so for those acknowledged while Redis was gone.
+pub(super) fn check_message(facts: &Facts<'_>, message: &Message<'_>, finding: &mut Finding) {
+    if let Some((acked, _)) = message.acknowledged() {
+        check_recipients(facts, message, (acked, "acknowledged"), finding);
+    }
+}
+
+/// Judges the deliveries to everyone who was a recipient until the place in the history where the message became
+/// `owed`.
+pub(super) fn check_recipients(facts: &Facts<'_>, message: &Message<'_>, owed: (usize, &str), finding: &mut Finding) {
+    let (owed_from, why) = owed;
+    let reached: BTreeSet<u64> = message.pushes.iter().map(|push| facts.pushes[*push].who.user).collect();
+    for recipient in facts.recipients(message, message.first_sent(), owed_from) {
+        if reached.contains(&recipient) {
+            finding.judge(None);
+        } else if facts.drained.contains(&recipient) {
+            let what = format!("{why}, and user {recipient} never got it");
+            finding.judge(Some(Violation { what, events: message.events() }));
+        } else {
+            finding.open += 1;
+        }
+    }
+}
+
+fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
+    let mut confirmed: HashMap<(u64, &str), (u64, u32, usize)> = HashMap::new();
+    for (event, who, (conv, seq)) in &facts.received {
+        let ended = facts.sessions.get(who).and_then(|session| session.ended);
+        // Only the end in good order promises that the server knows.
+        if ended.is_some_and(|(_, why)| why == LEFT) {
+            let known = confirmed.entry((who.user, conv)).or_insert((*seq, who.session, *event));
+            if known.0 < *seq {
+                *known = (*seq, who.session, *event);
+            }
+        }
+    }
+    let mut seen: HashMap<(Who, &str, u64), usize> = HashMap::new();
+    for push in facts.pushes.iter().filter(|push| push.seq > 0) {
+        if let Some(before) = seen.insert((push.who, push.conv, push.seq), push.event) {
+            let what = format!("pushed twice in one session of user {}", push.who.user);
+            finding.judge(Some(Violation { what, events: vec![before, push.event] }));
+        }
+        if let Some((seq, session, event)) = confirmed.get(&(push.who.user, push.conv))
+            && push.seq <= *seq
+            && push.who.session > *session
+        {
+            let what = format!("pushed again to user {}, who had confirmed it in an earlier session", push.who.user);
+            finding.judge(Some(Violation { what, events: vec![*event, push.event] }));
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! G6: of two sessions of one user at most one is served.
+//!
+//! A client learns late that it was replaced, so that two open sessions prove nothing. Two that are both served do: one
+//! that had a message accepted that it sent after the other had begun, or that is pushed to long after.
+
+use super::{Facts, Finding, Session, Violation};
+use crate::history::{Event, Who};
+use std::collections::HashMap;
+
+/// What was on its way when a session was replaced may still arrive for this long (microseconds).
+const GRACE_MICROS: u64 = 2_000_000;
+
+pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
+    let mut later: HashMap<Who, usize> = HashMap::new();
+    let mut sessions: Vec<(&Who, &Session<'_>)> = facts.sessions.iter().collect();
+    sessions.sort_unstable_by_key(|(who, session)| (who.user, session.begun));
+    for pair in sessions.windows(2) {
+        let ((one, first), (other, second)) = (pair[0], pair[1]);
+        if one.user == other.user {
+            // A session that ended before the next began cannot be served any more; others are looked at below.
+            finding.judge(None);
+            if first.ended.is_none_or(|(end, _)| end > second.begun) {
+                later.insert(*one, second.begun);
+            }
+        }
+    }
+    if !later.is_empty() {
+        check_served(facts, &later, finding);
+    }
+}
+
+fn check_served(facts: &Facts<'_>, later: &HashMap<Who, usize>, finding: &mut Finding) {
+    let mut sent: HashMap<uuid::Uuid, usize> = HashMap::new();
+    for (place, entry) in facts.entries.iter().enumerate() {
+        match &entry.event {
+            Event::Send { user, session, mid, .. } if later.contains_key(&Who { user: *user, session: *session }) => {
+                sent.insert(*mid, place);
+            }
+            Event::Ack { user, session, mid, .. } => {
+                let Some(replaced) = later.get(&Who { user: *user, session: *session }) else { continue };
+                if let Some(sent) = sent.get(mid).filter(|sent| *sent > replaced) {
+                    let what = format!("user {user}: a replaced session had a message accepted");
+                    finding.judge(Some(Violation { what, events: vec![*replaced, *sent, place] }));
+                }
+            }
+            Event::Push { user, session, from, mid, .. } => {
+                let Some(replaced) = later.get(&Who { user: *user, session: *session }) else { continue };
+                // What was said before may have been on its way all the time: networks can be slow, or broken.
+                let message = mid.and_then(|mid| facts.message_of(*from, mid));
+                let is_new = message.is_none_or(|message| message.first_sent() > *replaced);
+                if is_new && entry.t > facts.entries[*replaced].t + GRACE_MICROS {
+                    let what = format!("user {user}: a replaced session was pushed to");
+                    finding.judge(Some(Violation { what, events: vec![*replaced, place] }));
+                }
+            }
+            _ => {}
+        }
+    }
+}

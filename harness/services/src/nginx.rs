@@ -1,0 +1,257 @@
+//! The nginx in front of the nodes, run with the project's own `nginx/nginx.conf`.
+//!
+//! What is tested is the file that is shipped: only where it listens, whom it passes to, from where, and where it
+//! writes are replaced.
+
+use crate::ports::free_port;
+use crate::process::{Process, explain};
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// The configuration as shipped.
+const SHIPPED: &str = include_str!("../../../nginx/nginx.conf");
+/// Where its connections to nodes come from: not the address that all else on this machine comes from, so that nodes
+/// can ask it for a PROXY header and tests, which connect past it, for none.
+pub const PROXY_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 8);
+/// Debian keeps nginx where only root's search path leads.
+const PROGRAMS: [&str; 2] = ["nginx", "/usr/sbin/nginx"];
+const PACKAGES: &str = "nginx libnginx-mod-stream";
+/// Ports tried before giving up, since another process may take one first.
+const ATTEMPTS: usize = 5;
+/// How long nginx may take until it listens.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+const READY_INTERVAL: Duration = Duration::from_millis(5);
+
+pub struct Nginx {
+    process: Process,
+    address: SocketAddr,
+    directory: TempDir,
+}
+
+impl Nginx {
+    /// Starts one on a free port of 127.0.0.1 in front of `upstreams`, and waits until it listens.
+    pub async fn start(upstreams: &[SocketAddr]) -> Result<Nginx> {
+        ensure!(!upstreams.is_empty(), "nginx needs at least one upstream");
+        let directory = tempfile::tempdir()?;
+        let mut attempt = 1;
+        loop {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+            match run(address, upstreams, directory.path()).await {
+                Ok(process) => return Ok(Nginx { process, address, directory }),
+                Err(error) if attempt == ATTEMPTS => return Err(error),
+                Err(_) => attempt += 1,
+            }
+        }
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Has it pass new connections to `upstreams` from now on, as an operator would who adds or removes a node. Returns
+    /// before the new workers are up; open connections stay where they are.
+    pub fn reload(&self, upstreams: &[SocketAddr]) -> Result<()> {
+        ensure!(!upstreams.is_empty(), "nginx needs at least one upstream");
+        let config = derive(SHIPPED, self.address, upstreams, self.directory.path())?;
+        fs::write(self.directory.path().join("nginx.conf"), config)?;
+        self.process.signal(libc::SIGHUP)
+    }
+}
+
+/// Has nginx check a configuration file; the error is what nginx says.
+pub fn check(config: &Path) -> Result<()> {
+    let mut nginx = program()?;
+    let output = nginx.arg("-t").arg("-c").arg(config).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+async fn run(address: SocketAddr, upstreams: &[SocketAddr], directory: &Path) -> Result<Process> {
+    let config = directory.join("nginx.conf");
+    fs::write(&config, derive(SHIPPED, address, upstreams, directory)?)?;
+    let mut nginx = program()?;
+    nginx.arg("-c").arg(&config).args(["-g", "daemon off;"]);
+    // Killed, the master would leave its workers behind; SIGTERM it passes on.
+    let mut process = Process::start(nginx, PACKAGES, directory.join("nginx.log"), libc::SIGTERM)?;
+    let deadline = Instant::now() + READY_WITHIN;
+    // It is written once nginx listens, and unlike a connection it reaches no node.
+    let pid = directory.join("nginx.pid");
+    loop {
+        process.check_running().context("nginx")?;
+        if fs::read_to_string(&pid).is_ok_and(|text| text.trim() == process.id().to_string()) {
+            return Ok(process);
+        }
+        ensure!(Instant::now() < deadline, "nginx does not listen");
+        sleep(READY_INTERVAL).await;
+    }
+}
+
+fn program() -> Result<Command> {
+    for program in PROGRAMS {
+        match Command::new(program).arg("-v").output() {
+            Ok(_) => return Ok(Command::new(program)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(explain(error, program, PACKAGES)),
+        }
+    }
+    Err(explain(std::io::ErrorKind::NotFound.into(), "nginx", PACKAGES))
+}
+
+/// The shipped configuration for a listener, upstreams and a directory to write to of one's own, and for nodes that
+/// know it by [`PROXY_ADDRESS`]. Parameters stay.
+fn derive(shipped: &str, listen: SocketAddr, upstreams: &[SocketAddr], directory: &Path) -> Result<String> {
+    let mut config = String::new();
+    let (mut listens, mut pids, mut servers) = (0, 0, 0);
+    for line in shipped.lines() {
+        let (directive, rest) = line.trim().split_once(' ').unwrap_or_default();
+        let parameters = rest.split_once(' ').map_or(";", |(_, parameters)| parameters);
+        match directive {
+            "listen" => {
+                listens += 1;
+                config += &format!("listen {listen} {parameters}\n");
+            }
+            "pid" => {
+                pids += 1;
+                config += &format!("pid {};\n", directory.join("nginx.pid").display());
+            }
+            "proxy_pass" => config += &format!("{line}\nproxy_bind {PROXY_ADDRESS};\n"),
+            "server" if rest != "{" => {
+                servers += 1;
+                if servers == 1 {
+                    let lines = upstreams.iter().map(|upstream| format!("server {upstream} {parameters}\n"));
+                    config.extend(lines);
+                }
+            }
+            _ => config += &format!("{line}\n"),
+        }
+    }
+    if (listens, pids) != (1, 1) || servers == 0 {
+        bail!("nginx.conf has {listens} listen, {pids} pid and {servers} server lines: one, one and some expected");
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// An upstream that answers each connection with its own first byte, then with where it and its PROXY header say it
+    /// comes from, and then with whatever it is sent.
+    async fn echo(mark: u8) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port to listen on");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            while let Ok((mut stream, peer)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (reader, mut writer) = stream.split();
+                    let mut reader = BufReader::new(reader);
+                    let mut header = String::new();
+                    reader.read_line(&mut header).await?;
+                    writer.write_all(&[mark]).await?;
+                    writer.write_all(format!("{} {header}", peer.ip()).as_bytes()).await?;
+                    tokio::io::copy_buf(&mut reader, &mut writer).await
+                });
+            }
+        });
+        address
+    }
+
+    async fn connect(nginx: &Nginx) -> (TcpStream, u8) {
+        let (stream, mark, _) = connect_and_see(nginx).await;
+        (stream, mark)
+    }
+
+    /// Also returns what the upstream was told of the client.
+    async fn connect_and_see(nginx: &Nginx) -> (TcpStream, u8, String) {
+        let mut stream = TcpStream::connect(nginx.address()).await.expect("nginx accepts");
+        let mark = stream.read_u8().await.expect("an upstream says its mark");
+        let mut seen = Vec::new();
+        while seen.last() != Some(&b'\n') {
+            seen.push(stream.read_u8().await.expect("and what it sees"));
+        }
+        (stream, mark, String::from_utf8(seen).expect("a text"))
+    }
+
+    #[tokio::test]
+    async fn upstream_is_told_the_clients_address() {
+        let nginx = Nginx::start(&[echo(b'1').await]).await.expect("nginx starts");
+
+        let (stream, _, seen) = connect_and_see(&nginx).await;
+
+        let client = stream.local_addr().expect("it is connected");
+        let (ip, port) = (client.ip(), client.port());
+        assert_eq!(seen, format!("{PROXY_ADDRESS} PROXY TCP4 {ip} {ip} {port} {}\r\n", nginx.address().port()));
+    }
+
+    #[test]
+    fn shipped_configuration_is_valid() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nginx/nginx.conf");
+        check(&shipped).expect("nginx takes the shipped configuration");
+    }
+
+    #[test]
+    fn derived_configuration_differs_only_where_it_must() {
+        let (listen, upstream) = ("127.0.0.1:20001", "127.0.0.1:20002");
+        let address = |text: &str| text.parse().expect("an address");
+        let derived =
+            derive(SHIPPED, address(listen), &[address(upstream)], Path::new("/nowhere")).expect("it can be derived");
+
+        let new: Vec<&str> = derived.lines().filter(|line| !SHIPPED.contains(line)).collect();
+        assert_eq!(
+            new,
+            [
+                "pid /nowhere/nginx.pid;",
+                "server 127.0.0.1:20002 max_fails=1 fail_timeout=2s;",
+                "listen 127.0.0.1:20001 backlog=4096 so_keepalive=60s:10s:3;",
+                "proxy_bind 127.0.0.8;",
+            ]
+        );
+        assert!(derive("stream {}", address(listen), &[address(upstream)], Path::new("/nowhere")).is_err());
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_both_ways_and_connections_spread() {
+        let nginx = Nginx::start(&[echo(b'1').await, echo(b'2').await]).await.expect("nginx starts");
+
+        let (mut stream, one) = connect(&nginx).await;
+        let (_open, other) = connect(&nginx).await;
+        stream.write_all(b"hello").await.expect("nginx takes bytes");
+        let mut back = [0; 5];
+        stream.read_exact(&mut back).await.expect("the bytes come back");
+
+        assert_eq!(&back, b"hello");
+        assert_ne!(one, other, "the second connection goes where there are fewer");
+    }
+
+    #[tokio::test]
+    async fn refusing_upstream_is_passed_over() {
+        let refusing = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().expect("a free port")));
+        let nginx = Nginx::start(&[refusing, echo(b'2').await]).await.expect("nginx starts");
+        for _ in 0..4 {
+            assert_eq!(connect(&nginx).await.1, b'2');
+        }
+    }
+
+    #[tokio::test]
+    async fn reload_moves_new_connections_and_keeps_open_ones() {
+        let nginx = Nginx::start(&[echo(b'1').await]).await.expect("nginx starts");
+        let (mut open, mark) = connect(&nginx).await;
+        assert_eq!(mark, b'1');
+
+        nginx.reload(&[echo(b'2').await]).expect("nginx is told");
+
+        let moved = async || (connect(&nginx).await.1 == b'2').then_some(());
+        crate::eventually(READY_WITHIN, "new connections reach the new upstream", moved).await;
+        open.write_all(b"x").await.expect("the open connection takes bytes");
+        assert_eq!(open.read_u8().await.expect("and gives them back"), b'x');
+    }
+}

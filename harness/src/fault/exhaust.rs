@@ -1,0 +1,113 @@
+//! The database has no connection left, as when some other program leaks them: every free one is taken, and the nodes'
+//! own are killed again and again and taken as well. Nodes are told "too many connections".
+//!
+//! It is done with connections alone, so it heals by letting them go, and by itself if this process ends. They go
+//! through a runtime of their own, which goes on while the story's stands still.
+
+use super::Heal;
+use crate::containers::topology::Topology;
+use anyhow::{Context, Result};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+/// "Too many connections".
+const FULL: u16 = 1040;
+/// For a thousand connections, on a busy machine.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
+/// Between two looks whether somebody else has got one.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// Not the table of that name: MySQL cannot show a statement in it that has binary values.
+const ALL: &str = "SHOW PROCESSLIST";
+
+pub(super) async fn inflict(topology: &Topology) -> Result<Heal> {
+    let address = topology.database.address.into();
+    let (tell, told) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let holder = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(hold(address, tell, stopped));
+        anyhow::Ok(())
+    });
+    told.await.context("the thread that takes connections ended")??;
+    Ok(Box::new(move |topology| {
+        Box::pin(async move {
+            drop(stop);
+            let ended = spawn_blocking(move || holder.join()).await?;
+            ended.map_err(|_| anyhow::anyhow!("the thread that takes connections panicked"))??;
+            topology.ready(&topology.database).await
+        })
+    }))
+}
+
+/// Holds every connection until `stopped`; tells when it has them all.
+async fn hold(address: IpAddr, tell: oneshot::Sender<Result<()>>, stopped: oneshot::Receiver<()>) {
+    let mut held = Vec::new();
+    let holding = async {
+        let all = timeout(TAKEN_WITHIN, take_all(address, &mut held)).await;
+        let all = all.unwrap_or_else(|_| Err(anyhow::anyhow!("not within {TAKEN_WITHIN:?}")));
+        let is_done = all.is_ok();
+        if tell.send(all).is_err() || !is_done {
+            return;
+        }
+        loop {
+            sleep(INTERVAL).await;
+            if take_all(address, &mut held).await.is_err() {
+                // It was restarted meanwhile: none of them is good any more.
+                held.clear();
+            }
+        }
+    };
+    tokio::select! {
+        () = holding => {}
+        _ = stopped => {}
+    }
+}
+
+/// Takes what is free and kills the others' connections, until nothing is free and the others have none.
+async fn take_all(address: IpAddr, held: &mut Vec<MySqlConnection>) -> Result<()> {
+    loop {
+        while let Some(connection) = connect(address, held.is_empty()).await? {
+            held.push(connection);
+        }
+        let first = held.first_mut().context("others hold all connections already")?;
+        let others = others(first).await?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        for id in others {
+            // It may have ended by itself.
+            let _ = first.execute(AssertSqlSafe(format!("KILL {id}"))).await;
+        }
+    }
+}
+
+/// The nodes' connections, which name a database; those that are held here do not.
+async fn others(connection: &mut MySqlConnection) -> Result<Vec<u64>> {
+    let mut others = Vec::new();
+    for row in connection.fetch_all(ALL).await? {
+        if row.try_get_unchecked::<Option<&str>, _>("db")?.is_some() {
+            others.push(row.try_get_unchecked::<u64, _>("Id")?);
+        }
+    }
+    Ok(others)
+}
+
+/// One more connection; `None` if none is left.
+async fn connect(address: IpAddr, is_first: bool) -> Result<Option<MySqlConnection>> {
+    let options = MySqlConnectOptions::new().host(&address.to_string()).username("chat").password("chat");
+    // Settings of the session would cost a round trip each.
+    let options = options.pipes_as_concat(false).no_engine_substitution(false).timezone(None).set_names(false);
+    // TLS costs most of all; without, MySQL takes only a password that it has seen with.
+    let options = options.ssl_mode(if is_first { MySqlSslMode::Preferred } else { MySqlSslMode::Disabled });
+    match options.disable_statement_logging().connect().await {
+        Ok(connection) => Ok(Some(connection)),
+        Err(sqlx::Error::Database(error)) if error.downcast_ref::<MySqlDatabaseError>().number() == FULL => Ok(None),
+        Err(error) => Err(error).context("cannot take every connection; each needs an open file (ulimit -n)"),
+    }
+}

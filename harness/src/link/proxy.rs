@@ -1,0 +1,363 @@
+//! A TCP relay in this process whose link can be made bad: slow, thin, silent, or broken off.
+//!
+//! It stands between a client and nginx, or, listening at a network's gateway, between a node and what it needs. Being
+//! an ordinary program it needs no rights, and works where the kernel has no traffic shaping. What it does not imitate
+//! is loss of single packets.
+
+use anyhow::Result;
+use parking_lot::Mutex;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// The most that is read at once.
+const CHUNK_BYTES: usize = 16 * 1024;
+/// Chunks on their way in one direction; beyond it the sender is not read, as with a full window.
+const CHUNKS: usize = 64;
+/// A thin link passes at most this part of a second's bytes at once.
+const SLICES_PER_SECOND: u64 = 20;
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// What goes wrong with a link, both ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Every byte takes this much longer.
+    Slow(Duration),
+    /// Each connection passes at most this many bytes a second.
+    Thin(u64),
+    /// Nothing passes, and neither side is told.
+    Silent,
+    /// Every open connection is broken off: over as soon as it has happened.
+    Reset,
+}
+
+/// How good a link is: what troubles it at the moment. Several troubles add up, and each heals by itself.
+#[derive(Clone, Debug, Default)]
+struct Quality {
+    troubles: Vec<(u64, Trouble)>,
+    /// Troubles so far; the next one's number.
+    count: u64,
+}
+
+impl Quality {
+    fn latency(&self) -> Duration {
+        self.all(|trouble| if let Trouble::Slow(latency) = trouble { Some(latency) } else { None }).sum()
+    }
+
+    /// `None`: as fast as it goes.
+    fn bytes_per_second(&self) -> Option<u64> {
+        self.all(|trouble| if let Trouble::Thin(rate) = trouble { Some(rate) } else { None }).min()
+    }
+
+    fn is_silent(&self) -> bool {
+        self.troubles.iter().any(|(_, trouble)| *trouble == Trouble::Silent)
+    }
+
+    fn all<T>(&self, measure: impl Fn(Trouble) -> Option<T>) -> impl Iterator<Item = T> {
+        self.troubles.iter().filter_map(move |(_, trouble)| measure(*trouble))
+    }
+}
+
+/// A relay to one address. Dropping it closes all its connections.
+pub struct Proxy {
+    address: SocketAddr,
+    quality: watch::Sender<Quality>,
+    /// Counts how often all connections were reset.
+    resets: watch::Sender<u64>,
+    accepting: JoinHandle<()>,
+    connections: Connections,
+}
+
+type Connections = Arc<Mutex<Vec<JoinHandle<()>>>>;
+
+/// A bad link, until dropped.
+#[must_use = "the link is good again when this is dropped"]
+pub struct Bad {
+    quality: watch::Sender<Quality>,
+    number: u64,
+}
+
+impl Proxy {
+    /// Listens on a free port of `listen` and relays every connection to `target`.
+    ///
+    /// # Errors
+    /// If it cannot listen there.
+    pub async fn start(listen: IpAddr, target: SocketAddr) -> Result<Proxy> {
+        let listener = TcpListener::bind((listen, 0)).await?;
+        let address = listener.local_addr()?;
+        let (quality, resets) = (watch::Sender::new(Quality::default()), watch::Sender::new(0));
+        let connections = Connections::default();
+        let accept = accept(listener, target, quality.clone(), resets.clone(), connections.clone());
+        Ok(Proxy { address, quality, resets, accepting: tokio::spawn(accept), connections })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Every byte takes this much longer, each way.
+    pub fn slow(&self, latency: Duration) -> Bad {
+        self.trouble(Trouble::Slow(latency))
+    }
+
+    /// Each connection passes at most this many bytes a second, each way.
+    pub fn thin(&self, bytes_per_second: u64) -> Bad {
+        self.trouble(Trouble::Thin(bytes_per_second.max(SLICES_PER_SECOND)))
+    }
+
+    /// Nothing passes, and neither side is told: half-open connections. What was sent meanwhile passes afterwards.
+    pub fn silent(&self) -> Bad {
+        self.trouble(Trouble::Silent)
+    }
+
+    /// Breaks off every connection: both sides get a reset. New ones are accepted.
+    pub fn reset(&self) {
+        self.resets.send_modify(|count| *count += 1);
+    }
+
+    /// Makes any of these happen; a reset leaves nothing to heal.
+    pub(crate) fn inflict(&self, trouble: Trouble) -> Option<Bad> {
+        match trouble {
+            Trouble::Slow(latency) => Some(self.slow(latency)),
+            Trouble::Thin(bytes_per_second) => Some(self.thin(bytes_per_second)),
+            Trouble::Silent => Some(self.silent()),
+            Trouble::Reset => {
+                self.reset();
+                None
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_good(&self) -> bool {
+        self.quality.borrow().troubles.is_empty()
+    }
+
+    fn trouble(&self, trouble: Trouble) -> Bad {
+        let mut number = 0;
+        self.quality.send_modify(|quality| {
+            number = quality.count;
+            quality.count += 1;
+            quality.troubles.push((number, trouble));
+        });
+        Bad { quality: self.quality.clone(), number }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.connections.lock().iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Bad {
+    pub fn heal(self) {}
+}
+
+impl Drop for Bad {
+    fn drop(&mut self) {
+        self.quality.send_modify(|quality| quality.troubles.retain(|(number, _)| *number != self.number));
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    target: SocketAddr,
+    quality: watch::Sender<Quality>,
+    resets: watch::Sender<u64>,
+    connections: Connections,
+) {
+    while let Ok((client, _)) = listener.accept().await {
+        let relay = tokio::spawn(relay(client, target, quality.subscribe(), resets.subscribe()));
+        let mut connections = connections.lock();
+        connections.retain(|connection| !connection.is_finished());
+        connections.push(relay);
+    }
+}
+
+async fn relay(
+    mut client: TcpStream,
+    target: SocketAddr,
+    quality: watch::Receiver<Quality>,
+    mut resets: watch::Receiver<u64>,
+) {
+    let Some(mut server) = connect(target).await else {
+        // Refused there is refused here.
+        let _ = client.set_zero_linger();
+        return;
+    };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    // Borrowed halves: owned ones end their direction in good order when dropped, which must not come before a reset.
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let forth = pass(from_client, to_server, quality.clone());
+    let back = pass(from_server, to_client, quality);
+    let both = async { tokio::join!(forth, back) };
+    tokio::select! {
+        _ = both => {}
+        // Lingering for no time makes a reset of the close that follows.
+        _ = resets.changed() => {
+            let _ = (client.set_zero_linger(), server.set_zero_linger());
+        }
+    }
+}
+
+async fn connect(target: SocketAddr) -> Option<TcpStream> {
+    let socket = if target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.ok()?;
+    timeout(CONNECT_WITHIN, socket.connect(target)).await.ok()?.ok()
+}
+
+/// One direction, until its sender ends or its receiver is gone.
+async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, quality: watch::Receiver<Quality>) {
+    let (sender, mut chunks) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS);
+    let reading = async {
+        let mut quality = quality.clone();
+        loop {
+            let _ = quality.wait_for(|quality| !quality.is_silent()).await;
+            let (latency, rate) = {
+                let now = quality.borrow();
+                (now.latency(), now.bytes_per_second())
+            };
+            let most = rate.map_or(CHUNK_BYTES, |rate| CHUNK_BYTES.min((rate / SLICES_PER_SECOND) as usize));
+            let mut chunk = vec![0; most.max(1)];
+            match from.read(&mut chunk).await {
+                Ok(length) if length > 0 => chunk.truncate(length),
+                _ => break,
+            }
+            if sender.send((Instant::now() + latency, chunk)).await.is_err() {
+                break;
+            }
+        }
+        drop(sender);
+    };
+    let writing = async {
+        let mut quality = quality.clone();
+        while let Some((due, chunk)) = chunks.recv().await {
+            sleep_until(due).await;
+            let _ = quality.wait_for(|quality| !quality.is_silent()).await;
+            if to.write_all(&chunk).await.is_err() {
+                return;
+            }
+            let rate = quality.borrow().bytes_per_second();
+            if let Some(rate) = rate {
+                sleep(Duration::from_secs_f64(chunk.len() as f64 / rate as f64)).await;
+            }
+        }
+        // The end passes like the bytes before it.
+        let _ = quality.wait_for(|quality| !quality.is_silent()).await;
+        let _ = to.shutdown().await;
+    };
+    tokio::join!(reading, writing);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    async fn echo() -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port to listen on");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut reader, mut writer) = stream.split();
+                    tokio::io::copy(&mut reader, &mut writer).await
+                });
+            }
+        });
+        address
+    }
+
+    async fn proxied() -> (Proxy, TcpStream) {
+        let proxy = Proxy::start(Ipv4Addr::LOCALHOST.into(), echo().await).await.expect("a port to listen on");
+        let stream = TcpStream::connect(proxy.address()).await.expect("it accepts");
+        (proxy, stream)
+    }
+
+    async fn there_and_back(stream: &mut TcpStream, bytes: usize) -> Duration {
+        let began = Instant::now();
+        let sent = vec![7; bytes];
+        stream.write_all(&sent).await.expect("it takes bytes");
+        let mut back = vec![0; bytes];
+        stream.read_exact(&mut back).await.expect("the bytes come back");
+        assert_eq!(sent, back);
+        began.elapsed()
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_and_the_end_too() {
+        let (_proxy, mut stream) = proxied().await;
+        there_and_back(&mut stream, 100_000).await;
+        stream.shutdown().await.expect("it can be shut down");
+        assert_eq!(stream.read(&mut [0; 1]).await.expect("a close in good order"), 0);
+    }
+
+    #[tokio::test]
+    async fn slow_link_delays_each_way_until_healed() {
+        let (proxy, mut stream) = proxied().await;
+        let bad = proxy.slow(Duration::from_millis(100));
+        assert!(there_and_back(&mut stream, 10).await >= Duration::from_millis(200));
+        bad.heal();
+        assert!(proxy.is_good());
+        there_and_back(&mut stream, 10).await;
+    }
+
+    #[tokio::test]
+    async fn troubles_add_up_and_heal_in_any_order() {
+        let (proxy, _stream) = proxied().await;
+        let slow = proxy.slow(Duration::from_millis(100));
+        let (slower, thin, thinner) = (proxy.slow(Duration::from_millis(50)), proxy.thin(5_000), proxy.thin(1_000));
+        let quality = || {
+            let now = proxy.quality.borrow();
+            (now.latency().as_millis(), now.bytes_per_second())
+        };
+        assert_eq!(quality(), (150, Some(1_000)));
+        slow.heal();
+        thinner.heal();
+        assert_eq!(quality(), (50, Some(5_000)));
+        slower.heal();
+        thin.heal();
+        assert!(proxy.is_good());
+    }
+
+    #[tokio::test]
+    async fn thin_link_passes_no_more_than_its_bytes() {
+        let (proxy, mut stream) = proxied().await;
+        let _bad = proxy.thin(10_000);
+        assert!(there_and_back(&mut stream, 5_000).await >= Duration::from_millis(400));
+    }
+
+    #[tokio::test]
+    async fn silent_link_passes_nothing_until_healed() {
+        let (proxy, mut stream) = proxied().await;
+        let bad = proxy.silent();
+        stream.write_all(b"hello").await.expect("it takes bytes");
+        let mut back = [0; 5];
+        assert!(timeout(Duration::from_millis(100), stream.read_exact(&mut back)).await.is_err());
+        bad.heal();
+        // What a cancelled read took would be lost: the echo is looked for in what comes now.
+        stream.write_all(b"world").await.expect("it takes bytes");
+        stream.read_exact(&mut back).await.expect("the bytes come back");
+        assert_eq!(&back, b"hello");
+    }
+
+    #[tokio::test]
+    async fn reset_breaks_off_open_connections_only() {
+        let (proxy, mut stream) = proxied().await;
+        there_and_back(&mut stream, 10).await;
+        proxy.reset();
+        let error = stream.read(&mut [0; 1]).await.expect_err("the connection is broken off");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        let mut next = TcpStream::connect(proxy.address()).await.expect("it accepts");
+        there_and_back(&mut next, 10).await;
+    }
+}

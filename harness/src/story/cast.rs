@@ -1,0 +1,115 @@
+//! The people of a story: circles of friends, some of whom only talk, while others come and go.
+
+use super::roamers::{self, Route};
+use super::{Plot, RECOVERED, forger};
+use crate::containers::topology::Topology;
+use crate::users::{Chat, Online, Record, User, try_meet};
+use ::chat::protocol::conversation::GroupId;
+use anyhow::{Context, Result};
+use futures_util::future::{join_all, try_join_all};
+use services::within;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Friends who chat with each other, on different nodes.
+const CIRCLE: usize = 5;
+/// Of these, those who come and go, in the plots that have them.
+const ROAMERS: usize = 2;
+
+/// Everybody.
+pub(super) struct Cast {
+    circles: Vec<Circle>,
+    chats: Vec<Chat>,
+    /// Each with the place of its circle; they end with this.
+    roaming: JoinSet<(usize, Result<Online>)>,
+    stop: watch::Sender<bool>,
+    plot: Plot,
+}
+
+/// Friends with a group.
+pub(super) struct Circle {
+    pub users: Vec<User>,
+    group: GroupId,
+    /// Those who are logged in.
+    pub online: Vec<Arc<Online>>,
+    /// Those who are about to come and go.
+    roamers: Vec<(User, Route)>,
+}
+
+impl Cast {
+    /// Makes accounts, and has everybody logged in who stays so.
+    pub async fn gather(topology: &Topology, record: &Arc<Record>, users: usize, plot: Plot) -> Result<Cast> {
+        let addresses = [topology.address()];
+        let meetings = (0..users.div_ceil(CIRCLE)).map(|_| try_meet(record, &addresses, CIRCLE));
+        let met = try_join_all(meetings).await?;
+        if let Some((users, _)) = met.first() {
+            forger::somebody_forges(record, topology.address(), users).await?;
+        }
+        let circles = met.into_iter().map(|(users, group)| Circle::gather(topology, users, group, plot));
+        let circles = try_join_all(circles).await?;
+        Ok(Cast { circles, chats: Vec::new(), roaming: JoinSet::new(), stop: watch::Sender::new(false), plot })
+    }
+
+    /// From here on people write, come and go.
+    pub fn begin(&mut self) {
+        for (place, circle) in self.circles.iter_mut().enumerate() {
+            let everybody: Vec<_> = circle.users.iter().map(|user| user.id).collect();
+            self.chats.push(Chat::among(&circle.online, &everybody, circle.group));
+            for (user, route) in circle.roamers.drain(..) {
+                let stopped = self.stop.subscribe();
+                match self.plot {
+                    Plot::Logins => {
+                        let roaming = roamers::move_about(user, circle.group, route, stopped);
+                        self.roaming.spawn(async move { (place, roaming.await) });
+                    }
+                    Plot::Chat | Plot::Offline => {
+                        let roaming = roamers::commute(user, route, stopped);
+                        self.roaming.spawn(async move { (place, roaming.await) });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nobody writes any more, and everybody is logged in.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.stop.send_replace(true);
+        join_all(self.chats.drain(..).map(Chat::stop)).await;
+        while let Some(back) = self.roaming.join_next().await {
+            let (place, online) = back.context("a user panicked")?;
+            self.circles[place].online.push(Arc::new(online?));
+        }
+        let mut online = self.circles.iter().flat_map(|circle| &circle.online);
+        let everybody = async || online.clone().all(|user| user.node().is_some()).then_some(());
+        let claim = "everybody is online again";
+        let is_online = within(RECOVERED, claim, everybody).await;
+        is_online.with_context(|| {
+            let missing = online.find(|user| user.node().is_none()).map(|user| user.user.name.clone());
+            format!("missing is {}", missing.unwrap_or_default())
+        })
+    }
+
+    pub fn into_circles(self) -> Vec<Circle> {
+        self.circles
+    }
+}
+
+impl Circle {
+    /// Every second user through nginx; of the others each node has some. A client that loses its node tries the
+    /// others.
+    async fn gather(topology: &Topology, users: Vec<User>, group: GroupId, plot: Plot) -> Result<Circle> {
+        let talkers = if plot == Plot::Chat { users.len() } else { users.len() - ROAMERS };
+        let mut online = Vec::new();
+        for (place, user) in users[..talkers].iter().enumerate() {
+            let addresses = match place % 2 {
+                0 => vec![topology.address()],
+                _ => topology.from_node(place / 2 % topology.nodes().len()),
+            };
+            online.push(Arc::new(user.log_in(&addresses).await.context("nobody is online yet")?));
+        }
+        let route = |(place, user): (usize, &User)| (user.clone(), Route::over(topology, place));
+        let roamers = users[talkers..].iter().enumerate().map(route).collect();
+        Ok(Circle { users, group, online, roamers })
+    }
+}

@@ -1,0 +1,175 @@
+//! The stories that every fault is put through: people chat across all nodes, something breaks, it heals, and every
+//! promise of the contract was kept.
+//!
+//! Each story is a [`Plot`] with a cast of users in circles of friends. They write down all that they do and see; in
+//! the end the database's rows are added, and the checkers judge the whole.
+
+pub mod chaos;
+
+mod cast;
+mod forger;
+mod presence;
+mod roamers;
+mod steps;
+
+use crate::containers::Topology;
+use crate::fault::Fault;
+use crate::users::{Conclusion, Record, Summary};
+use anyhow::{Context, Result};
+use cast::Cast;
+use judge::recovery;
+use services::within;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+pub use steps::Step;
+use steps::Troubles;
+
+/// For the first acknowledgements, on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+/// The longest way back after a fault.
+const RECOVERED: Duration = recovery::BOUND;
+/// Messages that must pass before a fault, and after it, so that there is something to lose.
+const ENOUGH: usize = 100;
+
+/// What the people of a story do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plot {
+    /// All write to their friends and to their group.
+    Chat,
+    /// Some leave again and again and come back on another node, while the others write to them.
+    Offline,
+    /// Some log in elsewhere again and again, which closes the session they had; both old and new client go on writing.
+    Logins,
+}
+
+impl Plot {
+    pub const ALL: [Plot; 3] = [Plot::Chat, Plot::Offline, Plot::Logins];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Plot::Chat => "chat",
+            Plot::Offline => "offline",
+            Plot::Logins => "logins",
+        }
+    }
+}
+
+impl fmt::Display for Plot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Plot {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let found = Plot::ALL.into_iter().find(|plot| plot.name() == name);
+        found.with_context(|| format!("there is no story {name:?}, but {}", Plot::ALL.map(Plot::name).join(", ")))
+    }
+}
+
+/// A story to be told.
+pub struct Story<'a> {
+    topology: &'a Topology,
+    plot: Plot,
+    users: usize,
+    lasting: Duration,
+    stays_broken: bool,
+    patience: Duration,
+}
+
+impl<'a> Story<'a> {
+    /// People chat: fifty users, and a fault of five seconds.
+    pub fn on(topology: &'a Topology) -> Self {
+        Story {
+            topology,
+            plot: Plot::Chat,
+            users: 50,
+            lasting: Duration::from_secs(5),
+            stays_broken: false,
+            patience: RECOVERED,
+        }
+    }
+
+    pub fn of(mut self, plot: Plot) -> Self {
+        self.plot = plot;
+        self
+    }
+
+    /// How many take part: in circles of five friends, each with a group.
+    pub fn users(mut self, count: usize) -> Self {
+        self.users = count;
+        self
+    }
+
+    /// How long the fault lasts until it is healed.
+    pub fn lasting(mut self, duration: Duration) -> Self {
+        self.lasting = duration;
+        self
+    }
+
+    /// The fault is healed only when everything has arrived.
+    pub fn staying_broken(mut self) -> Self {
+        self.stays_broken = true;
+        self
+    }
+
+    /// How long to wait in the end for what has not arrived; a minute if not said.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Tells it with a fault.
+    ///
+    /// # Panics
+    /// If a promise is broken, the chat does not go on after the fault, or the fault can be neither inflicted nor
+    /// healed.
+    pub async fn nothing_is_lost_through(self, fault: Fault) -> Summary {
+        let told = self.tell(&[fault]).await;
+        told.unwrap_or_else(|error| panic!("the story has no end: {error:#}")).expect_valid()
+    }
+
+    /// Tells it, with faults at the same time or without any, and judges what happened.
+    ///
+    /// # Errors
+    /// If it comes to no end: a step does not happen in its time, or the fault can be neither inflicted nor healed.
+    pub async fn tell(self, faults: &[Fault]) -> Result<Conclusion> {
+        let step = Step { pause: Duration::ZERO, faults: faults.to_vec(), lasting: self.lasting };
+        self.tell_steps(&[step]).await
+    }
+
+    /// Tells it with one step after the other.
+    ///
+    /// # Errors
+    /// As for [`Story::tell`].
+    pub async fn tell_steps(self, steps: &[Step]) -> Result<Conclusion> {
+        let record = self.topology.record();
+        let mut cast = Cast::gather(self.topology, &record, self.users, self.plot).await?;
+        cast.begin();
+        more_is_acknowledged(&record, SOON).await?;
+        let mut last = Troubles::default();
+        for step in steps {
+            std::mem::take(&mut last).heal(&record).await?;
+            last = Troubles::go_through(self.topology, &record, step).await?;
+        }
+        if !self.stays_broken {
+            std::mem::take(&mut last).heal(&record).await?;
+        }
+        more_is_acknowledged(&record, RECOVERED).await?;
+        cast.stop().await?;
+        record.everything_arrives(self.patience).await;
+        record.drained();
+        last.heal(&record).await?;
+        presence::everybody_looks(&record, cast.into_circles()).await?;
+        self.topology.read_rows(&record).await?;
+        Ok(record.conclude())
+    }
+}
+
+async fn more_is_acknowledged(record: &Record, budget: Duration) -> Result<()> {
+    let goal = record.acked() + ENOUGH;
+    within(budget, "the chat goes on", async || (record.acked() >= goal).then_some(())).await
+}

@@ -1,0 +1,51 @@
+//! What breaks when, in a story.
+
+use super::{Record, Topology};
+use crate::fault::{Active, Fault};
+use anyhow::Result;
+use judge::history::Event;
+use std::fmt;
+use std::time::Duration;
+
+/// Faults at the same time, after a while in which all is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub pause: Duration,
+    pub faults: Vec<Fault>,
+    pub lasting: Duration,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
+        let faults = if faults.is_empty() { "nothing".into() } else { faults.join(" and ") };
+        write!(f, "after {:.1?} {faults} for {:.1?}", self.pause, self.lasting)
+    }
+}
+
+/// Faults that are there, and written down. They heal, unwritten, when dropped.
+#[derive(Default)]
+pub(super) struct Troubles(Vec<(String, Active)>);
+
+impl Troubles {
+    /// Goes through a step up to the end of its time; the faults are still there then.
+    pub async fn go_through(topology: &Topology, record: &Record, step: &Step) -> Result<Troubles> {
+        tokio::time::sleep(step.pause).await;
+        let mut troubles = Troubles::default();
+        for fault in &step.faults {
+            let what = fault.to_string();
+            record.note(Event::Fault { what: what.clone(), healed: false });
+            troubles.0.push((what, fault.clone().inflict(topology).await?));
+        }
+        tokio::time::sleep(step.lasting).await;
+        Ok(troubles)
+    }
+
+    pub async fn heal(self, record: &Record) -> Result<()> {
+        for (what, active) in self.0 {
+            active.heal().await?;
+            record.note(Event::Fault { what, healed: true });
+        }
+        Ok(())
+    }
+}

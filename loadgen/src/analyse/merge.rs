@@ -1,0 +1,213 @@
+//! Adds the outcomes of several processes into one.
+//!
+//! Histograms and accounts are added exactly: the percentiles of the sum are those that one process would have found.
+//! Rows of seconds keep no histograms, so their counts add up exactly, while the percentile of a merged second is the
+//! highest of its parts: an upper bound. A shard that is missing leaves the verdict unknown, for what it saw is not
+//! known.
+
+use crate::measure::outcome::{Outcome, Resources};
+use crate::measure::recorder::{Point, Second};
+use judge::Verdict;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Outcomes whose measured times begin further apart than this, in milliseconds, did not load the server together.
+const TOGETHER_MS: i64 = 1_000;
+
+/// Why outcomes cannot be added. Stop, and show the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("nothing to merge")]
+    Nothing,
+    #[error("{one} and {other} are both shard {shard}")]
+    Twice { one: String, other: String, shard: String },
+    #[error("{one} is a shard of {one_count}, {other} of {other_count}")]
+    Counts { one: String, one_count: u32, other: String, other_count: u32 },
+    #[error("{one} and {other} did not carry out the same plan: {what} differs")]
+    Plans { one: String, other: String, what: &'static str },
+    #[error("{one} and {other} are the same result")]
+    Same { one: String, other: String },
+}
+
+/// Adds outcomes, each with the name that errors call it by.
+pub fn merge(parts: &[(String, Outcome)]) -> Result<Outcome, Error> {
+    let ((first_name, first), rest) = parts.split_first().ok_or(Error::Nothing)?;
+    for (place, (name, outcome)) in rest.iter().enumerate() {
+        same_plan(first_name, first, name, outcome)?;
+        for (earlier_name, earlier) in &parts[..=place] {
+            apart(earlier_name, earlier, name, outcome)?;
+        }
+    }
+    let outcomes: Vec<&Outcome> = parts.iter().map(|(_, outcome)| outcome).collect();
+    let mut sum = add(&outcomes);
+    let missing = missing(&outcomes);
+    judge(&mut sum, parts, &missing);
+    Ok(sum)
+}
+
+fn same_plan(one: &str, first: &Outcome, other: &str, outcome: &Outcome) -> Result<(), Error> {
+    let (a, b) = (&first.plan, &outcome.plan);
+    let differences = [
+        ("dialect", a.dialect != b.dialect),
+        ("profile", a.profile != b.profile),
+        ("mix", a.mix != b.mix),
+        ("qos", a.qos != b.qos),
+        ("body", a.body != b.body),
+        ("window", a.window != b.window),
+        ("arrivals", a.arrivals != b.arrivals),
+    ];
+    match differences.into_iter().find(|(_, differ)| *differ) {
+        Some((what, _)) => Err(Error::Plans { one: one.to_owned(), other: other.to_owned(), what }),
+        None => Ok(()),
+    }
+}
+
+/// Finds two files that would be counted twice.
+fn apart(one: &str, a: &Outcome, other: &str, b: &Outcome) -> Result<(), Error> {
+    let (one, other) = (one.to_owned(), other.to_owned());
+    match (a.plan.shard, b.plan.shard) {
+        (Some(x), Some(y)) if x.count != y.count => {
+            Err(Error::Counts { one, one_count: x.count, other, other_count: y.count })
+        }
+        (Some(x), Some(y)) if x == y => Err(Error::Twice { one, other, shard: x.to_string() }),
+        _ if a.measured_s > 0.0 && a == b => Err(Error::Same { one, other }),
+        _ => Ok(()),
+    }
+}
+
+fn add(outcomes: &[&Outcome]) -> Outcome {
+    let first = outcomes[0];
+    let mut sum = Outcome { shards: 0, machines: Vec::new(), ..Outcome::failed(first.plan.clone(), String::new()) };
+    let (from, length_s) = measured_time(outcomes);
+    sum.measured_from_ms = from;
+    sum.measured_s = length_s;
+    sum.started_ms = outcomes.iter().map(|outcome| outcome.started_ms).filter(|at| *at > 0).min().unwrap_or(0);
+    sum.resources = resources(outcomes);
+    sum.seconds = seconds(outcomes, from);
+    sum.answers = first.answers;
+    sum.plan.users = outcomes.iter().map(|outcome| outcome.plan.users).sum();
+    sum.plan.rate = outcomes.iter().map(|outcome| outcome.plan.rate).sum();
+    unshard(&mut sum);
+    for outcome in outcomes {
+        sum.account.add(&outcome.account);
+        for (path, latencies) in &outcome.paths {
+            sum.paths.entry(*path).or_default().add(latencies);
+        }
+        for (kind, count) in &outcome.errors {
+            *sum.errors.entry(kind.clone()).or_default() += count;
+        }
+        sum.online = (sum.online.0 + outcome.online.0, sum.online.1 + outcome.online.1);
+        sum.logins += outcome.logins;
+        sum.unsent += outcome.unsent;
+        sum.stored += outcome.stored;
+        sum.shards += outcome.shards;
+        sum.interrupted |= outcome.interrupted;
+        sum.drained_s = sum.drained_s.max(outcome.drained_s);
+        sum.cut_short |= outcome.cut_short;
+        sum.machines.extend(outcome.machines.iter().cloned());
+        sum.thresholds.extend(outcome.thresholds.iter().cloned());
+    }
+    let nodes: BTreeSet<&String> = outcomes.iter().flat_map(|outcome| &outcome.nodes).collect();
+    sum.nodes = nodes.into_iter().cloned().collect();
+    sum
+}
+
+/// The plan that the shards had parts of, as far as it can be told from a part.
+fn unshard(sum: &mut Outcome) {
+    if let Some(shard) = sum.plan.shard.take() {
+        let tag = format!("-{}", shard.tag());
+        if let Some(prefix) = sum.plan.prefix.strip_suffix(&tag) {
+            sum.plan.prefix = prefix.to_owned();
+        }
+        sum.plan.seed = sum.plan.seed.wrapping_sub(u64::from(shard.index) - 1);
+        sum.plan.accounts = None;
+        sum.plan.keep = None;
+    }
+}
+
+/// From when, in milliseconds since the Unix epoch, and for how many seconds anyone measured.
+fn measured_time(outcomes: &[&Outcome]) -> (i64, f64) {
+    let measured = || outcomes.iter().filter(|outcome| outcome.measured_s > 0.0);
+    let from = measured().map(|outcome| outcome.measured_from_ms).min().unwrap_or(0);
+    let ends = measured().map(|outcome| (outcome.measured_from_ms - from) as f64 / 1e3 + outcome.measured_s);
+    (from, ends.fold(0.0, f64::max))
+}
+
+/// CPU seconds and memory add up; cores do so across hosts only.
+fn resources(outcomes: &[&Outcome]) -> Resources {
+    let mut sum = Resources::default();
+    let mut hosts: BTreeMap<&str, u32> = BTreeMap::new();
+    for outcome in outcomes {
+        let used = &outcome.resources;
+        sum.generator_cpu_s += used.generator_cpu_s;
+        sum.nodes_cpu_s += used.nodes_cpu_s;
+        sum.memory_bytes += used.memory_bytes;
+        sum.memory_before_bytes += used.memory_before_bytes;
+        sum.nodes_memory_bytes += used.nodes_memory_bytes;
+        sum.nodes_memory_before_bytes += used.nodes_memory_before_bytes;
+        sum.embedded |= used.embedded;
+        sum.nodes_apart |= used.nodes_apart;
+        let host = outcome.machines.first().map_or("", |machine| machine.host.as_str());
+        let cores = hosts.entry(host).or_default();
+        *cores = used.cores.max(*cores);
+    }
+    sum.cores = hosts.values().sum();
+    sum
+}
+
+fn seconds(outcomes: &[&Outcome], from: i64) -> Vec<Second> {
+    let mut rows: BTreeMap<i64, Second> = BTreeMap::new();
+    for outcome in outcomes {
+        let offset = outcome.measured_from_ms - from;
+        for second in &outcome.seconds {
+            // The row that this one lies in for the most part: clocks and timers differ by some milliseconds.
+            let at = offset + second.at_ms as i64;
+            let row = rows.entry((at + 500).div_euclid(1_000)).or_default();
+            row.length_ms = row.length_ms.max(second.length_ms);
+            row.sent += second.sent;
+            row.delivered += second.delivered;
+            for (path, point) in &second.paths {
+                add_point(row.paths.entry(*path).or_default(), point);
+            }
+        }
+    }
+    rows.into_iter().map(|(number, row)| Second { at_ms: number.max(0) as u64 * 1_000, ..row }).collect()
+}
+
+fn add_point(sum: &mut Point, point: &Point) {
+    sum.count += point.count;
+    sum.p50 = sum.p50.max(point.p50);
+    sum.p99 = sum.p99.max(point.p99);
+    sum.max = sum.max.max(point.max);
+}
+
+/// The shards of which there is no outcome.
+fn missing(outcomes: &[&Outcome]) -> Vec<u32> {
+    let known: BTreeSet<u32> =
+        outcomes.iter().filter_map(|outcome| outcome.plan.shard).map(|shard| shard.index).collect();
+    let count = outcomes.iter().find_map(|outcome| outcome.plan.shard).map_or(0, |shard| shard.count);
+    (1..=count).filter(|index| !known.contains(index)).collect()
+}
+
+fn judge(sum: &mut Outcome, parts: &[(String, Outcome)], missing: &[u32]) {
+    sum.judge();
+    for (name, outcome) in parts.iter().filter(|(_, outcome)| outcome.measured_s <= 0.0) {
+        sum.verdict = Verdict::Invalid;
+        sum.reasons.push(format!("{name} measured nothing: {}", outcome.reasons.join("; ")));
+    }
+    for index in missing {
+        sum.verdict = sum.verdict.max(Verdict::Unknown);
+        sum.reasons.push(format!("shard {index} is missing"));
+    }
+    let begun =
+        parts.iter().filter(|(_, outcome)| outcome.measured_s > 0.0).map(|(_, outcome)| outcome.measured_from_ms);
+    let apart = begun.clone().max().unwrap_or(0) - begun.min().unwrap_or(0);
+    if apart > TOGETHER_MS {
+        let apart = apart as f64 / 1e3;
+        sum.warnings.push(format!(
+            "the measured times begin {apart:.1} s apart: rates are of the whole time from the first to the last; use --start-at"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests;

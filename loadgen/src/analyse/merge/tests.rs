@@ -1,0 +1,111 @@
+use super::*;
+use crate::measure::recorder::{Latencies, Path};
+use crate::plan::Plan;
+use crate::plan::shard::Shard;
+
+const EPOCH: i64 = 1_700_000_000_000;
+
+fn part(index: u32, latencies: impl Iterator<Item = u64>) -> Outcome {
+    let plan = Shard { index, count: 2 }.part(&Plan { users: 21, rate: 100.0, ..Plan::default() });
+    let mut outcome = Outcome::failed(plan, String::new());
+    let mut cross = Latencies::default();
+    latencies.for_each(|micros| cross.record(micros));
+    let count = cross.count();
+    outcome.account.sent = count;
+    outcome.account.acknowledged = count;
+    outcome.account.expected = count;
+    outcome.account.delivered = count;
+    outcome.paths.insert(Path::Cross, cross);
+    outcome.measured_from_ms = EPOCH + i64::from(index) * 20;
+    outcome.measured_s = 2.0;
+    outcome.logins = u64::from(outcome.plan.users);
+    outcome.online = (outcome.plan.users, outcome.plan.users);
+    let point = Point { count, p50: u64::from(index), p99: 10 * u64::from(index), max: 20 };
+    let second =
+        |at_ms| Second { at_ms, length_ms: 1_000, paths: [(Path::Cross, point)].into(), sent: 5, delivered: 4 };
+    outcome.seconds = vec![second(0), second(1_001)];
+    outcome.errors.insert("connect".into(), 2);
+    outcome.judge();
+    outcome
+}
+
+fn merged(parts: Vec<Outcome>) -> Result<Outcome, Error> {
+    let named: Vec<_> = parts.into_iter().enumerate().map(|(place, part)| (format!("{place}.json"), part)).collect();
+    merge(&named)
+}
+
+#[test]
+fn the_sum_is_what_one_process_would_have_found() {
+    let values: Vec<u64> = (1..2_000).map(|value| value * 37).collect();
+    let (odd, even) = (values.iter().copied().step_by(2), values.iter().copied().skip(1).step_by(2));
+    let sum = merged(vec![part(1, odd), part(2, even)]).expect("two parts of one plan");
+    let mut whole = Latencies::default();
+    values.iter().for_each(|value| whole.record(*value));
+    assert_eq!(sum.paths[&Path::Cross], whole);
+    assert_eq!((sum.account.sent, sum.account.delivered, sum.logins), (1_999, 1_999, 21));
+    assert_eq!((sum.plan.users, sum.plan.rate, sum.plan.prefix.as_str()), (21, 100.0, "lg"));
+    assert_eq!((sum.verdict, sum.shards, sum.errors["connect"]), (Verdict::Valid, 2, 4));
+    assert_eq!(sum.measured_s, 2.02);
+}
+
+#[test]
+fn seconds_add_up_row_by_row_with_the_worst_percentile() {
+    let sum = merged(vec![part(1, 1..10), part(2, 1..10)]).expect("two parts of one plan");
+    let rows: Vec<_> = sum.seconds.iter().map(|row| (row.at_ms, row.sent, row.delivered)).collect();
+    assert_eq!(rows, [(0, 10, 8), (1_000, 10, 8)]);
+    assert_eq!(sum.seconds[0].paths[&Path::Cross], Point { count: 18, p50: 2, p99: 20, max: 20 });
+}
+
+#[test]
+fn a_sum_can_be_merged_and_stored_again() {
+    let sum = merged(vec![part(1, 1..10), part(2, 1..10)]).expect("two parts of one plan");
+    let stored: Outcome = serde_json::from_str(&crate::report::json(&sum)).expect("read back");
+    assert_eq!(stored, sum);
+}
+
+#[test]
+fn a_missing_shard_leaves_the_verdict_unknown() {
+    let sum = merged(vec![part(2, 1..10)]).expect("one part");
+    assert_eq!(sum.verdict, Verdict::Unknown);
+    assert!(sum.reasons.contains(&"shard 1 is missing".to_owned()), "{:?}", sum.reasons);
+}
+
+#[test]
+fn a_shard_that_measured_nothing_makes_the_sum_invalid() {
+    let mut failed = Outcome::failed(part(2, 1..2).plan, "nobody could log in".into());
+    failed.errors.insert("connect".into(), 9);
+    let sum = merged(vec![part(1, 1..10), failed]).expect("two parts of one plan");
+    assert_eq!((sum.verdict, sum.errors["connect"]), (Verdict::Invalid, 11));
+    assert!(sum.reasons[0].contains("1.json measured nothing: nobody could log in"), "{:?}", sum.reasons);
+}
+
+#[test]
+fn one_bad_shard_makes_the_sum_bad() {
+    let mut bad = part(2, 1..10);
+    bad.account.lost = 1;
+    assert_eq!(merged(vec![part(1, 1..10), bad]).expect("two parts").verdict, Verdict::Invalid);
+}
+
+#[test]
+fn what_does_not_belong_together_is_refused() {
+    let text = |parts| merged(parts).expect_err("must be refused").to_string();
+    assert_eq!(text(vec![]), "nothing to merge");
+    assert_eq!(text(vec![part(1, 1..10), part(1, 1..11)]), "0.json and 1.json are both shard 1/2");
+    let mut other = part(2, 1..10);
+    other.plan.qos = 0;
+    assert_eq!(text(vec![part(1, 1..10), other]), "0.json and 1.json did not carry out the same plan: qos differs");
+    let mut other = part(2, 1..10);
+    other.plan.shard = Some(Shard { index: 2, count: 3 });
+    assert_eq!(text(vec![part(1, 1..10), other]), "0.json is a shard of 2, 1.json of 3");
+    let mut alone = part(1, 1..10);
+    alone.plan.shard = None;
+    assert_eq!(text(vec![alone.clone(), alone]), "0.json and 1.json are the same result");
+}
+
+#[test]
+fn parts_that_did_not_run_together_say_so() {
+    let mut late = part(2, 1..10);
+    late.measured_from_ms += 5_000;
+    let sum = merged(vec![part(1, 1..10), late]).expect("two parts");
+    assert!(sum.warnings.iter().any(|warning| warning.contains("5.0 s apart")), "{:?}", sum.warnings);
+}

@@ -1,0 +1,90 @@
+//! The tasks that run beside the connections.
+
+use super::tenants::NodeTenants;
+use crate::bus::Arrival;
+use crate::context::Context;
+use crate::delivery::bus_receiver::BusReceiver;
+use crate::delivery::repair;
+use crate::membership::lease_keeper;
+use crate::session::cursor_saver;
+use crate::storage;
+use crate::telemetry::admin;
+use chat_environment::Died;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// How often a node looks what it may forget of strangers.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+
+pub struct Background {
+    pub lease_keeper: JoinHandle<Result<Result<(), storage::Error>, Died>>,
+    pub others: Vec<JoinHandle<Result<(), Died>>>,
+}
+
+impl Background {
+    /// Starts them; `takeovers` is what the node's first renewal said.
+    pub fn start(
+        context: &Arc<Context>,
+        takeovers: u64,
+        arrivals: mpsc::Receiver<Arrival>,
+        admin: Option<TcpListener>,
+    ) -> Self {
+        let (tasks, delivery) = (&context.environment.tasks, &context.delivery);
+        let receiver = BusReceiver {
+            delivery: delivery.clone(),
+            relays: context.relays.clone(),
+            endings: context.endings.clone(),
+        };
+        let interval = Duration::from_secs(context.config.limits.repair_interval_s);
+        let mut others = vec![
+            tasks.spawn("bus arrivals", receiver.run(arrivals)),
+            tasks.spawn("sweep", repair::run(delivery.clone(), interval)),
+            tasks.spawn("pulse", delivery.members.pulse.clone().run(context.peers.clone())),
+            tasks.spawn("cursors", save_cursors(context.clone())),
+            tasks.spawn("tidying", context.tidier.clone().run(context.key.id.clone())),
+            tasks.spawn("strangers", forget_strangers(context.clone())),
+        ];
+        if let Some(admin) = admin {
+            let serving = admin::serve(admin, context.clone(), context.shutdown.clone(), tasks.clone());
+            others.push(tasks.spawn("admin", serving));
+        }
+        let keeping = lease_keeper::run(keeper_parts(context), takeovers);
+        Background { lease_keeper: tasks.spawn("lease keeper", keeping), others }
+    }
+}
+
+fn keeper_parts(context: &Arc<Context>) -> lease_keeper::Parts {
+    lease_keeper::Parts {
+        key: context.key.clone(),
+        storage: context.storage.clone(),
+        bus: context.bus.clone(),
+        lease: context.lease.clone(),
+        watch: context.watch.clone(),
+        database_answers: context.database_answers.clone(),
+        tenants: Arc::new(NodeTenants(context.clone())),
+    }
+}
+
+async fn save_cursors(context: Arc<Context>) {
+    let mut tick = tokio::time::interval(cursor_saver::INTERVAL);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        context.cursor_saver.save(context.storage.as_ref(), &context.key).await;
+    }
+}
+
+/// Gives back the memory of what strangers did, also where none come any more.
+async fn forget_strangers(context: Arc<Context>) {
+    let mut tick = tokio::time::interval(FORGET_INTERVAL);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        context.login_limit.forget(Instant::now());
+        context.registrations.forget(Instant::now());
+    }
+}

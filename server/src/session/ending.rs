@@ -1,0 +1,85 @@
+//! How a session ends: nothing more is pushed, its cursors are saved, its row is freed, and whoever waits for it is told.
+//!
+//! Where the database does not let that happen now it happens later; until then the session stands in the way of a new
+//! login of its user.
+
+use super::Session;
+use super::claims::{Released, Seats};
+use super::outbound::Outbound;
+use super::registry::Registry;
+use crate::bus::Item;
+use crate::membership::peers::Peers;
+use crate::storage::Release;
+use crate::telemetry::metrics::Metrics;
+use chat_environment::Tasks;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+pub struct Endings {
+    pub registry: Arc<Registry>,
+    pub claims: Seats,
+    pub peers: Arc<Peers>,
+    pub metrics: Arc<Metrics>,
+    pub tasks: Tasks,
+    /// Told when another node has given up a session that a login here waits for.
+    pub yielded: Notify,
+}
+
+impl Endings {
+    /// Ends a session. Returns when its row is free, or has been tried once to be.
+    pub async fn end(self: &Arc<Self>, session: &Arc<Session>) {
+        if !session.has_ended() {
+            self.metrics.sessions.dec();
+        }
+        let marks = session.end();
+        match self.claims.release(session.release(), marks).await {
+            Released::Done => self.released(session),
+            Released::Later(done) => {
+                let (endings, session) = (self.clone(), session.clone());
+                self.tasks.spawn_short("freeing a session", async move {
+                    let _ = done.await;
+                    endings.released(&session);
+                });
+            }
+        }
+    }
+
+    fn released(&self, session: &Session) {
+        // Only now: until its cursors are saved, a new login of the user waits for this session.
+        self.registry.remove(session);
+        session.released();
+        if session.is_yielding() {
+            self.peers.tell(|| Item::Yielded { user: session.user });
+        }
+    }
+
+    /// Sessions on this connection, also one whose login was under way.
+    pub fn on(&self, outbound: &Arc<Outbound>) -> Vec<Arc<Session>> {
+        let mut sessions = self.registry.all();
+        sessions.retain(|session| session.is_on(outbound));
+        sessions
+    }
+
+    /// Another node's client logs in with `takeover`: ends the session here, frees its row, and says so.
+    pub fn give_up(self: &Arc<Self>, asked: Release) {
+        if self.give_up_now(asked) {
+            return;
+        }
+        let endings = self.clone();
+        self.tasks.spawn_short("yielding", async move {
+            // Its login may be just about to show: wait for it.
+            let _turn = endings.registry.login_turn(asked.user).await;
+            if !endings.give_up_now(asked) {
+                // A row that no session stands behind: one that could not be freed when its session ended.
+                endings.claims.release(asked, Vec::new()).await;
+                endings.peers.tell(|| Item::Yielded { user: asked.user });
+            }
+        });
+    }
+
+    /// Ends the session if it is here; its connection then frees the row and tells the others.
+    fn give_up_now(&self, asked: Release) -> bool {
+        let session = self.registry.get(asked.user).filter(|session| session.epoch == asked.epoch);
+        session.inspect(|session| session.yield_to_other_node()).is_some()
+    }
+}
