@@ -35,5 +35,6 @@ pub mod shutdown;
 pub mod tls;
 pub use chat_environment as environment;
 
+
 #[doc(hidden)]
 pub mod bench;

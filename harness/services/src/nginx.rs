@@ -8,6 +8,7 @@ use crate::process::{Process, explain};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -29,8 +30,10 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 const READY_INTERVAL: Duration = Duration::from_millis(5);
 
 pub struct Nginx {
-    process: Process,
+    /// `None` after [`Nginx::kill`].
+    process: Option<Process>,
     address: SocketAddr,
+    upstreams: Vec<SocketAddr>,
     directory: TempDir,
 }
 
@@ -43,7 +46,9 @@ impl Nginx {
         loop {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
             match run(address, upstreams, directory.path()).await {
-                Ok(process) => return Ok(Nginx { process, address, directory }),
+                Ok(process) => {
+                    return Ok(Nginx { process: Some(process), address, upstreams: upstreams.to_vec(), directory });
+                }
                 Err(error) if attempt == ATTEMPTS => return Err(error),
                 Err(_) => attempt += 1,
             }
@@ -57,11 +62,41 @@ impl Nginx {
 
     /// Has it pass new connections to `upstreams` from now on, as an operator would who adds or removes a node. Returns
     /// before the new workers are up; open connections stay where they are.
-    pub fn reload(&self, upstreams: &[SocketAddr]) -> Result<()> {
+    pub fn reload(&mut self, upstreams: &[SocketAddr]) -> Result<()> {
         ensure!(!upstreams.is_empty(), "nginx needs at least one upstream");
+        self.upstreams = upstreams.to_vec();
         let config = derive(SHIPPED, self.address, upstreams, self.directory.path())?;
         fs::write(self.directory.path().join("nginx.conf"), config)?;
-        self.process.signal(libc::SIGHUP)
+        self.running()?.signal(libc::SIGHUP)
+    }
+
+    /// Ends it at once with all its workers, as a crash of its machine would.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), |mut process| {
+            process.signal_group(libc::SIGKILL)?;
+            process.kill()
+        })
+    }
+
+    /// Kills it if it runs, starts it again at the same address, and waits until it listens.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill()?;
+        self.process = Some(run(self.address, &self.upstreams, self.directory.path()).await?);
+        Ok(())
+    }
+
+    /// Stops it and its workers in their tracks, until [`Nginx::resume`].
+    pub fn pause(&self) -> Result<()> {
+        self.running()?.signal_group(libc::SIGSTOP)
+    }
+
+    /// Lets them go on, with all that was sent to them meanwhile.
+    pub fn resume(&self) -> Result<()> {
+        self.running()?.signal_group(libc::SIGCONT)
+    }
+
+    fn running(&self) -> Result<&Process> {
+        self.process.as_ref().context("nginx is down")
     }
 }
 
@@ -78,7 +113,8 @@ async fn run(address: SocketAddr, upstreams: &[SocketAddr], directory: &Path) ->
     fs::write(&config, derive(SHIPPED, address, upstreams, directory)?)?;
     let mut nginx = program()?;
     nginx.arg("-c").arg(&config).args(["-g", "daemon off;"]);
-    // Killed, the master would leave its workers behind; SIGTERM it passes on.
+    // Killed alone, the master would leave its workers behind; SIGTERM it passes on.
+    nginx.process_group(0);
     let mut process = Process::start(nginx, PACKAGES, directory.join("nginx.log"), libc::SIGTERM)?;
     let deadline = Instant::now() + READY_WITHIN;
     // It is written once nginx listens, and unlike a connection it reaches no node.
@@ -243,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn reload_moves_new_connections_and_keeps_open_ones() {
-        let nginx = Nginx::start(&[echo(b'1').await]).await.expect("nginx starts");
+        let mut nginx = Nginx::start(&[echo(b'1').await]).await.expect("nginx starts");
         let (mut open, mark) = connect(&nginx).await;
         assert_eq!(mark, b'1');
 
@@ -253,5 +289,16 @@ mod tests {
         crate::eventually(READY_WITHIN, "new connections reach the new upstream", moved).await;
         open.write_all(b"x").await.expect("the open connection takes bytes");
         assert_eq!(open.read_u8().await.expect("and gives them back"), b'x');
+    }
+
+    #[tokio::test]
+    async fn killed_nginx_serves_nobody_until_it_is_restarted() {
+        let mut nginx = Nginx::start(&[echo(b'1').await]).await.expect("nginx starts");
+
+        nginx.kill().expect("nginx dies");
+        assert!(TcpStream::connect(nginx.address()).await.is_err(), "a worker has outlived its master");
+        nginx.restart().await.expect("nginx starts again");
+
+        assert_eq!(connect(&nginx).await.1, b'1');
     }
 }

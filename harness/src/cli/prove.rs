@@ -8,8 +8,10 @@ use anyhow::{Result, ensure};
 use chat::failpoint::Failpoint;
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use harness::containers::{Cluster, Plot, Story};
+use harness::cluster::Setup;
+use harness::containers::Containers;
 use harness::fault::Fault;
+use harness::story::{Plot, Story};
 use harness::users::Conclusion;
 use judge::Guarantee;
 use judge::Verdict;
@@ -98,9 +100,9 @@ impl Seed {
 
     async fn tell(&self, users: usize) -> Result<Conclusion> {
         let failpoints = self.failpoint.map(|point| format!("{}={}", point.name(), self.often)).unwrap_or_default();
-        let cluster = Cluster::builder().nodes(2).failpoints(&failpoints).start().await?;
+        let cluster = Containers::builder(Setup::nodes(2)).failpoints(&failpoints).start().await?;
         let lasting = Duration::from_secs(self.seconds);
-        let mut story = Story::on(&cluster).of(self.plot).users(users).lasting(lasting).patience(PATIENCE);
+        let mut story = Story::on(&*cluster).of(self.plot).users(users).lasting(lasting).patience(PATIENCE);
         if self.stays_broken {
             story = story.staying_broken();
         }

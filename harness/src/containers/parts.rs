@@ -6,7 +6,6 @@
 use super::machine::Plan;
 use anyhow::{Result, ensure};
 use std::net::Ipv4Addr;
-use std::str::FromStr;
 
 pub(crate) const DATABASE_PORT: u16 = 3306;
 pub(crate) const REDIS_PORT: u16 = 6379;
@@ -32,18 +31,6 @@ pub enum Flavour {
     #[default]
     Mysql,
     Mariadb,
-}
-
-impl FromStr for Flavour {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "mysql" => Ok(Flavour::Mysql),
-            "mariadb" => Ok(Flavour::Mariadb),
-            _ => anyhow::bail!("the database is mysql or mariadb, not {name}"),
-        }
-    }
 }
 
 /// The database: commits are flushed as they are by default; only what a small cluster has no use for is left out.
@@ -101,16 +88,6 @@ pub(crate) fn nginx_config(nodes: &[Ipv4Addr]) -> Result<String> {
     ensure!(servers > 0, "nginx.conf has no server lines");
     Ok(config)
 }
-
-/// Settings that make a cluster quick to test. Hashes are cheap, since not their strength is under test; a drain that
-/// waited for people would only be slow. All users are made at one address.
-pub(crate) const QUICK: [(&str, &str); 5] = [
-    ("password.memory_kib", "8"),
-    ("password.iterations", "1"),
-    ("limits.drain_s", "2"),
-    ("limits.registrations_per_hour_per_ip", "0"),
-    ("log.filter", "info,chat=debug"),
-];
 
 /// A node; `settings` are keys of `conf/server.toml`, as `section.key`.
 pub(crate) fn node(number: usize, image: String, address: Ipv4Addr, settings: &[(String, String)]) -> Plan {

@@ -4,6 +4,7 @@
 //! an ordinary program it needs no rights, and works where the kernel has no traffic shaping. What it does not imitate
 //! is loss of single packets.
 
+use super::trouble::{Quality, Trouble};
 use anyhow::Result;
 use parking_lot::Mutex;
 use std::net::{IpAddr, SocketAddr};
@@ -23,46 +24,6 @@ const CHUNKS: usize = 64;
 /// A thin link passes at most this part of a second's bytes at once.
 const SLICES_PER_SECOND: u64 = 20;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-
-/// What goes wrong with a link, both ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// Every byte takes this much longer.
-    Slow(Duration),
-    /// Each connection passes at most this many bytes a second.
-    Thin(u64),
-    /// Nothing passes, and neither side is told.
-    Silent,
-    /// Every open connection is broken off: over as soon as it has happened.
-    Reset,
-}
-
-/// How good a link is: what troubles it at the moment. Several troubles add up, and each heals by itself.
-#[derive(Clone, Debug, Default)]
-struct Quality {
-    troubles: Vec<(u64, Trouble)>,
-    /// Troubles so far; the next one's number.
-    count: u64,
-}
-
-impl Quality {
-    fn latency(&self) -> Duration {
-        self.all(|trouble| if let Trouble::Slow(latency) = trouble { Some(latency) } else { None }).sum()
-    }
-
-    /// `None`: as fast as it goes.
-    fn bytes_per_second(&self) -> Option<u64> {
-        self.all(|trouble| if let Trouble::Thin(rate) = trouble { Some(rate) } else { None }).min()
-    }
-
-    fn is_silent(&self) -> bool {
-        self.troubles.iter().any(|(_, trouble)| *trouble == Trouble::Silent)
-    }
-
-    fn all<T>(&self, measure: impl Fn(Trouble) -> Option<T>) -> impl Iterator<Item = T> {
-        self.troubles.iter().filter_map(move |(_, trouble)| measure(*trouble))
-    }
-}
 
 /// A relay to one address. Dropping it closes all its connections.
 pub struct Proxy {
@@ -123,7 +84,7 @@ impl Proxy {
     }
 
     /// Makes any of these happen; a reset leaves nothing to heal.
-    pub(crate) fn inflict(&self, trouble: Trouble) -> Option<Bad> {
+    pub(super) fn inflict(&self, trouble: Trouble) -> Option<Bad> {
         match trouble {
             Trouble::Slow(latency) => Some(self.slow(latency)),
             Trouble::Thin(bytes_per_second) => Some(self.thin(bytes_per_second)),
@@ -136,17 +97,13 @@ impl Proxy {
     }
 
     #[cfg(test)]
-    pub(crate) fn is_good(&self) -> bool {
-        self.quality.borrow().troubles.is_empty()
+    pub(super) fn is_good(&self) -> bool {
+        self.quality.borrow().is_good()
     }
 
     fn trouble(&self, trouble: Trouble) -> Bad {
         let mut number = 0;
-        self.quality.send_modify(|quality| {
-            number = quality.count;
-            quality.count += 1;
-            quality.troubles.push((number, trouble));
-        });
+        self.quality.send_modify(|quality| number = quality.add(trouble));
         Bad { quality: self.quality.clone(), number }
     }
 }
@@ -164,7 +121,7 @@ impl Bad {
 
 impl Drop for Bad {
     fn drop(&mut self) {
-        self.quality.send_modify(|quality| quality.troubles.retain(|(number, _)| *number != self.number));
+        self.quality.send_modify(|quality| quality.remove(self.number));
     }
 }
 

@@ -9,7 +9,7 @@ pub(crate) mod rows;
 pub use chat::Chat;
 pub use conclusion::{Conclusion, Summary};
 pub use online::Online;
-pub use record::Record;
+pub use record::{Record, Records};
 
 use ::chat::client::{Client, Credentials, Error, Events, Options, RawConnection, Reconnect};
 use ::chat::protocol::conversation::{GroupId, UserId};

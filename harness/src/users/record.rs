@@ -1,7 +1,7 @@
 //! The history of a story, and what of it is still to come.
 //!
-//! Every user writes down here what it does and sees, in the load generator's history format; in the end that history
-//! is judged by the same checkers ([`loadgen::check`]). Beside it stands what has to be known while the story goes on:
+//! Every user writes down here what it does and sees, in the judge's history format; in the end that history
+//! is judged by the same checkers ([`judge::check`]). Beside it stands what has to be known while the story goes on:
 //! which messages have no answer yet, and which have been acknowledged and are not yet with everybody.
 
 use super::conclusion::{Conclusion, Summary};
@@ -15,6 +15,7 @@ use judge::history::{self, Entry, Event, FORMAT, History, To, Who};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -25,6 +26,23 @@ const INTERVAL: Duration = Duration::from_millis(50);
 pub struct Record {
     clock: Clock,
     inner: Mutex<Inner>,
+}
+
+/// The histories of what happened in one cluster.
+#[derive(Default)]
+pub struct Records(Mutex<Vec<Arc<Record>>>);
+
+impl Records {
+    /// One more, empty.
+    pub fn add(&self) -> Arc<Record> {
+        let record = Arc::new(Record::default());
+        self.0.lock().push(record.clone());
+        record
+    }
+
+    pub fn all(&self) -> Vec<Arc<Record>> {
+        self.0.lock().clone()
+    }
 }
 
 #[derive(Default)]
