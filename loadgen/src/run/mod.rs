@@ -10,12 +10,10 @@ mod sending;
 mod setup;
 mod watch;
 
-mod phases;
-
 mod execute;
+mod phases;
 
 pub use error::Error;
 pub use execute::{execute, execute_over};
 pub use open_files::raise_limit;
-
 pub use progress::{Progress, Silent};
