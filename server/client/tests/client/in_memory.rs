@@ -28,8 +28,8 @@ impl Connect for InMemory {
 struct Fixed;
 
 impl WallClock for Fixed {
-    fn now_ms(&self) -> i64 {
-        1_767_323_045_678
+    fn now_us(&self) -> i64 {
+        1_767_323_045_678_000
     }
 }
 
