@@ -84,3 +84,14 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     person::Chat::open(arguments, options, terminal)?.run(client, events).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn help_says_all_there_is() {
+        insta::assert_snapshot!(Arguments::command().render_long_help());
+    }
+}
