@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 /// Chat from the command line.
 #[derive(Debug, Parser)]
-#[command(version, after_long_help = json::HELP)]
+#[command(name = "chat-client", version, after_long_help = json::HELP)]
 pub struct Arguments {
     /// Host name or address of a node or load balancer
     host: String,
