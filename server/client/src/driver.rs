@@ -2,20 +2,19 @@
 //!
 //! It is a hand-written poll loop around readiness, so that an idle client costs no buffer: bytes are read into memory
 //! shared by all clients of a thread, and only the tail of an incomplete frame is kept. What happens between two
-//! connections is in `reconnect`.
+//! connections is in `reconnect`, what frames mean in `incoming`.
 
 use super::error::{Error, Why};
-use super::event::{Acknowledged, Event, Message, Trace};
+use super::event::{Event, Trace};
 use super::link::Link;
-use super::options::{Credentials, DEFAULT_RETRY, MAX_OUT_BYTES, MAX_RETRY, Options, RECEIVED_INTERVAL};
-use super::outbox::{Outbox, Unacked};
+use super::options::{Credentials, MAX_OUT_BYTES, Options, RECEIVED_INTERVAL};
+use super::outbox::Outbox;
 use super::raw::cut;
-use super::received::{Pushed, Received};
-use super::shared::{Ask, Effect, Queued, Session, Shared, Wish};
-use chat_protocol::errno::Failure;
+use super::received::Received;
+use super::shared::{Ask, Effect, Queued, Shared, Wish};
 use chat_protocol::framing::Cut;
-use chat_protocol::from_node::{self, FromNode, Push, Reply};
-use chat_protocol::message::{Command, LoginAck, NewToken, Ping, Pong, Received as Told, Secret, Who};
+use chat_protocol::from_node::{self, Reply};
+use chat_protocol::message::{Command, Ping, Pong, Received as Told};
 use parking_lot::MutexGuard;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -37,9 +36,9 @@ thread_local! {
 }
 
 pub(super) struct Waiting {
-    mid: Uuid,
+    pub(super) mid: Uuid,
     deadline: Instant,
-    effect: Effect,
+    pub(super) effect: Effect,
     pub(super) waiter: oneshot::Sender<Result<Reply, Error>>,
 }
 
@@ -50,7 +49,7 @@ pub(super) struct Driver {
     /// Who to log in as after a reconnect; `None` before login and after logout.
     pub identity: Option<Box<Credentials>>,
     /// The user of the current or last session; 0: none yet.
-    me: u64,
+    pub(super) me: u64,
     /// Which address is in use.
     pub place: usize,
     /// When the current connection was made.
@@ -59,7 +58,7 @@ pub(super) struct Driver {
     pub tries: u32,
     pub(super) outbox: Outbox,
     pub(super) requests: VecDeque<Waiting>,
-    received: Received,
+    pub(super) received: Received,
     /// When what the application took is next told to the node.
     pub(super) tell_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -295,115 +294,6 @@ impl Driver {
         link.partial = rest.to_vec();
         self.hand_over();
         Ok(())
-    }
-
-    fn on_frame(&mut self, link: &mut Link, frame: FromNode<'_>) -> Result<(), Why> {
-        match frame {
-            FromNode::Push(push) => return self.on_push(push, link.heard),
-            FromNode::Reply { mid: Some(mid), result } => self.on_reply(mid, result, link.heard),
-            FromNode::Ping => link.pong_due = true,
-            FromNode::Event(news) => self.staged.push(Event::News(news)),
-            FromNode::Notice(failure) => {
-                self.staged.push(Event::Notice(failure.clone()));
-                return Err(Why::Notice(failure));
-            }
-            FromNode::Reply { mid: None, .. } | FromNode::Unknown(_) => {}
-        }
-        Ok(())
-    }
-
-    fn on_push(&mut self, push: Push<'_>, at: Instant) -> Result<(), Why> {
-        let conv =
-            if push.seq == 0 { Pushed::New(Arc::from(&*push.conv)) } else { self.received.push(&push.conv, push.seq) };
-        match conv {
-            Pushed::New(conv) => self.staged.push(Event::Message(Message::new(push, conv, self.me, at))),
-            Pushed::Duplicate(conv) if self.options.trace => {
-                let message = Message::new(push, conv, self.me, at);
-                self.staged.push(Event::Trace(Trace::Repeated(message)));
-            }
-            Pushed::Duplicate(_) => {}
-            Pushed::TooMany => return Err(Why::Protocol("more conversations than a user can have".into())),
-        }
-        Ok(())
-    }
-
-    fn on_reply(&mut self, mid: Uuid, result: Result<Reply, Failure>, at: Instant) {
-        if let Some(position) = self.requests.iter().position(|request| request.mid == mid) {
-            if let Some(request) = self.requests.remove(position) {
-                self.apply(&request.effect, &result);
-                self.answer(request.waiter, result.map_err(Error::Refused));
-            }
-            return;
-        }
-        if let Err(failure) = &result
-            && let Some(tries) = self.outbox.tries(mid)
-            && failure.errno.is_retryable()
-            && tries < self.options.max_tries
-        {
-            self.outbox.hold(mid, at + failure.retry.unwrap_or(DEFAULT_RETRY).min(MAX_RETRY));
-            if self.options.trace {
-                self.staged.push(Event::Trace(Trace::Deferred { mid, failure: failure.clone() }));
-            }
-            return;
-        }
-        if let Some(message) = self.outbox.remove(mid) {
-            let result = match result {
-                Ok(Reply::Chat(stored)) => Ok(stored.into()),
-                Ok(_) => Err(Error::Protocol("a chat message got another request's reply".into())),
-                Err(failure) => Err(Error::Refused(failure)),
-            };
-            self.settle(message, result, at);
-        }
-    }
-
-    /// What a finished request changes about this client.
-    fn apply(&mut self, effect: &Effect, result: &Result<Reply, Failure>) {
-        match (effect, result) {
-            (Effect::LogIn(credentials), Ok(Reply::Login(ack))) => self.logged_in(credentials.clone(), ack),
-            (Effect::LogOut, Ok(Reply::Logout(_))) => {
-                self.identity = None;
-                // What was taken since LOGOUT went out can be told to nobody any more.
-                self.received.start_session(true);
-                self.shared.lock().session = None;
-            }
-            (Effect::NewPassword(password), Ok(Reply::ChangePassword(NewToken { token }))) => {
-                if let Some(identity) = &mut self.identity {
-                    identity.password = Some(Secret(password.to_string()));
-                    identity.token = Some(Secret(token.clone()));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A session begins on the current connection.
-    pub(super) fn logged_in(&mut self, mut credentials: Box<Credentials>, ack: &LoginAck) {
-        self.received.start_session(self.me == ack.id);
-        self.me = ack.id;
-        credentials.who = Who::Id(ack.id);
-        credentials.token = Some(Secret(ack.token.clone()));
-        self.identity = Some(credentials);
-        let session = Session { id: ack.id, name: ack.name.clone(), node: ack.node.clone(), token: ack.token.clone() };
-        let mut inner = self.shared.lock();
-        inner.session = Some(Arc::new(session));
-        inner.max_frame_bytes = ack.max_frame_bytes;
-    }
-
-    pub(super) fn answer(&self, waiter: oneshot::Sender<Result<Reply, Error>>, result: Result<Reply, Error>) {
-        self.shared.lock().requests -= 1;
-        // The caller may have stopped waiting.
-        let _ = waiter.send(result);
-    }
-
-    pub(super) fn settle(&mut self, message: Unacked, result: Result<Acknowledged, Error>, at: Instant) {
-        let Unacked { mid, to, waiter, queued, .. } = message;
-        match waiter {
-            Some(waiter) => {
-                self.shared.lock().unacked -= 1;
-                let _ = waiter.send(result);
-            }
-            None => self.staged.push(Event::Acked { mid, to, result, queued, at }),
-        }
     }
 
     /// Gives the staged events to the application.

@@ -16,6 +16,7 @@ mod driver;
 mod ending;
 mod error;
 mod event;
+mod incoming;
 mod link;
 mod options;
 mod outbox;
@@ -25,6 +26,7 @@ mod reconnect;
 mod requests;
 mod shared;
 mod stream;
+pub mod tls;
 
 pub use chat_protocol::message::JoinedGroup;
 pub use error::{Error, Why};
