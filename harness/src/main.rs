@@ -206,3 +206,21 @@ fn setting(text: &str) -> Result<(String, String)> {
     let (key, value) = text.split_once('=').context("expected NAME=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn help_says_what_each_command_does() {
+        let mut whole = Arguments::command();
+        let names: Vec<String> = whole.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        let mut text = whole.render_long_help().to_string();
+        for name in names {
+            let command = whole.find_subcommand_mut(&name).expect("it is one");
+            text += &format!("\n==> {name}\n{}", command.render_long_help());
+        }
+        insta::assert_snapshot!(text);
+    }
+}

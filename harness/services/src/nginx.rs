@@ -3,20 +3,20 @@
 //! What is tested is the file that is shipped: only where it listens, whom it passes to, from where, and where it
 //! writes are replaced.
 
+use crate::nginx_config::for_processes;
 use crate::ports::free_port;
 use crate::process::{Process, explain};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// The configuration as shipped.
-const SHIPPED: &str = include_str!("../../../nginx/nginx.conf");
 /// Where its connections to nodes come from: not the address that all else on this machine comes from, so that nodes
 /// can ask it for a PROXY header and tests, which connect past it, for none.
 pub const PROXY_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 8);
@@ -27,6 +27,8 @@ const PACKAGES: &str = "nginx libnginx-mod-stream";
 const ATTEMPTS: usize = 5;
 /// How long nginx may take until it listens.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+/// How long workers that were killed may take to be gone.
+const END_WITHIN: Duration = Duration::from_secs(5);
 const READY_INTERVAL: Duration = Duration::from_millis(5);
 
 pub struct Nginx {
@@ -65,17 +67,23 @@ impl Nginx {
     pub fn reload(&mut self, upstreams: &[SocketAddr]) -> Result<()> {
         ensure!(!upstreams.is_empty(), "nginx needs at least one upstream");
         self.upstreams = upstreams.to_vec();
-        let config = derive(SHIPPED, self.address, upstreams, self.directory.path())?;
+        let config = for_processes(self.address, upstreams, self.directory.path())?;
         fs::write(self.directory.path().join("nginx.conf"), config)?;
         self.running()?.signal(libc::SIGHUP)
     }
 
     /// Ends it at once with all its workers, as a crash of its machine would.
     pub fn kill(&mut self) -> Result<()> {
-        self.process.take().map_or(Ok(()), |mut process| {
-            process.signal_group(libc::SIGKILL)?;
-            process.kill()
-        })
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        process.signal_group(libc::SIGKILL)?;
+        process.kill()?;
+        // Only the master has been waited for.
+        let deadline = Instant::now() + END_WITHIN;
+        while TcpStream::connect(self.address).is_ok() {
+            ensure!(Instant::now() < deadline, "workers of nginx have outlived it");
+            thread::sleep(READY_INTERVAL);
+        }
+        Ok(())
     }
 
     /// Kills it if it runs, starts it again at the same address, and waits until it listens.
@@ -110,7 +118,7 @@ pub fn check(config: &Path) -> Result<()> {
 
 async fn run(address: SocketAddr, upstreams: &[SocketAddr], directory: &Path) -> Result<Process> {
     let config = directory.join("nginx.conf");
-    fs::write(&config, derive(SHIPPED, address, upstreams, directory)?)?;
+    fs::write(&config, for_processes(address, upstreams, directory)?)?;
     let mut nginx = program()?;
     nginx.arg("-c").arg(&config).args(["-g", "daemon off;"]);
     // Killed alone, the master would leave its workers behind; SIGTERM it passes on.
@@ -140,45 +148,12 @@ fn program() -> Result<Command> {
     Err(explain(std::io::ErrorKind::NotFound.into(), "nginx", PACKAGES))
 }
 
-/// The shipped configuration for a listener, upstreams and a directory to write to of one's own, and for nodes that
-/// know it by [`PROXY_ADDRESS`]. Parameters stay.
-fn derive(shipped: &str, listen: SocketAddr, upstreams: &[SocketAddr], directory: &Path) -> Result<String> {
-    let mut config = String::new();
-    let (mut listens, mut pids, mut servers) = (0, 0, 0);
-    for line in shipped.lines() {
-        let (directive, rest) = line.trim().split_once(' ').unwrap_or_default();
-        let parameters = rest.split_once(' ').map_or(";", |(_, parameters)| parameters);
-        match directive {
-            "listen" => {
-                listens += 1;
-                config += &format!("listen {listen} {parameters}\n");
-            }
-            "pid" => {
-                pids += 1;
-                config += &format!("pid {};\n", directory.join("nginx.pid").display());
-            }
-            "proxy_pass" => config += &format!("{line}\nproxy_bind {PROXY_ADDRESS};\n"),
-            "server" if rest != "{" => {
-                servers += 1;
-                if servers == 1 {
-                    let lines = upstreams.iter().map(|upstream| format!("server {upstream} {parameters}\n"));
-                    config.extend(lines);
-                }
-            }
-            _ => config += &format!("{line}\n"),
-        }
-    }
-    if (listens, pids) != (1, 1) || servers == 0 {
-        bail!("nginx.conf has {listens} listen, {pids} pid and {servers} server lines: one, one and some expected");
-    }
-    Ok(config)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpListener;
+    use tokio::net::TcpStream;
 
     /// An upstream that answers each connection with its own first byte, then with where it and its PROXY header say it
     /// comes from, and then with whatever it is sent.
@@ -232,26 +207,6 @@ mod tests {
     fn shipped_configuration_is_valid() {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nginx/nginx.conf");
         check(&shipped).expect("nginx takes the shipped configuration");
-    }
-
-    #[test]
-    fn derived_configuration_differs_only_where_it_must() {
-        let (listen, upstream) = ("127.0.0.1:20001", "127.0.0.1:20002");
-        let address = |text: &str| text.parse().expect("an address");
-        let derived =
-            derive(SHIPPED, address(listen), &[address(upstream)], Path::new("/nowhere")).expect("it can be derived");
-
-        let new: Vec<&str> = derived.lines().filter(|line| !SHIPPED.contains(line)).collect();
-        assert_eq!(
-            new,
-            [
-                "pid /nowhere/nginx.pid;",
-                "server 127.0.0.1:20002 max_fails=1 fail_timeout=2s;",
-                "listen 127.0.0.1:20001 backlog=4096 so_keepalive=60s:10s:3;",
-                "proxy_bind 127.0.0.8;",
-            ]
-        );
-        assert!(derive("stream {}", address(listen), &[address(upstream)], Path::new("/nowhere")).is_err());
     }
 
     #[tokio::test]

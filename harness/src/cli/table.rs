@@ -29,15 +29,12 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
     ensure!(stage.nodes >= 2, "the faults of the table take two nodes");
     let faults: Vec<_> = KINDS.iter().flat_map(|kind| kind.table).filter(|(fault, _)| fault.contains(&only)).collect();
     ensure!(!faults.is_empty(), "no fault of the table contains {only:?}");
-    let plots: Vec<&str> = Plot::VARIANTS.iter().map(|plot| plot.name()).collect();
-    println!("| fault | {} |", plots.join(" | "));
-    println!("|---|{}", "---|".repeat(plots.len()));
+    println!("{}", head());
     let rows = stream::iter(faults).map(|(fault, seconds)| row(&stage, fault, *seconds));
     let mut rows = rows.buffered(at_once.max(1));
     let mut bad = Vec::new();
     while let Some((fault, seconds, cells)) = rows.next().await {
-        let texts: Vec<String> = cells.iter().map(describe).collect();
-        println!("| `{fault}`, {seconds} s | {} |", texts.join(" | "));
+        println!("{}", line(fault, seconds, &cells));
         for (plot, cell) in Plot::VARIANTS.iter().zip(&cells) {
             if !is_valid(cell) {
                 bad.push(cell_command(&stage, fault, seconds, *plot));
@@ -73,6 +70,16 @@ fn cell_command(stage: &Stage, fault: impl Display, seconds: u64, plot: Plot) ->
     format!("harness story {plot} --fault '{fault}' --seconds {seconds} {}", stage.flags())
 }
 
+fn head() -> String {
+    let plots: Vec<&str> = Plot::VARIANTS.iter().map(|plot| plot.name()).collect();
+    format!("| fault | {} |\n|---|{}", plots.join(" | "), "---|".repeat(plots.len()))
+}
+
+fn line(fault: &str, seconds: u64, cells: &[Result<Conclusion>]) -> String {
+    let texts: Vec<String> = cells.iter().map(describe).collect();
+    format!("| `{fault}`, {seconds} s | {} |", texts.join(" | "))
+}
+
 fn describe(told: &Result<Conclusion>) -> String {
     match told {
         Ok(conclusion) => {
@@ -81,5 +88,18 @@ fn describe(told: &Result<Conclusion>) -> String {
         }
         // In one cell.
         Err(error) => format!("no end: {error:#}").replace('\n', " ").replace('|', "\\|"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples;
+
+    #[test]
+    fn table_has_a_line_for_each_fault_and_a_cell_for_each_story() {
+        let no_end = Err(anyhow::anyhow!("the chat | does not\ngo on"));
+        let line = line("kill node-1", 5, &[Ok(samples::valid()), Ok(samples::invalid()), no_end]);
+        insta::assert_snapshot!(format!("{}\n{line}", head()));
     }
 }

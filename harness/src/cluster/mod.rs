@@ -1,8 +1,8 @@
 //! What stories and faults know of a cluster, whatever kind it is: machines that can be broken, addresses that clients
 //! connect to, and a database that can be asked.
 //!
-//! Machines are named by their role: `node-1`, `node-2` …, `database`, `redis`, `nginx`. A verb that a kind does not have
-//! is an [`Ability`] that it lacks; asked all the same, it is an error.
+//! Machines are named by their role: `node-1`, `node-2` …, `database`, `redis`, `nginx`. A verb that a kind does not
+//! have is an [`Ability`] that it lacks; asked all the same, it is an error.
 
 mod probe;
 mod setup;
@@ -171,7 +171,8 @@ pub trait Cluster: Send + Sync {
         Ok(values.sum())
     }
 
-    /// Whether a node's `/readyz` says that something is wrong with this part: `lease`, `bus`, `database` or `draining`.
+    /// Whether a node's `/readyz` says that something is wrong with this part: `lease`, `bus`, `database` or
+    /// `draining`.
     async fn lacks(&self, node: usize, part: &str) -> Result<bool> {
         let readiness: Value = serde_json::from_str(&probe::page(self.admin_address(node), "/readyz").await?)?;
         Ok(!readiness.get(part).with_context(|| format!("{readiness} says nothing of {part}"))?.is_null())

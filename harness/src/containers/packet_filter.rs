@@ -1,5 +1,5 @@
-//! Losing packets: a rule in the receiver's network namespace, so that everything else there goes on. That takes root on the
-//! machine of the engine, with nsenter and iptables.
+//! Losing packets: a rule in the receiver's network namespace, so that everything else there goes on. That takes root
+//! on the machine of the engine, with nsenter and iptables.
 
 use super::machine::Machine;
 use anyhow::{Context, Result, ensure};

@@ -4,7 +4,8 @@
 //! have it made already and ignore them.
 
 use super::machine::Plan;
-use anyhow::{Result, ensure};
+use anyhow::Result;
+use services::nginx_config::with_upstreams;
 use std::net::Ipv4Addr;
 
 pub(crate) const DATABASE_PORT: u16 = 3306;
@@ -22,8 +23,6 @@ pub(crate) const FIRST_NODE_HOST: u8 = 20;
 pub(crate) const MAX_NODES: usize = 200;
 
 pub(crate) const NGINX_CONFIG: &str = "/etc/nginx/nginx.conf";
-/// The configuration as shipped.
-const SHIPPED: &str = include_str!("../../../nginx/nginx.conf");
 
 /// Which database server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,24 +68,9 @@ pub(crate) fn nginx(image: String, address: Ipv4Addr, nodes: &[Ipv4Addr]) -> Res
     Ok(Plan { role: "nginx".into(), image, address, command, environment: Vec::new(), files })
 }
 
-/// The shipped configuration with other upstreams: each server line's parameters stay.
+/// The shipped configuration for these nodes.
 pub(crate) fn nginx_config(nodes: &[Ipv4Addr]) -> Result<String> {
-    let mut config = String::new();
-    let mut servers = 0;
-    for line in SHIPPED.lines() {
-        let (directive, rest) = line.trim().split_once(' ').unwrap_or_default();
-        if directive == "server" && rest != "{" {
-            servers += 1;
-            let parameters = rest.split_once(' ').map_or(";", |(_, parameters)| parameters);
-            if servers == 1 {
-                config.extend(nodes.iter().map(|node| format!("        server {node}:{NODE_PORT} {parameters}\n")));
-            }
-        } else {
-            config += &format!("{line}\n");
-        }
-    }
-    ensure!(servers > 0, "nginx.conf has no server lines");
-    Ok(config)
+    with_upstreams(&nodes.iter().map(|node| (*node, NODE_PORT).into()).collect::<Vec<_>>())
 }
 
 /// A node; `settings` are keys of `conf/server.toml`, as `section.key`.
@@ -101,25 +85,4 @@ pub(crate) fn node(number: usize, image: String, address: Ipv4Addr, settings: &[
     let variable = |key: &str| format!("CHAT_{}", key.replace('.', "__").to_uppercase());
     let environment = own.iter().chain(settings).map(|(key, value)| (variable(key), value.clone())).collect();
     Plan { role, image, address, command: Vec::new(), environment, files: Vec::new() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shipped_configuration_gets_the_nodes_as_upstreams() {
-        let nodes = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
-        let config = nginx_config(&nodes).expect("it can be derived");
-        let servers: Vec<&str> = config.lines().map(str::trim).filter(|line| line.starts_with("server 10.")).collect();
-        assert_eq!(
-            servers,
-            [
-                "server 10.0.0.1:12345 max_fails=1 fail_timeout=2s;",
-                "server 10.0.0.2:12345 max_fails=1 fail_timeout=2s;"
-            ]
-        );
-        assert!(!config.contains("127.0.0.1"));
-        assert!(config.lines().any(|line| line.trim() == "proxy_protocol on;"));
-    }
 }

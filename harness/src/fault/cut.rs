@@ -1,5 +1,5 @@
-//! Packets between two machines are lost, both ways: a broken switch. Nobody is told, and what is in flight is sent again
-//! and again until somebody's patience ends.
+//! Packets between two machines are lost, both ways: a broken switch. Nobody is told, and what is in flight is sent
+//! again and again until somebody's patience ends.
 
 use super::{Breakage, Kind, Lasting, chances};
 use crate::cluster::{Ability, Cluster};

@@ -1,5 +1,5 @@
-//! Packets from one machine to another are lost, those the other way are not: a wrong firewall rule. To the one side the
-//! connection looks alive.
+//! Packets from one machine to another are lost, those the other way are not: a wrong firewall rule. To the one side
+//! the connection looks alive.
 
 use super::{Breakage, Kind, Lasting, chances};
 use crate::cluster::{Ability, Cluster};

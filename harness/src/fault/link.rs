@@ -1,5 +1,5 @@
-//! What the faults of a link between a node and the database or Redis have in common. Unlike with a cut, TCP itself finds
-//! nothing wrong.
+//! What the faults of a link between a node and the database or Redis have in common. Unlike with a cut, TCP itself
+//! finds nothing wrong.
 
 use super::{Breakage, Lasting};
 use crate::cluster::Cluster;

@@ -1,25 +1,11 @@
-//! What can be broken in a running cluster, one file a fault; [`KINDS`] registers it.
+//! What can be broken in a running cluster, one file a fault; its line in `faults!` registers it.
 //!
 //! A [`Fault`] is a value: it can be written down, read back, and inflicted. That gives an [`Active`], which heals when
 //! told to or, at the latest, when dropped.
 
 mod active;
 mod chances;
-mod cut;
-mod cut_from;
-mod exhaust;
-mod isolate;
-mod kill;
 mod link;
-mod pause;
-mod reload;
-mod reset;
-mod restart;
-mod rolling_restart;
-mod silent;
-mod slow;
-mod terminate;
-mod thin;
 
 pub use active::Active;
 
@@ -30,23 +16,32 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Every kind of fault, in the order of the help text.
-pub const KINDS: [Kind; 14] = [
-    kill::KIND,
-    terminate::KIND,
-    pause::KIND,
-    restart::KIND,
-    rolling_restart::KIND,
-    isolate::KIND,
-    cut::KIND,
-    cut_from::KIND,
-    slow::KIND,
-    thin::KIND,
-    silent::KIND,
-    reset::KIND,
-    exhaust::KIND,
-    reload::KIND,
-];
+/// Declares each fault's file, and puts its kind into the table.
+macro_rules! faults {
+    ($($file:ident,)*) => {
+        $(mod $file;)*
+
+        /// Every kind of fault, in the order of the help text.
+        pub const KINDS: &[Kind] = &[$($file::KIND,)*];
+    };
+}
+
+faults! {
+    kill,
+    terminate,
+    pause,
+    restart,
+    rolling_restart,
+    isolate,
+    cut,
+    cut_from,
+    slow,
+    thin,
+    silent,
+    reset,
+    exhaust,
+    reload,
+}
 
 /// A kind of fault: what there is to say of it, and how to make one.
 pub struct Kind {
@@ -56,8 +51,8 @@ pub struct Kind {
     pub effect: &'static str,
     /// What it takes that not every cluster can do.
     pub needs: Option<Ability>,
-    /// What of it belongs into the table of all stories, and how many seconds it lasts there: longer than it takes to be
-    /// found out.
+    /// What of it belongs into the table of all stories, and how many seconds it lasts there: longer than it takes to
+    /// be found out.
     pub table: &'static [(&'static str, u64)],
     /// All that a cluster of so many nodes can have, for faults at random.
     pub chances: fn(nodes: usize) -> Vec<String>,
@@ -121,8 +116,8 @@ pub fn help() -> String {
     for Kind { usage, effect, .. } in KINDS {
         text += &format!("  {usage:<32} {effect}\n");
     }
-    text + "\nA MACHINE is node-1, node-2 …, database, redis or nginx. The links of slow, thin, silent and reset are those between \
-            a node\nand database or redis, in a cluster started with harness up --proxied."
+    text + "\nA MACHINE is node-1, node-2 …, database, redis or nginx. The links of slow, thin, silent and reset are those \
+            between a node\nand database or redis, in a cluster started with harness up --proxied."
 }
 
 impl fmt::Display for Fault {
@@ -149,7 +144,8 @@ impl FromStr for Fault {
     fn from_str(text: &str) -> Result<Self> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let Some(kind) = KINDS.iter().find(|kind| kind.is_written(&words)) else {
-            bail!("there is no fault {text:?}, but: {}", KINDS.map(|kind| kind.usage).join("; "));
+            let usages: Vec<&str> = KINDS.iter().map(|kind| kind.usage).collect();
+            bail!("there is no fault {text:?}, but: {}", usages.join("; "));
         };
         let breakage = (kind.read)(&words[1..])?;
         Ok(Fault { words: words.into_iter().map(str::to_owned).collect(), needs: kind.needs, breakage })

@@ -2,11 +2,12 @@
 //!
 //! Relays live in the process that started the cluster; a fault may come from another one (`harness fault`). So every
 //! fault of a link is asked for over a Unix socket, whose name follows from the cluster's: one request a connection, a
-//! line that names both ends of the link and its trouble. It lasts as long as the connection, so it heals however the asking process
-//! ends. The socket is an abstract one: no file is left of it, whatever ends this process; only this user and root are
-//! served.
+//! line that names both ends of the link and its trouble. It lasts as long as the connection, so it heals however the
+//! asking process ends. The socket is an abstract one: no file is left of it, whatever ends this process; only this
+//! user and root are served.
 
 mod proxy;
+mod relay;
 mod trouble;
 
 pub use proxy::{Bad, Proxy};
@@ -163,8 +164,8 @@ struct Asked(StdStream);
 pub(crate) fn ask(cluster: &str, one: &str, trouble: Trouble, other: &str) -> Result<Box<dyn Held>> {
     let stream = match StdStream::connect_addr(&name(cluster)?) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => bail!(
-            "{cluster} has no relays between its nodes and what they need: start it with harness up --proxied (in a test, \
-             Setup::relays)"
+            "{cluster} has no relays between its nodes and what they need: start it with harness up --proxied (in a \
+             test, Setup::relays)"
         ),
         connected => connected.with_context(|| format!("cannot reach the process that started {cluster}"))?,
     };

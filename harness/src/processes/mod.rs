@@ -1,7 +1,7 @@
 //! A cluster of real processes on this machine, without containers: MariaDB, Redis, nginx and some nodes.
 //!
-//! Everything listens on 127.0.0.1 only and ends with this process, whatever ends that. The nodes' configurations and logs
-//! are in a directory of the cluster's own, which is kept, and named, when a test fails.
+//! Everything listens on 127.0.0.1 only and ends with this process, whatever ends that. The nodes' configurations and
+//! logs are in a directory of the cluster's own, which is kept, and named, when a test fails.
 
 mod database;
 mod machine;

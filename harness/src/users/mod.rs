@@ -7,6 +7,8 @@ mod record;
 pub(crate) mod rows;
 
 pub use chat::Chat;
+#[cfg(test)]
+pub(crate) use conclusion::sample;
 pub use conclusion::{Conclusion, Summary};
 pub use online::Online;
 pub use record::{Record, Records};

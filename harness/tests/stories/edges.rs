@@ -1,6 +1,6 @@
 //! Promise: what stands between client and node changes nothing, and every dialect is served: PROXY headers from nginx,
-//! TLS that ends at the node, bare JSON. Limits count the clients' own addresses: who guesses passwords locks out nobody
-//! else.
+//! TLS that ends at the node, bare JSON. Limits count the clients' own addresses: who guesses passwords locks out
+//! nobody else.
 //! Fault: none, but a guesser.
 
 use crate::suite::stories;

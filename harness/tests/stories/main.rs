@@ -1,7 +1,7 @@
 //! The stories of a cluster: one promise a file, each story told on every kind of cluster that can tell it.
 //!
-//! A story that a kind lacks something for is listed as ignored, with what it lacks. `cargo test --test stories -- NAME`
-//! tells some of them, and `-- processes::` all of one kind.
+//! A story that a kind lacks something for is listed as ignored, with what it lacks. `cargo test --test stories --
+//! NAME` tells some of them, and `-- processes::` all of one kind.
 
 mod databases;
 mod edges;

@@ -1,6 +1,6 @@
 //! Promise: one session a user, across all nodes (G6), and whoever has to move is told.
-//! Fault: a newer login elsewhere, four at once, nodes that are asked to end; people who come and go, or move about, while
-//! a node is killed or stands still.
+//! Fault: a newer login elsewhere, four at once, nodes that are asked to end; people who come and go, or move about,
+//! while a node is killed or stands still.
 
 use crate::suite::{chat_goes_on, stories};
 use chat::client::{Error, Why};

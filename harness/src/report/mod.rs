@@ -1,37 +1,25 @@
 //! A story as one HTML page: the verdict promise by promise, and throughput, latency and loss before, during and after
 //! each fault, with the faults shaded. It needs nothing else: no network, no other file.
 
+mod junit;
+mod phases;
+
+pub use junit::{junit, junit_without_end};
+
 use crate::users::Conclusion;
 use judge::Facts;
-use judge::Verdict;
 use loadgen::report::plot::{Axis, Plot, Scale, Series, Shade, draw_shaded};
-use loadgen::report::{Case, duration, escape, page, rate, suite};
+use loadgen::report::{duration, escape, page, rate};
+use phases::{Message, Phase};
 use std::fmt::Write;
 
 /// Points further apart than this many seconds are not joined.
 const GAP_S: f64 = 1.6;
 
-/// What became of one stored message; times in microseconds of the history.
-struct Message {
-    sent: u64,
-    acked: u64,
-    delivered: Vec<u64>,
-    /// Recipients who had all the time for it and do not have it.
-    lost: usize,
-}
-
-/// A part of the story: between two faults, or while one lasts.
-struct Phase {
-    name: String,
-    from: u64,
-    to: u64,
-    is_fault: bool,
-}
-
 /// The story as a page. `about` says what was told, and `command` how to tell it again.
 pub fn html(conclusion: &Conclusion, about: &str, command: &str) -> String {
     let facts = Facts::new(conclusion.entries());
-    let (messages, phases) = (messages(&facts), phases(&facts));
+    let (messages, phases) = (phases::messages(&facts), phases::phases(&facts));
     let verdict = conclusion.verdict().name();
     let mut body = format!(
         "<header><h1><span class=\"badge {verdict}\">{verdict}</span>{}</h1><p class=\"mix\">{}</p>\
@@ -53,76 +41,6 @@ pub fn html(conclusion: &Conclusion, about: &str, command: &str) -> String {
         escape(&conclusion.to_string())
     );
     page(&format!("harness: {verdict}"), &body)
-}
-
-/// The story as JUnit XML: each promise that was put to the test is a test.
-pub fn junit(conclusion: &Conclusion, about: &str) -> String {
-    let verdict = conclusion.verdict();
-    let failure = (verdict != Verdict::Valid).then(|| format!("the verdict is {}", verdict.name()));
-    let all = Case { name: "valid".into(), seconds: 0.0, failure };
-    let judged = conclusion.judgement.findings.iter().filter(|finding| finding.judged + finding.open > 0);
-    let cases = judged.map(|finding| Case {
-        name: format!("{} {}", finding.guarantee, finding.guarantee.title()),
-        seconds: 0.0,
-        failure: (finding.violated + finding.open > 0).then(|| {
-            let told: Vec<&str> = finding.violations.iter().map(|violation| violation.what.as_str()).collect();
-            format!(
-                "{}: {} violated, {} open; {}",
-                finding.verdict().name(),
-                finding.violated,
-                finding.open,
-                told.join("; ")
-            )
-        }),
-    });
-    let cases: Vec<Case> = [all].into_iter().chain(cases).collect();
-    suite("harness", &cases, &format!("{about}\n{conclusion}"))
-}
-
-/// The same for a story that came to no end.
-pub fn junit_without_end(error: &anyhow::Error, about: &str) -> String {
-    let case = Case { name: "valid".into(), seconds: 0.0, failure: Some(format!("no end: {error:#}")) };
-    suite("harness", &[case], about)
-}
-
-fn messages(facts: &Facts<'_>) -> Vec<Message> {
-    let time = |event: usize| facts.entries[event].t;
-    let stored = facts.messages.iter().filter(|message| message.is_stored());
-    let told = stored.filter_map(|message| {
-        let (acked, _) = message.acknowledged()?;
-        let mut reached: Vec<(u64, u64)> = Vec::new();
-        for push in message.pushes.iter().map(|push| &facts.pushes[*push]) {
-            if !reached.iter().any(|(user, _)| *user == push.who.user) {
-                reached.push((push.who.user, time(push.event)));
-            }
-        }
-        let recipients = facts.recipients(message, message.first_sent(), acked);
-        let missing = |user: &&u64| facts.drained.contains(user) && !reached.iter().any(|(other, _)| other == *user);
-        let lost = recipients.iter().filter(missing).count();
-        let delivered = reached.into_iter().map(|(_, at)| at).collect();
-        Some(Message { sent: time(message.first_sent()), acked: time(acked), delivered, lost })
-    });
-    told.collect()
-}
-
-fn phases(facts: &Facts<'_>) -> Vec<Phase> {
-    let time = |event: usize| facts.entries[event].t;
-    let end = facts.entries.last().map_or(0, |entry| entry.t);
-    let mut phases = Vec::new();
-    let mut since = facts.messages.first().map_or(0, |message| time(message.first_sent()));
-    for (what, begun, healed) in &facts.faults {
-        let (from, to) = (time(*begun), healed.map_or(end, time));
-        if from > since {
-            phases.push(Phase { name: "all well".into(), from: since, to: from, is_fault: false });
-        }
-        phases.push(Phase { name: (*what).into(), from, to, is_fault: true });
-        since = to;
-    }
-    let last = facts.messages.iter().map(|message| time(message.first_sent())).max().unwrap_or_default();
-    if last > since {
-        phases.push(Phase { name: "all well".into(), from: since, to: last, is_fault: false });
-    }
-    phases
 }
 
 fn shades(phases: &[Phase]) -> Vec<Shade> {
@@ -195,8 +113,8 @@ fn percentile(sorted: &[u64], part: f64) -> u64 {
 fn phase_table(messages: &[Message], phases: &[Phase]) -> String {
     let mut text = String::from(
         "<section><h2>Before, during and after each fault <small>messages by when they were sent</small></h2>\
-         <div class=\"wide\"><table><thead><tr><th></th><th>from</th><th>for</th><th>sent</th><th>ack p50</th><th>p99</th>\
-         <th>delivery p50</th><th>p99</th><th>lost</th></tr></thead><tbody>",
+         <div class=\"wide\"><table><thead><tr><th></th><th>from</th><th>for</th><th>sent</th><th>ack p50</th>\
+         <th>p99</th><th>delivery p50</th><th>p99</th><th>lost</th></tr></thead><tbody>",
     );
     for phase in phases {
         let sent: Vec<&Message> =
@@ -211,7 +129,8 @@ fn phase_table(messages: &[Message], phases: &[Phase]) -> String {
             |sorted: &[u64], part| if sorted.is_empty() { "–".into() } else { duration(percentile(sorted, part)) };
         let _ = write!(
             text,
-            "<tr><th>{}</th><td>{:.1} s</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{lost}</td></tr>",
+            "<tr><th>{}</th><td>{:.1} s</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
+             <td>{lost}</td></tr>",
             escape(&phase.name),
             seconds(phase.from),
             duration(phase.to - phase.from),
@@ -228,8 +147,8 @@ fn phase_table(messages: &[Message], phases: &[Phase]) -> String {
 
 fn promises(conclusion: &Conclusion) -> String {
     let mut text = String::from(
-        "<section><h2>Promise by promise</h2><div class=\"wide\"><table><thead><tr><th></th><th>verdict</th><th>judged</th>\
-         <th>violated</th><th>open</th></tr></thead><tbody>",
+        "<section><h2>Promise by promise</h2><div class=\"wide\"><table><thead><tr><th></th><th>verdict</th>\
+         <th>judged</th><th>violated</th><th>open</th></tr></thead><tbody>",
     );
     for finding in &conclusion.judgement.findings {
         let verdict = if finding.judged + finding.open == 0 { "not tested" } else { finding.verdict().name() };
@@ -250,6 +169,7 @@ fn promises(conclusion: &Conclusion) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::users::sample;
 
     #[test]
     fn percentiles_are_values_that_occurred() {
@@ -261,25 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn phases_lie_around_faults() {
-        use judge::history::{Entry, Event, To};
-        let fault = |healed| Event::Fault { what: "kill <b>".into(), healed };
-        let send = |number: u128| Event::Send {
-            user: 1,
-            session: 1,
-            to: To::User(2),
-            mid: uuid::Uuid::from_u128(number),
-            body: 1,
-            qos: 1,
-            due: 0,
-            again: false,
-        };
-        let events = [send(1), fault(false), send(2), fault(true), send(3)];
-        let entries: Vec<_> = (1..).zip(events).map(|(t, event)| Entry { t: t * 1_000_000, event }).collect();
-        let phases = phases(&Facts::new(&entries));
-        let told: Vec<_> =
-            phases.iter().map(|phase| (phase.from / 1_000_000, phase.to / 1_000_000, phase.is_fault)).collect();
-        assert_eq!(told, [(1, 2, false), (2, 4, true), (4, 5, false)]);
-        assert!(!phase_table(&[], &phases).contains("<b>"));
+    fn page_shows_every_phase_and_promise_and_escapes_what_it_shows() {
+        let page = html(&sample(), "story chat <b>", "harness story chat --fault 'kill node-1'");
+        for words in ["story chat &lt;b&gt;", "invalid", "kill node-1", "all well", "Until delivered"] {
+            assert!(page.contains(words), "{words:?} is not in: {page}");
+        }
+        assert!(!page.contains("<b>"));
     }
 }
