@@ -1,10 +1,8 @@
 //! Who the users are to one another: friends, groups, and the streams of messages between them.
 //!
-//! Laid out from the plan alone, before anything is connected, so that the same plan gives the same world. Users are
-//! numbers from 0; what the server calls them is learned later.
+//! Scenarios fill it before anything is connected. Users are numbers from 0; what the server calls them is learned
+//! later.
 
-use crate::plan::Plan;
-use crate::scenario::{self, Kind};
 use std::ops::Range;
 
 /// Whom a stream is for.
@@ -29,17 +27,6 @@ pub struct Group {
     pub members: Vec<u32>,
 }
 
-/// The users of one scenario, and the streams that its share of messages is spread over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cast {
-    pub kind: Kind,
-    pub users: Range<u32>,
-    /// Numbers of streams.
-    pub streams: Range<u32>,
-    /// Users of `users` that leave and return, or read slowly, as the scenario has it.
-    pub actors: Vec<u32>,
-}
-
 /// Everything that is laid out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
@@ -47,33 +34,9 @@ pub struct World {
     pub streams: Vec<Stream>,
     pub groups: Vec<Group>,
     pub friends: Vec<(u32, u32)>,
-    pub casts: Vec<Cast>,
 }
 
 impl World {
-    /// Lays out what the plan asks for.
-    pub fn new(plan: &Plan) -> World {
-        let mut world = World { users: plan.users, ..World::default() };
-        let shares = plan.shares();
-        let mut begun = 0;
-        let mut upto = 0.0;
-        for (place, (kind, share)) in shares.iter().enumerate() {
-            upto += share;
-            let end =
-                if place + 1 == shares.len() { plan.users } else { (f64::from(plan.users) * upto).round() as u32 };
-            // Two at least: nobody can write to themselves.
-            let end = end.max(begun + 2).min(plan.users);
-            if end - begun >= 2 {
-                let first_stream = world.streams.len() as u32;
-                let actors = scenario::lay_out(*kind, begun..end, plan, &mut world);
-                let streams = first_stream..world.streams.len() as u32;
-                world.casts.push(Cast { kind: *kind, users: begun..end, streams, actors });
-            }
-            begun = end;
-        }
-        world
-    }
-
     /// Makes two users friends, and each one's messages to the other a stream if `both`, else only the first one's.
     pub fn befriend(&mut self, one: u32, other: u32, both: bool) {
         self.friends.push((one, other));
@@ -101,25 +64,6 @@ impl World {
                 let mut others: Vec<u32> = members.iter().copied().filter(|member| *member != stream.sender).collect();
                 others.sort_unstable();
                 others
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn everybody_has_a_part_and_no_stream_leads_to_oneself() {
-        for users in [2, 3, 7, 40, 1_001] {
-            let plan = Plan { users, ..Plan::default() };
-            let world = World::new(&plan);
-            assert!(!world.streams.is_empty(), "{users}");
-            for stream in &world.streams {
-                let recipients = world.recipients(stream);
-                assert!(!recipients.is_empty() && !recipients.contains(&stream.sender), "{users}: {stream:?}");
-                assert!(recipients.iter().all(|user| *user < users), "{users}: {stream:?}");
             }
         }
     }

@@ -7,8 +7,8 @@ mod support;
 
 use judge::Verdict;
 use loadgen::cluster::{Cluster, Nodes};
+use loadgen::measure::latency::LatencyKind;
 use loadgen::measure::outcome::Outcome;
-use loadgen::measure::recorder::Path;
 use loadgen::plan::{DialectName, Plan};
 use loadgen::scenario::Kind;
 use std::collections::BTreeMap;
@@ -35,8 +35,8 @@ fn against_our_nodes(nodes: u32, plan: Plan) -> Outcome {
 fn our_node_loses_nothing_to_bare_users() {
     let outcome = against_our_nodes(1, everything(DialectName::Bare));
     assert_nothing_lost(&outcome);
-    assert!(outcome.paths.contains_key(&Path::Drained), "{}", told(&outcome));
-    assert!(outcome.paths.contains_key(&Path::GroupLast), "{}", told(&outcome));
+    assert!(outcome.latencies.contains_key(&LatencyKind::Drained), "{}", told(&outcome));
+    assert!(outcome.latencies.contains_key(&LatencyKind::GroupLast), "{}", told(&outcome));
     let table = loadgen::report::table(&outcome);
     assert_eq!(table.matches("nothing acknowledged").count(), 2, "{table}");
     assert!(!table.contains("qos"), "{table}");
@@ -46,7 +46,7 @@ fn our_node_loses_nothing_to_bare_users() {
 fn our_node_loses_nothing_to_checked_users() {
     let outcome = against_our_nodes(1, everything(DialectName::Checked));
     assert_nothing_lost(&outcome);
-    assert!(outcome.paths.contains_key(&Path::Drained), "{}", told(&outcome));
+    assert!(outcome.latencies.contains_key(&LatencyKind::Drained), "{}", told(&outcome));
     // To friends only, and the answers say no more than that there was a message.
     let (acknowledged, sent) = (outcome.account.acknowledged, outcome.account.sent);
     assert!(0 < acknowledged && acknowledged < sent, "{}", told(&outcome));
@@ -59,7 +59,7 @@ fn our_node_loses_nothing_to_checked_users() {
 fn two_nodes_lose_nothing_to_bare_users_and_both_ways_are_told_apart() {
     let outcome = against_our_nodes(2, everything(DialectName::Bare));
     assert_nothing_lost(&outcome);
-    let (same, cross) = (outcome.paths.get(&Path::Same), outcome.paths.get(&Path::Cross));
+    let (same, cross) = (outcome.latencies.get(&LatencyKind::Same), outcome.latencies.get(&LatencyKind::Cross));
     assert!(same.is_some() && cross.is_some(), "{}", told(&outcome));
 }
 
@@ -115,7 +115,7 @@ async fn a_window_does_not_wait_for_those_who_are_away() {
     let outcome = run(classic("course", plan), &server.targets()).await;
     assert_nothing_lost(&outcome);
     assert_eq!(outcome.unsent, 0, "{}", told(&outcome));
-    assert!(outcome.paths.contains_key(&Path::Drained), "messages waited at the server: {}", told(&outcome));
+    assert!(outcome.latencies.contains_key(&LatencyKind::Drained), "messages waited at the server: {}", told(&outcome));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,14 +172,8 @@ async fn a_kept_history_names_the_messages_that_the_server_does_not() {
 async fn a_profile_and_a_dialect_that_contradict_each_other_are_refused() {
     let plan = Plan { dialect: DialectName::Checked, ..classic("course", friends(4, 10.0, 0.5)) };
     let cancel = tokio_util::sync::CancellationToken::new();
-    let refused = loadgen::run::execute(
-        plan,
-        &["127.0.0.1:1".to_owned()],
-        Nodes::Elsewhere,
-        &loadgen::run::progress::Silent,
-        cancel,
-    )
-    .await;
+    let refused =
+        loadgen::run::execute(plan, &["127.0.0.1:1".to_owned()], Nodes::Elsewhere, &loadgen::run::Silent, cancel).await;
     let error = refused.expect_err("nothing was run").to_string();
     assert!(error.contains("course") && error.contains("dialect"), "{error}");
 }

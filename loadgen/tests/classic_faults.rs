@@ -7,8 +7,8 @@
 mod support;
 
 use judge::Verdict;
+use loadgen::measure::latency::LatencyKind;
 use loadgen::measure::outcome::Outcome;
-use loadgen::measure::recorder::Path;
 use loadgen::plan::Plan;
 use loadgen::scenario::Kind;
 use std::collections::BTreeMap;
@@ -137,7 +137,7 @@ async fn a_stall_of_a_second_is_felt_by_all_that_was_due_in_it() {
     // The narrowest window: what waits for it was due all the same.
     let plan = Plan { outstanding: Some(1), lost_after_s: 30.0, drain_s: 30.0, ..friends(8, RATE, 3.0) };
     let outcome = run(classic("course", plan), &server.targets()).await;
-    let path = &outcome.paths[&Path::Direct];
+    let path = &outcome.latencies[&LatencyKind::Direct];
     assert!(path.max() >= 999_000, "{} {}", path.max(), told(&outcome));
     assert!(path.percentile(99.9) >= 900_000, "{} {}", path.percentile(99.9), told(&outcome));
     // Whatever was due in its first half waited for its second half at least.

@@ -2,8 +2,9 @@
 //! code says what came of it.
 
 use judge::Verdict;
+use loadgen::measure::latency::{Latencies, LatencyKind};
 use loadgen::measure::outcome::Outcome;
-use loadgen::measure::recorder::{Latencies, Path, Point, Second};
+use loadgen::measure::recorder::{Point, Second};
 use loadgen::plan::Plan;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -33,13 +34,13 @@ fn store(directory: &TempDir, name: &str, micros: u64) -> PathBuf {
             Second {
                 at_ms: second * 1_000,
                 length_ms: 1_000,
-                paths: [(Path::Cross, point)].into(),
+                latencies: [(LatencyKind::Cross, point)].into(),
                 sent: 1_000,
                 delivered: 1_000,
             }
         })
         .collect();
-    outcome.paths.insert(Path::Cross, cross);
+    outcome.latencies.insert(LatencyKind::Cross, cross);
     let account = &mut outcome.account;
     (account.sent, account.acknowledged, account.expected, account.delivered) = (20_000, 20_000, 20_000, 20_000);
     outcome.judge();
@@ -194,16 +195,10 @@ fn the_capacity_of_an_embedded_cluster_is_found() {
 
 #[test]
 fn help_says_effect_unit_and_default() {
-    for (command, expected) in [
-        ("run", "[default: 1000]"),
-        ("compare", "--fail-over <PERCENT>"),
-        ("find-capacity", "p99(any) < 100ms"),
-        ("merge", "--junit <FILE>"),
-        ("report", "--html <FILE>"),
-    ] {
-        let help = text(&loadgen(&[command, "--help"]).stdout);
-        assert!(help.contains(expected), "{command}: {help}");
+    for command in ["run", "probe", "find-capacity", "compare", "merge", "report", "check"] {
+        insta::assert_snapshot!(format!("help_{command}"), text(&loadgen(&[command, "--help"]).stdout));
     }
+    insta::assert_snapshot!("help", text(&loadgen(&["--help"]).stdout));
 }
 
 #[cfg(not(feature = "goose"))]
@@ -224,8 +219,8 @@ fn what_is_kept_is_history_result_and_distributions() {
     let run = loadgen(&[&["run", "--quiet", "--keep", name][..], &plan].concat());
     assert_eq!(run.status.code(), Some(0), "{}{}", text(&run.stdout), text(&run.stderr));
     let outcome = Outcome::load(&kept.join("result.json")).expect("a result");
-    assert!(!outcome.paths.is_empty() && kept.join("history.jsonl.zst").is_file());
-    for path in outcome.paths.keys() {
+    assert!(!outcome.latencies.is_empty() && kept.join("history.jsonl.zst").is_file());
+    for path in outcome.latencies.keys() {
         assert!(kept.join(format!("{path}.hgrm")).is_file(), "{path}");
     }
 }

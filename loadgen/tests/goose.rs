@@ -5,8 +5,8 @@
 mod support;
 
 use judge::Verdict;
+use loadgen::measure::latency::LatencyKind;
 use loadgen::measure::outcome::Outcome;
-use loadgen::measure::recorder::Path;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -81,10 +81,10 @@ fn every_message_is_accounted_for_and_shown_to_goose() {
     assert!(!outcome.interrupted && outcome.thresholds.is_empty());
     let account = &outcome.account;
     assert!(account.sent > 0 && account.acknowledged == account.sent && account.delivered == account.expected);
-    assert_eq!(outcome.paths[&Path::Lateness].count(), account.sent, "each message tells how late it was");
+    assert_eq!(outcome.latencies[&LatencyKind::Lateness].count(), account.sent, "each message tells how late it was");
     let page = read(&page);
     // Logins are of before goose counts, and the last of a group are users who never send.
-    for path in [Path::Login, Path::Ack, Path::Cross, Path::GroupLast] {
+    for path in [LatencyKind::Login, LatencyKind::Ack, LatencyKind::Cross, LatencyKind::GroupLast] {
         assert!(page.contains(&format!("<td>{path}</td>")), "goose shows no row {path}");
     }
     let history = kept.join("history.jsonl.zst");

@@ -2,10 +2,10 @@
 
 use judge::Verdict;
 use loadgen::cluster::Cluster;
+use loadgen::measure::latency::Latencies;
 use loadgen::measure::outcome::Outcome;
-use loadgen::measure::recorder::Latencies;
 use loadgen::plan::Plan;
-use loadgen::plan::shard::Shard;
+use loadgen::plan::Shard;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -63,9 +63,9 @@ fn four_processes_add_up_exactly() {
         assert_eq!(count, parts.iter().map(|part| counts(part)[place]).sum::<u64>(), "{name}");
     }
     assert_eq!(sum.account.foreign, 0, "shards must not see one another's messages");
-    for (path, latencies) in &sum.paths {
+    for (path, latencies) in &sum.latencies {
         let mut expected = Latencies::default();
-        parts.iter().filter_map(|part| part.paths.get(path)).for_each(|part| expected.add(part));
+        parts.iter().filter_map(|part| part.latencies.get(path)).for_each(|part| expected.add(part));
         assert_eq!(latencies, &expected, "{path}");
     }
     let rows =
@@ -85,6 +85,6 @@ fn a_shard_without_a_target_is_refused() {
 #[test]
 fn parts_of_the_default_plan_make_the_whole() {
     let plan = Plan::default();
-    let users: u32 = (1..=7).map(|index| Shard { index, count: 7 }.part(&plan).users).sum();
+    let users: u32 = (1..=7).map(|index| plan.part(Shard { index, count: 7 }).users).sum();
     assert_eq!(users, plan.users);
 }

@@ -20,11 +20,10 @@ use anyhow::{Result, ensure};
 use judge::Verdict;
 use loadgen::cluster::Nodes;
 use loadgen::plan::Plan;
+use loadgen::run::Silent;
 use loadgen::run::execute_over;
-use loadgen::run::progress::Silent;
 use loadgen::scenario::Kind;
 use loadgen::user::accounts::{self, Account, Book};
-use loadgen::world::World;
 use process::Server;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,7 +47,7 @@ fn main() -> Result<()> {
     let server = Server::start(&[])?;
     let directory = tempfile::tempdir()?;
     let plan = plan(&directory.path().join("accounts.json"))?;
-    let relayed = Arc::new(Relayed::new(&World::new(&plan)));
+    let relayed = Arc::new(Relayed::new(&plan.lay_out().world));
     println!(
         "{USERS} users in pairs, frames of {} bytes, relay and users on the same machine",
         relayed.frame_bytes(&plan)
@@ -72,7 +71,7 @@ fn plan(accounts: &Path) -> Result<Plan> {
         ..Plan::default()
     };
     let account = |user| Account { name: accounts::name(&plan, user), id: u64::from(user) + 1, token: None };
-    let friends = World::new(&plan).friends;
+    let friends = plan.lay_out().world.friends;
     Book { accounts: (0..USERS).map(account).collect(), friends, groups: Vec::new() }.save(accounts)?;
     Ok(plan)
 }

@@ -7,8 +7,7 @@ mod metric;
 
 pub use metric::{Dimension, Metric, names};
 
-use crate::measure::outcome::Outcome;
-use serde::{Deserialize, Serialize};
+use crate::measure::outcome::{Checked, Outcome};
 use std::fmt;
 use std::str::FromStr;
 
@@ -22,7 +21,7 @@ pub enum Error {
     #[error("no metric {name:?}; there are {}", names())]
     NoMetric { name: String },
     #[error("{metric}: {reason}")]
-    Path { metric: String, reason: String },
+    Latency { metric: String, reason: String },
     #[error("{text:?} is not a percentile from 0 to 100, as in p99.9")]
     Percentile { text: String },
     #[error("{text:?} is not a limit for {metric}: {expected}")]
@@ -71,14 +70,10 @@ pub struct Assertion {
     limit: f64,
 }
 
-/// What came of an assertion.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checked {
-    /// As it was given.
-    pub assertion: String,
-    /// What was measured, for a person.
-    pub figure: String,
-    pub holds: bool,
+/// Looks whether the assertions hold, and keeps what came of it with the outcome.
+pub fn check(outcome: &mut Outcome, assertions: &[Assertion]) {
+    let checked = assertions.iter().map(|assertion| assertion.check(outcome));
+    outcome.assertions = outcome.thresholds.iter().cloned().chain(checked).collect();
 }
 
 impl Assertion {
@@ -116,13 +111,6 @@ impl FromStr for Assertion {
 impl fmt::Display for Assertion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
-    }
-}
-
-impl fmt::Display for Checked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.holds { "holds" } else { "failed" };
-        write!(f, "assertion {sign}: {} (it is {})", self.assertion, self.figure)
     }
 }
 

@@ -5,19 +5,16 @@
 //! all pass: one lucky probe is no capacity. A probe that fails without breaking a promise is given a second try, since
 //! one hiccup of the machine is none of the server's.
 
-mod show;
-
-pub use show::{csv, html, json, line, markdown, table};
-
+use crate::measure::latency::{Latencies, LatencyKind};
 use crate::measure::machine::Machine;
 use crate::measure::outcome::Outcome;
-use crate::measure::recorder::{Latencies, Path};
 use crate::plan::Plan;
 use judge::Verdict;
 use serde::{Deserialize, Serialize};
 
-/// The paths whose slowest p99 the curve shows.
-const MESSAGE_PATHS: [Path; 5] = [Path::Ack, Path::Same, Path::Cross, Path::Direct, Path::GroupLast];
+/// The latencies whose slowest p99 the curve shows.
+const MESSAGE_KINDS: [LatencyKind; 5] =
+    [LatencyKind::Ack, LatencyKind::Same, LatencyKind::Cross, LatencyKind::Direct, LatencyKind::GroupLast];
 /// Rates below this are nothing that anybody looks for.
 const LOWEST_RATE: f64 = 1.0;
 /// Tries for a probe that kept every promise but was too slow.
@@ -69,8 +66,8 @@ impl Probe {
     /// Judges an outcome whose assertions were checked.
     pub fn of(outcome: &Outcome, purpose: Purpose) -> Probe {
         let slowest = |percentile| {
-            let paths = MESSAGE_PATHS.iter().filter_map(|path| outcome.paths.get(path));
-            paths.map(|latencies: &Latencies| latencies.percentile(percentile)).max()
+            let known = MESSAGE_KINDS.iter().filter_map(|kind| outcome.latencies.get(kind));
+            known.map(|latencies: &Latencies| latencies.percentile(percentile)).max()
         };
         let mut reasons = outcome.reasons.clone();
         let failed = outcome.assertions.iter().filter(|checked| !checked.holds);

@@ -5,16 +5,16 @@
 //! as the highest latency, is then shown but not judged. What no server may do (losing, doubling, …) is exact and knows
 //! no noise.
 
-mod show;
 mod statistics;
 
-pub use show::{markdown, table};
 pub use statistics::Change;
 
+use crate::measure::latency::LatencyKind;
 use crate::measure::outcome::Outcome;
-use crate::measure::recorder::{Path, Point, Second};
+use crate::measure::recorder::{Point, Second};
 use serde::Serialize;
 use statistics::MIN_SAMPLES;
+use strum::IntoEnumIterator;
 
 /// Of a hundred figures that did not change, one may be called changed.
 pub const CONFIDENCE: f64 = 0.99;
@@ -110,8 +110,8 @@ pub fn compare(base: &[Outcome], new: &[Outcome], confidence: f64) -> Result<Com
             Some(&|second| per_second(second, second.delivered)),
         ),
     ];
-    let known = |path: &Path| base.iter().chain(new).all(|outcome| outcome.paths.contains_key(path));
-    Path::ALL.iter().filter(|path| known(path)).for_each(|path| sides.path_rows(*path, &mut rows));
+    let known = |kind: &LatencyKind| base.iter().chain(new).all(|outcome| outcome.latencies.contains_key(kind));
+    LatencyKind::iter().filter(known).for_each(|kind| sides.latency_rows(kind, &mut rows));
     sides.violations(&mut rows);
     Ok(Comparison { rows, notes: sides.notes(), confidence, by_runs })
 }
@@ -180,21 +180,26 @@ impl Sides<'_> {
         Row { metric: metric.to_owned(), unit, base: mean(&base), new: mean(&new), change, finding }
     }
 
-    fn path_rows(&self, path: Path, rows: &mut Vec<Row>) {
+    fn latency_rows(&self, kind: LatencyKind, rows: &mut Vec<Row>) {
         let of_seconds: [(f64, Option<OfPoint>); 3] =
             [(50.0, Some(|point| point.p50)), (99.0, Some(|point| point.p99)), (99.9, None)];
         for (percentile, of_second) in of_seconds {
-            let whole = |outcome: &Outcome| outcome.paths[&path].percentile(percentile) as f64;
-            let metric = format!("p{percentile}({path})");
+            let whole = |outcome: &Outcome| outcome.latencies[&kind].percentile(percentile) as f64;
+            let metric = format!("p{percentile}({kind})");
             rows.push(match of_second {
                 Some(value) => {
-                    let sample = |second: &Second| second.paths.get(&path).map(|point| value(point) as f64);
+                    let sample = |second: &Second| second.latencies.get(&kind).map(|point| value(point) as f64);
                     self.row(&metric, Unit::Micros, &whole, Some(&sample))
                 }
                 None => self.row(&metric, Unit::Micros, &whole, None),
             });
         }
-        rows.push(self.row(&format!("max({path})"), Unit::Micros, &|outcome| outcome.paths[&path].max() as f64, None));
+        rows.push(self.row(
+            &format!("max({kind})"),
+            Unit::Micros,
+            &|outcome| outcome.latencies[&kind].max() as f64,
+            None,
+        ));
     }
 
     /// Worse where one side has some and the other none or fewer; no interval is needed for what must not happen.
@@ -232,7 +237,7 @@ impl Sides<'_> {
         differ("qos", base.plan.qos.to_string(), new.plan.qos.to_string());
         differ("body", base.plan.body.to_string(), new.plan.body.to_string());
         differ("window", format!("{:?}", base.plan.window), format!("{:?}", new.plan.window));
-        differ("mix", crate::report::mix(base), crate::report::mix(new));
+        differ("mix", base.plan.mix_in_words(), new.plan.mix_in_words());
         differ("machine", machines(base), machines(new));
         differ("processes", base.shards.to_string(), new.shards.to_string());
         let rates = (base.plan.rate, new.plan.rate);
@@ -245,7 +250,11 @@ impl Sides<'_> {
             }
         }
         if !self.by_runs {
-            notes.push("the samples are seconds: what differs from run to run is not in the intervals; give a directory of 3 or more runs for each side".into());
+            notes.push(
+                "the samples are seconds: what differs from run to run is not in the intervals; give a \
+                directory of 3 or more runs for each side"
+                    .into(),
+            );
         }
         notes
     }

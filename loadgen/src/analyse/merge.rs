@@ -89,8 +89,8 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
     unshard(&mut sum);
     for outcome in outcomes {
         sum.account.add(&outcome.account);
-        for (path, latencies) in &outcome.paths {
-            sum.paths.entry(*path).or_default().add(latencies);
+        for (kind, latencies) in &outcome.latencies {
+            sum.latencies.entry(*kind).or_default().add(latencies);
         }
         for (kind, count) in &outcome.errors {
             *sum.errors.entry(kind.clone()).or_default() += count;
@@ -165,8 +165,8 @@ fn seconds(outcomes: &[&Outcome], from: i64) -> Vec<Second> {
             row.length_ms = row.length_ms.max(second.length_ms);
             row.sent += second.sent;
             row.delivered += second.delivered;
-            for (path, point) in &second.paths {
-                add_point(row.paths.entry(*path).or_default(), point);
+            for (kind, point) in &second.latencies {
+                add_point(row.latencies.entry(*kind).or_default(), point);
             }
         }
     }
@@ -204,7 +204,8 @@ fn judge(sum: &mut Outcome, parts: &[(String, Outcome)], missing: &[u32]) {
     if apart > TOGETHER_MS {
         let apart = apart as f64 / 1e3;
         sum.warnings.push(format!(
-            "the measured times begin {apart:.1} s apart: rates are of the whole time from the first to the last; use --start-at"
+            "the measured times begin {apart:.1} s apart: rates are of the whole time from the first to the last; \
+             use --start-at"
         ));
     }
 }

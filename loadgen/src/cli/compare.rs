@@ -1,8 +1,9 @@
 //! `loadgen compare`: two results, or two directories of results, side by side.
 
 use super::output::print;
-use crate::analyse::compare::{self, CONFIDENCE, Comparison, compare};
+use crate::analyse::compare::{CONFIDENCE, Comparison, compare};
 use crate::measure::outcome::Outcome;
+use crate::report;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -54,9 +55,9 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let (before, after) = (load(&arguments.before)?, load(&arguments.after)?);
     let comparison = compare(&before, &after, arguments.confidence.unwrap_or(CONFIDENCE))?;
     print(&match arguments.format.unwrap_or_default() {
-        Form::Table => compare::table(&comparison),
+        Form::Table => report::compare::table(&comparison),
         Form::Json => serde_json::to_string_pretty(&comparison)? + "\n",
-        Form::Markdown => compare::markdown(&comparison),
+        Form::Markdown => report::compare::markdown(&comparison),
     })?;
     Ok(arguments.fail_over.map_or(ExitCode::SUCCESS, |limit| judge(&comparison, limit)))
 }

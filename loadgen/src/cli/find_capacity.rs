@@ -3,11 +3,11 @@
 use super::output::{Outputs, print, write_forms};
 use super::run::PlanFlags;
 use super::stage::Stage;
-use crate::analyse::assert::Assertion;
+use crate::analyse::assert::{self, Assertion};
 use crate::analyse::capacity::{self, Capacity, Found, Probe, Purpose, Settings};
 use crate::measure::machine::{Machine, command_line};
 use crate::plan::Plan;
-use crate::report::Format;
+use crate::report::{self, Format};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::path::PathBuf;
@@ -20,10 +20,9 @@ const NOT_FOUND: u8 = 1;
 
 /// The flags.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "A rate passes if every message is accounted for, the rate is kept, the generator is not late itself, and \
-the assertions hold [default: p99(any) < 100ms].\nExit codes: 0 a rate was found, 1 none, 3 not run at all."
-)]
+#[command(after_help = "A rate passes if every message is accounted for, the rate is kept, the generator is not late \
+itself, and the assertions hold [default: p99(any) < 100ms].
+Exit codes: 0 a rate was found, 1 none, 3 not run at all.")]
 pub struct Arguments {
     #[command(flatten)]
     plan: PlanFlags,
@@ -31,7 +30,13 @@ pub struct Arguments {
     #[arg(long, value_name = "PER_SECOND", help_heading = "Search", value_parser = parse_rate)]
     from: Option<f64>,
     /// No rate above this is tried, in messages per second
-    #[arg(long, value_name = "PER_SECOND", help_heading = "Search", value_parser = parse_rate, default_value = "1000000")]
+    #[arg(
+        long,
+        value_name = "PER_SECOND",
+        help_heading = "Search",
+        value_parser = parse_rate,
+        default_value = "1000000"
+    )]
     to: f64,
     /// How close to the true capacity to come, in per cent
     #[arg(long, value_name = "PERCENT", help_heading = "Search", value_parser = parse_precision, default_value = "5")]
@@ -126,13 +131,13 @@ fn find(arguments: &Arguments, mut plan: Plan, settings: Settings, assertions: &
     let found = capacity::search(settings, |rate, purpose| {
         let plan = part(&plan, arguments, rate, purpose, probes.len());
         let mut outcome = stage.run(plan)?;
-        outcome.check(assertions);
+        assert::check(&mut outcome, assertions);
         let probe = Probe::of(&outcome, purpose);
         if stage.is_interrupted() {
             return Err(Stop::Interrupted);
         }
         if !arguments.quiet {
-            eprintln!("{}", capacity::line(&probe));
+            eprintln!("{}", report::capacity::line(&probe));
         }
         probes.push(probe.clone());
         Ok(probe)
@@ -162,17 +167,17 @@ fn deliver(outputs: &Outputs, capacity: &Capacity) -> Result<ExitCode> {
     write_forms(
         capacity,
         [
-            (&outputs.json, capacity::json),
-            (&outputs.html, capacity::html),
-            (&outputs.csv, capacity::csv),
-            (&outputs.markdown, capacity::markdown),
+            (&outputs.json, report::capacity::json),
+            (&outputs.html, report::capacity::html),
+            (&outputs.csv, report::capacity::csv),
+            (&outputs.markdown, report::capacity::markdown),
         ],
     )?;
     print(&match outputs.format.unwrap_or_default() {
-        Format::Table => capacity::table(capacity),
-        Format::Json => capacity::json(capacity),
-        Format::Csv => capacity::csv(capacity),
-        Format::Markdown => capacity::markdown(capacity),
+        Format::Table => report::capacity::table(capacity),
+        Format::Json => report::capacity::json(capacity),
+        Format::Csv => report::capacity::csv(capacity),
+        Format::Markdown => report::capacity::markdown(capacity),
     })?;
     Ok(if capacity.rate.is_some() { ExitCode::SUCCESS } else { ExitCode::from(NOT_FOUND) })
 }

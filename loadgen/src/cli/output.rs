@@ -1,6 +1,6 @@
 //! Where a result goes, and what is asserted about it: the same flags for everything that has an outcome.
 
-use crate::analyse::assert::Assertion;
+use crate::analyse::assert::{self, Assertion};
 use crate::measure::outcome::Outcome;
 use crate::report::{self, Format};
 use anyhow::{Context, Result};
@@ -38,16 +38,16 @@ pub struct Outputs {
 fn assertions_help() -> String {
     format!(
         "What must be true, as 'p99(cross) < 50ms' or 'lost == 0'; exit code 1 if not; repeat for several.\n\n\
-         METRIC, one of < <= > >= == !=, and a limit: durations in us, ms, s or min; shares in %; memory in KB, MB, GB, KiB, \
-         MiB or GiB; counts and rates bare.\n\nMetrics: {}",
-        crate::analyse::assert::names()
+         METRIC, one of < <= > >= == !=, and a limit: durations in us, ms, s or min; shares in %; memory in KB, MB, \
+         GB, KiB, MiB or GiB; counts and rates bare.\n\nMetrics: {}",
+        assert::names()
     )
 }
 
 impl Outputs {
     /// Checks the assertions, writes the files, prints the result; answers with the exit code.
     pub fn deliver(&self, outcome: &mut Outcome) -> Result<ExitCode> {
-        outcome.check(&self.assertions);
+        assert::check(outcome, &self.assertions);
         write_forms(
             outcome,
             [
@@ -78,7 +78,7 @@ pub fn write_forms<T, const COUNT: usize>(result: &T, files: [(&Option<PathBuf>,
 
 /// Keeps the result and its distributions beside the history: `result.json`, and a `.hgrm` file for each path.
 pub fn keep(directory: &Path, outcome: &Outcome) -> Result<()> {
-    let paths = outcome.paths.iter().map(|(path, latencies)| (format!("{path}.hgrm"), report::hdr(latencies)));
+    let paths = outcome.latencies.iter().map(|(path, latencies)| (format!("{path}.hgrm"), report::hdr(latencies)));
     for (name, text) in paths.chain([("result.json".to_owned(), report::json(outcome))]) {
         let file = directory.join(name);
         std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;

@@ -1,7 +1,6 @@
 //! The flags with which several processes carry out one plan together.
 
-use crate::plan::Plan;
-use crate::plan::shard::{Shard, parse_start};
+use crate::plan::{Plan, Shard, parse_start};
 use anyhow::{Result, bail};
 use clap::Args;
 
@@ -26,7 +25,7 @@ impl ShardFlags {
         if plan.targets.is_empty() {
             bail!("--shard needs --target: each process would start a cluster of its own");
         }
-        let part = shard.part(&plan);
+        let part = plan.part(shard);
         if part.users < 2 {
             bail!("{} users are too few for {} shards: each needs 2", plan.users, shard.count);
         }

@@ -1,11 +1,11 @@
 //! Where runs take place: the runtime, the embedded cluster if there is no target, progress, and Ctrl-C.
 
+use super::progress::{Bar, Lines};
 use crate::cluster::process::Process;
 use crate::cluster::{self, Cluster, Nodes};
 use crate::measure::outcome::Outcome;
 use crate::plan::{NodesAs, Plan};
-use crate::run;
-use crate::run::progress::{Bar, Lines, Progress, Silent};
+use crate::run::{self, Progress, Silent};
 use anyhow::{Context, Result, bail};
 use judge::Verdict;
 use std::io::IsTerminal;
@@ -32,12 +32,12 @@ impl Subject {
         }
         match cluster::place(plan) {
             NodesAs::Threads => {
-                run::open_files::raise_limit(plan.users, &Nodes::Threads)?;
+                run::raise_limit(plan.users, &Nodes::Threads)?;
                 Ok(Subject::Threads(Cluster::start(plan.nodes)?))
             }
             NodesAs::Process => {
                 // A child has the limit that its parent has then.
-                run::open_files::raise_limit(plan.users, &Nodes::Elsewhere)?;
+                run::raise_limit(plan.users, &Nodes::Elsewhere)?;
                 Ok(Subject::Process(Process::start(plan.nodes)?))
             }
         }

@@ -13,8 +13,8 @@ mod sender;
 
 pub use flags::check as check_flags;
 
-use crate::analyse::assert::Checked;
-use crate::run::Run;
+use crate::measure::outcome::Checked;
+use crate::user::Run;
 use goose::client::GooseClientBuilder;
 use goose::config::GooseConfiguration;
 use goose::goose::{GooseUser, Transaction};

@@ -6,8 +6,8 @@
 
 use super::Picker;
 use super::schedule::Schedule;
-use crate::measure::recorder::Path;
-use crate::run::Run;
+use crate::measure::latency::LatencyKind;
+use crate::user::Run;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -38,9 +38,8 @@ fn drive(run: &Run, begin: u64, end: u64) {
         let now = run.clock.now();
         while due <= now && due < end && batch.len() < BATCH {
             let Some(stream) = picker.next_stream() else { return };
-            let sender = run.world.streams[stream as usize].sender;
-            if run.users[sender as usize].send(run, stream, due) {
-                batch.push((sender, due));
+            if run.send(stream, due) {
+                batch.push((stream, due));
             } else {
                 run.unsent.fetch_add(1, Ordering::Relaxed);
             }
@@ -59,24 +58,23 @@ fn drive(run: &Run, begin: u64, end: u64) {
 }
 
 fn write_out(run: &Run, batch: &mut Vec<(u32, u64)>) {
-    for (sender, due) in batch.drain(..) {
-        run.users[sender as usize].flush();
-        run.recorder.record(Path::Lateness, run.clock.now().saturating_sub(due));
+    for (stream, due) in batch.drain(..) {
+        run.sender(stream).flush();
+        run.recorder.record(LatencyKind::Lateness, run.clock.now().saturating_sub(due));
     }
 }
 
 /// Closed model: puts `window` messages on the way in every stream; each that settles makes room for the next.
 pub fn fill(run: &Run, window: u32) {
     run.refilling.store(true, Ordering::Relaxed);
-    let mut streams: Vec<u32> = run.world.casts.iter().flat_map(|cast| cast.streams.clone()).collect();
+    let mut streams: Vec<u32> = run.casts.iter().flat_map(|cast| cast.streams.clone()).collect();
     run.random(5).shuffle(&mut streams);
     for stream in streams {
-        let sender = &run.users[run.world.streams[stream as usize].sender as usize];
         for _ in 0..window {
-            if !sender.send(run, stream, run.clock.now()) {
+            if !run.send(stream, run.clock.now()) {
                 run.unsent.fetch_add(1, Ordering::Relaxed);
             }
         }
-        sender.flush();
+        run.sender(stream).flush();
     }
 }

@@ -2,14 +2,17 @@
 //!
 //! A plan is stored with its result, so that a run can be made again. Durations are in seconds.
 
-pub mod shard;
+mod layout;
+mod shard;
 
-use crate::plan::shard::Shard;
+pub use layout::{Cast, Layout};
+pub use shard::{Shard, parse_start, show_time};
+
 use crate::scenario::Kind;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How intended send times follow one another in the open model.
@@ -170,7 +173,7 @@ pub enum Error {
 
 impl Plan {
     /// Reads a plan file.
-    pub fn load(path: &std::path::Path) -> Result<Plan, Error> {
+    pub fn load(path: &Path) -> Result<Plan, Error> {
         let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         toml::from_str(&text).map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })
     }
@@ -232,9 +235,47 @@ impl Plan {
         2 * self.connect_timeout()
     }
 
-    /// The shares, as fractions of all.
-    pub fn shares(&self) -> Vec<(Kind, f64)> {
-        let all: f64 = self.mix.values().sum();
-        self.mix.iter().filter(|(_, share)| **share > 0.0).map(|(kind, share)| (*kind, share / all)).collect()
+    /// A shard's part of the plan: its users, its rate, and names and files that no other shard uses.
+    pub fn part(&self, shard: Shard) -> Plan {
+        let tag = shard.tag();
+        Plan {
+            users: shard.share(self.users),
+            rate: self.rate / f64::from(shard.count),
+            prefix: format!("{}-{tag}", self.prefix),
+            seed: self.seed.wrapping_add(u64::from(shard.index) - 1),
+            accounts: self.accounts.as_deref().map(|path| beside(path, &tag)),
+            keep: self.keep.as_deref().map(|path| path.join(&tag)),
+            shard: Some(shard),
+            ..self.clone()
+        }
+    }
+
+    /// The scenarios and their shares, in one line.
+    pub fn mix_in_words(&self) -> String {
+        let shares = self.mix.iter().map(|(kind, share)| format!("{} {share}", kind.name()));
+        shares.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// `accounts.json` becomes `accounts-2of4.json`.
+fn beside(path: &Path, tag: &str) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().map_or(String::new(), |extension| format!(".{}", extension.to_string_lossy()));
+    path.with_file_name(format!("{stem}-{tag}{extension}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_add_up_to_the_whole_and_share_nothing() {
+        let plan = Plan { users: 4_003, rate: 1_000.0, accounts: Some("dir/a.json".into()), ..Plan::default() };
+        let parts: Vec<Plan> = (1..=4).map(|index| plan.part(Shard { index, count: 4 })).collect();
+        assert_eq!(parts.iter().map(|part| part.users).collect::<Vec<_>>(), [1_001, 1_001, 1_001, 1_000]);
+        assert_eq!(parts.iter().map(|part| part.rate).sum::<f64>(), 1_000.0);
+        assert_eq!(parts[1].accounts.as_deref(), Some(Path::new("dir/a-2of4.json")));
+        assert_eq!(parts[1].prefix, "lg-2of4");
+        assert_ne!(parts[0].seed, parts[1].seed);
     }
 }

@@ -1,14 +1,12 @@
 //! One plan carried out by several processes, on one machine or many: which part each has, and when all begin.
 //!
 //! A shard has its share of the users and of the rate, and accounts of its own, so that shards need to know nothing of
-//! one another. Shares add up to the whole exactly. What they measured is added by [`crate::analyse::merge`].
+//! one another. Shares add up to the whole exactly. What they measured is added by `loadgen merge`.
 
-use crate::plan::Plan;
 use jiff::civil::Time;
 use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// More processes than this are a slip of the pen.
@@ -43,37 +41,15 @@ impl FromStr for Shard {
 }
 
 impl Shard {
-    /// This shard's part of a plan: its users, its rate, and names and files that no other shard uses.
-    pub fn part(self, plan: &Plan) -> Plan {
-        let tag = self.tag();
-        Plan {
-            users: self.share(plan.users),
-            rate: plan.rate / f64::from(self.count),
-            prefix: format!("{}-{tag}", plan.prefix),
-            seed: plan.seed.wrapping_add(u64::from(self.index) - 1),
-            accounts: plan.accounts.as_deref().map(|path| beside(path, &tag)),
-            keep: plan.keep.as_deref().map(|path| path.join(&tag)),
-            shard: Some(self),
-            ..plan.clone()
-        }
-    }
-
     /// What tells this shard's names from those of the others.
     pub fn tag(self) -> String {
         format!("{}of{}", self.index, self.count)
     }
 
     /// Whole users; the first shards have one more where it does not come out even.
-    fn share(self, users: u32) -> u32 {
+    pub fn share(self, users: u32) -> u32 {
         users / self.count + u32::from(self.index <= users % self.count)
     }
-}
-
-/// `accounts.json` becomes `accounts-2of4.json`.
-fn beside(path: &Path, tag: &str) -> PathBuf {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let extension = path.extension().map_or(String::new(), |extension| format!(".{}", extension.to_string_lossy()));
-    path.with_file_name(format!("{stem}-{tag}{extension}"))
 }
 
 /// Reads a start time, in milliseconds since the Unix epoch: RFC 3339 (`2030-01-31T15:40:00Z`), the next such time of
@@ -115,17 +91,6 @@ mod tests {
         for wrong in ["", "2", "0/4", "5/4", "1/0", "a/b", "-1/2", "1/2/3", "1/10001"] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn parts_add_up_to_the_whole_and_share_nothing() {
-        let plan = Plan { users: 4_003, rate: 1_000.0, accounts: Some("dir/a.json".into()), ..Plan::default() };
-        let parts: Vec<Plan> = (1..=4).map(|index| Shard { index, count: 4 }.part(&plan)).collect();
-        assert_eq!(parts.iter().map(|part| part.users).collect::<Vec<_>>(), [1_001, 1_001, 1_001, 1_000]);
-        assert_eq!(parts.iter().map(|part| part.rate).sum::<f64>(), 1_000.0);
-        assert_eq!(parts[1].accounts.as_deref(), Some(Path::new("dir/a-2of4.json")));
-        assert_eq!(parts[1].prefix, "lg-2of4");
-        assert_ne!(parts[0].seed, parts[1].seed);
     }
 
     #[test]

@@ -58,3 +58,48 @@ fn sureness(sureness: Sureness) -> &'static str {
         Sureness::Guess => "a guess",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Found, Step, Try};
+    use super::*;
+    use insta::assert_snapshot;
+
+    fn found() -> Found {
+        let step = |what, seen, detail: &str| Step { what, seen, detail: detail.into() };
+        Found {
+            dialect: "bare",
+            profile: Some("course"),
+            sureness: Sureness::Sure,
+            steps: vec![step("framing", true, "bare"), step("logout", false, "not answered")],
+            differs: vec!["type_key is \"type\"".into()],
+            file: Some("type_key = \"type\"\n".into()),
+            command: "loadgen run --profile FILE".into(),
+        }
+    }
+
+    #[test]
+    fn what_was_found_is_told_with_the_command_that_measures_it() {
+        let report = Report {
+            target: "127.0.0.1:6000".into(),
+            found: Some(found()),
+            users: vec!["lgprobe-1".into(), "lgprobe-2".into()],
+            ..Report::default()
+        };
+        assert_snapshot!("probe_found", text(&report));
+    }
+
+    #[test]
+    fn what_was_not_found_is_told_with_every_try() {
+        let tried = Try { what: "bare".into(), result: "no answer".into(), milliseconds: 5 };
+        let report = Report {
+            target: "127.0.0.1:6000".into(),
+            failure: Some("nothing was answered".into()),
+            advice: Some("try --tls".into()),
+            tries: vec![tried],
+            ..Report::default()
+        };
+        assert_snapshot!("probe_failed", text(&report));
+        assert_snapshot!("probe_json", json(&report));
+    }
+}

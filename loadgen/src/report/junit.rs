@@ -2,9 +2,10 @@
 
 use super::subject;
 use crate::measure::outcome::Outcome;
-use crate::plan::shard::show_time;
+use crate::plan::show_time;
 use judge::Verdict;
-use std::fmt::Write;
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use std::time::Duration;
 
 /// One test.
 pub struct Case {
@@ -35,68 +36,44 @@ pub fn junit(outcome: &Outcome) -> String {
 
 /// Tests as one suite, with what else there is to say.
 pub fn suite(name: &str, cases: &[Case], about: &str) -> String {
-    let (tests, failed) = (cases.len(), cases.iter().filter(|case| case.failure.is_some()).count());
-    let time: f64 = cases.iter().map(|case| case.seconds).sum();
-    let name = escape(name);
-    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    // Writing to memory cannot fail.
-    let _ = writeln!(text, "<testsuites tests=\"{tests}\" failures=\"{failed}\" time=\"{time:.3}\">");
-    let _ = writeln!(
-        text,
-        "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" skipped=\"0\" time=\"{time:.3}\">"
-    );
-    cases.iter().for_each(|case| write_case(&mut text, &name, case));
-    let _ = writeln!(text, "    <system-out>{}</system-out>\n  </testsuite>\n</testsuites>", escape(about));
-    text
+    let time = Duration::from_secs_f64(cases.iter().map(|case| case.seconds).sum());
+    let mut suite = TestSuite::new(name);
+    suite.set_time(time);
+    suite.set_system_out(about);
+    suite.add_test_cases(cases.iter().map(|case| test_case(name, case)));
+    let mut report = Report::new(name);
+    report.set_time(time).add_test_suite(suite);
+    report.to_string().unwrap_or_else(|error| error.to_string())
 }
 
-fn write_case(text: &mut String, suite: &str, case: &Case) {
-    let (name, time) = (escape(&case.name), case.seconds);
-    let _ = write!(text, "    <testcase classname=\"{suite}\" name=\"{name}\" time=\"{time:.3}\"");
-    let _ = match &case.failure {
-        None => writeln!(text, "/>"),
+fn test_case(suite: &str, case: &Case) -> TestCase {
+    let status = match &case.failure {
+        None => TestCaseStatus::success(),
         Some(message) => {
-            let message = escape(message);
-            writeln!(text, ">\n      <failure message=\"{message}\">{name}: {message}</failure>\n    </testcase>")
+            let mut failed = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            failed.set_message(message.as_str()).set_description(format!("{}: {message}", case.name));
+            failed
         }
     };
-}
-
-/// Text for XML; characters that XML cannot hold at all become the replacement character.
-fn escape(text: &str) -> String {
-    let mut safe = String::new();
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&apos;"),
-            '\t' | '\n' => safe.push(letter),
-            '\u{fffe}' | '\u{ffff}' => safe.push('\u{fffd}'),
-            _ if letter.is_control() => safe.push('\u{fffd}'),
-            _ => safe.push(letter),
-        }
-    }
-    safe
+    let mut test = TestCase::new(case.name.as_str(), status);
+    test.set_classname(suite).set_time(Duration::from_secs_f64(case.seconds));
+    test
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::tests::outcome;
+    use insta::assert_snapshot;
 
     #[test]
     fn verdict_and_assertions_are_tests() {
-        let text = junit(&outcome());
-        assert!(text.contains("tests=\"3\" failures=\"2\""), "{text}");
-        assert!(text.contains("<failure message=\"invalid: 1 messages lost\">"), "{text}");
-        assert!(text.contains("name=\"p99(cross) &lt; 1s\" time=\"0.000\"/>"), "{text}");
-        assert!(text.contains("<failure message=\"it is 1\">lost == 0: it is 1</failure>"), "{text}");
+        assert_snapshot!(junit(&outcome()));
     }
 
     #[test]
     fn xml_holds_what_it_can() {
-        assert_eq!(escape("<a b=\"c\">\u{1}&'"), "&lt;a b=&quot;c&quot;&gt;\u{fffd}&amp;&apos;");
+        let failure = Some("<a b=\"c\">\u{1}&'\nd".to_owned());
+        assert_snapshot!(suite("a & b", &[Case { name: "<c>".into(), seconds: 0.5, failure }], "]]>\u{1b}[1m"));
     }
 }

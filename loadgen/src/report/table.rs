@@ -1,11 +1,12 @@
 //! The outcome on one screen.
 
 use super::{duration, number};
+use crate::measure::latency::LatencyKind;
 use crate::measure::outcome::Outcome;
-use crate::measure::recorder::Path;
 use judge::Verdict;
 use owo_colors::{OwoColorize, Style};
 use std::fmt::Write;
+use strum::IntoEnumIterator;
 
 /// Errors shown; the JSON has all.
 const SHOWN_ERRORS: usize = 8;
@@ -27,7 +28,7 @@ fn coloured(text: &str, style: Style) -> String {
 
 fn head(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
     writeln!(text, "{}", super::subject(outcome))?;
-    writeln!(text, "mix: {}\n", super::mix(outcome))
+    writeln!(text, "mix: {}\n", outcome.plan.mix_in_words())
 }
 
 fn latencies(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
@@ -37,10 +38,10 @@ fn latencies(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
         write!(line, "{title:>11}")?;
     }
     writeln!(text, "{}", coloured(&line, Style::new().bold()))?;
-    for path in Path::ALL {
-        let Some(latencies) = outcome.paths.get(&path) else { continue };
+    for kind in LatencyKind::iter() {
+        let Some(latencies) = outcome.latencies.get(&kind) else { continue };
         let rate = latencies.count() as f64 / outcome.measured_s.max(f64::MIN_POSITIVE);
-        write!(text, "{:<26}{:>11}{rate:>11.0}", path.title(), number(latencies.count()))?;
+        write!(text, "{:<26}{:>11}{rate:>11.0}", kind.title(), number(latencies.count()))?;
         for percentile in [50.0, 90.0, 99.0, 99.9] {
             write!(text, "{:>11}", duration(latencies.percentile(percentile)))?;
         }
@@ -111,4 +112,19 @@ fn foot(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
     let failed = super::failed_assertions(outcome);
     let failed = failed.map_or(String::new(), |failed| coloured(&format!("; {failed}"), Style::new().red().bold()));
     writeln!(text, "{}{reasons}{failed}", coloured(outcome.verdict.name(), style))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use crate::report::tests::outcome;
+    use insta::assert_snapshot;
+
+    #[test]
+    fn an_outcome_is_told_in_full() {
+        assert_snapshot!("table", table(&outcome()));
+        let failed = Outcome::failed(Plan::default(), "nobody could log in".into());
+        assert_snapshot!("table_of_a_failed_run", table(&failed));
+    }
 }

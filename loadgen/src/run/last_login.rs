@@ -4,9 +4,8 @@
 //! in any case: a server that delivers a message and stores it as well shows it only there. Nothing is sent any more
 //! meanwhile, and no latency of it counts.
 
-use super::Run;
-use crate::run::progress::Progress;
-use crate::user::{User, Wish};
+use super::progress::Progress;
+use crate::user::{Run, User, Wish};
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -61,7 +60,7 @@ fn who(run: &Run) -> Vec<&User> {
 async fn return_once(run: &Run, user: &User, at: Instant) {
     tokio::time::sleep_until(at).await;
     for (wish, online) in [(Wish::Away, false), (Wish::Online, true)] {
-        user.wish(wish, run);
+        run.wish(user, wish);
         while user.is_online() != online {
             tokio::time::sleep(POLL).await;
         }

@@ -8,7 +8,8 @@ const OTHERS: u64 = 200;
 /// The system allows too few open files.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{users} users need {needed} open files here, the limit is {limit}: raise it (ulimit -n), use fewer users, or more processes with --shard"
+    "{users} users need {needed} open files here, the limit is {limit}: raise it (ulimit -n), use fewer users, or \
+     more processes with --shard"
 )]
 pub struct Error {
     users: u32,
@@ -21,18 +22,10 @@ pub struct Error {
 pub fn raise_limit(users: u32, nodes: &Nodes) -> Result<(), Error> {
     let ends = if matches!(nodes, Nodes::Threads) { 2 } else { 1 };
     let needed = u64::from(users) * ends + OTHERS;
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the structure lives through both calls and is of the type they take.
-    unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        if limit.rlim_cur < needed {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-        }
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-    }
-    if limit.rlim_cur < needed {
-        return Err(Error { users, needed, limit: limit.rlim_cur });
+    // Where the system does not tell, it does not limit either.
+    let limit = rlimit::increase_nofile_limit(needed).unwrap_or(u64::MAX);
+    if limit < needed {
+        return Err(Error { users, needed, limit });
     }
     Ok(())
 }

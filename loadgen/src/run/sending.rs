@@ -1,11 +1,11 @@
 //! Whoever sends in the measured time, from taking their places until the last has stopped.
 
-use super::Run;
-use super::phases::{Error, Failure};
-use crate::analyse::assert::Checked;
+use super::error::{Error, Failure};
 #[cfg(feature = "goose")]
 use crate::driver::goose::Attack;
 use crate::driver::native;
+use crate::measure::outcome::Checked;
+use crate::user::Run;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;

@@ -2,9 +2,8 @@
 
 use crate::dialect::{Ask, Incoming, Wire, shown_ask};
 use crate::link;
-use crate::run::Run;
 use crate::user::accounts::{self, Account, Book};
-use crate::user::{Answer, PASSWORD, UNANSWERED_PAUSE, Wish, describe};
+use crate::user::{Answer, PASSWORD, Run, UNANSWERED_PAUSE, Wish, describe};
 use chat_protocol::errno::Errno;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -172,9 +171,9 @@ async fn settle(run: &Run, ask: &Ask<'_>, users: impl Iterator<Item = u32>) -> R
         }
     };
     let returned = async {
-        users().for_each(|user| user.wish(Wish::Away, run));
+        users().for_each(|user| run.wish(user, Wish::Away));
         all(false).await;
-        users().for_each(|user| user.wish(Wish::Online, run));
+        users().for_each(|user| run.wish(user, Wish::Online));
         all(true).await;
     };
     let late = |_| {
@@ -251,7 +250,7 @@ async fn ask(run: &Run, user: u32, what: &'static str, ask: Ask<'_>) -> Result<u
     let request = shown_ask(run.wire.as_ref(), run.users[user as usize].id(), ask);
     let failed = |why: String| Error::Ask { what, why: format!("{why}, in answer to {request}") };
     let is_answered = run.wire.answers(&ask);
-    let answer = tokio::time::timeout(run.plan.patience(), run.users[user as usize].ask(run, ask)).await;
+    let answer = tokio::time::timeout(run.plan.patience(), run.ask(&run.users[user as usize], ask)).await;
     let answer = answer.map_err(|_| failed("no answer within the time allowed".into()))?;
     if !is_answered {
         tokio::time::sleep(UNANSWERED_PAUSE).await;

@@ -1,10 +1,11 @@
 //! What is looked at from time to time: RECEIVED that is due, messages to be sent again, rows of seconds, CPU.
 
 use super::usage::Cpu;
-use super::{Again, Retry, Run};
 use crate::cluster::Nodes;
+use crate::measure::latency::LatencyKind;
 use crate::measure::outcome::Resources;
-use crate::measure::recorder::{Path, Second};
+use crate::measure::recorder::Second;
+use crate::user::{Again, Retry, Run};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -30,9 +31,9 @@ pub async fn tick(run: Arc<Run>) {
         }
         run.users.iter().skip(turn % TURN_TICKS).step_by(TURN_TICKS).for_each(|user| {
             user.tell();
-            user.move_windows_on(&run);
+            run.move_windows_on(user);
         });
-        let before = std::mem::replace(&mut acknowledged, run.recorder.count(Path::Ack));
+        let before = std::mem::replace(&mut acknowledged, run.recorder.count(LatencyKind::Ack));
         send_again(&run, acknowledged - before + RESENT_A_TICK);
     }
 }
@@ -41,12 +42,11 @@ fn send_again(run: &Run, at_most: u64) {
     let now = run.clock.now();
     for _ in 0..at_most {
         let Some(Retry { stream, what, .. }) = run.retries.take(now) else { return };
-        let sender = &run.users[run.world.streams[stream as usize].sender as usize];
         match what {
-            Again::Send { number, due } => sender.send_again(run, stream, number, due),
+            Again::Send { number, due } => run.send_again(stream, number, due),
             Again::Refill { .. } => run.refill(stream, now, 1),
         }
-        sender.flush();
+        run.sender(stream).flush();
     }
 }
 
@@ -79,7 +79,7 @@ impl Meter {
         let second = Second {
             at_ms: (self.last - self.begun).as_millis() as u64,
             length_ms: (now - self.last).as_millis() as u64,
-            paths: run.recorder.take_second(),
+            latencies: run.recorder.take_second(),
             sent: sent - self.sent,
             delivered: delivered - self.delivered,
         };
@@ -97,9 +97,9 @@ impl Meter {
 /// One line about one second, for a person who watches.
 pub fn line(run: &Run, second: &Second) -> String {
     let per_second = |count: u64| count * 1_000 / second.length_ms.max(1);
-    let shown = [Path::Same, Path::Cross, Path::Direct, Path::GroupLast, Path::Ack];
-    let slowest = shown.iter().filter_map(|path| second.paths.get(path).map(|point| (point.p99, path))).max();
-    let slowest = slowest.map_or(String::new(), |(p99, path)| format!(", p99 {path} {:.1} ms", p99 as f64 / 1_000.0));
+    let shown = [LatencyKind::Same, LatencyKind::Cross, LatencyKind::Direct, LatencyKind::GroupLast, LatencyKind::Ack];
+    let slowest = shown.iter().filter_map(|kind| second.latencies.get(kind).map(|point| (point.p99, kind))).max();
+    let slowest = slowest.map_or(String::new(), |(p99, kind)| format!(", p99 {kind} {:.1} ms", p99 as f64 / 1_000.0));
     let errors: u64 = run.errors().values().sum();
     format!(
         "{} sent/s, {} delivered/s{slowest}, {} open, {} online, {errors} errors",

@@ -5,24 +5,28 @@
 //! first and third, second and fourth make pairs on one node. Where that is not so (a balancer), the nodes' own names
 //! tell.
 
-use crate::plan::Plan;
+use super::{Scenario, Sizes};
 use crate::world::World;
 use std::ops::Range;
 
-pub fn lay_out(users: Range<u32>, plan: &Plan, world: &mut World) -> Vec<u32> {
-    let users: Vec<u32> = users.collect();
-    for (place, four) in users.chunks(4).enumerate() {
-        match *four {
-            [a, b, c, d] if place % 2 == 0 => pairs(world, &[(a, c), (b, d)]),
-            [a, b, c, d] => pairs(world, &[(a, b), (c, d)]),
-            [a, b, c] => pairs(world, &[(a, b), (b, c)]),
-            [a, b] => pairs(world, &[(a, b)]),
-            [a] if users.len() > 1 => pairs(world, &[(users[0], a)]),
-            _ => {}
+pub struct FriendChat;
+
+impl Scenario for FriendChat {
+    fn lay_out(users: Range<u32>, sizes: Sizes, world: &mut World) -> Vec<u32> {
+        let users: Vec<u32> = users.collect();
+        for (place, four) in users.chunks(4).enumerate() {
+            match *four {
+                [a, b, c, d] if place % 2 == 0 => pairs(world, &[(a, c), (b, d)]),
+                [a, b, c, d] => pairs(world, &[(a, b), (c, d)]),
+                [a, b, c] => pairs(world, &[(a, b), (b, c)]),
+                [a, b] => pairs(world, &[(a, b)]),
+                [a] if users.len() > 1 => pairs(world, &[(users[0], a)]),
+                _ => {}
+            }
         }
+        more_friends(&users, sizes.friends, world);
+        Vec::new()
     }
-    more_friends(&users, plan.friends, world);
-    Vec::new()
 }
 
 fn pairs(world: &mut World, pairs: &[(u32, u32)]) {

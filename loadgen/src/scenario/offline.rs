@@ -3,50 +3,51 @@
 //! Each is away for as long as the plan says, then there for as long, beginning at a random moment, so that at any time
 //! about half are away.
 
-use crate::run::Run;
-use crate::user::Wish;
+use super::{Control, Scenario, Sizes};
 use crate::world::World;
 use std::ops::Range;
 use std::time::Duration;
 
-pub fn lay_out(users: Range<u32>, world: &mut World) -> Vec<u32> {
-    let users: Vec<u32> = users.collect();
-    let mut away = Vec::new();
-    for pair in users.chunks(2) {
-        match *pair {
-            [writer, reader] => {
-                world.befriend(writer, reader, false);
-                away.push(reader);
+pub struct Offline;
+
+impl Scenario for Offline {
+    fn lay_out(users: Range<u32>, _sizes: Sizes, world: &mut World) -> Vec<u32> {
+        let users: Vec<u32> = users.collect();
+        let mut away = Vec::new();
+        for pair in users.chunks(2) {
+            match *pair {
+                [writer, reader] => {
+                    world.befriend(writer, reader, false);
+                    away.push(reader);
+                }
+                [writer] if users.len() > 1 => world.befriend(writer, users[1], false),
+                _ => {}
             }
-            [writer] if users.len() > 1 => world.befriend(writer, users[1], false),
-            _ => {}
+        }
+        away
+    }
+
+    async fn act(actors: &[u32], control: &impl Control) {
+        let period = control.away().max(Duration::from_millis(200));
+        let mut random = control.random();
+        // Who changes sides next, and when; a wheel of one turn's length.
+        let mut wheel: Vec<(Duration, u32)> = actors.iter().map(|user| (period.mul_f64(random.f64()), *user)).collect();
+        wheel.sort_unstable();
+        let begun = tokio::time::Instant::now();
+        for turn in 0.. {
+            for &(offset, user) in &wheel {
+                if !control.sleep_until(begun + period * turn + offset).await {
+                    return come_back(actors, control);
+                }
+                if turn % 2 == 0 { control.leave(user) } else { control.come(user) }
+            }
+            if wheel.is_empty() {
+                return;
+            }
         }
     }
-    away
 }
 
-pub async fn act(actors: &[u32], run: &Run) {
-    let period = Duration::from_secs_f64(run.plan.away_s).max(Duration::from_millis(200));
-    let mut random = run.random(2);
-    // Who changes sides next, and when; a wheel of one turn's length.
-    let mut wheel: Vec<(Duration, u32)> = actors.iter().map(|user| (period.mul_f64(random.f64()), *user)).collect();
-    wheel.sort_unstable();
-    let begun = tokio::time::Instant::now();
-    for turn in 0.. {
-        for &(offset, user) in &wheel {
-            if !run.sleep_until(begun + period * turn + offset).await {
-                return come_back(actors, run);
-            }
-            run.users[user as usize].wish(if turn % 2 == 0 { Wish::Away } else { Wish::Online }, run);
-        }
-        if wheel.is_empty() {
-            return;
-        }
-    }
-}
-
-fn come_back(actors: &[u32], run: &Run) {
-    for user in actors {
-        run.users[*user as usize].wish(Wish::Online, run);
-    }
+fn come_back(actors: &[u32], control: &impl Control) {
+    actors.iter().for_each(|user| control.come(*user));
 }

@@ -1,9 +1,9 @@
 //! Connecting and logging in, bounded in time, with a name for every way it can fail.
 
-use super::User;
+use super::run::Run;
+use super::state::User;
 use crate::dialect::{Incoming, Login, Refusal, Welcome, shown_login};
 use crate::link::{self, Link};
-use crate::run::Run;
 use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::Ordering;

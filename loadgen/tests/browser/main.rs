@@ -5,12 +5,14 @@ mod devtools;
 
 use devtools::Page;
 use loadgen::analyse::capacity::{Capacity, Probe, Purpose, Settings};
+use loadgen::measure::latency::{Latencies, LatencyKind};
 use loadgen::measure::machine::Machine;
 use loadgen::measure::outcome::Outcome;
-use loadgen::measure::recorder::{Latencies, Path, Point, Second};
+use loadgen::measure::recorder::{Point, Second};
 use loadgen::plan::Plan;
 use serde_json::{Value, json};
 use std::io::Write;
+use strum::{EnumCount, IntoEnumIterator};
 
 /// What every plot of a page is: how many lines and dots it has, how large they are on the screen, and how long.
 const PLOTS: &str = r#"[...document.querySelectorAll("figure.plot svg")].map(svg => ({
@@ -29,17 +31,17 @@ fn outcome() -> Outcome {
     outcome.measured_s = 20.0;
     outcome.errors.insert(HOSTILE.into(), 3);
     let mut random = fastrand::Rng::with_seed(1);
-    for path in Path::ALL {
+    for path in LatencyKind::iter() {
         let mut latencies = Latencies::default();
         (0..5_000).for_each(|_| latencies.record(300 + (2_000.0 / (0.002 + random.f64())) as u64));
-        outcome.paths.insert(path, latencies);
+        outcome.latencies.insert(path, latencies);
     }
     outcome.seconds = (0..20)
         .map(|second| {
             let p50 = random.u64(500..900);
             let point = Point { count: 500, p50, p99: p50 * 9, max: p50 * 40 };
-            let paths = Path::ALL.map(|path| (path, point)).into();
-            Second { at_ms: second * 1_000, length_ms: 1_000, paths, sent: 990 + second, delivered: 1_500 + second }
+            let latencies = LatencyKind::iter().map(|kind| (kind, point)).collect();
+            Second { at_ms: second * 1_000, length_ms: 1_000, latencies, sent: 990 + second, delivered: 1_500 + second }
         })
         .collect();
     outcome
@@ -106,7 +108,8 @@ fn check_pointer(page: &mut Page) {
     );
     page.ask("Input.dispatchMouseEvent", json!({ "type": "mouseMoved", "x": middle[0], "y": middle[1] }));
     let tip = page.evaluate(
-        r#"(() => { const tip = document.querySelector("figure.plot .tip"); return [tip.hidden, tip.textContent]; })()"#,
+        r#"(() => { const tip = document.querySelector("figure.plot .tip");
+            return [tip.hidden, tip.textContent]; })()"#,
     );
     assert_eq!(tip[0], false, "the pointer shows figures");
     let text = tip[1].as_str().expect("a text");
@@ -145,7 +148,7 @@ fn say_that_there_is_no_browser() {
 #[test]
 fn the_report_draws_its_plots_and_asks_for_nothing() {
     let document = loadgen::report::html(&outcome());
-    let plots = 4 + Path::ALL.len();
+    let plots = 4 + LatencyKind::COUNT;
     check_text(&document, plots);
     let Some(binary) = devtools::find() else { return say_that_there_is_no_browser() };
     let mut page = Page::start(&binary);
@@ -163,7 +166,7 @@ fn the_report_draws_its_plots_and_asks_for_nothing() {
 
 #[test]
 fn the_curve_of_a_capacity_is_drawn() {
-    let document = loadgen::analyse::capacity::html(&capacity());
+    let document = loadgen::report::capacity::html(&capacity());
     check_text(&document, 1);
     let Some(binary) = devtools::find() else { return say_that_there_is_no_browser() };
     let mut page = Page::start(&binary);

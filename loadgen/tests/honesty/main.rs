@@ -4,11 +4,11 @@ mod server;
 
 use judge::Verdict;
 use loadgen::cluster::Nodes;
+use loadgen::measure::latency::LatencyKind;
 use loadgen::measure::outcome::Outcome;
-use loadgen::measure::recorder::Path;
 use loadgen::plan::{Arrivals, Plan};
+use loadgen::run::Silent;
 use loadgen::run::execute;
-use loadgen::run::progress::Silent;
 use loadgen::scenario::Kind;
 use server::{Fault, Server};
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ async fn a_lawful_server_is_valid_to_the_last_message() {
     assert!(outcome.account.sent > 1_000);
     assert_eq!(outcome.account.delivered, outcome.account.sent);
     assert_eq!(outcome.account.acknowledged, outcome.account.sent);
-    assert_eq!(outcome.paths[&Path::Same].count(), outcome.account.sent);
+    assert_eq!(outcome.latencies[&LatencyKind::Same].count(), outcome.account.sent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +154,7 @@ async fn a_stall_shows_in_every_message_that_was_due_meanwhile() {
     let plan = Plan { arrivals: Arrivals::Constant, rate: 1_000.0, duration_s: 3.0, drain_s: 5.0, ..plan() };
     let (outcome, stalls) = run_with(Fault::Stall { at: 1_000, pause: Duration::from_secs(1) }, plan).await;
     assert_eq!((stalls, outcome.verdict), (1, Verdict::Valid), "{:?}", outcome.reasons);
-    let acks = &outcome.paths[&Path::Ack];
+    let acks = &outcome.latencies[&LatencyKind::Ack];
     assert!(acks.max() > 900_000, "{}", acks.max());
     assert!(acks.percentile(99.9) > 900_000, "{}", acks.percentile(99.9));
     // A closed model would have one slow message; a thousand were due within the second, evenly spread.

@@ -11,7 +11,7 @@ use loadgen::cluster::Nodes;
 use loadgen::measure::outcome::Outcome;
 use loadgen::plan::{Arrivals, Plan};
 use loadgen::run;
-use loadgen::run::progress::Silent;
+use loadgen::run::Silent;
 use loadgen::scenario::Kind;
 use std::collections::BTreeMap;
 use std::time::Duration;

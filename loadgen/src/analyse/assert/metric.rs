@@ -1,15 +1,23 @@
-//! What can be asserted about: a statistic of a path, or a figure of the whole run; and the units of limits.
+//! What can be asserted about: a statistic of a kind of latency, or a figure of the whole run; and the units of limits.
 
 use super::Error;
+use crate::measure::figures;
+use crate::measure::latency::{Latencies, LatencyKind};
 use crate::measure::ledger::Account;
 use crate::measure::outcome::Outcome;
-use crate::measure::recorder::{Latencies, Path};
-use crate::report;
 use std::str::FromStr;
+use strum::VariantNames;
 
-/// The paths that a message travels, for `any`.
-const MESSAGE_PATHS: [Path; 6] = [Path::Ack, Path::Same, Path::Cross, Path::Direct, Path::GroupFirst, Path::GroupLast];
-/// Stands for the worst of [`MESSAGE_PATHS`].
+/// The latencies of a message, for `any`.
+const MESSAGE_KINDS: [LatencyKind; 6] = [
+    LatencyKind::Ack,
+    LatencyKind::Same,
+    LatencyKind::Cross,
+    LatencyKind::Direct,
+    LatencyKind::GroupFirst,
+    LatencyKind::GroupLast,
+];
+/// Stands for the worst of [`MESSAGE_KINDS`].
 const ANY: &str = "any";
 
 /// What kind of number a metric is.
@@ -64,11 +72,11 @@ impl Dimension {
     pub fn show(self, figure: f64) -> String {
         match self {
             // To the microsecond, so that a limit missed by a hair is seen to be missed.
-            Dimension::Duration if figure < 1e3 => report::duration(figure.round() as u64),
+            Dimension::Duration if figure < 1e3 => figures::duration(figure.round() as u64),
             Dimension::Duration if figure < 1e6 => format!("{:.3} ms", figure / 1e3),
             Dimension::Duration => format!("{:.3} s", figure / 1e6),
-            Dimension::Count => report::number(figure as u64),
-            Dimension::Rate => format!("{}/s", report::rate(figure)),
+            Dimension::Count => figures::number(figure as u64),
+            Dimension::Rate => format!("{}/s", figures::rate(figure)),
             Dimension::Percent => format!("{figure:.3} %"),
             Dimension::Bytes if figure < 1e6 => format!("{:.2} KB", figure / 1e3),
             Dimension::Bytes => format!("{:.1} MB", figure / 1e6),
@@ -117,7 +125,7 @@ pub struct Metric(Kind);
 #[derive(Clone, Debug, PartialEq)]
 enum Kind {
     /// `None`: the worst of the paths that a message travels.
-    Path(Statistic, Option<Path>),
+    Latency(Statistic, Option<LatencyKind>),
     /// A count of the account, by its place.
     Account(usize),
     /// A figure of the run, by its place.
@@ -130,9 +138,10 @@ enum Kind {
 pub fn names() -> String {
     let account = Account::default().counts().map(|(name, _)| name);
     let figures = FIGURES.map(|(name, ..)| name);
-    let paths = Path::ALL.map(Path::name).join(", ");
+    let paths = LatencyKind::VARIANTS.join(", ");
     format!(
-        "p50, p99, p99.9 … of a path, max, mean, count, rate (paths: {paths}, {ANY}), as p99(cross); {}; {}; errors, errors(KIND)",
+        "p50, p99, p99.9 … of a path, max, mean, count, rate (paths: {paths}, {ANY}), as p99(cross); {}; {}; errors, \
+         errors(KIND)",
         account.join(", "),
         figures.join(", ")
     )
@@ -141,9 +150,9 @@ pub fn names() -> String {
 impl Metric {
     pub fn dimension(&self) -> Dimension {
         match self.0 {
-            Kind::Path(Statistic::Count, _) | Kind::Account(_) | Kind::Errors(_) => Dimension::Count,
-            Kind::Path(Statistic::Rate, _) => Dimension::Rate,
-            Kind::Path(..) => Dimension::Duration,
+            Kind::Latency(Statistic::Count, _) | Kind::Account(_) | Kind::Errors(_) => Dimension::Count,
+            Kind::Latency(Statistic::Rate, _) => Dimension::Rate,
+            Kind::Latency(..) => Dimension::Duration,
             Kind::Figure(place) => FIGURES[place].1,
         }
     }
@@ -151,10 +160,10 @@ impl Metric {
     /// The figure, in the base unit of its dimension; `None` if nothing was measured.
     pub fn of(&self, outcome: &Outcome) -> Option<f64> {
         let figure = match &self.0 {
-            Kind::Path(statistic, Some(path)) => statistic.of(outcome.paths.get(path), outcome)?,
-            Kind::Path(statistic, None) => {
-                let paths = MESSAGE_PATHS.iter().filter_map(|path| outcome.paths.get(path));
-                paths.filter_map(|latencies| statistic.of(Some(latencies), outcome)).reduce(f64::max)?
+            Kind::Latency(statistic, Some(kind)) => statistic.of(outcome.latencies.get(kind), outcome)?,
+            Kind::Latency(statistic, None) => {
+                let known = MESSAGE_KINDS.iter().filter_map(|kind| outcome.latencies.get(kind));
+                known.filter_map(|latencies| statistic.of(Some(latencies), outcome)).reduce(f64::max)?
             }
             Kind::Account(place) => outcome.account.counts()[*place].1 as f64,
             Kind::Figure(place) => FIGURES[*place].2(outcome),
@@ -195,8 +204,7 @@ impl FromStr for Metric {
             return Ok(Metric(Kind::Errors(inner.unwrap_or("").to_owned())));
         }
         if let Some(statistic) = statistic(name)? {
-            let path = path(name, inner)?;
-            return Ok(Metric(Kind::Path(statistic, path)));
+            return Ok(Metric(Kind::Latency(statistic, latency_kind(name, inner)?)));
         }
         let account = Account::default().counts().iter().position(|(known, _)| *known == name).map(Kind::Account);
         let figure = || FIGURES.iter().position(|(known, ..)| *known == name).map(Kind::Figure);
@@ -220,12 +228,15 @@ fn statistic(name: &str) -> Result<Option<Statistic>, Error> {
     }))
 }
 
-/// `None` stands for all paths of a message.
-fn path(metric: &str, inner: Option<&str>) -> Result<Option<Path>, Error> {
-    let failed = |reason: String| Error::Path { metric: metric.to_owned(), reason };
+/// `None` stands for all latencies of a message.
+fn latency_kind(metric: &str, inner: Option<&str>) -> Result<Option<LatencyKind>, Error> {
+    let failed = |reason: String| Error::Latency { metric: metric.to_owned(), reason };
     match inner {
         Some(ANY) => Ok(None),
-        Some(name) => Path::from_str(name).map(Some).map_err(|reason| failed(format!("{reason}, {ANY}"))),
+        Some(name) => name
+            .parse()
+            .map(Some)
+            .map_err(|_| failed(format!("no path {name:?}; there are {}, {ANY}", LatencyKind::VARIANTS.join(", ")))),
         None => Err(failed(format!("of which path? write {metric}(cross), or {metric}({ANY}) for the slowest"))),
     }
 }

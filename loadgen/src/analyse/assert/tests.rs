@@ -1,6 +1,6 @@
 use super::*;
+use crate::measure::latency::{Latencies, LatencyKind};
 use crate::measure::outcome::Outcome;
-use crate::measure::recorder::{Latencies, Path};
 use crate::plan::Plan;
 
 fn outcome() -> Outcome {
@@ -9,7 +9,7 @@ fn outcome() -> Outcome {
     (1..=1_000).for_each(|millis| cross.record(millis * 100));
     let mut ack = Latencies::default();
     ack.record(500_000);
-    outcome.paths.extend([(Path::Cross, cross), (Path::Ack, ack)]);
+    outcome.latencies.extend([(LatencyKind::Cross, cross), (LatencyKind::Ack, ack)]);
     outcome.measured_s = 10.0;
     outcome.drained_s = 1.5;
     outcome.account.sent = 5_000;

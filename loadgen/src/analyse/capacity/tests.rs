@@ -76,27 +76,3 @@ fn one_hiccup_is_forgiven_and_one_loss_is_not() {
 fn an_error_ends_the_search() {
     assert_eq!(search(SETTINGS, |_, _| Err::<Probe, _>("interrupted")), Err("interrupted"));
 }
-
-#[test]
-fn every_form_shows_the_curve_and_the_capacity() {
-    let found = found(SETTINGS, |rate| rate <= 5_000.0, |rate| rate <= 5_000.0);
-    let mut capacity = Capacity {
-        rate: found.rate,
-        limit: found.limit,
-        settings: SETTINGS,
-        assertions: vec!["p99(any) < 50ms".into()],
-        probes: found.probes,
-        plan: Plan::default(),
-        command: "<b>".into(),
-        machine: Machine::default(),
-        started_ms: 0,
-    };
-    assert!(table(&capacity).contains("capacity: 4,"), "{}", table(&capacity));
-    assert_eq!(csv(&capacity).lines().count(), capacity.probes.len() + 1);
-    assert!(markdown(&capacity).contains("**capacity: 4,"));
-    let page = html(&capacity);
-    assert!(page.contains("<circle") && page.contains("&lt;b&gt;") && !page.contains("<b>"), "{page}");
-    assert_eq!(serde_json::from_str::<Capacity>(&json(&capacity)).expect("read back"), capacity);
-    capacity.rate = None;
-    assert!(table(&capacity).contains("no capacity was found"));
-}

@@ -3,14 +3,11 @@
 //! Latencies and rates are compared as logarithms: what changes them does so by a factor, and a few slow seconds do not
 //! outweigh all others. Neighbouring seconds are alike, so they count for fewer than they are.
 
+use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::statistics::Statistics;
+
 /// Fewer samples than this say nothing of how they spread.
 pub const MIN_SAMPLES: usize = 3;
-/// Terms of the continued fraction; it converges within a few dozen.
-const FRACTION_TERMS: usize = 300;
-/// Halvings to find a quantile, to the last digit that matters.
-const HALVINGS: usize = 80;
-/// The largest quantile looked for: that of one degree of freedom and 99.9 %.
-const LARGEST_QUANTILE: f64 = 1_000.0;
 
 /// The ratio of two means, less 1, and the interval that it lies in with the confidence asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,8 +40,7 @@ impl Side {
             return None;
         }
         let count = logs.len() as f64;
-        let mean = logs.iter().sum::<f64>() / count;
-        let variance = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let (mean, variance) = ((&logs).mean(), (&logs).variance());
         let worth = if series { (count * independence(&logs, mean)).max(2.0) } else { count };
         Some(Side { mean, variance: variance / worth, freedom: worth - 1.0 })
     }
@@ -79,57 +75,8 @@ pub fn change(base: &[f64], new: &[f64], series: bool, confidence: f64) -> Optio
 
 /// The value that Student's t with `freedom` stays below with probability `probability`, from 0.5 to 1.
 fn student_quantile(probability: f64, freedom: f64) -> f64 {
-    let (mut low, mut high) = (0.0, LARGEST_QUANTILE);
-    for _ in 0..HALVINGS {
-        let middle = f64::midpoint(low, high);
-        if student_cumulative(middle, freedom) < probability { low = middle } else { high = middle }
-    }
-    high
-}
-
-fn student_cumulative(t: f64, freedom: f64) -> f64 {
-    1.0 - incomplete_beta(freedom / 2.0, 0.5, freedom / (freedom + t * t)) / 2.0
-}
-
-/// The regularised incomplete beta function, by its continued fraction.
-fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
-    if x <= 0.0 || x >= 1.0 {
-        return x.clamp(0.0, 1.0);
-    }
-    let front = (log_gamma(a + b) - log_gamma(a) - log_gamma(b) + a * x.ln() + b * (1.0 - x).ln()).exp();
-    // The fraction converges fast on this side of the mean only.
-    if x < (a + 1.0) / (a + b + 2.0) {
-        front * beta_fraction(a, b, x) / a
-    } else {
-        1.0 - front * beta_fraction(b, a, 1.0 - x) / b
-    }
-}
-
-fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
-    let mut value = 1.0;
-    for term in (1..=FRACTION_TERMS).rev() {
-        let m = (term / 2) as f64;
-        let numerator = if term % 2 == 0 {
-            m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m))
-        } else {
-            -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0))
-        };
-        value = 1.0 + numerator / value;
-    }
-    1.0 / value
-}
-
-/// The logarithm of the gamma function for arguments above 0: Stirling's series, after moving up to where it is exact.
-fn log_gamma(x: f64) -> f64 {
-    let mut shift = 0.0;
-    let mut x = x;
-    while x < 10.0 {
-        shift += x.ln();
-        x += 1.0;
-    }
-    let inverse = 1.0 / (x * x);
-    let series = (1.0 / 12.0 - inverse * (1.0 / 360.0 - inverse * (1.0 / 1_260.0 - inverse / 1_680.0))) / x;
-    (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series - shift
+    // Only a freedom of 0 or less is refused, and each side has more than two samples' worth.
+    StudentsT::new(0.0, 1.0, freedom).map_or(f64::INFINITY, |distribution| distribution.inverse_cdf(probability))
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 use super::*;
-use crate::measure::recorder::{Latencies, Path};
+use crate::measure::latency::{Latencies, LatencyKind};
 use crate::plan::Plan;
-use crate::plan::shard::Shard;
+use crate::plan::Shard;
 
 const EPOCH: i64 = 1_700_000_000_000;
 
 fn part(index: u32, latencies: impl Iterator<Item = u64>) -> Outcome {
-    let plan = Shard { index, count: 2 }.part(&Plan { users: 21, rate: 100.0, ..Plan::default() });
+    let plan = Plan { users: 21, rate: 100.0, ..Plan::default() }.part(Shard { index, count: 2 });
     let mut outcome = Outcome::failed(plan, String::new());
     let mut cross = Latencies::default();
     latencies.for_each(|micros| cross.record(micros));
@@ -15,14 +15,19 @@ fn part(index: u32, latencies: impl Iterator<Item = u64>) -> Outcome {
     outcome.account.acknowledged = count;
     outcome.account.expected = count;
     outcome.account.delivered = count;
-    outcome.paths.insert(Path::Cross, cross);
+    outcome.latencies.insert(LatencyKind::Cross, cross);
     outcome.measured_from_ms = EPOCH + i64::from(index) * 20;
     outcome.measured_s = 2.0;
     outcome.logins = u64::from(outcome.plan.users);
     outcome.online = (outcome.plan.users, outcome.plan.users);
     let point = Point { count, p50: u64::from(index), p99: 10 * u64::from(index), max: 20 };
-    let second =
-        |at_ms| Second { at_ms, length_ms: 1_000, paths: [(Path::Cross, point)].into(), sent: 5, delivered: 4 };
+    let second = |at_ms| Second {
+        at_ms,
+        length_ms: 1_000,
+        latencies: [(LatencyKind::Cross, point)].into(),
+        sent: 5,
+        delivered: 4,
+    };
     outcome.seconds = vec![second(0), second(1_001)];
     outcome.errors.insert("connect".into(), 2);
     outcome.judge();
@@ -41,7 +46,7 @@ fn the_sum_is_what_one_process_would_have_found() {
     let sum = merged(vec![part(1, odd), part(2, even)]).expect("two parts of one plan");
     let mut whole = Latencies::default();
     values.iter().for_each(|value| whole.record(*value));
-    assert_eq!(sum.paths[&Path::Cross], whole);
+    assert_eq!(sum.latencies[&LatencyKind::Cross], whole);
     assert_eq!((sum.account.sent, sum.account.delivered, sum.logins), (1_999, 1_999, 21));
     assert_eq!((sum.plan.users, sum.plan.rate, sum.plan.prefix.as_str()), (21, 100.0, "lg"));
     assert_eq!((sum.verdict, sum.shards, sum.errors["connect"]), (Verdict::Valid, 2, 4));
@@ -53,7 +58,7 @@ fn seconds_add_up_row_by_row_with_the_worst_percentile() {
     let sum = merged(vec![part(1, 1..10), part(2, 1..10)]).expect("two parts of one plan");
     let rows: Vec<_> = sum.seconds.iter().map(|row| (row.at_ms, row.sent, row.delivered)).collect();
     assert_eq!(rows, [(0, 10, 8), (1_000, 10, 8)]);
-    assert_eq!(sum.seconds[0].paths[&Path::Cross], Point { count: 18, p50: 2, p99: 20, max: 20 });
+    assert_eq!(sum.seconds[0].latencies[&LatencyKind::Cross], Point { count: 18, p50: 2, p99: 20, max: 20 });
 }
 
 #[test]

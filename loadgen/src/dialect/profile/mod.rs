@@ -56,8 +56,9 @@ pub enum LoginBy {
 }
 
 /// A kind of request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Request {
     Login,
     Logout,
@@ -193,8 +194,7 @@ impl Profile {
         }
         for request in &self.answered {
             if self.types.answer_to(*request).is_none() {
-                let name = request.name();
-                return Err(format!("answered has {name}, but there is no types.{name}_ack"));
+                return Err(format!("answered has {request}, but there is no types.{request}_ack"));
             }
         }
         self.types.validate()?;
@@ -204,21 +204,6 @@ impl Profile {
 
 fn looks_like_a_file(name: &str) -> bool {
     name.contains(std::path::MAIN_SEPARATOR) || Path::new(name).extension().is_some()
-}
-
-impl Request {
-    fn name(self) -> &'static str {
-        match self {
-            Request::Login => "login",
-            Request::Logout => "logout",
-            Request::Register => "register",
-            Request::Chat => "chat",
-            Request::GroupChat => "group_chat",
-            Request::AddFriend => "add_friend",
-            Request::CreateGroup => "create_group",
-            Request::JoinGroup => "join_group",
-        }
-    }
 }
 
 impl Types {

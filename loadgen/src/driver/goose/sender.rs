@@ -2,8 +2,8 @@
 
 use super::Span;
 use crate::driver::schedule::Schedule;
-use crate::measure::recorder::Path;
-use crate::run::Run;
+use crate::measure::latency::LatencyKind;
+use crate::user::Run;
 use goose::goose::GooseUser;
 use goose::prelude::TransactionResult;
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ pub(super) struct Sender {
 pub(super) fn all(run: &Run) -> Vec<Sender> {
     let mut rates: BTreeMap<u32, Vec<(f64, u32)>> = BTreeMap::new();
     let mut before = 0.0;
-    for (upto, streams) in crate::driver::lanes(&run.world, &run.plan.shares()) {
+    for (upto, streams) in crate::driver::shares(&run.casts) {
         let each = (upto - before) * run.plan.rate / streams.len() as f64;
         for stream in streams {
             rates.entry(run.world.streams[stream as usize].sender).or_default().push((each, stream));
@@ -84,7 +84,7 @@ impl Sender {
             let chance = self.random.f64() * self.streams.last().map_or(0.0, |last| last.0);
             let stream = self.streams.iter().find(|(end, _)| chance < *end).or(self.streams.last());
             let Some((_, stream)) = stream else { break };
-            if user.send(run, *stream, due) {
+            if run.send(*stream, due) {
                 sent.push(due);
             } else {
                 unsent += 1;
@@ -93,7 +93,7 @@ impl Sender {
         }
         user.flush();
         for due in sent {
-            run.recorder.record(Path::Lateness, run.clock.now().saturating_sub(due));
+            run.recorder.record(LatencyKind::Lateness, run.clock.now().saturating_sub(due));
         }
         run.unsent.fetch_add(u64::from(unsent), Ordering::Relaxed);
         unsent
@@ -104,9 +104,16 @@ impl Sender {
 pub(super) async fn show(user: &mut GooseUser, run: &Run, unsent: u32) -> TransactionResult {
     let Some(sender) = user.get_session_data::<Sender>() else { return Ok(()) };
     let measured: Vec<_> = sender.shows.iter().flat_map(|user| run.users[*user as usize].take_mirrored()).collect();
-    for (path, micros) in measured {
-        user.record_custom_request_duration(METHOD, path.name(), Duration::from_micros(micros), true, None, None)
-            .await?;
+    for (kind, micros) in measured {
+        user.record_custom_request_duration(
+            METHOD,
+            <&str>::from(kind),
+            Duration::from_micros(micros),
+            true,
+            None,
+            None,
+        )
+        .await?;
     }
     for _ in 0..unsent {
         let error = Some("no connection");

@@ -8,15 +8,18 @@ pub mod plot;
 mod sections;
 
 use super::{duration, rate};
+use crate::measure::latency::LatencyKind;
 use crate::measure::outcome::Outcome;
-use crate::measure::recorder::{Path, Point, Second};
+use crate::measure::recorder::{Point, Second};
 use plot::{Axis, Plot, Scale, Series};
 use std::fmt::Write;
+use strum::IntoEnumIterator;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("pointer.js");
 /// Nothing may be loaded from anywhere; only what stands in the page itself counts.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
+    base-uri 'none'; form-action 'none'";
 /// Seconds shorter than this many milliseconds, as the last one is, would show as peaks and pits.
 const SHORTEST_SECOND_MS: u64 = 250;
 /// Seconds further apart than this are not joined.
@@ -48,7 +51,8 @@ pub fn page(title: &str, body: &str) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><link rel=\"icon\" href=\"data:,\">\
-         <title>{}</title><style>{STYLE}</style></head>\n<body><main>{body}</main><script>{SCRIPT}</script></body></html>\n",
+         <title>{}</title><style>{STYLE}</style></head>\n<body><main>{body}</main><script>{SCRIPT}</script></body>\
+         </html>\n",
         escape(title)
     )
 }
@@ -95,15 +99,15 @@ pub(crate) fn latency_axis() -> Axis {
 }
 
 /// The class of the colour of a path: the same in every plot.
-fn class(path: Path) -> String {
-    format!("path-{}", path.name().replace('_', "-"))
+fn class(kind: LatencyKind) -> String {
+    format!("path-{}", kind.to_string().replace('_', "-"))
 }
 
 fn plots(outcome: &Outcome) -> Vec<(&'static str, Plot)> {
     let per_second = Axis { title: "per second", scale: Scale::Linear, show: rate };
     let nines = Axis { title: "percentile", scale: Scale::Nines, show: percent };
     let each = |value: OfPath| {
-        shown_paths(outcome).map(|path| over_time(outcome, path, path.title(), class(path), value)).collect::<Vec<_>>()
+        shown_kinds(outcome).map(|kind| over_time(outcome, kind, kind.title(), class(kind), value)).collect::<Vec<_>>()
     };
     let timed = |title: &str, y, series| Plot {
         title: title.to_owned(),
@@ -115,7 +119,7 @@ fn plots(outcome: &Outcome) -> Vec<(&'static str, Plot)> {
     };
     let arrived = each(|second, point| point.count as f64 * 1e3 / second.length_ms as f64);
     let p99 = each(|_, point| point.p99 as f64);
-    let curves = shown_paths(outcome).map(|path| curve(outcome, path)).collect();
+    let curves = shown_kinds(outcome).map(|kind| curve(outcome, kind)).collect();
     let title = "latency by percentile".to_owned();
     let by_percentile = Plot { title, x: nines, y: latency_axis(), series: curves, gap: f64::INFINITY, to: 0.0 };
     vec![
@@ -137,8 +141,8 @@ fn percent(value: f64) -> String {
     format!("{} %", digits.trim_end_matches('0').trim_end_matches('.'))
 }
 
-fn shown_paths(outcome: &Outcome) -> impl Iterator<Item = Path> + '_ {
-    Path::ALL.into_iter().filter(|path| outcome.paths.contains_key(path))
+fn shown_kinds(outcome: &Outcome) -> impl Iterator<Item = LatencyKind> + '_ {
+    LatencyKind::iter().filter(|kind| outcome.latencies.contains_key(kind))
 }
 
 fn throughput(outcome: &Outcome) -> Vec<Series> {
@@ -162,32 +166,32 @@ fn end_s(second: &Second) -> f64 {
 /// Takes a value of a path out of a second.
 type OfPath = fn(&Second, &Point) -> f64;
 
-fn over_time(outcome: &Outcome, path: Path, name: &str, class: String, value: OfPath) -> Series {
+fn over_time(outcome: &Outcome, kind: LatencyKind, name: &str, class: String, value: OfPath) -> Series {
     let points = seconds_of(outcome).filter_map(|second| {
-        let point = second.paths.get(&path)?;
+        let point = second.latencies.get(&kind)?;
         Some((end_s(second), value(second, point)))
     });
     Series { name: name.into(), class, points: points.collect(), dots: false }
 }
 
 /// Latency by percentile, as far as there are values to tell percentiles apart; the last point is the highest value.
-fn curve(outcome: &Outcome, path: Path) -> Series {
-    let latencies = &outcome.paths[&path];
+fn curve(outcome: &Outcome, kind: LatencyKind) -> Series {
+    let latencies = &outcome.latencies[&kind];
     let last = (latencies.count().max(1) as f64).log10();
     let steps = (last * f64::from(POINTS_PER_NINE)) as u32;
     let percentiles = (0..=steps).map(|step| 100.0 - 100.0 * 10f64.powf(-f64::from(step) / f64::from(POINTS_PER_NINE)));
     let mut points: Vec<_> =
         percentiles.map(|percentile| (percentile, latencies.percentile(percentile) as f64)).collect();
     points.push((100.0 - 100.0 * 10f64.powf(-last), latencies.max() as f64));
-    Series { name: path.title().into(), class: class(path), points, dots: false }
+    Series { name: kind.title().into(), class: class(kind), points, dots: false }
 }
 
 fn each_path(outcome: &Outcome) -> String {
     let mut text = String::from("<section><h2>Each path over time</h2><div class=\"plots\">");
-    for path in shown_paths(outcome) {
-        let series = |name: &str, value| over_time(outcome, path, name, format!("level-{name}"), value);
+    for kind in shown_kinds(outcome) {
+        let series = |name: &str, value| over_time(outcome, kind, name, format!("level-{name}"), value);
         let plot = Plot {
-            title: format!("{} over time", path.title()),
+            title: format!("{} over time", kind.title()),
             x: seconds_axis(),
             y: latency_axis(),
             series: vec![
@@ -198,8 +202,8 @@ fn each_path(outcome: &Outcome) -> String {
             gap: GAP_S,
             to: outcome.measured_s,
         };
-        let swatch = format!("<i class=\"{}\"></i>", class(path));
-        let _ = write!(text, "<article><h3>{swatch}{}</h3>{}</article>", escape(path.title()), plot::draw(&plot));
+        let swatch = format!("<i class=\"{}\"></i>", class(kind));
+        let _ = write!(text, "<article><h3>{swatch}{}</h3>{}</article>", escape(kind.title()), plot::draw(&plot));
     }
     text.push_str("</div></section>");
     text
@@ -233,7 +237,7 @@ mod tests {
     #[test]
     fn a_page_has_its_plots_and_asks_for_nothing() {
         let page = html(&outcome());
-        assert_eq!(page.matches("<svg").count(), 4 + outcome().paths.len());
+        assert_eq!(page.matches("<svg").count(), 4 + outcome().latencies.len());
         for asking in ["http://", "https://", "url(", "@import", "src=", "fetch("] {
             assert!(!page.contains(asking), "{asking}");
         }

@@ -1,12 +1,13 @@
 //! The parts of the page that are not plots: the verdict, the chief figures, the tables, and how the run was made.
 
 use super::{class, escape, script_json};
+use crate::measure::latency::LatencyKind;
 use crate::measure::outcome::Outcome;
-use crate::measure::recorder::Path;
-use crate::plan::shard::show_time;
-use crate::report::{self, duration, mix, number, rate, subject};
+use crate::plan::show_time;
+use crate::report::{self, duration, number, rate, subject};
 use judge::Verdict;
 use std::fmt::Write;
+use strum::IntoEnumIterator;
 
 /// Counts that no server may cause.
 const BAD: [&str; 7] = ["lost", "duplicated", "reordered", "phantom", "misdelivered", "altered", "unknown"];
@@ -19,7 +20,7 @@ pub fn head(outcome: &Outcome) -> String {
     let mut text = format!(
         "<header><h1><span class=\"badge {verdict}\">{verdict}</span>{failed}{}</h1><p class=\"mix\">{}</p>",
         escape(&subject(outcome)),
-        escape(&mix(outcome))
+        escape(&outcome.plan.mix_in_words())
     );
     // Writing to memory cannot fail, here and below.
     if outcome.started_ms > 0 {
@@ -42,10 +43,10 @@ fn note(text: &mut String, class: &str, note: &str) {
 
 /// The figures to look at first.
 pub fn tiles(outcome: &Outcome) -> String {
-    let slowest = [Path::Same, Path::Cross, Path::Direct, Path::GroupLast];
+    let slowest = [LatencyKind::Same, LatencyKind::Cross, LatencyKind::Direct, LatencyKind::GroupLast];
     let slowest =
-        slowest.iter().filter_map(|path| Some((outcome.paths.get(path)?.percentile(99.0), path.title()))).max();
-    let late = outcome.paths.get(&Path::Lateness).map(|late| duration(late.percentile(99.0)));
+        slowest.iter().filter_map(|kind| Some((outcome.latencies.get(kind)?.percentile(99.0), kind.title()))).max();
+    let late = outcome.latencies.get(&LatencyKind::Lateness).map(|late| duration(late.percentile(99.0)));
     let account = &outcome.account;
     let bad = account.violations() + account.unknown;
     let cpu = 100.0 * outcome.resources.generator_cpu_s / outcome.measured_s.max(f64::MIN_POSITIVE);
@@ -83,12 +84,13 @@ fn tile(text: &mut String, name: &str, figure: &str, detail: &str, class: &str) 
 /// Count, rate and percentiles of each path.
 pub fn paths(outcome: &Outcome) -> String {
     let mut text = String::from(
-        "<section><h2>Latency of each path</h2><div class=\"wide\"><table><thead><tr><th>path<th>count<th>rate/s<th>mean<th>p50<th>p90<th>p99<th>p99.9<th>max</thead><tbody>",
+        "<section><h2>Latency of each path</h2><div class=\"wide\"><table><thead><tr>\
+         <th>path<th>count<th>rate/s<th>mean<th>p50<th>p90<th>p99<th>p99.9<th>max</thead><tbody>",
     );
-    for path in Path::ALL {
-        let Some(latencies) = outcome.paths.get(&path) else { continue };
+    for kind in LatencyKind::iter() {
+        let Some(latencies) = outcome.latencies.get(&kind) else { continue };
         let per_second = latencies.count() as f64 / outcome.measured_s.max(f64::MIN_POSITIVE);
-        let _ = write!(text, "<tr><th><i class=\"{}\"></i>{}", class(path), escape(path.title()));
+        let _ = write!(text, "<tr><th><i class=\"{}\"></i>{}", class(kind), escape(kind.title()));
         let _ = write!(
             text,
             "<td>{}<td>{}<td>{}",

@@ -4,11 +4,12 @@
 //! returned, which is also when the next messages of the closed model are due. Between two reads a batch is empty.
 
 use super::Session;
+use crate::measure::latency::LatencyKind;
 use crate::measure::ledger::{Arrival, Fate, Ledger};
-use crate::measure::recorder::Path;
 use crate::world::{Audience, Stream};
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
+use strum::{EnumCount, IntoEnumIterator};
 
 thread_local! {
     /// The batch of whichever session of this thread is reading, kept for its memory.
@@ -37,14 +38,14 @@ pub(super) struct Batch {
     pub read_at: u64,
     pub acknowledged: Vec<Message>,
     pub deliveries: Vec<Delivery>,
-    latencies: [Vec<u64>; Path::ALL.len()],
+    latencies: [Vec<u64>; LatencyKind::COUNT],
     /// Messages that have reached everybody.
     complete: Vec<Message>,
 }
 
 impl Batch {
-    fn record(&mut self, path: Path, since: u64) {
-        self.latencies[path as usize].push(self.read_at.saturating_sub(since));
+    fn record(&mut self, kind: LatencyKind, since: u64) {
+        self.latencies[kind as usize].push(self.read_at.saturating_sub(since));
     }
 }
 
@@ -69,7 +70,7 @@ impl Session<'_> {
             let numbers = messages.iter().map(|message| message.number);
             self.run.ledger.settle_all(stream, numbers, Fate::Acknowledged, |due| {
                 settled += 1;
-                batch.record(Path::Ack, due);
+                batch.record(LatencyKind::Ack, due);
             });
             self.run.refill(stream, batch.read_at, settled);
         }
@@ -93,7 +94,7 @@ impl Session<'_> {
                     self.run.stored.fetch_add(1, Ordering::Relaxed);
                     return;
                 }
-                self.measure(batch, stream, delivery.due, Ledger::group_paths(received));
+                self.measure(batch, stream, delivery.due, Ledger::group_kinds(received));
                 if received.last {
                     batch.complete.push(delivery.message);
                 }
@@ -107,20 +108,20 @@ impl Session<'_> {
             .for_each(|Message { stream, number }| self.run.make_room(stream, number, batch.read_at));
     }
 
-    fn measure(&self, batch: &mut Batch, stream: &Stream, due: u64, group_paths: impl Iterator<Item = Path>) {
+    fn measure(&self, batch: &mut Batch, stream: &Stream, due: u64, group_kinds: impl Iterator<Item = LatencyKind>) {
         match stream.to {
             // What waited for the recipient to come measures the wait.
             Audience::Friend(_) if due < self.due => {}
-            Audience::Friend(_) => batch.record(self.path_from(stream.sender), due),
-            Audience::Group(_) => group_paths.for_each(|path| batch.record(path, due)),
+            Audience::Friend(_) => batch.record(self.kind_from(stream.sender), due),
+            Audience::Group(_) => group_kinds.for_each(|kind| batch.record(kind, due)),
         }
     }
 
     fn record_latencies(&self, batch: &mut Batch) {
-        for path in Path::ALL {
-            let latencies = &mut batch.latencies[path as usize];
+        for kind in LatencyKind::iter() {
+            let latencies = &mut batch.latencies[kind as usize];
             if !latencies.is_empty() {
-                self.user.record_all(self.run, path, latencies);
+                self.run.record_all(self.user, kind, latencies);
                 latencies.clear();
             }
         }

@@ -3,7 +3,7 @@
 
 use super::{End, LEAVE_TIMEOUT, Parting, Session};
 use crate::dialect::Ask;
-use crate::user::UNANSWERED_PAUSE;
+use crate::user::state::UNANSWERED_PAUSE;
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
@@ -24,13 +24,13 @@ impl Session<'_> {
     /// Ends a session whose end the server does not confirm: says no more, and reads on until the server closes as
     /// well. What it sent before counts; closing at once would destroy that unseen, and the loss would be ours.
     async fn hang_up(&mut self, logout: bool) -> Parting {
-        self.user.withdraw(self.run);
+        self.run.withdraw(self.user);
         if logout {
             // What was said last must not reach the server in one piece with the logout.
             if let Ok(closed) = tokio::time::timeout(UNANSWERED_PAUSE, self.read_to_end(false)).await {
                 return closed;
             }
-            self.user.say_goodbye(self.run);
+            self.run.say_goodbye(self.user);
         }
         let closed = tokio::time::timeout(LEAVE_TIMEOUT, self.read_to_end(true)).await;
         if closed.is_err() {
