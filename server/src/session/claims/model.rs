@@ -17,9 +17,9 @@ use tokio::time::Instant;
 /// Few, so that they meet.
 const USERS: UserId = 3;
 const MOST_STEPS: usize = 150;
-const CASES: u32 = 300;
+const CASES: u32 = 250;
 /// Rounds in which all that is unfinished must come to its end once the database answers.
-const ENOUGH_ROUNDS: usize = 20;
+const ENOUGH_ROUNDS: usize = 8;
 /// What is queued, three questions, and two follow-ups.
 const TURNS_A_ROUND: usize = 6;
 
