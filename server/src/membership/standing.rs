@@ -45,7 +45,8 @@ impl Standing {
         let renewals = renewal.live.iter().find(|peer| peer.key == *own).map_or(0, |peer| peer.renewals);
         let went_back = renewal.made_anew || renewals <= self.renewals;
         self.renewals = renewals;
-        self.must_compare = !compared && (went_back || self.takeovers != renewal.takeovers);
+        // What went back may have done so after the sessions here were listed.
+        self.must_compare = went_back || !compared && self.takeovers != renewal.takeovers;
         if compared {
             self.takeovers = renewal.takeovers;
         }
