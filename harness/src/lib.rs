@@ -1,5 +1,6 @@
 //! Starts what a chat cluster consists of, breaks it, and checks what it promised.
 
+pub mod cluster;
 pub mod containers;
 pub mod fault;
 pub mod link;
@@ -8,3 +9,5 @@ pub mod program;
 pub mod report;
 pub mod story;
 pub mod users;
+
+mod own_runtime;

@@ -4,13 +4,15 @@ mod cli;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use harness::cluster::{Cluster, Setup};
 use harness::containers::images;
 use harness::containers::reaper::{CLUSTER, sweep};
-use harness::containers::{Builder, Cluster, Flavour, Topology, docker, list, reaper};
+use harness::containers::{Builder, Containers, Flavour, Topology, docker, list, reaper};
 use harness::fault::{self, Fault};
 use harness::program::Program;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use strum::VariantArray;
 
 /// Starts chat clusters in containers, and breaks them.
 #[derive(Parser)]
@@ -97,17 +99,15 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Up { nodes, mariadb, name, proxied, settings, database_options } => {
             let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
-            let mut builder = Cluster::builder().nodes(nodes).database(flavour);
+            let setup = settings.iter().fold(Setup::nodes(nodes), |setup, (key, value)| setup.setting(key, value));
+            let mut builder = Containers::builder(if proxied { setup.relays() } else { setup }).database(flavour);
             if let Some(name) = name {
                 builder = builder.name(&name);
-            }
-            if proxied {
-                builder = builder.proxied();
             }
             for (option, value) in &database_options {
                 builder = builder.database_option(option, value);
             }
-            up(settings.iter().fold(builder, |builder, (key, value)| builder.setting(key, value))).await
+            up(builder).await
         }
         Command::Ps => ps().await,
         Command::Down { cluster, images } => down(cluster, images).await,
@@ -129,14 +129,10 @@ async fn up(builder: Builder) -> Result<()> {
         _ = tokio::signal::ctrl_c() => return Ok(()),
     };
     println!("cluster   {} (ready in {:.1} s)", cluster.name(), began.elapsed().as_secs_f64());
-    println!("clients   {}", cluster.address());
-    for (place, node) in cluster.nodes().iter().enumerate() {
-        println!(
-            "{:<9} {}   metrics http://{}/metrics",
-            node.role,
-            cluster.node_address(place),
-            cluster.admin_address(place)
-        );
+    println!("clients   {}", cluster.entry());
+    for (place, address) in cluster.node_addresses().into_iter().enumerate() {
+        let metrics = cluster.admin_address(place);
+        println!("{:<9} {address}   metrics http://{metrics}/metrics", format!("node-{}", place + 1));
     }
     println!("database  {}", cluster.database_url());
     println!("redis     {}", cluster.redis_url());
@@ -175,7 +171,7 @@ async fn inflict(fault: &str, cluster: Option<String>, seconds: Option<u64>) -> 
         None => only_one(&docker).await?,
     };
     let topology = Topology::find(&docker, &cluster).await?;
-    let active = fault.clone().inflict(&topology).await?;
+    let active = fault.inflict(&topology).await?;
     eprintln!("harness: {fault} in {cluster}; Ctrl-C heals it");
     let patience = Duration::from_secs(seconds.unwrap_or(u64::from(u32::MAX)));
     tokio::select! {
@@ -199,8 +195,8 @@ async fn only_one(docker: &testcontainers::bollard::Docker) -> Result<String> {
 
 async fn images() -> Result<()> {
     let docker = docker::connect().await?;
-    for part in images::Part::ALL {
-        println!("{:<8} {}", part.to_string(), images::acquire(&docker, part).await?);
+    for part in images::Part::VARIANTS {
+        println!("{:<8} {}", part.to_string(), images::acquire(&docker, *part).await?);
     }
     println!("{:<8} {}", "node", images::node(&docker, Program::Server).await?);
     Ok(())
@@ -209,4 +205,22 @@ async fn images() -> Result<()> {
 fn setting(text: &str) -> Result<(String, String)> {
     let (key, value) = text.split_once('=').context("expected NAME=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn help_says_what_each_command_does() {
+        let mut whole = Arguments::command();
+        let names: Vec<String> = whole.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        let mut text = whole.render_long_help().to_string();
+        for name in names {
+            let command = whole.find_subcommand_mut(&name).expect("it is one");
+            text += &format!("\n==> {name}\n{}", command.render_long_help());
+        }
+        insta::assert_snapshot!(text);
+    }
 }

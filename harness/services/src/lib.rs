@@ -7,6 +7,7 @@
 mod eventually;
 pub mod mariadb;
 pub mod nginx;
+pub mod nginx_config;
 pub mod ports;
 pub mod process;
 pub mod redis;

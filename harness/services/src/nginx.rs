@@ -3,19 +3,20 @@
 //! What is tested is the file that is shipped: only where it listens, whom it passes to, from where, and where it
 //! writes are replaced.
 
+use crate::nginx_config::for_processes;
 use crate::ports::free_port;
 use crate::process::{Process, explain};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// The configuration as shipped.
-const SHIPPED: &str = include_str!("../../../nginx/nginx.conf");
 /// Where its connections to nodes come from: not the address that all else on this machine comes from, so that nodes
 /// can ask it for a PROXY header and tests, which connect past it, for none.
 pub const PROXY_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 8);
@@ -26,11 +27,15 @@ const PACKAGES: &str = "nginx libnginx-mod-stream";
 const ATTEMPTS: usize = 5;
 /// How long nginx may take until it listens.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+/// How long workers that were killed may take to be gone.
+const END_WITHIN: Duration = Duration::from_secs(5);
 const READY_INTERVAL: Duration = Duration::from_millis(5);
 
 pub struct Nginx {
-    process: Process,
+    /// `None` after [`Nginx::kill`].
+    process: Option<Process>,
     address: SocketAddr,
+    upstreams: Vec<SocketAddr>,
     directory: TempDir,
 }
 
@@ -43,7 +48,9 @@ impl Nginx {
         loop {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
             match run(address, upstreams, directory.path()).await {
-                Ok(process) => return Ok(Nginx { process, address, directory }),
+                Ok(process) => {
+                    return Ok(Nginx { process: Some(process), address, upstreams: upstreams.to_vec(), directory });
+                }
                 Err(error) if attempt == ATTEMPTS => return Err(error),
                 Err(_) => attempt += 1,
             }
@@ -57,11 +64,47 @@ impl Nginx {
 
     /// Has it pass new connections to `upstreams` from now on, as an operator would who adds or removes a node. Returns
     /// before the new workers are up; open connections stay where they are.
-    pub fn reload(&self, upstreams: &[SocketAddr]) -> Result<()> {
+    pub fn reload(&mut self, upstreams: &[SocketAddr]) -> Result<()> {
         ensure!(!upstreams.is_empty(), "nginx needs at least one upstream");
-        let config = derive(SHIPPED, self.address, upstreams, self.directory.path())?;
+        self.upstreams = upstreams.to_vec();
+        let config = for_processes(self.address, upstreams, self.directory.path())?;
         fs::write(self.directory.path().join("nginx.conf"), config)?;
-        self.process.signal(libc::SIGHUP)
+        self.running()?.signal(libc::SIGHUP)
+    }
+
+    /// Ends it at once with all its workers, as a crash of its machine would.
+    pub fn kill(&mut self) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        process.signal_group(libc::SIGKILL)?;
+        process.kill()?;
+        // Only the master has been waited for.
+        let deadline = Instant::now() + END_WITHIN;
+        while TcpStream::connect(self.address).is_ok() {
+            ensure!(Instant::now() < deadline, "workers of nginx have outlived it");
+            thread::sleep(READY_INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Kills it if it runs, starts it again at the same address, and waits until it listens.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill()?;
+        self.process = Some(run(self.address, &self.upstreams, self.directory.path()).await?);
+        Ok(())
+    }
+
+    /// Stops it and its workers in their tracks, until [`Nginx::resume`].
+    pub fn pause(&self) -> Result<()> {
+        self.running()?.signal_group(libc::SIGSTOP)
+    }
+
+    /// Lets them go on, with all that was sent to them meanwhile.
+    pub fn resume(&self) -> Result<()> {
+        self.running()?.signal_group(libc::SIGCONT)
+    }
+
+    fn running(&self) -> Result<&Process> {
+        self.process.as_ref().context("nginx is down")
     }
 }
 
@@ -75,10 +118,11 @@ pub fn check(config: &Path) -> Result<()> {
 
 async fn run(address: SocketAddr, upstreams: &[SocketAddr], directory: &Path) -> Result<Process> {
     let config = directory.join("nginx.conf");
-    fs::write(&config, derive(SHIPPED, address, upstreams, directory)?)?;
+    fs::write(&config, for_processes(address, upstreams, directory)?)?;
     let mut nginx = program()?;
     nginx.arg("-c").arg(&config).args(["-g", "daemon off;"]);
-    // Killed, the master would leave its workers behind; SIGTERM it passes on.
+    // Killed alone, the master would leave its workers behind; SIGTERM it passes on.
+    nginx.process_group(0);
     let mut process = Process::start(nginx, PACKAGES, directory.join("nginx.log"), libc::SIGTERM)?;
     let deadline = Instant::now() + READY_WITHIN;
     // It is written once nginx listens, and unlike a connection it reaches no node.
@@ -104,45 +148,12 @@ fn program() -> Result<Command> {
     Err(explain(std::io::ErrorKind::NotFound.into(), "nginx", PACKAGES))
 }
 
-/// The shipped configuration for a listener, upstreams and a directory to write to of one's own, and for nodes that
-/// know it by [`PROXY_ADDRESS`]. Parameters stay.
-fn derive(shipped: &str, listen: SocketAddr, upstreams: &[SocketAddr], directory: &Path) -> Result<String> {
-    let mut config = String::new();
-    let (mut listens, mut pids, mut servers) = (0, 0, 0);
-    for line in shipped.lines() {
-        let (directive, rest) = line.trim().split_once(' ').unwrap_or_default();
-        let parameters = rest.split_once(' ').map_or(";", |(_, parameters)| parameters);
-        match directive {
-            "listen" => {
-                listens += 1;
-                config += &format!("listen {listen} {parameters}\n");
-            }
-            "pid" => {
-                pids += 1;
-                config += &format!("pid {};\n", directory.join("nginx.pid").display());
-            }
-            "proxy_pass" => config += &format!("{line}\nproxy_bind {PROXY_ADDRESS};\n"),
-            "server" if rest != "{" => {
-                servers += 1;
-                if servers == 1 {
-                    let lines = upstreams.iter().map(|upstream| format!("server {upstream} {parameters}\n"));
-                    config.extend(lines);
-                }
-            }
-            _ => config += &format!("{line}\n"),
-        }
-    }
-    if (listens, pids) != (1, 1) || servers == 0 {
-        bail!("nginx.conf has {listens} listen, {pids} pid and {servers} server lines: one, one and some expected");
-    }
-    Ok(config)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpListener;
+    use tokio::net::TcpStream;
 
     /// An upstream that answers each connection with its own first byte, then with where it and its PROXY header say it
     /// comes from, and then with whatever it is sent.
@@ -198,26 +209,6 @@ mod tests {
         check(&shipped).expect("nginx takes the shipped configuration");
     }
 
-    #[test]
-    fn derived_configuration_differs_only_where_it_must() {
-        let (listen, upstream) = ("127.0.0.1:20001", "127.0.0.1:20002");
-        let address = |text: &str| text.parse().expect("an address");
-        let derived =
-            derive(SHIPPED, address(listen), &[address(upstream)], Path::new("/nowhere")).expect("it can be derived");
-
-        let new: Vec<&str> = derived.lines().filter(|line| !SHIPPED.contains(line)).collect();
-        assert_eq!(
-            new,
-            [
-                "pid /nowhere/nginx.pid;",
-                "server 127.0.0.1:20002 max_fails=1 fail_timeout=2s;",
-                "listen 127.0.0.1:20001 backlog=4096 so_keepalive=60s:10s:3;",
-                "proxy_bind 127.0.0.8;",
-            ]
-        );
-        assert!(derive("stream {}", address(listen), &[address(upstream)], Path::new("/nowhere")).is_err());
-    }
-
     #[tokio::test]
     async fn bytes_pass_both_ways_and_connections_spread() {
         let nginx = Nginx::start(&[echo(b'1').await, echo(b'2').await]).await.expect("nginx starts");
@@ -243,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn reload_moves_new_connections_and_keeps_open_ones() {
-        let nginx = Nginx::start(&[echo(b'1').await]).await.expect("nginx starts");
+        let mut nginx = Nginx::start(&[echo(b'1').await]).await.expect("nginx starts");
         let (mut open, mark) = connect(&nginx).await;
         assert_eq!(mark, b'1');
 
@@ -253,5 +244,16 @@ mod tests {
         crate::eventually(READY_WITHIN, "new connections reach the new upstream", moved).await;
         open.write_all(b"x").await.expect("the open connection takes bytes");
         assert_eq!(open.read_u8().await.expect("and gives them back"), b'x');
+    }
+
+    #[tokio::test]
+    async fn killed_nginx_serves_nobody_until_it_is_restarted() {
+        let mut nginx = Nginx::start(&[echo(b'1').await]).await.expect("nginx starts");
+
+        nginx.kill().expect("nginx dies");
+        assert!(TcpStream::connect(nginx.address()).await.is_err(), "a worker has outlived its master");
+        nginx.restart().await.expect("nginx starts again");
+
+        assert_eq!(connect(&nginx).await.1, b'1');
     }
 }

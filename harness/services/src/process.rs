@@ -55,7 +55,15 @@ impl Process {
     }
 
     pub fn signal(&self, signal: i32) -> Result<()> {
-        let pid = libc::pid_t::try_from(self.child.id())?;
+        self.send(libc::pid_t::try_from(self.child.id())?, signal)
+    }
+
+    /// To the process and its children, of one that was started in a process group of its own.
+    pub fn signal_group(&self, signal: i32) -> Result<()> {
+        self.send(-libc::pid_t::try_from(self.child.id())?, signal)
+    }
+
+    fn send(&self, pid: libc::pid_t, signal: i32) -> Result<()> {
         // SAFETY: no memory is involved, and the child has not been waited for, so the id is still its own.
         match unsafe { libc::kill(pid, signal) } {
             0 => Ok(()),

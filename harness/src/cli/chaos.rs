@@ -4,7 +4,8 @@ use super::output::Outputs;
 use super::stage::{Stage, is_valid};
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use harness::containers::{Plot, Step, chaos};
+use harness::fault;
+use harness::story::{Plot, Step, chaos};
 use harness::users::Conclusion;
 use judge::Verdict;
 use std::time::Duration;
@@ -49,7 +50,7 @@ struct Chaos {
 pub async fn execute(arguments: Arguments) -> Result<()> {
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     ensure!(arguments.minutes > 0.0 && arguments.minutes <= 1_440.0, "--minutes is more than 0 and at most 1440");
-    let mut faults = chaos::faults(arguments.stage.nodes);
+    let mut faults = fault::all(arguments.stage.nodes);
     faults.retain(|fault| fault.to_string().contains(&arguments.only));
     ensure!(!faults.is_empty(), "no fault's name contains {:?}", arguments.only);
     let all = chaos::schedule(seed, Duration::from_secs_f64(arguments.minutes * 60.0), &faults);
@@ -101,7 +102,7 @@ impl Chaos {
         let Arguments { plot, stage, .. } = &self.arguments;
         let command = self.command(steps);
         let steps: Vec<Step> = steps.iter().map(|step| self.all[*step].clone()).collect();
-        let builder = stage.builder().for_faults(steps.iter().flat_map(|step| &step.faults));
+        let builder = stage.builder(steps.iter().flat_map(|step| &step.faults));
         stage.tell(builder, &command, async |story| story.of(*plot).tell_steps(&steps).await).await
     }
 

@@ -6,4 +6,6 @@ pub mod story;
 pub mod table;
 
 mod output;
+#[cfg(test)]
+mod samples;
 mod stage;

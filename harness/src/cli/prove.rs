@@ -8,8 +8,10 @@ use anyhow::{Result, ensure};
 use chat::failpoint::Failpoint;
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use harness::containers::{Cluster, Plot, Story};
+use harness::cluster::Setup;
+use harness::containers::Containers;
 use harness::fault::Fault;
+use harness::story::{Plot, Story};
 use harness::users::Conclusion;
 use judge::Guarantee;
 use judge::Verdict;
@@ -43,6 +45,8 @@ struct Seed {
     breaks: &'static [Guarantee],
 }
 
+/// What stands above the lines.
+const HEAD: &str = "built in                story                                                verdict   broken";
 /// For what is on its way: two looks into the log, which come every ten seconds. What a seed has lost never comes.
 const PATIENCE: Duration = Duration::from_secs(21);
 
@@ -98,9 +102,9 @@ impl Seed {
 
     async fn tell(&self, users: usize) -> Result<Conclusion> {
         let failpoints = self.failpoint.map(|point| format!("{}={}", point.name(), self.often)).unwrap_or_default();
-        let cluster = Cluster::builder().nodes(2).failpoints(&failpoints).start().await?;
+        let cluster = Containers::builder(Setup::nodes(2)).failpoints(&failpoints).start().await?;
         let lasting = Duration::from_secs(self.seconds);
-        let mut story = Story::on(&cluster).of(self.plot).users(users).lasting(lasting).patience(PATIENCE);
+        let mut story = Story::on(&*cluster).of(self.plot).users(users).lasting(lasting).patience(PATIENCE);
         if self.stays_broken {
             story = story.staying_broken();
         }
@@ -126,13 +130,13 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
     let Arguments { only, at_once, users } = arguments;
     let seeds: Vec<Seed> = seeds().into_iter().filter(|seed| seed.name().contains(&only)).collect();
     ensure!(!seeds.is_empty(), "no failpoint's name contains {only:?}");
-    println!("{:<23} {:<52} {:<9} broken", "built in", "story", "verdict");
+    println!("{HEAD}");
     let told = stream::iter(&seeds).map(|seed| async move { (seed, seed.tell(users).await) });
     let mut told = told.buffered(at_once.max(1));
     let mut unproved = Vec::new();
     while let Some((seed, told)) = told.next().await {
         let is_proved = told.as_ref().is_ok_and(|conclusion| seed.is_proved_by(conclusion));
-        println!("{:<23} {:<52} {}", seed.name(), seed.story(), describe(seed, &told));
+        println!("{}", line(seed, &told));
         if !is_proved {
             unproved.push(format!("{} in {}", seed.name(), seed.story()));
             if let Ok(conclusion) = &told {
@@ -143,6 +147,10 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
     ensure!(unproved.is_empty(), "not as it must be: {}", unproved.join("; "));
     println!("{} stories, each judged as it must be", seeds.len());
     Ok(())
+}
+
+fn line(seed: &Seed, told: &Result<Conclusion>) -> String {
+    format!("{:<23} {:<52} {}", seed.name(), seed.story(), describe(seed, told))
 }
 
 /// The verdict, the promises found broken, and a violation of the promise in question in words.
@@ -158,4 +166,22 @@ fn describe(seed: &Seed, told: &Result<Conclusion>) -> String {
     let first = meant.and_then(|finding| finding.violations.first()).map(|violation| violation.what.as_str());
     let text = format!("{:<9} {}", conclusion.verdict().name(), names.join(", "));
     first.map_or(text.clone(), |first| format!("{text}: {first}")).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples;
+
+    #[test]
+    fn each_seed_has_a_line_with_what_was_found_broken() {
+        assert_eq!(HEAD, format!("{:<23} {:<52} {:<9} broken", "built in", "story", "verdict"));
+        let told = |seed: &Seed| match seed.failpoint {
+            None => Ok(samples::valid()),
+            Some(Failpoint::PushDrop) => Ok(samples::invalid()),
+            Some(_) => Err(anyhow::anyhow!("the cluster does not start")),
+        };
+        let lines: Vec<String> = seeds().iter().map(|seed| line(seed, &told(seed))).collect();
+        insta::assert_snapshot!(format!("{HEAD}\n{}", lines.join("\n")));
+    }
 }

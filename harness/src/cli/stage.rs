@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 use clap::Args;
-use harness::containers::{Builder, Cluster, Flavour, Story};
+use harness::cluster::Setup;
+use harness::containers::{Builder, Containers, Flavour};
+use harness::fault::Fault;
+use harness::story::Story;
 use harness::users::Conclusion;
 use judge::Verdict;
 
@@ -21,9 +24,10 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub fn builder(&self) -> Builder {
+    /// A cluster that has what these faults take.
+    pub fn builder<'f>(&self, faults: impl IntoIterator<Item = &'f Fault>) -> Builder {
         let flavour = if self.mariadb { Flavour::Mariadb } else { Flavour::Mysql };
-        Cluster::builder().nodes(self.nodes).database(flavour)
+        Containers::builder(Setup::nodes(self.nodes).for_faults(faults)).database(flavour)
     }
 
     /// The flags that ask for it.
@@ -44,7 +48,7 @@ impl Stage {
         tell: impl AsyncFnOnce(Story<'_>) -> Result<Conclusion>,
     ) -> Result<Conclusion> {
         let cluster = builder.start().await?;
-        let told = tell(Story::on(&cluster).users(self.users)).await;
+        let told = tell(Story::on(&*cluster).users(self.users)).await;
         // Whatever becomes of the rest, the verdict counts.
         if !is_valid(&told) {
             match cluster.keep_evidence(command).await {

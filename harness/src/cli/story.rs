@@ -4,8 +4,8 @@ use super::output::Outputs;
 use super::stage::Stage;
 use anyhow::{Result, bail};
 use clap::Args;
-use harness::containers::Plot;
 use harness::fault::Fault;
+use harness::story::Plot;
 use judge::Verdict;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
     let flags = with(|fault| format!(" --fault '{fault}'"));
     let command = format!("harness story {plot}{flags} --seconds {seconds} {}", stage.flags());
     eprintln!("harness: {about}, on {} nodes", stage.nodes);
-    let (builder, lasting) = (stage.builder().for_faults(&faults), Duration::from_secs(seconds));
+    let (builder, lasting) = (stage.builder(&faults), Duration::from_secs(seconds));
     let told = stage.tell(builder, &command, async |story| story.of(plot).lasting(lasting).tell(&faults).await);
     let told = told.await;
     if let Ok(conclusion) = &told {

@@ -23,7 +23,8 @@ fn explain(error: &(dyn StdError + 'static)) -> anyhow::Error {
     let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
     let advice = match io_kind(error) {
         Some(ErrorKind::PermissionDenied) => {
-            "you may not use its socket: join the group docker (usermod -aG docker $USER, then log in anew), or run as root"
+            "you may not use its socket: join the group docker (usermod -aG docker $USER, then log in anew), or run as \
+             root"
         }
         Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             "it does not run there: start it (systemctl start docker), or set DOCKER_HOST to where it does"

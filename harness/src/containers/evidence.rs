@@ -2,6 +2,7 @@
 //! container's log and all the engine knows of it, nginx's configuration, and how to run the test again.
 
 use super::topology::Topology;
+use crate::cluster::Cluster;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub(super) async fn keep(topology: &Topology, again: Option<&str>) -> Result<PathBuf> {
     let directory = directory(topology.name())?;
     fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-    for machine in topology.machines() {
+    for machine in topology.containers() {
         // One that is gone must not hide the others.
         let log = machine.log().await.unwrap_or_else(|error| format!("{error:#}\n"));
         fs::write(directory.join(format!("{}.log", machine.role)), log)?;
@@ -22,7 +23,7 @@ pub(super) async fn keep(topology: &Topology, again: Option<&str>) -> Result<Pat
     let config = super::parts::nginx_config(&nodes)?;
     fs::write(directory.join("nginx.conf"), config)?;
     let mut commands: Vec<String> = again.into_iter().map(str::to_owned).collect();
-    for (number, record) in (1..).zip(topology.records()) {
+    for (number, record) in (1..).zip(topology.records().all()) {
         let history = directory.join(format!("history-{number}.jsonl.zst"));
         record.write(&history)?;
         commands.push(format!("cargo run -p loadgen -- check {}", history.display()));

@@ -1,6 +1,6 @@
 //! One container, seen as a machine: it has an address, it can be switched off and on, frozen and cut off.
 
-use super::docker::is_conflict;
+use super::docker::{self, is_conflict};
 use super::network::Network;
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 use testcontainers::bollard::models::{
-    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, NetworkConnectRequest,
+    ContainerCreateBody, ContainerState, EndpointIpamConfig, EndpointSettings, HostConfig, NetworkConnectRequest,
     NetworkDisconnectRequest, NetworkingConfig,
 };
 use testcontainers::bollard::query_parameters::{
@@ -37,9 +37,11 @@ pub(crate) struct Plan {
 }
 
 /// A container that exists, running or not. Cloning it makes another handle; dropping one does nothing.
+///
+/// It connects to the engine anew for each verb: connections belong to the runtime that made them, and faults heal in
+/// another one where they are dropped.
 #[derive(Clone)]
 pub struct Machine {
-    docker: Docker,
     network: Network,
     /// The container's name with the engine: the cluster's, and its role.
     pub name: String,
@@ -72,26 +74,14 @@ impl Machine {
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let created = docker.create_container(Some(options), body).await;
         created.with_context(|| format!("cannot create {name} from {}", plan.image))?;
-        let machine =
-            Machine { docker: docker.clone(), network: network.clone(), name, role: plan.role, address: plan.address };
+        let machine = Machine { network: network.clone(), name, role: plan.role, address: plan.address };
         machine.put(&plan.files).await?;
         machine.start().await?;
         Ok(machine)
     }
 
-    pub(crate) fn existing(
-        docker: &Docker,
-        network: Network,
-        name: String,
-        role: String,
-        address: Ipv4Addr,
-    ) -> Machine {
-        Machine { docker: docker.clone(), network, name, role, address }
-    }
-
-    /// The same through another connection to the engine, for a runtime of its own.
-    pub(crate) fn through(&self, docker: &Docker) -> Machine {
-        Machine { docker: docker.clone(), ..self.clone() }
+    pub(crate) fn existing(network: Network, name: String, role: String, address: Ipv4Addr) -> Machine {
+        Machine { network, name, role, address }
     }
 
     /// Writes files, also while it runs.
@@ -103,13 +93,14 @@ impl Machine {
             files.iter().map(|(path, content)| (path.trim_start_matches('/'), content.as_slice(), 0o644)).collect();
         let archive = crate::containers::images::archive(&files).await?;
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
-        let written = self.docker.upload_to_container(&self.name, Some(options), body_full(archive.into())).await;
+        let written =
+            docker::connect().await?.upload_to_container(&self.name, Some(options), body_full(archive.into())).await;
         written.with_context(|| format!("cannot write files into {}", self.name))
     }
 
     /// Switches it on; nothing happens if it is.
     pub async fn start(&self) -> Result<()> {
-        match self.docker.start_container(&self.name, None).await {
+        match docker::connect().await?.start_container(&self.name, None).await {
             Err(error) if !is_conflict(&error) => Err(error).with_context(|| format!("cannot start {}", self.name)),
             _ => Ok(()),
         }
@@ -118,7 +109,7 @@ impl Machine {
     /// Sends the first process a signal, as `SIGKILL`; nothing happens if there is none.
     pub async fn signal(&self, signal: &str) -> Result<()> {
         let options = KillContainerOptionsBuilder::default().signal(signal).build();
-        match self.docker.kill_container(&self.name, Some(options)).await {
+        match docker::connect().await?.kill_container(&self.name, Some(options)).await {
             Err(error) if !is_conflict(&error) => Err(error).with_context(|| format!("cannot signal {}", self.name)),
             _ => Ok(()),
         }
@@ -133,8 +124,9 @@ impl Machine {
     /// Waits until it has ended, and returns its exit code.
     pub async fn ended(&self, budget: Duration) -> Result<i64> {
         let deadline = Instant::now() + budget;
+        let docker = docker::connect().await?;
         loop {
-            let state = self.docker.inspect_container(&self.name, None).await?.state.unwrap_or_default();
+            let state = docker.inspect_container(&self.name, None).await?.state.unwrap_or_default();
             if state.running != Some(true) {
                 return Ok(state.exit_code.unwrap_or_default());
             }
@@ -147,17 +139,25 @@ impl Machine {
 
     /// Freezes every process in it: connections stay open, and nothing is answered.
     pub async fn pause(&self) -> Result<()> {
-        self.docker.pause_container(&self.name).await.with_context(|| format!("cannot pause {}", self.name))
+        docker::connect()
+            .await?
+            .pause_container(&self.name)
+            .await
+            .with_context(|| format!("cannot pause {}", self.name))
     }
 
     pub async fn resume(&self) -> Result<()> {
-        self.docker.unpause_container(&self.name).await.with_context(|| format!("cannot resume {}", self.name))
+        docker::connect()
+            .await?
+            .unpause_container(&self.name)
+            .await
+            .with_context(|| format!("cannot resume {}", self.name))
     }
 
     /// Pulls its network cable.
     pub(crate) async fn disconnect(&self) -> Result<()> {
         let request = NetworkDisconnectRequest { container: self.name.clone(), force: Some(true) };
-        let pulled = self.docker.disconnect_network(&self.network.name, request).await;
+        let pulled = docker::connect().await?.disconnect_network(&self.network.name, request).await;
         pulled.with_context(|| format!("cannot disconnect {}", self.name))
     }
 
@@ -165,19 +165,23 @@ impl Machine {
     pub(crate) async fn reconnect(&self) -> Result<()> {
         let endpoint_config = Some(endpoint(self.address));
         let request = NetworkConnectRequest { container: self.name.clone(), endpoint_config };
-        let plugged = self.docker.connect_network(&self.network.name, request).await;
+        let plugged = docker::connect().await?.connect_network(&self.network.name, request).await;
         plugged.with_context(|| format!("cannot reconnect {}", self.name))
+    }
+
+    async fn state(&self) -> Result<ContainerState> {
+        Ok(docker::connect().await?.inspect_container(&self.name, None).await?.state.unwrap_or_default())
     }
 
     /// The first process's id on this machine; an error if it does not run.
     pub(crate) async fn pid(&self) -> Result<i64> {
-        let state = self.docker.inspect_container(&self.name, None).await?.state.unwrap_or_default();
+        let state = self.state().await?;
         state.pid.filter(|pid| *pid > 0).with_context(|| format!("{} does not run", self.name))
     }
 
     /// An error with the log's end if it does not run any more.
     pub(crate) async fn check_running(&self) -> Result<()> {
-        let state = self.docker.inspect_container(&self.name, None).await?.state.unwrap_or_default();
+        let state = self.state().await?;
         if state.running == Some(true) {
             return Ok(());
         }
@@ -190,7 +194,8 @@ impl Machine {
     /// All it has written to its standard outputs, over all its restarts.
     pub async fn log(&self) -> Result<String> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
-        let mut chunks = self.docker.logs(&self.name, Some(options));
+        let docker = docker::connect().await?;
+        let mut chunks = docker.logs(&self.name, Some(options));
         let mut log = Vec::new();
         while let Some(chunk) = chunks.next().await {
             log.extend_from_slice(&chunk?.into_bytes());
@@ -200,7 +205,7 @@ impl Machine {
 
     /// All the engine knows of it, as text.
     pub(crate) async fn description(&self) -> Result<String> {
-        Ok(format!("{:#?}\n", self.docker.inspect_container(&self.name, None).await?))
+        Ok(format!("{:#?}\n", docker::connect().await?.inspect_container(&self.name, None).await?))
     }
 }
 

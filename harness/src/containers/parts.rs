@@ -4,9 +4,9 @@
 //! have it made already and ignore them.
 
 use super::machine::Plan;
-use anyhow::{Result, ensure};
+use anyhow::Result;
+use services::nginx_config::with_upstreams;
 use std::net::Ipv4Addr;
-use std::str::FromStr;
 
 pub(crate) const DATABASE_PORT: u16 = 3306;
 pub(crate) const REDIS_PORT: u16 = 6379;
@@ -23,8 +23,6 @@ pub(crate) const FIRST_NODE_HOST: u8 = 20;
 pub(crate) const MAX_NODES: usize = 200;
 
 pub(crate) const NGINX_CONFIG: &str = "/etc/nginx/nginx.conf";
-/// The configuration as shipped.
-const SHIPPED: &str = include_str!("../../../nginx/nginx.conf");
 
 /// Which database server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,18 +30,6 @@ pub enum Flavour {
     #[default]
     Mysql,
     Mariadb,
-}
-
-impl FromStr for Flavour {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "mysql" => Ok(Flavour::Mysql),
-            "mariadb" => Ok(Flavour::Mariadb),
-            _ => anyhow::bail!("the database is mysql or mariadb, not {name}"),
-        }
-    }
 }
 
 /// The database: commits are flushed as they are by default; only what a small cluster has no use for is left out.
@@ -82,35 +68,10 @@ pub(crate) fn nginx(image: String, address: Ipv4Addr, nodes: &[Ipv4Addr]) -> Res
     Ok(Plan { role: "nginx".into(), image, address, command, environment: Vec::new(), files })
 }
 
-/// The shipped configuration with other upstreams: each server line's parameters stay.
+/// The shipped configuration for these nodes.
 pub(crate) fn nginx_config(nodes: &[Ipv4Addr]) -> Result<String> {
-    let mut config = String::new();
-    let mut servers = 0;
-    for line in SHIPPED.lines() {
-        let (directive, rest) = line.trim().split_once(' ').unwrap_or_default();
-        if directive == "server" && rest != "{" {
-            servers += 1;
-            let parameters = rest.split_once(' ').map_or(";", |(_, parameters)| parameters);
-            if servers == 1 {
-                config.extend(nodes.iter().map(|node| format!("        server {node}:{NODE_PORT} {parameters}\n")));
-            }
-        } else {
-            config += &format!("{line}\n");
-        }
-    }
-    ensure!(servers > 0, "nginx.conf has no server lines");
-    Ok(config)
+    with_upstreams(&nodes.iter().map(|node| (*node, NODE_PORT).into()).collect::<Vec<_>>())
 }
-
-/// Settings that make a cluster quick to test. Hashes are cheap, since not their strength is under test; a drain that
-/// waited for people would only be slow. All users are made at one address.
-pub(crate) const QUICK: [(&str, &str); 5] = [
-    ("password.memory_kib", "8"),
-    ("password.iterations", "1"),
-    ("limits.drain_s", "2"),
-    ("limits.registrations_per_hour_per_ip", "0"),
-    ("log.filter", "info,chat=debug"),
-];
 
 /// A node; `settings` are keys of `conf/server.toml`, as `section.key`.
 pub(crate) fn node(number: usize, image: String, address: Ipv4Addr, settings: &[(String, String)]) -> Plan {
@@ -124,25 +85,4 @@ pub(crate) fn node(number: usize, image: String, address: Ipv4Addr, settings: &[
     let variable = |key: &str| format!("CHAT_{}", key.replace('.', "__").to_uppercase());
     let environment = own.iter().chain(settings).map(|(key, value)| (variable(key), value.clone())).collect();
     Plan { role, image, address, command: Vec::new(), environment, files: Vec::new() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shipped_configuration_gets_the_nodes_as_upstreams() {
-        let nodes = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
-        let config = nginx_config(&nodes).expect("it can be derived");
-        let servers: Vec<&str> = config.lines().map(str::trim).filter(|line| line.starts_with("server 10.")).collect();
-        assert_eq!(
-            servers,
-            [
-                "server 10.0.0.1:12345 max_fails=1 fail_timeout=2s;",
-                "server 10.0.0.2:12345 max_fails=1 fail_timeout=2s;"
-            ]
-        );
-        assert!(!config.contains("127.0.0.1"));
-        assert!(config.lines().any(|line| line.trim() == "proxy_protocol on;"));
-    }
 }

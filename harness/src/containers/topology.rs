@@ -4,56 +4,48 @@
 
 use super::machine::{ADDRESS, Machine, ROLE};
 use super::network::Network;
-use super::parts::{ADMIN_PORT, DATABASE_PORT, NGINX_PORT, NODE_PORT, REDIS_PORT};
-use super::probe::{self, Probe};
+use super::packet_filter;
+use super::parts::{ADMIN_PORT, DATABASE_PORT, NGINX_CONFIG, NGINX_PORT, NODE_PORT, REDIS_PORT, nginx_config};
 use super::reaper::CLUSTER;
-use crate::users::{Record, Summary, rows};
+use crate::cluster::{self, Cluster, Held, Probe};
+use crate::link::{self, Trouble};
+use crate::users::Records;
 use anyhow::{Context, Result, bail};
-use parking_lot::Mutex;
+use async_trait::async_trait;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::ListContainersOptionsBuilder;
+use tokio::task::spawn_blocking;
 
 /// How long a database may take: official images make their data directory first.
 const DATABASE_READY: Duration = Duration::from_secs(60);
 const READY: Duration = Duration::from_secs(20);
 /// A node that was killed waits out its own lease (8 s) before it starts again.
 const NODE_READY: Duration = Duration::from_secs(30);
+/// Longer than any drain: a node that takes more has not drained but hangs.
+const END_WITHIN: Duration = Duration::from_secs(60);
 
 /// Handles to a cluster's containers. Cloning makes more handles; dropping one does nothing.
 #[derive(Clone)]
 pub struct Topology {
-    pub(crate) network: Network,
-    pub(crate) requires_proxy_header: bool,
-    pub(crate) requires_tls: bool,
-    pub database: Machine,
-    pub redis: Machine,
-    pub nginx: Machine,
+    network: Network,
+    pub(super) is_guarded: bool,
+    pub(super) requires_tls: bool,
+    database: Machine,
+    redis: Machine,
+    pub(super) nginx: Machine,
     nodes: Vec<Machine>,
-    records: Arc<Mutex<Vec<Arc<Record>>>>,
+    records: Arc<Records>,
 }
 
 impl Topology {
-    pub(crate) fn new(
-        network: Network,
-        database: Machine,
-        redis: Machine,
-        nginx: Machine,
-        nodes: Vec<Machine>,
-    ) -> Self {
-        Topology {
-            network,
-            requires_proxy_header: false,
-            requires_tls: false,
-            database,
-            redis,
-            nginx,
-            nodes,
-            records: Arc::default(),
-        }
+    pub(super) fn new(network: Network, database: Machine, redis: Machine, nginx: Machine) -> Self {
+        let (is_guarded, requires_tls) = (false, false);
+        let (nodes, records) = (Vec::new(), Arc::default());
+        Topology { network, is_guarded, requires_tls, database, redis, nginx, nodes, records }
     }
 
     /// Finds a running cluster by its name.
@@ -68,7 +60,7 @@ impl Topology {
             let label = |key: &str| labels.get(key).cloned().with_context(|| format!("a container without {key}"));
             let (role, address) = (label(ROLE)?, label(ADDRESS)?.parse::<Ipv4Addr>()?);
             let network = Network::of(cluster, address);
-            machines.push(Machine::existing(docker, network, format!("{cluster}-{role}"), role, address));
+            machines.push(Machine::existing(network, format!("{cluster}-{role}"), role, address));
         }
         let Some(first) = machines.first() else { bail!("there is no cluster {cluster}: harness ps lists them") };
         let network = Network::of(cluster, first.address);
@@ -80,44 +72,23 @@ impl Topology {
         let mut nodes: Vec<Machine> =
             machines.iter().filter(|machine| machine.role.starts_with("node-")).cloned().collect();
         nodes.sort_by_key(|node| node.address);
-        Ok(Topology::new(network, database, redis, nginx, nodes))
+        let mut topology = Topology::new(network, database, redis, nginx);
+        topology.add_nodes(nodes);
+        Ok(topology)
     }
 
-    /// The cluster's name, unique on this machine; its containers' names begin with it.
-    pub fn name(&self) -> &str {
-        &self.network.name
+    pub(super) fn add_nodes(&mut self, nodes: Vec<Machine>) {
+        self.nodes = nodes;
     }
 
-    /// Where clients connect: nginx.
-    pub fn address(&self) -> SocketAddr {
-        (self.nginx.address, NGINX_PORT).into()
+    /// Where nodes find what they need, by role.
+    pub(super) fn services(&self) -> [(&'static str, SocketAddr); 2] {
+        let (database, redis) = (self.database.address, self.redis.address);
+        [("database", (database, DATABASE_PORT).into()), ("redis", (redis, REDIS_PORT).into())]
     }
 
     pub fn nodes(&self) -> &[Machine] {
         &self.nodes
-    }
-
-    /// A node by its place, from 0.
-    ///
-    /// # Panics
-    /// If there are not so many.
-    pub fn node(&self, place: usize) -> &Machine {
-        &self.nodes[place]
-    }
-
-    /// Where a node listens, past nginx.
-    pub fn node_address(&self, place: usize) -> SocketAddr {
-        (self.node(place).address, NODE_PORT).into()
-    }
-
-    /// Where a node tells its metrics and health.
-    pub fn admin_address(&self, place: usize) -> SocketAddr {
-        (self.node(place).address, ADMIN_PORT).into()
-    }
-
-    /// All nodes' addresses, beginning with this one's: for clients that are to start there.
-    pub fn from_node(&self, place: usize) -> Vec<SocketAddr> {
-        (0..self.nodes.len()).map(|offset| self.node_address((place + offset) % self.nodes.len())).collect()
     }
 
     pub fn database_url(&self) -> String {
@@ -128,99 +99,126 @@ impl Topology {
         format!("redis://{}:{REDIS_PORT}", self.redis.address)
     }
 
-    /// The rows of a query, each field as text; NULL is empty.
-    ///
-    /// # Errors
-    /// If the database does not answer, or refuses.
-    pub async fn query(&self, statement: &str) -> Result<Vec<Vec<String>>> {
-        probe::query(self.database.address.into(), statement).await
-    }
-
-    /// A new history of what happens here; it is kept with the logs where a test fails.
-    pub fn record(&self) -> Arc<Record> {
-        let record = Arc::new(Record::default());
-        self.records.lock().push(record.clone());
-        record
-    }
-
-    pub(super) fn records(&self) -> Vec<Arc<Record>> {
-        self.records.lock().clone()
-    }
-
-    /// Writes down what the database holds.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn read_rows(&self, record: &Record) -> Result<()> {
-        let rows = self.query(rows::QUERY).await?;
-        record.rows(rows.iter().map(|row| rows::read(row)).collect::<Result<_>>()?);
-        Ok(())
-    }
-
-    /// Waits until everything has arrived, and has the checkers judge what was written down.
-    ///
-    /// # Panics
-    /// If something does not arrive within `budget`, or a promise is broken.
-    pub async fn settle(&self, record: &Record, budget: Duration) -> Summary {
-        record.everything_arrives(budget).await;
-        record.drained();
-        self.read_rows(record).await.expect("the database answers");
-        record.conclude().expect_valid()
-    }
-
-    pub fn machines(&self) -> impl Iterator<Item = &Machine> {
+    /// All containers.
+    pub fn containers(&self) -> impl Iterator<Item = &Machine> {
         [&self.database, &self.redis, &self.nginx].into_iter().chain(&self.nodes)
     }
 
-    /// A machine by its role: `database`, `redis`, `nginx`, `node-1` …
+    /// A container by its role.
     ///
     /// # Errors
     /// If there is none; names those there are.
-    pub fn machine(&self, role: &str) -> Result<&Machine> {
-        self.machines().find(|machine| machine.role == role).with_context(|| {
-            let roles: Vec<&str> = self.machines().map(|machine| machine.role.as_str()).collect();
-            format!("there is no {role}, but {}", roles.join(", "))
-        })
+    pub fn container(&self, role: &str) -> Result<&Machine> {
+        let found = self.containers().find(|machine| machine.role == role);
+        found.with_context(|| format!("there is no {role}, but {}", self.machines().join(", ")))
     }
 
-    /// Waits until a machine does its work.
-    ///
-    /// # Errors
-    /// If it ends, or does not within its budget; says what it said last.
-    pub async fn ready(&self, machine: &Machine) -> Result<()> {
-        let address = machine.address;
+    fn probe(&self, machine: &Machine) -> (Duration, Probe) {
+        let at = |port| SocketAddr::from((machine.address, port));
         match machine.role.as_str() {
-            "database" | "redis" => serves(machine).await,
+            "database" => (DATABASE_READY, Probe::Sql(self.database_url())),
+            "redis" => (READY, Probe::Redis(at(REDIS_PORT))),
             // Nodes that want TLS do not answer through nginx; that a connection gets there is all that can be seen.
-            "nginx" if self.requires_tls => {
-                probe::ready(machine, READY, Probe::Open((address, NGINX_PORT).into())).await
-            }
-            "nginx" => probe::ready(machine, READY, Probe::Chat((address, NGINX_PORT).into())).await,
-            // A node that wants a PROXY header, or TLS, answers nobody directly.
-            _ if self.requires_proxy_header || self.requires_tls => {
-                probe::ready(machine, NODE_READY, Probe::Health((address, ADMIN_PORT).into())).await
-            }
-            _ => probe::ready(machine, NODE_READY, Probe::Chat((address, NODE_PORT).into())).await,
-        }
-    }
-
-    /// The same through another connection to the engine, for a runtime of its own.
-    pub(crate) fn through(&self, docker: &Docker) -> Topology {
-        Topology {
-            database: self.database.through(docker),
-            redis: self.redis.through(docker),
-            nginx: self.nginx.through(docker),
-            nodes: self.nodes.iter().map(|node| node.through(docker)).collect(),
-            ..self.clone()
+            "nginx" if self.requires_tls => (READY, Probe::Open(at(NGINX_PORT))),
+            "nginx" => (READY, Probe::Chat(at(NGINX_PORT))),
+            _ if self.is_guarded => (NODE_READY, Probe::Health(at(ADMIN_PORT))),
+            _ => (NODE_READY, Probe::Chat(at(NODE_PORT))),
         }
     }
 }
 
-/// Waits until the database or Redis does its work.
-pub(crate) async fn serves(machine: &Machine) -> Result<()> {
-    match machine.role.as_str() {
-        "database" => probe::ready(machine, DATABASE_READY, Probe::Sql(machine.address.into())).await,
-        _ => probe::ready(machine, READY, Probe::Redis((machine.address, REDIS_PORT).into())).await,
+#[async_trait]
+impl Cluster for Topology {
+    fn handle(&self) -> Arc<dyn Cluster> {
+        Arc::new(self.clone())
+    }
+
+    fn name(&self) -> &str {
+        &self.network.name
+    }
+
+    fn machines(&self) -> Vec<String> {
+        self.containers().map(|machine| machine.role.clone()).collect()
+    }
+
+    fn entry(&self) -> SocketAddr {
+        (self.nginx.address, NGINX_PORT).into()
+    }
+
+    fn node_addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| (node.address, NODE_PORT).into()).collect()
+    }
+
+    fn admin_address(&self, node: usize) -> SocketAddr {
+        (self.nodes[node].address, ADMIN_PORT).into()
+    }
+
+    fn own_database(&self) -> Result<SocketAddr> {
+        Ok((self.database.address, DATABASE_PORT).into())
+    }
+
+    fn records(&self) -> &Records {
+        &self.records
+    }
+
+    async fn query(&self, statement: &str) -> Result<Vec<Vec<String>>> {
+        cluster::query(&self.database_url(), statement).await
+    }
+
+    async fn kill(&self, machine: &str) -> Result<()> {
+        self.container(machine)?.kill().await
+    }
+
+    async fn start(&self, machine: &str) -> Result<()> {
+        self.container(machine)?.start().await
+    }
+
+    async fn ready(&self, machine: &str) -> Result<()> {
+        let machine = self.container(machine)?;
+        let (budget, probe) = self.probe(machine);
+        let ready = cluster::until(budget, probe, || machine.check_running()).await;
+        ready.with_context(|| machine.name.clone())
+    }
+
+    async fn terminate(&self, machine: &str) -> Result<i64> {
+        let machine = self.container(machine)?;
+        machine.signal("SIGTERM").await?;
+        machine.ended(END_WITHIN).await
+    }
+
+    async fn pause(&self, machine: &str) -> Result<()> {
+        self.container(machine)?.pause().await
+    }
+
+    async fn resume(&self, machine: &str) -> Result<()> {
+        self.container(machine)?.resume().await
+    }
+
+    async fn reload(&self) -> Result<()> {
+        let nodes: Vec<_> = self.nodes.iter().map(|node| node.address).collect();
+        self.nginx.put(&[(NGINX_CONFIG.to_owned(), nginx_config(&nodes)?.into_bytes())]).await?;
+        self.nginx.signal("SIGHUP").await
+    }
+
+    async fn cut(&self, sender: &str, receiver: &str) -> Result<()> {
+        packet_filter::drop_from(self.container(sender)?, self.container(receiver)?).await
+    }
+
+    async fn mend(&self, sender: &str, receiver: &str) -> Result<()> {
+        packet_filter::accept_from(self.container(sender)?, self.container(receiver)?).await
+    }
+
+    async fn unplug(&self, machine: &str) -> Result<()> {
+        self.container(machine)?.disconnect().await
+    }
+
+    async fn plug(&self, machine: &str) -> Result<()> {
+        self.container(machine)?.reconnect().await
+    }
+
+    async fn trouble(&self, one: &str, trouble: Trouble, other: &str) -> Result<Box<dyn Held>> {
+        let (cluster, one, other) = (self.name().to_owned(), one.to_owned(), other.to_owned());
+        spawn_blocking(move || link::ask(&cluster, &one, trouble, &other)).await?
     }
 }
 

@@ -4,17 +4,27 @@
 //! It is done with connections alone, so it heals by letting them go, and by itself if this process ends. They go
 //! through a runtime of their own, which goes on while the story's stands still.
 
-use super::Heal;
-use crate::containers::topology::Topology;
-use anyhow::{Context, Result};
+use super::{Breakage, Kind, Lasting};
+use crate::cluster::{Cluster, Held};
+use anyhow::{Context, Result, anyhow};
+use async_trait::async_trait;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
-use std::net::IpAddr;
-use std::thread;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
+
+pub(super) const KIND: Kind = Kind {
+    usage: "exhaust database",
+    effect: "every connection of the database is taken, the nodes' own among them",
+    needs: None,
+    table: &[("exhaust database", 5)],
+    chances: |_| vec!["exhaust database".into()],
+    read: |_| Ok(Arc::new(Exhaust)),
+};
 
 /// "Too many connections".
 const FULL: u16 = 1040;
@@ -25,32 +35,47 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// Not the table of that name: MySQL cannot show a statement in it that has binary values.
 const ALL: &str = "SHOW PROCESSLIST";
 
-pub(super) async fn inflict(topology: &Topology) -> Result<Heal> {
-    let address = topology.database.address.into();
-    let (tell, told) = oneshot::channel();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let holder = thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(hold(address, tell, stopped));
-        anyhow::Ok(())
-    });
-    told.await.context("the thread that takes connections ended")??;
-    Ok(Box::new(move |topology| {
-        Box::pin(async move {
-            drop(stop);
-            let ended = spawn_blocking(move || holder.join()).await?;
-            ended.map_err(|_| anyhow::anyhow!("the thread that takes connections panicked"))??;
-            topology.ready(&topology.database).await
-        })
-    }))
+struct Exhaust;
+
+#[async_trait]
+impl Breakage for Exhaust {
+    async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
+        let address = cluster.own_database()?;
+        let (tell, told) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let holder = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(hold(address, tell, stopped));
+            Ok(())
+        });
+        told.await.context("the thread that takes connections ended")??;
+        Ok(Some(Box::new(Holder { stop, thread: holder })))
+    }
+
+    async fn heal(&self, cluster: &dyn Cluster) -> Result<()> {
+        cluster.ready("database").await
+    }
+}
+
+/// The thread that holds every connection.
+struct Holder {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<Result<()>>,
+}
+
+impl Held for Holder {
+    fn release(self: Box<Self>) -> Result<()> {
+        drop(self.stop);
+        self.thread.join().map_err(|_| anyhow!("the thread that takes connections panicked"))?
+    }
 }
 
 /// Holds every connection until `stopped`; tells when it has them all.
-async fn hold(address: IpAddr, tell: oneshot::Sender<Result<()>>, stopped: oneshot::Receiver<()>) {
+async fn hold(address: SocketAddr, tell: oneshot::Sender<Result<()>>, stopped: oneshot::Receiver<()>) {
     let mut held = Vec::new();
     let holding = async {
         let all = timeout(TAKEN_WITHIN, take_all(address, &mut held)).await;
-        let all = all.unwrap_or_else(|_| Err(anyhow::anyhow!("not within {TAKEN_WITHIN:?}")));
+        let all = all.unwrap_or_else(|_| Err(anyhow!("not within {TAKEN_WITHIN:?}")));
         let is_done = all.is_ok();
         if tell.send(all).is_err() || !is_done {
             return;
@@ -70,7 +95,7 @@ async fn hold(address: IpAddr, tell: oneshot::Sender<Result<()>>, stopped: onesh
 }
 
 /// Takes what is free and kills the others' connections, until nothing is free and the others have none.
-async fn take_all(address: IpAddr, held: &mut Vec<MySqlConnection>) -> Result<()> {
+async fn take_all(address: SocketAddr, held: &mut Vec<MySqlConnection>) -> Result<()> {
     loop {
         while let Some(connection) = connect(address, held.is_empty()).await? {
             held.push(connection);
@@ -99,8 +124,12 @@ async fn others(connection: &mut MySqlConnection) -> Result<Vec<u64>> {
 }
 
 /// One more connection; `None` if none is left.
-async fn connect(address: IpAddr, is_first: bool) -> Result<Option<MySqlConnection>> {
-    let options = MySqlConnectOptions::new().host(&address.to_string()).username("chat").password("chat");
+async fn connect(address: SocketAddr, is_first: bool) -> Result<Option<MySqlConnection>> {
+    let options = MySqlConnectOptions::new()
+        .host(&address.ip().to_string())
+        .port(address.port())
+        .username("chat")
+        .password("chat");
     // Settings of the session would cost a round trip each.
     let options = options.pipes_as_concat(false).no_engine_substitution(false).timezone(None).set_names(false);
     // TLS costs most of all; without, MySQL takes only a password that it has seen with.

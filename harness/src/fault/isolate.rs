@@ -1,18 +1,34 @@
 //! A machine's network cable is out: it loses its interface, and with it what it had open. It comes back at the same
 //! address.
 
-use super::Heal;
-use crate::containers::topology::Topology;
+use super::{Breakage, Kind, Lasting, chances};
+use crate::cluster::{Ability, Cluster};
 use anyhow::Result;
+use async_trait::async_trait;
+use std::sync::Arc;
 
-pub(super) async fn inflict(topology: &Topology, role: &str) -> Result<Heal> {
-    topology.machine(role)?.disconnect().await?;
-    let role = role.to_owned();
-    Ok(Box::new(move |topology| {
-        Box::pin(async move {
-            let machine = topology.machine(&role)?;
-            machine.reconnect().await?;
-            topology.ready(machine).await
-        })
-    }))
+pub(super) const KIND: Kind = Kind {
+    usage: "isolate MACHINE",
+    effect: "has no network at all: its cable is out",
+    needs: Some(Ability::Unplug),
+    table: &[("isolate node-1", 5)],
+    chances: |nodes| chances::on_nodes("isolate", nodes),
+    read: |words| Ok(Arc::new(Isolate { machine: words[0].into() })),
+};
+
+struct Isolate {
+    machine: String,
+}
+
+#[async_trait]
+impl Breakage for Isolate {
+    async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
+        cluster.unplug(&self.machine).await?;
+        Ok(None)
+    }
+
+    async fn heal(&self, cluster: &dyn Cluster) -> Result<()> {
+        cluster.plug(&self.machine).await?;
+        cluster.ready(&self.machine).await
+    }
 }

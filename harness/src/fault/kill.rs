@@ -1,19 +1,34 @@
 //! A machine ends at once, as in a power failure: nothing is flushed and nobody is told. Its peers get resets for what
-//! they send on, unlike with a pause or a cut.
+//! they send on, unlike with a pause or a cut. Redis comes back empty.
 
-use super::Heal;
-use crate::containers::topology::Topology;
+use super::{Breakage, Kind, Lasting, chances};
+use crate::cluster::Cluster;
 use anyhow::Result;
+use async_trait::async_trait;
+use std::sync::Arc;
 
-pub(super) async fn inflict(topology: &Topology, role: &str) -> Result<Heal> {
-    topology.machine(role)?.kill().await?;
-    let role = role.to_owned();
-    Ok(Box::new(move |topology| Box::pin(async move { start(&topology, &role).await })))
+pub(super) const KIND: Kind = Kind {
+    usage: "kill MACHINE",
+    effect: "ends at once, as in a power failure; heals by starting again",
+    needs: None,
+    table: &[("kill node-1", 5), ("kill redis", 5), ("kill database", 5), ("kill nginx", 2)],
+    chances: |nodes| chances::on_machines("kill", nodes),
+    read: |words| Ok(Arc::new(Kill { machine: words[0].into() })),
+};
+
+struct Kill {
+    machine: String,
 }
 
-/// Switches a machine on and waits until it does its work.
-pub(super) async fn start(topology: &Topology, role: &str) -> Result<()> {
-    let machine = topology.machine(role)?;
-    machine.start().await?;
-    topology.ready(machine).await
+#[async_trait]
+impl Breakage for Kill {
+    async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
+        cluster.kill(&self.machine).await?;
+        Ok(None)
+    }
+
+    async fn heal(&self, cluster: &dyn Cluster) -> Result<()> {
+        cluster.start(&self.machine).await?;
+        cluster.ready(&self.machine).await
+    }
 }

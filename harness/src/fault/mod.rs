@@ -1,130 +1,202 @@
-//! What can be broken in a running cluster, one file a fault.
+//! What can be broken in a running cluster, one file a fault; its line in `faults!` registers it.
 //!
 //! A [`Fault`] is a value: it can be written down, read back, and inflicted. That gives an [`Active`], which heals when
-//! told to or, at the latest, when dropped; so a test that fails leaves a shared cluster as it found it.
+//! told to or, at the latest, when dropped.
 
-mod cut;
-mod exhaust;
-mod isolate;
-mod kill;
+mod active;
+mod chances;
 mod link;
-mod pause;
-mod reload;
-mod restart;
-mod rolling_restart;
-mod terminate;
-mod text;
 
-use crate::containers::cluster::in_own_runtime;
-use crate::containers::{Topology, docker};
-use anyhow::{Context, Result};
-use futures_util::future::BoxFuture;
+pub use active::Active;
 
-pub use crate::link::proxy::Trouble;
-pub use cut::Direction;
-pub use text::help;
+use crate::cluster::{Ability, Cluster, Held};
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
 
-/// One thing that goes wrong. Machines are named by their role: `node-1`, `redis`, `database`, `nginx`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Ends at once, as in a power failure; heals by starting again. Redis then comes back empty.
-    Kill(String),
-    /// Is asked to end, and given the time for it; heals by starting again.
-    Terminate(String),
-    /// Stands still with its connections open.
-    Pause(String),
-    /// Ends at once and starts again; nothing is left to heal.
-    Restart(String),
-    /// Every node in turn is asked to end, and started again; nothing is left to heal.
-    RollingRestart,
-    /// Packets from one to the other are lost; or both ways.
-    Cut { one: String, direction: Direction, other: String },
-    /// Its network cable is out: it has no network at all.
-    Isolate(String),
-    /// The link between a node and `database` or `redis` is in trouble, in a cluster with relays
-    /// ([`Builder::proxied`](crate::containers::Builder::proxied)).
-    Link { one: String, trouble: Trouble, other: String },
-    /// The database has no connection left.
-    Exhaust,
-    /// nginx reads its configuration again; nothing is left to heal.
-    Reload,
+/// Declares each fault's file, and puts its kind into the table.
+macro_rules! faults {
+    ($($file:ident,)*) => {
+        $(mod $file;)*
+
+        /// Every kind of fault, in the order of the help text.
+        pub const KINDS: &[Kind] = &[$($file::KIND,)*];
+    };
 }
 
-type Heal = Box<dyn FnOnce(Topology) -> BoxFuture<'static, Result<()>> + Send>;
+faults! {
+    kill,
+    terminate,
+    pause,
+    restart,
+    rolling_restart,
+    isolate,
+    cut,
+    cut_from,
+    slow,
+    thin,
+    silent,
+    reset,
+    exhaust,
+    reload,
+}
 
-/// A fault that is there until healed, by [`Active::heal`] or a drop.
-#[must_use = "a fault heals when dropped"]
-pub struct Active {
-    fault: Fault,
-    topology: Topology,
-    heal: Option<Heal>,
+/// A kind of fault: what there is to say of it, and how to make one.
+pub struct Kind {
+    /// How it is written: its name, then what goes with it; what is in capitals is to be replaced.
+    pub usage: &'static str,
+    /// For the help text.
+    pub effect: &'static str,
+    /// What it takes that not every cluster can do.
+    pub needs: Option<Ability>,
+    /// What of it belongs into the table of all stories, and how many seconds it lasts there: longer than it takes to
+    /// be found out.
+    pub table: &'static [(&'static str, u64)],
+    /// All that a cluster of so many nodes can have, for faults at random.
+    pub chances: fn(nodes: usize) -> Vec<String>,
+    /// Makes one of the words behind its name, as many as `usage` has.
+    read: fn(&[&str]) -> Result<Arc<dyn Breakage>>,
+}
+
+/// How one kind of fault is made to happen.
+#[async_trait]
+trait Breakage: Send + Sync {
+    /// Returns when it has happened.
+    async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting>;
+
+    /// What is to be done when that which lasts has been released; returns when what was broken does its work again.
+    async fn heal(&self, _cluster: &dyn Cluster) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What a fault lasts as long as, where that is not the cluster itself.
+type Lasting = Option<Box<dyn Held>>;
+
+/// One thing that goes wrong, as it is written: `kill node-1`.
+#[derive(Clone)]
+pub struct Fault {
+    words: Vec<String>,
+    needs: Option<Ability>,
+    breakage: Arc<dyn Breakage>,
 }
 
 impl Fault {
     /// Makes it happen; returns when it has.
     ///
     /// # Errors
-    /// If there is no such machine, or this machine lacks what it takes.
-    pub async fn inflict(self, topology: &Topology) -> Result<Active> {
-        let heal = match &self {
-            Fault::Kill(role) => kill::inflict(topology, role).await.map(Some),
-            Fault::Terminate(role) => terminate::inflict(topology, role).await.map(Some),
-            Fault::Pause(role) => pause::inflict(topology, role).await.map(Some),
-            Fault::Cut { one, direction, other } => cut::inflict(topology, one, *direction, other).await.map(Some),
-            Fault::Isolate(role) => isolate::inflict(topology, role).await.map(Some),
-            Fault::Link { one, other, .. } => link::inflict(topology, &self, one, other).await.map(Some),
-            Fault::Exhaust => exhaust::inflict(topology).await.map(Some),
-            Fault::Restart(role) => restart::inflict(topology, role).await.map(|()| None),
-            Fault::RollingRestart => rolling_restart::inflict(topology).await.map(|()| None),
-            Fault::Reload => reload::inflict(topology).await.map(|()| None),
+    /// If there is no such machine, or the cluster or this machine lacks what it takes.
+    pub async fn inflict(&self, cluster: &dyn Cluster) -> Result<Active> {
+        let lasting = self.breakage.inflict(cluster).await.with_context(|| format!("cannot inflict {self}"))?;
+        Ok(Active::new(self.clone(), cluster.handle(), lasting))
+    }
+
+    /// What it takes that not every cluster can do.
+    pub fn needs(&self) -> Option<Ability> {
+        self.needs
+    }
+
+    /// Whether it names this machine.
+    pub fn concerns(&self, machine: &str) -> bool {
+        self.words.iter().skip(1).any(|word| word == machine)
+    }
+}
+
+/// All single faults that a cluster of so many nodes can have.
+pub fn all(nodes: usize) -> Vec<Fault> {
+    let texts = KINDS.iter().flat_map(|kind| (kind.chances)(nodes));
+    texts.map(|text| text.parse().expect("a kind of fault reads what it writes")).collect()
+}
+
+/// What can be broken, a line each, for a help text.
+pub fn help() -> String {
+    let mut text = "Faults:\n".to_owned();
+    for Kind { usage, effect, .. } in KINDS {
+        text += &format!("  {usage:<32} {effect}\n");
+    }
+    text + "\nA MACHINE is node-1, node-2 …, database, redis or nginx. The links of slow, thin, silent and reset are those \
+            between a node\nand database or redis, in a cluster started with harness up --proxied."
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words.join(" "))
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl PartialEq for Fault {
+    fn eq(&self, other: &Fault) -> bool {
+        self.words == other.words
+    }
+}
+
+impl FromStr for Fault {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let Some(kind) = KINDS.iter().find(|kind| kind.is_written(&words)) else {
+            let usages: Vec<&str> = KINDS.iter().map(|kind| kind.usage).collect();
+            bail!("there is no fault {text:?}, but: {}", usages.join("; "));
         };
-        let heal = heal.with_context(|| format!("cannot inflict {self}"))?;
-        Ok(Active { fault: self, topology: topology.clone(), heal })
-    }
-
-    /// Whether it takes a cluster whose nodes reach the database and Redis through relays.
-    pub fn takes_relays(&self) -> bool {
-        matches!(self, Fault::Link { .. })
-    }
-
-    /// A cut of both ways between two machines.
-    pub fn cut(one: &str, other: &str) -> Fault {
-        Fault::Cut { one: one.into(), direction: Direction::Both, other: other.into() }
-    }
-
-    /// Trouble on the link between a node and `database` or `redis`.
-    pub fn link(one: &str, trouble: Trouble, other: &str) -> Fault {
-        Fault::Link { one: one.into(), trouble, other: other.into() }
+        let breakage = (kind.read)(&words[1..])?;
+        Ok(Fault { words: words.into_iter().map(str::to_owned).collect(), needs: kind.needs, breakage })
     }
 }
 
-impl Active {
-    /// Ends the fault; returns when what was broken does its work again.
-    ///
-    /// # Errors
-    /// If it does not.
-    pub async fn heal(mut self) -> Result<()> {
-        let Some(heal) = self.heal.take() else { return Ok(()) };
-        heal(self.topology.clone()).await.with_context(|| format!("cannot heal {}", self.fault))
-    }
-
-    /// Leaves it broken: for the last fault of a story, whose cluster ends with it.
-    pub fn leave(mut self) {
-        // Some faults are there only as long as what heals them.
-        std::mem::forget(self.heal.take());
+impl Kind {
+    fn is_written(&self, words: &[&str]) -> bool {
+        let usage: Vec<&str> = self.usage.split(' ').collect();
+        let is_like = |(usual, word): (&&str, &&str)| usual == word || usual.starts_with(|c: char| c.is_uppercase());
+        usage.len() == words.len() && usage.iter().zip(words).all(is_like)
     }
 }
 
-impl Drop for Active {
-    fn drop(&mut self) {
-        let Some(heal) = self.heal.take() else { return };
-        let topology = self.topology.clone();
-        let healed = in_own_runtime(async move {
-            let docker = docker::connect().await?;
-            heal(topology.through(&docker)).await
-        });
-        if let Err(error) = healed {
-            eprintln!("harness: cannot heal {}: {error:#}", self.fault);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_read_as_they_are_written() {
+        for Kind { usage, .. } in KINDS {
+            let text = usage.replace("MACHINE", "node-2").replace("ONE", "node-1").replace("OTHER", "redis");
+            let text = text.replace("MILLISECONDS", "100").replace("BYTES_PER_SECOND", "4000");
+            let fault: Fault = text.parse().expect("it is a fault");
+            assert_eq!(fault.to_string(), text);
         }
+    }
+
+    #[test]
+    fn faults_of_the_table_and_at_random_can_be_read() {
+        for (text, _) in KINDS.iter().flat_map(|kind| kind.table) {
+            text.parse::<Fault>().expect("it is a fault");
+        }
+        assert!(all(2).iter().any(|fault| fault.to_string() == "cut-from nginx node-2"));
+    }
+
+    #[test]
+    fn what_is_no_fault_is_refused() {
+        let check = |text: &str, why: &str| {
+            let error = text.parse::<Fault>().expect_err(text).to_string();
+            assert!(error.contains(why), "{text:?}: {error}");
+        };
+        for text in ["", "kill", "kill a b", "explode node-1", "slow node-1 redis", "exhaust redis"] {
+            check(text, "exhaust database");
+        }
+        check("slow node-1 redis 0", "milliseconds are a whole number from 1");
+        check("thin node-1 redis 1.5", "bytes a second are a whole number from 1");
+    }
+
+    #[test]
+    fn help_lists_every_fault() {
+        insta::assert_snapshot!(help());
     }
 }

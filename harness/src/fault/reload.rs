@@ -1,12 +1,26 @@
 //! nginx reads its configuration again: new workers take new connections, the old ones keep theirs until they end.
 
-use crate::containers::parts::{NGINX_CONFIG, nginx_config};
-use crate::containers::topology::Topology;
+use super::{Breakage, Kind, Lasting};
+use crate::cluster::Cluster;
 use anyhow::Result;
+use async_trait::async_trait;
+use std::sync::Arc;
 
-pub(super) async fn inflict(topology: &Topology) -> Result<()> {
-    let nodes: Vec<_> = topology.nodes().iter().map(|node| node.address).collect();
-    let config = nginx_config(&nodes)?;
-    topology.nginx.put(&[(NGINX_CONFIG.to_owned(), config.into_bytes())]).await?;
-    topology.nginx.signal("SIGHUP").await
+pub(super) const KIND: Kind = Kind {
+    usage: "reload",
+    effect: "nginx reads its configuration again; nothing is left to heal",
+    needs: None,
+    table: &[("reload", 2)],
+    chances: |_| vec!["reload".into()],
+    read: |_| Ok(Arc::new(Reload)),
+};
+
+struct Reload;
+
+#[async_trait]
+impl Breakage for Reload {
+    async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
+        cluster.reload().await?;
+        Ok(None)
+    }
 }

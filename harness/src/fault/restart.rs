@@ -1,10 +1,30 @@
 //! A machine ends at once and starts again at the same address. Redis comes back empty, the database recovers.
 
-use super::kill;
-use crate::containers::topology::Topology;
+use super::{Breakage, Kind, Lasting, chances};
+use crate::cluster::Cluster;
 use anyhow::Result;
+use async_trait::async_trait;
+use std::sync::Arc;
 
-pub(super) async fn inflict(topology: &Topology, role: &str) -> Result<()> {
-    topology.machine(role)?.kill().await?;
-    kill::start(topology, role).await
+pub(super) const KIND: Kind = Kind {
+    usage: "restart MACHINE",
+    effect: "ends at once and starts again; nothing is left to heal",
+    needs: None,
+    table: &[("restart redis", 0)],
+    chances: |nodes| chances::on_machines("restart", nodes),
+    read: |words| Ok(Arc::new(Restart { machine: words[0].into() })),
+};
+
+struct Restart {
+    machine: String,
+}
+
+#[async_trait]
+impl Breakage for Restart {
+    async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
+        cluster.kill(&self.machine).await?;
+        cluster.start(&self.machine).await?;
+        cluster.ready(&self.machine).await?;
+        Ok(None)
+    }
 }

@@ -1,22 +1,33 @@
 //! A machine is asked to end, as by an operator or a deployment, and has ended when the fault is there.
 
-use super::{Heal, kill};
-use crate::containers::topology::Topology;
+use super::{Breakage, Kind, Lasting, chances};
+use crate::cluster::Cluster;
 use anyhow::Result;
-use std::time::Duration;
+use async_trait::async_trait;
+use std::sync::Arc;
 
-/// Longer than any drain: a node that takes more has not drained but hangs.
-const END_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const KIND: Kind = Kind {
+    usage: "term MACHINE",
+    effect: "is asked to end, and given the time for it; heals by starting again",
+    needs: None,
+    table: &[("term node-1", 2)],
+    chances: |nodes| chances::on_nodes("term", nodes),
+    read: |words| Ok(Arc::new(Terminate { machine: words[0].into() })),
+};
 
-pub(super) async fn inflict(topology: &Topology, role: &str) -> Result<Heal> {
-    end(topology, role).await?;
-    let role = role.to_owned();
-    Ok(Box::new(move |topology| Box::pin(async move { kill::start(&topology, &role).await })))
+struct Terminate {
+    machine: String,
 }
 
-/// Asks a machine to end and waits until it has.
-pub(super) async fn end(topology: &Topology, role: &str) -> Result<()> {
-    let machine = topology.machine(role)?;
-    machine.signal("SIGTERM").await?;
-    machine.ended(END_WITHIN).await.map(|_| ())
+#[async_trait]
+impl Breakage for Terminate {
+    async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
+        cluster.terminate(&self.machine).await?;
+        Ok(None)
+    }
+
+    async fn heal(&self, cluster: &dyn Cluster) -> Result<()> {
+        cluster.start(&self.machine).await?;
+        cluster.ready(&self.machine).await
+    }
 }

@@ -2,17 +2,19 @@
 //!
 //! Relays live in the process that started the cluster; a fault may come from another one (`harness fault`). So every
 //! fault of a link is asked for over a Unix socket, whose name follows from the cluster's: one request a connection, a
-//! line that is the fault as it is written. It lasts as long as the connection, so it heals however the asking process
-//! ends. The socket is an abstract one: no file is left of it, whatever ends this process; only this user and root are
-//! served.
+//! line that names both ends of the link and its trouble. It lasts as long as the connection, so it heals however the
+//! asking process ends. The socket is an abstract one: no file is left of it, whatever ends this process; only this
+//! user and root are served.
 
-pub mod proxy;
+mod proxy;
+mod relay;
+mod trouble;
 
-pub use proxy::Proxy;
+pub use proxy::{Bad, Proxy};
+pub use trouble::Trouble;
 
-use crate::fault::Fault;
+use crate::cluster::Held;
 use anyhow::{Context, Result, bail, ensure};
-use proxy::Bad;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::linux::net::SocketAddrExt;
@@ -143,39 +145,41 @@ fn inflict(user: u32, request: &str, links: &[Link]) -> Result<Option<Bad>> {
     // SAFETY: geteuid touches no memory and cannot fail.
     let own = unsafe { libc::geteuid() };
     ensure!([own, 0].contains(&user), "the cluster is another user's: try as that user, or as root");
-    let Fault::Link { one, trouble, other } = request.parse()? else { bail!("{request:?} is no fault of a link") };
-    let link = between(links, &one, &other).with_context(|| {
+    let mut words = request.trim_end().splitn(3, ' ');
+    let (Some(one), Some(other), Some(trouble)) = (words.next(), words.next(), words.next()) else {
+        bail!("{request:?} is no trouble of a link")
+    };
+    let link = between(links, one, other).with_context(|| {
         format!(
             "there is no relay between {one} and {other}, but between each node and database, and each node and redis"
         )
     })?;
-    Ok(link.inflict(trouble))
+    Ok(link.inflict(trouble.parse()?))
 }
 
-/// A fault of a link, until released or dropped.
-pub(crate) struct Held(StdStream);
+/// Trouble of a link, until released or dropped.
+struct Asked(StdStream);
 
-/// Asks the process that started the cluster for a fault of a link. Blocks, but not for long.
-pub(crate) fn ask(cluster: &str, fault: &Fault) -> Result<Held> {
+/// Asks the process that started the cluster for trouble on a link. Blocks, but not for long.
+pub(crate) fn ask(cluster: &str, one: &str, trouble: Trouble, other: &str) -> Result<Box<dyn Held>> {
     let stream = match StdStream::connect_addr(&name(cluster)?) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => bail!(
-            "{cluster} has no relays between its nodes and what they need: start it with harness up --proxied (in a test, \
-             Builder::proxied)"
+            "{cluster} has no relays between its nodes and what they need: start it with harness up --proxied (in a \
+             test, Setup::relays)"
         ),
         connected => connected.with_context(|| format!("cannot reach the process that started {cluster}"))?,
     };
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    (&stream).write_all(format!("{fault}\n").as_bytes())?;
+    (&stream).write_all(format!("{one} {other} {trouble}\n").as_bytes())?;
     let mut answer = String::new();
     let answered = BufReader::new(&stream).read_line(&mut answer);
     answered.with_context(|| format!("the process that started {cluster} does not answer"))?;
     ensure!(answer.trim_end() == DONE, "{}", answer.trim_end());
-    Ok(Held(stream))
+    Ok(Box::new(Asked(stream)))
 }
 
-impl Held {
-    /// Ends the fault; returns when it has ended. Blocks, but not for long.
-    pub fn release(mut self) -> Result<()> {
+impl Held for Asked {
+    fn release(mut self: Box<Self>) -> Result<()> {
         // If that process is gone, so are the relays.
         let _ = self.0.shutdown(Shutdown::Write);
         match self.0.read(&mut [0]) {
@@ -200,9 +204,13 @@ mod tests {
         (links, service)
     }
 
-    async fn inflict(cluster: &'static str, fault: &str) -> Result<Held> {
-        let fault: Fault = fault.parse().expect("it is a fault");
-        spawn_blocking(move || ask(cluster, &fault)).await.expect("it does not panic")
+    async fn inflict(
+        cluster: &'static str,
+        one: &'static str,
+        trouble: Trouble,
+        other: &'static str,
+    ) -> Result<Box<dyn Held>> {
+        spawn_blocking(move || ask(cluster, one, trouble, other)).await.expect("it does not panic")
     }
 
     #[tokio::test]
@@ -212,7 +220,7 @@ mod tests {
         let mut node = TcpStream::connect(link.address()).await.expect("it accepts");
         let (mut service, _) = service.accept().await.expect("it relays");
 
-        let held = inflict("test-lasting", "silent redis node-2").await.expect("it can be inflicted");
+        let held = inflict("test-lasting", "redis", Trouble::Silent, "node-2").await.expect("it can be inflicted");
         node.write_all(b"x").await.expect("it takes bytes");
         assert!(timeout(Duration::from_millis(100), service.read_u8()).await.is_err());
         drop(held);
@@ -223,22 +231,22 @@ mod tests {
     #[tokio::test]
     async fn released_fault_has_ended_and_may_come_again() {
         let (links, _service) = links("test-released").await;
-        for fault in ["slow node-1 database 1000", "thin node-1 database 10", "reset node-1 database"] {
-            let held = inflict("test-released", fault).await.expect("it can be inflicted");
+        for trouble in [Trouble::Slow(Duration::from_secs(1)), Trouble::Thin(10), Trouble::Reset] {
+            let held = inflict("test-released", "node-1", trouble, "database").await.expect("it can be inflicted");
             spawn_blocking(|| held.release()).await.expect("it does not panic").expect("it heals");
-            assert!(links.between("node-1", "database").expect("there is such a link").is_good(), "{fault}");
+            assert!(links.between("node-1", "database").expect("there is such a link").is_good(), "{trouble}");
         }
     }
 
     #[tokio::test]
     async fn what_cannot_be_inflicted_is_explained() {
         let (_links, _service) = links("test-explained").await;
-        let check = async |cluster: &'static str, fault: &str, why: &str| {
-            let error = inflict(cluster, fault).await.err().expect("it is refused").to_string();
+        let check = async |cluster: &'static str, one: &'static str, why: &str| {
+            let error =
+                inflict(cluster, one, Trouble::Silent, "node-1").await.err().expect("it is refused").to_string();
             assert!(error.contains(why), "{error}");
         };
-        check("test-explained", "silent nginx node-1", "between each node and database").await;
-        check("test-explained", "kill node-1", "no fault of a link").await;
-        check("test-nowhere", "silent node-1 redis", "harness up --proxied").await;
+        check("test-explained", "nginx", "between each node and database").await;
+        check("test-nowhere", "redis", "harness up --proxied").await;
     }
 }

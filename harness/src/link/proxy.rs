@@ -4,65 +4,16 @@
 //! an ordinary program it needs no rights, and works where the kernel has no traffic shaping. What it does not imitate
 //! is loss of single packets.
 
+use super::relay::{SLICES_PER_SECOND, relay};
+use super::trouble::{Quality, Trouble};
 use anyhow::Result;
 use parking_lot::Mutex;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-
-/// The most that is read at once.
-const CHUNK_BYTES: usize = 16 * 1024;
-/// Chunks on their way in one direction; beyond it the sender is not read, as with a full window.
-const CHUNKS: usize = 64;
-/// A thin link passes at most this part of a second's bytes at once.
-const SLICES_PER_SECOND: u64 = 20;
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-
-/// What goes wrong with a link, both ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// Every byte takes this much longer.
-    Slow(Duration),
-    /// Each connection passes at most this many bytes a second.
-    Thin(u64),
-    /// Nothing passes, and neither side is told.
-    Silent,
-    /// Every open connection is broken off: over as soon as it has happened.
-    Reset,
-}
-
-/// How good a link is: what troubles it at the moment. Several troubles add up, and each heals by itself.
-#[derive(Clone, Debug, Default)]
-struct Quality {
-    troubles: Vec<(u64, Trouble)>,
-    /// Troubles so far; the next one's number.
-    count: u64,
-}
-
-impl Quality {
-    fn latency(&self) -> Duration {
-        self.all(|trouble| if let Trouble::Slow(latency) = trouble { Some(latency) } else { None }).sum()
-    }
-
-    /// `None`: as fast as it goes.
-    fn bytes_per_second(&self) -> Option<u64> {
-        self.all(|trouble| if let Trouble::Thin(rate) = trouble { Some(rate) } else { None }).min()
-    }
-
-    fn is_silent(&self) -> bool {
-        self.troubles.iter().any(|(_, trouble)| *trouble == Trouble::Silent)
-    }
-
-    fn all<T>(&self, measure: impl Fn(Trouble) -> Option<T>) -> impl Iterator<Item = T> {
-        self.troubles.iter().filter_map(move |(_, trouble)| measure(*trouble))
-    }
-}
 
 /// A relay to one address. Dropping it closes all its connections.
 pub struct Proxy {
@@ -123,7 +74,7 @@ impl Proxy {
     }
 
     /// Makes any of these happen; a reset leaves nothing to heal.
-    pub(crate) fn inflict(&self, trouble: Trouble) -> Option<Bad> {
+    pub(super) fn inflict(&self, trouble: Trouble) -> Option<Bad> {
         match trouble {
             Trouble::Slow(latency) => Some(self.slow(latency)),
             Trouble::Thin(bytes_per_second) => Some(self.thin(bytes_per_second)),
@@ -136,17 +87,13 @@ impl Proxy {
     }
 
     #[cfg(test)]
-    pub(crate) fn is_good(&self) -> bool {
-        self.quality.borrow().troubles.is_empty()
+    pub(super) fn is_good(&self) -> bool {
+        self.quality.borrow().is_good()
     }
 
     fn trouble(&self, trouble: Trouble) -> Bad {
         let mut number = 0;
-        self.quality.send_modify(|quality| {
-            number = quality.count;
-            quality.count += 1;
-            quality.troubles.push((number, trouble));
-        });
+        self.quality.send_modify(|quality| number = quality.add(trouble));
         Bad { quality: self.quality.clone(), number }
     }
 }
@@ -164,7 +111,7 @@ impl Bad {
 
 impl Drop for Bad {
     fn drop(&mut self) {
-        self.quality.send_modify(|quality| quality.troubles.retain(|(number, _)| *number != self.number));
+        self.quality.send_modify(|quality| quality.remove(self.number));
     }
 }
 
@@ -183,85 +130,13 @@ async fn accept(
     }
 }
 
-async fn relay(
-    mut client: TcpStream,
-    target: SocketAddr,
-    quality: watch::Receiver<Quality>,
-    mut resets: watch::Receiver<u64>,
-) {
-    let Some(mut server) = connect(target).await else {
-        // Refused there is refused here.
-        let _ = client.set_zero_linger();
-        return;
-    };
-    let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    // Borrowed halves: owned ones end their direction in good order when dropped, which must not come before a reset.
-    let (from_client, to_client) = client.split();
-    let (from_server, to_server) = server.split();
-    let forth = pass(from_client, to_server, quality.clone());
-    let back = pass(from_server, to_client, quality);
-    let both = async { tokio::join!(forth, back) };
-    tokio::select! {
-        _ = both => {}
-        // Lingering for no time makes a reset of the close that follows.
-        _ = resets.changed() => {
-            let _ = (client.set_zero_linger(), server.set_zero_linger());
-        }
-    }
-}
-
-async fn connect(target: SocketAddr) -> Option<TcpStream> {
-    let socket = if target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.ok()?;
-    timeout(CONNECT_WITHIN, socket.connect(target)).await.ok()?.ok()
-}
-
-/// One direction, until its sender ends or its receiver is gone.
-async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, quality: watch::Receiver<Quality>) {
-    let (sender, mut chunks) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS);
-    let reading = async {
-        let mut quality = quality.clone();
-        loop {
-            let _ = quality.wait_for(|quality| !quality.is_silent()).await;
-            let (latency, rate) = {
-                let now = quality.borrow();
-                (now.latency(), now.bytes_per_second())
-            };
-            let most = rate.map_or(CHUNK_BYTES, |rate| CHUNK_BYTES.min((rate / SLICES_PER_SECOND) as usize));
-            let mut chunk = vec![0; most.max(1)];
-            match from.read(&mut chunk).await {
-                Ok(length) if length > 0 => chunk.truncate(length),
-                _ => break,
-            }
-            if sender.send((Instant::now() + latency, chunk)).await.is_err() {
-                break;
-            }
-        }
-        drop(sender);
-    };
-    let writing = async {
-        let mut quality = quality.clone();
-        while let Some((due, chunk)) = chunks.recv().await {
-            sleep_until(due).await;
-            let _ = quality.wait_for(|quality| !quality.is_silent()).await;
-            if to.write_all(&chunk).await.is_err() {
-                return;
-            }
-            let rate = quality.borrow().bytes_per_second();
-            if let Some(rate) = rate {
-                sleep(Duration::from_secs_f64(chunk.len() as f64 / rate as f64)).await;
-            }
-        }
-        // The end passes like the bytes before it.
-        let _ = quality.wait_for(|quality| !quality.is_silent()).await;
-        let _ = to.shutdown().await;
-    };
-    tokio::join!(reading, writing);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::time::{Instant, timeout};
 
     async fn echo() -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port to listen on");

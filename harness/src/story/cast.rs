@@ -2,7 +2,7 @@
 
 use super::roamers::{self, Route};
 use super::{Plot, RECOVERED, forger};
-use crate::containers::topology::Topology;
+use crate::cluster::Cluster;
 use crate::users::{Chat, Online, Record, User, try_meet};
 use ::chat::protocol::conversation::GroupId;
 use anyhow::{Context, Result};
@@ -39,14 +39,14 @@ pub(super) struct Circle {
 
 impl Cast {
     /// Makes accounts, and has everybody logged in who stays so.
-    pub async fn gather(topology: &Topology, record: &Arc<Record>, users: usize, plot: Plot) -> Result<Cast> {
-        let addresses = [topology.address()];
+    pub async fn gather(cluster: &dyn Cluster, record: &Arc<Record>, users: usize, plot: Plot) -> Result<Cast> {
+        let addresses = [cluster.entry()];
         let meetings = (0..users.div_ceil(CIRCLE)).map(|_| try_meet(record, &addresses, CIRCLE));
         let met = try_join_all(meetings).await?;
         if let Some((users, _)) = met.first() {
-            forger::somebody_forges(record, topology.address(), users).await?;
+            forger::somebody_forges(record, cluster.entry(), users).await?;
         }
-        let circles = met.into_iter().map(|(users, group)| Circle::gather(topology, users, group, plot));
+        let circles = met.into_iter().map(|(users, group)| Circle::gather(cluster, users, group, plot));
         let circles = try_join_all(circles).await?;
         Ok(Cast { circles, chats: Vec::new(), roaming: JoinSet::new(), stop: watch::Sender::new(false), plot })
     }
@@ -98,17 +98,17 @@ impl Cast {
 impl Circle {
     /// Every second user through nginx; of the others each node has some. A client that loses its node tries the
     /// others.
-    async fn gather(topology: &Topology, users: Vec<User>, group: GroupId, plot: Plot) -> Result<Circle> {
+    async fn gather(cluster: &dyn Cluster, users: Vec<User>, group: GroupId, plot: Plot) -> Result<Circle> {
         let talkers = if plot == Plot::Chat { users.len() } else { users.len() - ROAMERS };
         let mut online = Vec::new();
         for (place, user) in users[..talkers].iter().enumerate() {
             let addresses = match place % 2 {
-                0 => vec![topology.address()],
-                _ => topology.from_node(place / 2 % topology.nodes().len()),
+                0 => vec![cluster.entry()],
+                _ => cluster.from_node(place / 2 % cluster.node_addresses().len()),
             };
             online.push(Arc::new(user.log_in(&addresses).await.context("nobody is online yet")?));
         }
-        let route = |(place, user): (usize, &User)| (user.clone(), Route::over(topology, place));
+        let route = |(place, user): (usize, &User)| (user.clone(), Route::over(cluster, place));
         let roamers = users[talkers..].iter().enumerate().map(route).collect();
         Ok(Circle { users, group, online, roamers })
     }

@@ -1,46 +1,13 @@
 //! Faults at random: a schedule that follows from a seed, and the search for the smallest part of one that still fails.
 
 use super::Step;
-use crate::fault::{Direction, Fault};
-use crate::link::proxy::Trouble;
+use crate::fault::Fault;
 use std::time::Duration;
 
 /// Between two faults, in milliseconds: from hardly recovered to at rest.
 const PAUSE_MS: std::ops::Range<u64> = 500..6_000;
 /// How long a fault lasts, in milliseconds: some outlast a lease (8 s).
 const LASTING_MS: std::ops::Range<u64> = 200..12_000;
-
-/// A slow link: one way between data centres far apart.
-const SLOW: Duration = Duration::from_millis(100);
-/// A thin link, in bytes per second: less than a chat takes.
-const THIN: u64 = 20_000;
-
-/// All single faults that a cluster of so many nodes can have.
-pub fn faults(nodes: usize) -> Vec<Fault> {
-    let machine = |role: &str| {
-        let role = role.to_owned();
-        [Fault::Kill(role.clone()), Fault::Pause(role.clone()), Fault::Restart(role)]
-    };
-    let mut all = vec![Fault::RollingRestart, Fault::Reload, Fault::Exhaust];
-    all.extend(["redis", "database", "nginx"].into_iter().flat_map(machine));
-    for node in (1..=nodes).map(|number| format!("node-{number}")) {
-        all.extend(machine(&node));
-        all.extend([Fault::Terminate(node.clone()), Fault::Isolate(node.clone())]);
-        for other in ["redis", "database", "nginx"] {
-            let deaf = |one: &str, other: &str| Fault::Cut {
-                one: one.into(),
-                direction: Direction::Forth,
-                other: other.into(),
-            };
-            all.extend([Fault::cut(&node, other), deaf(&node, other), deaf(other, &node)]);
-        }
-        for other in ["redis", "database"] {
-            let link = |trouble| Fault::Link { one: node.clone(), trouble, other: other.into() };
-            all.extend([Trouble::Slow(SLOW), Trouble::Thin(THIN), Trouble::Silent, Trouble::Reset].map(link));
-        }
-    }
-    all
-}
 
 /// One fault after the other for about `span`: always the same for the same seed and faults.
 pub fn schedule(seed: u64, span: Duration, faults: &[Fault]) -> Vec<Step> {
@@ -89,22 +56,16 @@ pub async fn shrink(steps: Vec<usize>, most: usize, mut fails: impl AsyncFnMut(&
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault;
 
     #[test]
     fn schedule_follows_from_its_seed() {
-        let (faults, span) = (faults(3), Duration::from_secs(600));
+        let (faults, span) = (fault::all(3), Duration::from_secs(600));
         let steps = schedule(7, span, &faults);
         assert_eq!(steps, schedule(7, span, &faults));
         assert_ne!(steps, schedule(8, span, &faults));
         let planned: Duration = steps.iter().map(|step| step.pause + step.lasting).sum();
         assert!(planned >= span && planned < span + Duration::from_secs(20), "{planned:?}");
-    }
-
-    #[test]
-    fn every_fault_can_be_written_down() {
-        for fault in faults(2) {
-            assert_eq!(fault.to_string().parse::<Fault>().expect("it is a fault"), fault);
-        }
     }
 
     async fn check(guilty: &[usize], of: usize, most: usize, expected: &[usize]) {

@@ -12,18 +12,18 @@ mod presence;
 mod roamers;
 mod steps;
 
-use crate::containers::Topology;
+use crate::cluster::Cluster;
 use crate::fault::Fault;
 use crate::users::{Conclusion, Record, Summary};
 use anyhow::{Context, Result};
 use cast::Cast;
 use judge::recovery;
 use services::within;
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 pub use steps::Step;
 use steps::Troubles;
+use strum::{Display, IntoStaticStr, VariantArray};
 
 /// For the first acknowledgements, on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
@@ -33,7 +33,8 @@ const RECOVERED: Duration = recovery::BOUND;
 const ENOUGH: usize = 100;
 
 /// What the people of a story do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Display, IntoStaticStr, PartialEq, Eq, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum Plot {
     /// All write to their friends and to their group.
     Chat,
@@ -44,20 +45,8 @@ pub enum Plot {
 }
 
 impl Plot {
-    pub const ALL: [Plot; 3] = [Plot::Chat, Plot::Offline, Plot::Logins];
-
     pub fn name(self) -> &'static str {
-        match self {
-            Plot::Chat => "chat",
-            Plot::Offline => "offline",
-            Plot::Logins => "logins",
-        }
-    }
-}
-
-impl fmt::Display for Plot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.into()
     }
 }
 
@@ -65,14 +54,15 @@ impl FromStr for Plot {
     type Err = anyhow::Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let found = Plot::ALL.into_iter().find(|plot| plot.name() == name);
-        found.with_context(|| format!("there is no story {name:?}, but {}", Plot::ALL.map(Plot::name).join(", ")))
+        let found = Plot::VARIANTS.iter().find(|plot| plot.name() == name);
+        let names: Vec<&str> = Plot::VARIANTS.iter().map(|plot| plot.name()).collect();
+        found.copied().with_context(|| format!("there is no story {name:?}, but {}", names.join(", ")))
     }
 }
 
 /// A story to be told.
 pub struct Story<'a> {
-    topology: &'a Topology,
+    cluster: &'a dyn Cluster,
     plot: Plot,
     users: usize,
     lasting: Duration,
@@ -82,9 +72,9 @@ pub struct Story<'a> {
 
 impl<'a> Story<'a> {
     /// People chat: fifty users, and a fault of five seconds.
-    pub fn on(topology: &'a Topology) -> Self {
+    pub fn on(cluster: &'a dyn Cluster) -> Self {
         Story {
-            topology,
+            cluster,
             plot: Plot::Chat,
             users: 50,
             lasting: Duration::from_secs(5),
@@ -122,14 +112,14 @@ impl<'a> Story<'a> {
         self
     }
 
-    /// Tells it with a fault.
+    /// Tells it with a fault, as that is written.
     ///
     /// # Panics
     /// If a promise is broken, the chat does not go on after the fault, or the fault can be neither inflicted nor
     /// healed.
-    pub async fn nothing_is_lost_through(self, fault: Fault) -> Summary {
-        let told = self.tell(&[fault]).await;
-        told.unwrap_or_else(|error| panic!("the story has no end: {error:#}")).expect_valid()
+    pub async fn nothing_is_lost_through(self, fault: &str) -> Summary {
+        let told = async { self.tell(&[fault.parse()?]).await };
+        told.await.unwrap_or_else(|error| panic!("the story has no end: {error:#}")).expect_valid()
     }
 
     /// Tells it, with faults at the same time or without any, and judges what happened.
@@ -146,14 +136,14 @@ impl<'a> Story<'a> {
     /// # Errors
     /// As for [`Story::tell`].
     pub async fn tell_steps(self, steps: &[Step]) -> Result<Conclusion> {
-        let record = self.topology.record();
-        let mut cast = Cast::gather(self.topology, &record, self.users, self.plot).await?;
+        let record = self.cluster.record();
+        let mut cast = Cast::gather(self.cluster, &record, self.users, self.plot).await?;
         cast.begin();
         more_is_acknowledged(&record, SOON).await?;
         let mut last = Troubles::default();
         for step in steps {
             std::mem::take(&mut last).heal(&record).await?;
-            last = Troubles::go_through(self.topology, &record, step).await?;
+            last = Troubles::go_through(self.cluster, &record, step).await?;
         }
         if !self.stays_broken {
             std::mem::take(&mut last).heal(&record).await?;
@@ -164,7 +154,7 @@ impl<'a> Story<'a> {
         record.drained();
         last.heal(&record).await?;
         presence::everybody_looks(&record, cast.into_circles()).await?;
-        self.topology.read_rows(&record).await?;
+        self.cluster.read_rows(&record).await?;
         Ok(record.conclude())
     }
 }

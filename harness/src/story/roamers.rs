@@ -1,7 +1,7 @@
 //! Those who do not stay where they are.
 
 use super::RECOVERED;
-use crate::containers::topology::Topology;
+use crate::cluster::Cluster;
 use crate::users::{Online, User};
 use ::chat::protocol::conversation::{GroupId, Target};
 use anyhow::{Result, ensure};
@@ -28,8 +28,11 @@ pub(super) struct Route {
 }
 
 impl Route {
-    pub fn over(topology: &Topology, start: usize) -> Route {
-        Route { places: (0..topology.nodes().len()).map(|place| topology.from_node(place)).collect(), next: start }
+    pub fn over(cluster: &dyn Cluster, start: usize) -> Route {
+        Route {
+            places: (0..cluster.node_addresses().len()).map(|place| cluster.from_node(place)).collect(),
+            next: start,
+        }
     }
 
     fn next(&mut self) -> Vec<SocketAddr> {

@@ -1,6 +1,7 @@
 //! What breaks when, in a story.
 
-use super::{Record, Topology};
+use super::Record;
+use crate::cluster::Cluster;
 use crate::fault::{Active, Fault};
 use anyhow::Result;
 use judge::history::Event;
@@ -8,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Faults at the same time, after a while in which all is well.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     pub pause: Duration,
     pub faults: Vec<Fault>,
@@ -29,13 +30,13 @@ pub(super) struct Troubles(Vec<(String, Active)>);
 
 impl Troubles {
     /// Goes through a step up to the end of its time; the faults are still there then.
-    pub async fn go_through(topology: &Topology, record: &Record, step: &Step) -> Result<Troubles> {
+    pub async fn go_through(cluster: &dyn Cluster, record: &Record, step: &Step) -> Result<Troubles> {
         tokio::time::sleep(step.pause).await;
         let mut troubles = Troubles::default();
         for fault in &step.faults {
             let what = fault.to_string();
             record.note(Event::Fault { what: what.clone(), healed: false });
-            troubles.0.push((what, fault.clone().inflict(topology).await?));
+            troubles.0.push((what, fault.inflict(cluster).await?));
         }
         tokio::time::sleep(step.lasting).await;
         Ok(troubles)

@@ -92,3 +92,51 @@ impl fmt::Display for Summary {
         recovered.map_or(Ok(()), |after| write!(f, ", everybody served again {after:.1?} after the fault"))
     }
 }
+
+/// A story with one message that arrives and one that is lost while a node is down.
+#[cfg(test)]
+pub(crate) fn sample() -> Conclusion {
+    use judge::history::{Event, FORMAT, To};
+    use uuid::Uuid;
+    let login = |user| Event::Login { user, session: 1, node: Some("node-1".into()), waiting: 0 };
+    let mid = Uuid::from_u128;
+    let send = |number| {
+        let (to, mid) = (To::User(2), mid(number));
+        Event::Send { user: 1, session: 1, to, mid, body: number as u64, qos: 1, due: 0, again: false }
+    };
+    let ack = |number, seq| {
+        let conv = Some("d1-2".to_owned());
+        Event::Ack { user: 1, session: 1, mid: mid(number), conv, seq: Some(seq) }
+    };
+    let push = |number: u128, seq| {
+        let (conv, mid) = ("d1-2".to_owned(), Some(mid(number)));
+        Event::Push { user: 2, session: 1, from: 1, conv, seq, mid, body: number as u64 }
+    };
+    let fault = |healed| Event::Fault { what: "kill node-1".into(), healed };
+    let events = [
+        Event::Begin { format: FORMAT, run: 1 },
+        login(1),
+        login(2),
+        send(1),
+        ack(1, 1),
+        push(1, 1),
+        fault(false),
+        send(2),
+        fault(true),
+        ack(2, 2),
+        Event::Drained { user: 2 },
+    ];
+    let entries = (0..).zip(events).map(|(t, event)| Entry { t: t * 500_000, event }).collect();
+    let summary = Summary { acked: 2, delivered: 1, slowest_ack: Duration::from_secs(1), ..Summary::default() };
+    Conclusion::of(entries, summary, 0, BTreeMap::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn story_is_told_promise_by_promise() {
+        insta::assert_snapshot!(sample());
+    }
+}

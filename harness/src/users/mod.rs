@@ -7,9 +7,11 @@ mod record;
 pub(crate) mod rows;
 
 pub use chat::Chat;
+#[cfg(test)]
+pub(crate) use conclusion::sample;
 pub use conclusion::{Conclusion, Summary};
 pub use online::Online;
-pub use record::Record;
+pub use record::{Record, Records};
 
 use ::chat::client::{Client, Credentials, Error, Events, Options, RawConnection, Reconnect};
 use ::chat::protocol::conversation::{GroupId, UserId};

@@ -1,7 +1,7 @@
 //! The history of a story, and what of it is still to come.
 //!
-//! Every user writes down here what it does and sees, in the load generator's history format; in the end that history
-//! is judged by the same checkers ([`loadgen::check`]). Beside it stands what has to be known while the story goes on:
+//! Every user writes down here what it does and sees, in the judge's history format; in the end that history
+//! is judged by the same checkers ([`judge::check`]). Beside it stands what has to be known while the story goes on:
 //! which messages have no answer yet, and which have been acknowledged and are not yet with everybody.
 
 use super::conclusion::{Conclusion, Summary};
@@ -15,7 +15,9 @@ use judge::history::{self, Entry, Event, FORMAT, History, To, Who};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Time between two looks whether everything has arrived.
@@ -25,6 +27,23 @@ const INTERVAL: Duration = Duration::from_millis(50);
 pub struct Record {
     clock: Clock,
     inner: Mutex<Inner>,
+}
+
+/// The histories of what happened in one cluster.
+#[derive(Default)]
+pub struct Records(Mutex<Vec<Arc<Record>>>);
+
+impl Records {
+    /// One more, empty.
+    pub fn add(&self) -> Arc<Record> {
+        let record = Arc::new(Record::default());
+        self.0.lock().push(record.clone());
+        record
+    }
+
+    pub fn all(&self) -> Vec<Arc<Record>> {
+        self.0.lock().clone()
+    }
 }
 
 #[derive(Default)]
@@ -69,7 +88,7 @@ impl Record {
     }
 
     fn note_at(&self, at: Instant, event: Event) {
-        self.inner.lock().entries.push(Entry { t: self.clock.micros(at), event });
+        self.inner.lock().entries.push(Entry { t: self.clock.micros(at.into_std()), event });
     }
 
     /// Who gets what is said in a group from now on.
@@ -89,7 +108,7 @@ impl Record {
             }
         };
         let sent = Sent { at, to: to.into(), body: history::body(text), recipients, is_acked: false };
-        inner.entries.push(Entry { t: self.clock.micros(at), event: send(who, mid, &sent, false) });
+        inner.entries.push(Entry { t: self.clock.micros(at.into_std()), event: send(who, mid, &sent, false) });
         inner.pending.insert(mid);
         inner.sent.insert(mid, sent);
     }
@@ -197,8 +216,8 @@ impl Record {
             let inner = self.inner.lock();
             inner.pending.is_empty() && inner.outstanding.is_empty()
         };
-        let deadline = tokio::time::Instant::now() + budget;
-        while !is_over() && tokio::time::Instant::now() < deadline {
+        let deadline = Instant::now() + budget;
+        while !is_over() && Instant::now() < deadline {
             tokio::time::sleep(INTERVAL).await;
         }
     }

@@ -2,7 +2,8 @@
 //! once. Fault: the process is killed, the engine is not there, an image is not there.
 
 use chat::protocol::conversation::Target;
-use harness::containers::{Cluster, docker, evidence, list};
+use harness::cluster::{Cluster, Setup};
+use harness::containers::{Containers, docker, evidence, list};
 use harness::fault::Fault;
 use harness::users::meet;
 use judge::history::{self, Entry, Event};
@@ -40,7 +41,7 @@ fn fails_with(command: &mut Command, words: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_when_a_cluster_is_dropped() {
-    let cluster = Cluster::builder().nodes(1).start().await.expect("a cluster of one node");
+    let cluster = Containers::builder(Setup::nodes(1)).start().await.expect("a cluster of one node");
     let name = cluster.name().to_owned();
     assert_eq!(left_of(&name).await, 5);
 
@@ -67,10 +68,10 @@ async fn nothing_is_left_ten_seconds_after_a_kill() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_test_leaves_what_tells_why_but_no_container() {
-    let cluster = Cluster::builder().nodes(1).start().await.expect("a cluster of one node");
+    let cluster = Containers::builder(Setup::nodes(1)).start().await.expect("a cluster of one node");
     let record = cluster.record();
-    let (users, _) = meet(&record, &[cluster.address()], 2).await;
-    let online = users[0].log_in(&[cluster.address()]).await.expect("nobody is online yet");
+    let (users, _) = meet(&record, &[cluster.entry()], 2).await;
+    let online = users[0].log_in(&[cluster.entry()]).await.expect("nobody is online yet");
     online.say_and_wait(Target::User(users[1].id)).await.expect("the message is acknowledged");
     let name = cluster.name().to_owned();
     let directory = evidence::directory(&name).expect("this program is somewhere");
@@ -99,31 +100,31 @@ async fn failing_test_leaves_what_tells_why_but_no_container() {
 #[tokio::test(flavor = "multi_thread")]
 async fn name_in_use_is_refused_and_its_cluster_lives_on() {
     let name = format!("chat-named-{}", std::process::id());
-    let cluster = Cluster::builder().nodes(1).name(&name).start().await.expect("a cluster of one node");
+    let cluster = Containers::builder(Setup::nodes(1)).name(&name).start().await.expect("a cluster of one node");
 
     fails_with(harness().args(["up", "--name", &name]), &["runs already", "another name"]);
 
-    cluster.ready(cluster.node(0)).await.expect("the first cluster lives");
+    cluster.ready("node-1").await.expect("the first cluster lives");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clusters_run_side_by_side() {
-    let builder = || Cluster::builder().nodes(1).start();
+    let builder = || Containers::builder(Setup::nodes(1)).start();
     let (one, other) = tokio::join!(builder(), builder());
     let (one, other) = (one.expect("a cluster"), other.expect("another cluster"));
-    assert_ne!(one.address(), other.address());
+    assert_ne!(one.entry(), other.entry());
     assert_ne!(one.database_url(), other.database_url());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_heal_when_dropped() {
-    let cluster = Cluster::builder().nodes(1).start().await.expect("a cluster of one node");
+    let cluster = Containers::builder(Setup::nodes(1)).start().await.expect("a cluster of one node");
     for fault in ["kill redis", "pause node-1", "isolate redis", "cut node-1 redis", "kill node-1"] {
         let fault: Fault = fault.parse().expect("it is a fault");
-        let active = fault.clone().inflict(&cluster).await.expect("it can be inflicted");
+        let active = fault.inflict(&*cluster).await.expect("it can be inflicted");
         drop(active);
         for machine in cluster.machines() {
-            let ready = cluster.ready(machine).await;
+            let ready = cluster.ready(&machine).await;
             assert!(ready.is_ok(), "after {fault}: {ready:?}");
         }
     }

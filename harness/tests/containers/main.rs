@@ -1,16 +1,7 @@
-//! The cluster stories in containers, one promise a file. One program, so that those who break nothing share one
-//! cluster.
+//! What is special about clusters in containers: that they leave nothing behind, that what cannot work is explained,
+//! and the other database.
 
-mod chat;
 mod cluster;
-mod database;
-mod edges;
-mod exhaustion;
 mod full_disk;
 mod links;
 mod mariadb;
-mod nginx;
-mod nodes;
-mod redis;
-mod sessions;
-mod troubled_links;

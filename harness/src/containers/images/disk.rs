@@ -28,8 +28,8 @@ pub(super) async fn explain(docker: &Docker, error: Error) -> Error {
     }
 }
 
-const ADVICE: &str = "the engine's disk is full: docker system df shows what takes room, harness down --images removes the \
-                      images of nodes";
+const ADVICE: &str = "the engine's disk is full: docker system df shows what takes room, harness down --images removes \
+                      the images of nodes";
 
 fn full(directory: &str, free_mib: u64) -> Error {
     anyhow!("{free_mib} MiB are free in {directory}, and an image of a node needs {NEEDED_MIB}: {ADVICE}")

@@ -13,11 +13,11 @@ mod standin;
 pub(crate) use archive::archive;
 pub use node::{node, remove_all};
 
-use crate::containers::docker::is_missing;
+use super::docker::is_missing;
 use anyhow::{Context, Result, bail};
 use futures_util::TryStreamExt;
-use std::fmt;
 use std::time::Duration;
+use strum::{Display, IntoStaticStr, VariantArray};
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::CreateImageOptionsBuilder;
 use tokio::time::timeout;
@@ -26,7 +26,8 @@ use tokio::time::timeout;
 const REGISTRY_SILENCE: Duration = Duration::from_secs(5);
 
 /// What an image is needed for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Display, IntoStaticStr, PartialEq, Eq, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum Part {
     Mysql,
     Mariadb,
@@ -35,15 +36,8 @@ pub enum Part {
 }
 
 impl Part {
-    pub const ALL: [Part; 4] = [Part::Mysql, Part::Mariadb, Part::Redis, Part::Nginx];
-
     fn name(self) -> &'static str {
-        match self {
-            Part::Mysql => "mysql",
-            Part::Mariadb => "mariadb",
-            Part::Redis => "redis",
-            Part::Nginx => "nginx",
-        }
+        self.into()
     }
 
     fn official(self) -> &'static str {
@@ -57,12 +51,6 @@ impl Part {
 
     fn variable(self) -> String {
         format!("CHAT_{}_IMAGE", self.name().to_uppercase())
-    }
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

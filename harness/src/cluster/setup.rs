@@ -1,0 +1,102 @@
+//! What a cluster is to be like.
+
+use crate::cluster::Ability;
+use crate::fault::Fault;
+
+/// Settings that make a cluster quick to test. Hashes are cheap, since not their strength is under test; a drain that
+/// waited for people would only be slow. All users are made at one address.
+const QUICK: [(&str, &str); 5] = [
+    ("password.memory_kib", "8"),
+    ("password.iterations", "1"),
+    ("limits.drain_s", "2"),
+    ("limits.registrations_per_hour_per_ip", "0"),
+    ("log.filter", "info,chat=debug"),
+];
+
+/// What every kind of cluster is told before its start.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub(crate) nodes: usize,
+    pub(crate) is_redis_down: bool,
+    pub(crate) has_own_database: bool,
+    pub(crate) has_relays: bool,
+    pub(crate) files: Vec<(String, Vec<u8>)>,
+    settings: Vec<(String, String)>,
+}
+
+impl Setup {
+    pub fn nodes(count: usize) -> Setup {
+        Setup {
+            nodes: count,
+            is_redis_down: false,
+            has_own_database: false,
+            has_relays: false,
+            files: Vec::new(),
+            settings: Vec::new(),
+        }
+    }
+
+    /// Redis is down from the beginning.
+    pub fn redis_down(mut self) -> Self {
+        self.is_redis_down = true;
+        self
+    }
+
+    /// A database server that no other cluster uses, so that it can be harmed.
+    pub fn own_database(mut self) -> Self {
+        self.has_own_database = true;
+        self
+    }
+
+    /// Nodes reach the database and Redis through relays that can be made bad.
+    pub fn relays(mut self) -> Self {
+        self.has_relays = true;
+        self
+    }
+
+    /// One more setting for every node: a key of `conf/server.toml` as `section.key`. nginx sends PROXY headers, which
+    /// nodes require from it and, with `listen.proxy_protocol`, from everybody.
+    pub fn setting(mut self, key: &str, value: &str) -> Self {
+        self.settings.push((key.into(), value.into()));
+        self
+    }
+
+    /// A file for every node, as for a certificate, at an absolute path that a setting names.
+    pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((path.into(), content.into()));
+        self
+    }
+
+    /// What these faults take.
+    pub fn for_faults<'f>(mut self, faults: impl IntoIterator<Item = &'f Fault>) -> Self {
+        for fault in faults {
+            self.has_relays |= fault.needs() == Some(Ability::Relays);
+            self.has_own_database |= fault.concerns("database");
+        }
+        self
+    }
+
+    /// Nodes answer only whoever begins as nginx or a TLS client does.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.is_on("listen.proxy_protocol") || self.is_on("tls.required")
+    }
+
+    pub(crate) fn is_on(&self, setting: &str) -> bool {
+        self.settings.iter().any(|(key, value)| key == setting && value == "true")
+    }
+
+    /// All settings of a node: `first`, those that make it quick, and those asked for. Without other wishes it asks the
+    /// proxy at `proxy_from` for PROXY headers.
+    pub(crate) fn settings(&self, first: &[(&str, String)], proxy_from: &str) -> Vec<(String, String)> {
+        let is_said = |key: &str| self.settings.iter().any(|(own, _)| own == key);
+        let mut all: Vec<(String, String)> =
+            first.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        if !self.is_on("listen.proxy_protocol") {
+            all.push(("listen.proxy_from".to_owned(), proxy_from.to_owned()));
+        }
+        all.extend(QUICK.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        all.retain(|(key, _)| !is_said(key));
+        all.extend(self.settings.iter().cloned());
+        all
+    }
+}

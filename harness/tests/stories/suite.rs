@@ -1,0 +1,76 @@
+//! How a story becomes a test of each kind of cluster.
+
+use futures_util::future::LocalBoxFuture;
+use harness::cluster::{Ability, Cluster, Kind};
+use harness::fault::{Active, Fault};
+use harness::users::Record;
+use libtest_mimic::{Failed, Trial};
+use services::eventually;
+use std::panic::resume_unwind;
+use std::thread;
+use std::time::Duration;
+
+type Tell = Box<dyn FnOnce(&'static dyn Kind) -> LocalBoxFuture<'static, ()> + Send>;
+
+/// A story, and what it takes.
+pub struct Story {
+    pub name: String,
+    pub needs: Option<Ability>,
+    pub tell: Tell,
+}
+
+/// The stories of a file: names of functions, each with what not every kind of cluster has.
+macro_rules! stories {
+    ($($name:ident $(needs $ability:ident)?),* $(,)?) => {
+        pub fn stories() -> Vec<$crate::suite::Story> {
+            let file = module_path!().rsplit("::").next().unwrap_or_default();
+            vec![$($crate::suite::Story {
+                name: format!("{file}::{}", stringify!($name)),
+                needs: [$(harness::cluster::Ability::$ability,)?].first().copied(),
+                tell: Box::new(|kind| Box::pin($name(kind))),
+            }),*]
+        }
+    };
+}
+pub(crate) use stories;
+
+impl Story {
+    pub fn on(self, kind: &'static dyn Kind) -> Trial {
+        let name = format!("{}::{}", kind.name(), self.name);
+        let lacking = self.needs.filter(|ability| kind.cannot().contains(ability));
+        let Some(lacking) = lacking else {
+            return Trial::test(name.clone(), move || tell(name, self.tell, kind));
+        };
+        let why = format!("not applicable: {} cannot {lacking}", kind.name());
+        Trial::test(name, move || Err(Failed::from(&why)))
+            .with_ignored_flag(true)
+            .with_kind(format!("cannot {lacking}"))
+    }
+}
+
+/// In a thread that carries the test's name: what is kept of a failure says how to run it again.
+fn tell(name: String, tell: Tell, kind: &'static dyn Kind) -> Result<(), Failed> {
+    let told = thread::Builder::new().name(name).spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+        runtime.block_on(tell(kind));
+    });
+    told?.join().unwrap_or_else(|panic| resume_unwind(panic));
+    Ok(())
+}
+
+/// Breaks something, until the guard is dropped or healed.
+pub async fn inflict(cluster: &dyn Cluster, fault: &str) -> Active {
+    let fault: Fault = fault.parse().expect("it is a fault");
+    fault.inflict(cluster).await.expect("it can be inflicted")
+}
+
+/// Ends a fault.
+pub async fn heal(fault: Active) {
+    fault.heal().await.expect("it heals");
+}
+
+/// Waits until this many more messages are acknowledged.
+pub async fn chat_goes_on(record: &Record, budget: Duration, more: usize) {
+    let goal = record.acked() + more;
+    eventually(budget, "the chat goes on", async || (record.acked() >= goal).then_some(())).await;
+}
