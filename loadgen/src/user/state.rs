@@ -37,7 +37,7 @@ pub enum Wish {
     Gone,
 }
 
-/// What an answer to an [`Ask`] brings: the id that was made, or 0.
+/// What an answer to a request brings: the id that was made, or 0.
 pub type Answer = Result<u64, Refusal>;
 
 /// A request that is not answered yet.
