@@ -4,7 +4,7 @@
 
 use super::accounts::{self, Account};
 use crate::dialect::Refusal;
-use crate::measure::latency::LatencyKind;
+use crate::measure::LatencyKind;
 use crate::plan::Plan;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
