@@ -4,6 +4,7 @@
 //! task takes over only where the kernel is full. That saves a wake-up a message.
 
 use crate::plan::Plan;
+use chat_client::tls::Trust;
 use socket2::SockRef;
 use std::cell::RefCell;
 use std::io::{self, Read};
@@ -48,7 +49,7 @@ pub enum Error {
     #[error("no target {target}: {source}")]
     Resolve { target: String, source: io::Error },
     #[error(transparent)]
-    Tls(#[from] chat::tls::Error),
+    Tls(#[from] chat_client::tls::Error),
     #[error("connect: {0}")]
     Connect(io::Error),
     #[error("tls: {0}")]
@@ -69,8 +70,9 @@ impl Dialer {
                 target.rsplit_once(':').map_or(target.as_str(), |(host, _)| host).trim_matches(['[', ']']).to_owned(),
             );
         }
+        let trust = plan.tls_ca.as_deref().map_or(Trust::Anybody, Trust::Authorities);
         let tls = match plan.tls {
-            true => Some(chat::tls::connector(plan.tls_ca.as_deref(), plan.tls_ca.is_none())?),
+            true => Some(Arc::new(chat_client::tls::config(trust)?).into()),
             false => None,
         };
         Ok(Dialer { addresses, hosts, tls })

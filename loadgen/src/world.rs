@@ -1,6 +1,7 @@
 //! Who the users are to one another: friends, groups, and the streams of messages between them.
 //!
-//! Scenarios fill it before anything is connected. Users are numbers from 0; what the server calls them is learned later.
+//! Scenarios fill it before anything is connected. Users are numbers from 0; what the server calls them is learned
+//! later.
 
 use std::ops::Range;
 

@@ -108,7 +108,7 @@ fn routing(criterion: &mut Criterion) {
                 to: Target::User(2),
                 msg: TEXT.to_owned(),
                 stored: false,
-                mid: Uuid::from_u128(7),
+                mid: Some(Uuid::from_u128(7)),
                 sent_as: None,
             };
             pair.send(chat);

@@ -35,7 +35,5 @@ pub mod shutdown;
 pub mod tls;
 pub use chat_environment as environment;
 
-mod clock;
-
 #[doc(hidden)]
 pub mod bench;

@@ -1,17 +1,16 @@
-//! TLS for both ends: PEM files in, ready acceptors and connectors out.
+//! TLS of a node: PEM files in, a ready acceptor out.
 //!
 //! The provider is ring, named explicitly, so that nothing depends on a process-wide default. Certificates are read
 //! once at start: a node is restarted to renew them. Every error names the file and what is wrong with it.
 
 use crate::config;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsAcceptor;
 
 /// Why there is no TLS. Stop, and show the text.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +27,6 @@ pub enum Error {
     Authority { path: PathBuf, source: rustls::Error },
     #[error("tls.certificate and tls.key go together: only one of them is set")]
     Incomplete,
-    #[error("no certificate authority to trust: name its PEM file, or switch verification off")]
-    NoAuthority,
     #[error("TLS cannot be set up: {0}")]
     Setup(rustls::Error),
 }
@@ -46,31 +43,13 @@ pub fn acceptor(tls: &config::Tls) -> Result<Option<TlsAcceptor>, Error> {
     };
     let chain = certificates(certificate)?;
     let private_key = PrivateKeyDer::from_pem_file(key).map_err(|error| pem_error(key, "private key", error))?;
-    let config = ServerConfig::builder_with_provider(provider())
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(Error::Setup)?
         .with_no_client_auth()
         .with_single_cert(chain, private_key)
         .map_err(|source| Error::Pair { certificate: certificate.clone(), key: key.clone(), source })?;
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
-}
-
-/// A client's side: trusts the authorities in the PEM file `ca`. With `insecure` it trusts any certificate, which
-/// protects from listeners but not from someone in between; then `ca` is not looked at.
-///
-/// # Errors
-/// A file that cannot be read or used, or neither a file nor `insecure`.
-pub fn connector(ca: Option<&Path>, insecure: bool) -> Result<TlsConnector, Error> {
-    let provider = provider();
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(Error::Setup)?;
-    let builder = if insecure {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-    } else {
-        builder.with_root_certificates(authorities(ca.ok_or(Error::NoAuthority)?)?)
-    };
-    Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
 }
 
 /// The PEM file `ca` as it is, for a client that makes its own connections; checked to hold usable authorities.
@@ -80,10 +59,6 @@ pub fn connector(ca: Option<&Path>, insecure: bool) -> Result<TlsConnector, Erro
 pub fn authorities_pem(ca: &Path) -> Result<Vec<u8>, Error> {
     authorities(ca)?;
     std::fs::read(ca).map_err(|source| Error::Read { path: ca.to_owned(), source })
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
 }
 
 fn authorities(path: &Path) -> Result<RootCertStore, Error> {
@@ -115,51 +90,15 @@ fn pem_error(path: &Path, expected: &'static str, error: pem::Error) -> Error {
     }
 }
 
-/// Accepts any certificate; still checks that the server holds its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chat_client::tls::Trust;
+    use rustls::pki_types::ServerName;
     use std::fs;
     use tempfile::TempDir;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_rustls::TlsConnector;
 
     /// A directory with a self-signed certificate for `localhost`, which is its own authority.
     struct Files {
@@ -192,6 +131,10 @@ mod tests {
         }
     }
 
+    fn connector(trust: Trust<'_>) -> TlsConnector {
+        Arc::new(chat_client::tls::config(trust).unwrap()).into()
+    }
+
     /// Sends one word through a handshake of both; an error is the client's.
     async fn talk(acceptor: TlsAcceptor, connector: TlsConnector, host: &'static str) -> std::io::Result<String> {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
@@ -213,8 +156,8 @@ mod tests {
     #[tokio::test]
     async fn client_trusts_its_authority_and_no_other() {
         let files = Files::new();
-        let trusting = connector(Some(&files.path("certificate.pem")), false).unwrap();
-        let other = connector(Some(&Files::new().path("certificate.pem")), false).unwrap();
+        let trusting = connector(Trust::Authorities(&files.path("certificate.pem")));
+        let other = connector(Trust::Authorities(&Files::new().path("certificate.pem")));
 
         assert_eq!(talk(files.acceptor(), trusting.clone(), "localhost").await.unwrap(), "hello");
         assert!(talk(files.acceptor(), trusting, "example.org").await.is_err());
@@ -225,7 +168,7 @@ mod tests {
     async fn insecure_client_takes_any_certificate() {
         let files = Files::new();
 
-        let insecure = connector(None, true).unwrap();
+        let insecure = connector(Trust::Anybody);
 
         assert_eq!(talk(files.acceptor(), insecure, "example.org").await.unwrap(), "hello");
     }
@@ -261,8 +204,7 @@ mod tests {
         refused(node("cut.pem", "key.pem"), &["cut.pem", "not PEM"]);
         refused(node("nonsense.pem", "key.pem"), &["nonsense.pem", "not PEM"]);
         refused(node("certificate.pem", "other.pem"), &["certificate.pem", "other.pem", "cannot be used"]);
-        refused(connector(Some(&files.path("missing.pem")), false), &["cannot read", "missing.pem"]);
-        refused(connector(None, false), &["authority"]);
+        refused(authorities_pem(&files.path("missing.pem")), &["cannot read", "missing.pem"]);
         let half = config::Tls { key: None, ..files.config("certificate.pem", "key.pem") };
         refused(acceptor(&half), &["go together"]);
     }

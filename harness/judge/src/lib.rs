@@ -1,11 +1,11 @@
 //! Judges what happened: the format of a history, and the checkers that hold it against the contract's promises. Load
 //! runs and the test harness write the same events and are judged by the same checkers.
 //!
-//! A [`history`] is a list of events. [`Facts`] puts them in order, each [`Guarantee`] looks at the facts for itself, and
-//! [`check`] makes a [`Judgement`] of what all of them found.
+//! A [`history`] is a list of events. [`Facts`] puts them in order, each [`Guarantee`] looks at the facts for itself,
+//! and [`check`] makes a [`Judgement`] of what all of them found.
 //!
-//! Invariants: an empty history is never valid; a violation shows the events that prove it; nothing here knows who wrote
-//! the history, or how.
+//! Invariants: an empty history is never valid; a violation shows the events that prove it; nothing here knows who
+//! wrote the history, or how.
 
 pub mod clock;
 pub mod history;

@@ -9,8 +9,9 @@ use judge::history::{Event as Entry, LEFT, Who};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio::time::timeout;
 use uuid::Uuid;
 

@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Time between two looks whether everything has arrived.
@@ -87,7 +88,7 @@ impl Record {
     }
 
     fn note_at(&self, at: Instant, event: Event) {
-        self.inner.lock().entries.push(Entry { t: self.clock.micros(at), event });
+        self.inner.lock().entries.push(Entry { t: self.clock.micros(at.into_std()), event });
     }
 
     /// Who gets what is said in a group from now on.
@@ -107,7 +108,7 @@ impl Record {
             }
         };
         let sent = Sent { at, to: to.into(), body: history::body(text), recipients, is_acked: false };
-        inner.entries.push(Entry { t: self.clock.micros(at), event: send(who, mid, &sent, false) });
+        inner.entries.push(Entry { t: self.clock.micros(at.into_std()), event: send(who, mid, &sent, false) });
         inner.pending.insert(mid);
         inner.sent.insert(mid, sent);
     }
@@ -215,8 +216,8 @@ impl Record {
             let inner = self.inner.lock();
             inner.pending.is_empty() && inner.outstanding.is_empty()
         };
-        let deadline = tokio::time::Instant::now() + budget;
-        while !is_over() && tokio::time::Instant::now() < deadline {
+        let deadline = Instant::now() + budget;
+        while !is_over() && Instant::now() < deadline {
             tokio::time::sleep(INTERVAL).await;
         }
     }

@@ -9,7 +9,8 @@ use chat::protocol::errno::Errno;
 use harness::cluster::{Kind, Running, Setup};
 use harness::users::{Chat, Online, Record, everybody_logs_in, meet};
 use services::{eventually, within};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// For what takes one hop over Redis, on a busy machine.
 const SOON: Duration = Duration::from_secs(10);

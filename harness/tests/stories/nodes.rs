@@ -13,8 +13,9 @@ use serde_json::json;
 use services::eventually;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio::time::timeout;
 
 /// For what takes one hop over Redis, on a busy machine.

@@ -7,7 +7,8 @@ use chat::protocol::conversation::Target;
 use harness::cluster::{Cluster, Kind, Running, Setup};
 use harness::users::{Chat, Record, everybody_logs_in, meet};
 use services::eventually;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// For what takes one hop over Redis, on a busy machine.
 const SOON: Duration = Duration::from_secs(10);

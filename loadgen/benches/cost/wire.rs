@@ -3,7 +3,9 @@
 
 use crate::bare::ACK;
 use chat_protocol::conversation::Target;
-use loadgen::dialect::{Ask, Chat, Frame, Framed, Incoming, Login, Welcome, Wire};
+use chat_protocol::framing::length::{Order, enclose};
+use itoa::Buffer;
+use loadgen::dialect::{Ask, Chat, Framed, Incoming, Login, Welcome, Wire};
 use loadgen::measure::stamp::Stamp;
 use loadgen::plan::Plan;
 use loadgen::world::World;
@@ -72,13 +74,19 @@ impl Wire for Relayed {
     fn chat(&self, chat: Chat<'_>, out: &mut Vec<u8>) {
         let Chat { from, to, text, mid, qos, .. } = chat;
         let (Target::User(to) | Target::Group(to)) = to;
-        let mut frame = Frame::begin(out);
-        frame.json(FRONT).mid(mid);
-        frame.json(r#"","id":"#).number(from);
-        frame.json(r#","toid":"#).number(to);
-        frame.json(r#","msg":""#).json(text);
-        frame.json(r#"","qos":"#).number(qos.into());
-        frame.json("}").end();
+        let (mut mid_text, mut from_text, mut to_text) = (Uuid::encode_buffer(), Buffer::new(), Buffer::new());
+        let pieces = [
+            FRONT,
+            mid.hyphenated().encode_lower(&mut mid_text),
+            r#"","id":"#,
+            from_text.format(from),
+            r#","toid":"#,
+            to_text.format(to),
+            r#","msg":""#,
+            text,
+            if qos == 0 { r#"","qos":0}"# } else { r#"","qos":1}"# },
+        ];
+        enclose(out, Order::Big, |out| pieces.iter().for_each(|piece| out.extend_from_slice(piece.as_bytes())));
     }
 
     fn ask(&self, _id: u64, _ask: Ask<'_>, _mid: Uuid, _out: &mut Vec<u8>) {}

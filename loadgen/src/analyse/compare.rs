@@ -250,7 +250,11 @@ impl Sides<'_> {
             }
         }
         if !self.by_runs {
-            notes.push("the samples are seconds: what differs from run to run is not in the intervals; give a directory of 3 or more runs for each side".into());
+            notes.push(
+                "the samples are seconds: what differs from run to run is not in the intervals; give a \
+                directory of 3 or more runs for each side"
+                    .into(),
+            );
         }
         notes
     }

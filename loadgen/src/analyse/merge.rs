@@ -204,7 +204,8 @@ fn judge(sum: &mut Outcome, parts: &[(String, Outcome)], missing: &[u32]) {
     if apart > TOGETHER_MS {
         let apart = apart as f64 / 1e3;
         sum.warnings.push(format!(
-            "the measured times begin {apart:.1} s apart: rates are of the whole time from the first to the last; use --start-at"
+            "the measured times begin {apart:.1} s apart: rates are of the whole time from the first to the last; \
+             use --start-at"
         ));
     }
 }

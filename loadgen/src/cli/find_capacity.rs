@@ -20,10 +20,9 @@ const NOT_FOUND: u8 = 1;
 
 /// The flags.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "A rate passes if every message is accounted for, the rate is kept, the generator is not late itself, and \
-the assertions hold [default: p99(any) < 100ms].\nExit codes: 0 a rate was found, 1 none, 3 not run at all."
-)]
+#[command(after_help = "A rate passes if every message is accounted for, the rate is kept, the generator is not late \
+itself, and the assertions hold [default: p99(any) < 100ms].
+Exit codes: 0 a rate was found, 1 none, 3 not run at all.")]
 pub struct Arguments {
     #[command(flatten)]
     plan: PlanFlags,
@@ -31,7 +30,13 @@ pub struct Arguments {
     #[arg(long, value_name = "PER_SECOND", help_heading = "Search", value_parser = parse_rate)]
     from: Option<f64>,
     /// No rate above this is tried, in messages per second
-    #[arg(long, value_name = "PER_SECOND", help_heading = "Search", value_parser = parse_rate, default_value = "1000000")]
+    #[arg(
+        long,
+        value_name = "PER_SECOND",
+        help_heading = "Search",
+        value_parser = parse_rate,
+        default_value = "1000000"
+    )]
     to: f64,
     /// How close to the true capacity to come, in per cent
     #[arg(long, value_name = "PERCENT", help_heading = "Search", value_parser = parse_precision, default_value = "5")]

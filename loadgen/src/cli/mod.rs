@@ -24,8 +24,8 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 valid, 1 invalid or an assertion failed, 2 unknown, 3 not run at all.\nCtrl-C ends a run early, \
-with a full report of what ran; a second one ends it at once, with 130."
+    after_help = "Exit codes: 0 valid, 1 invalid or an assertion failed, 2 unknown, 3 not run at all.\nCtrl-C ends a \
+run early, with a full report of what ran; a second one ends it at once, with 130."
 )]
 pub struct Arguments {
     #[command(subcommand)]

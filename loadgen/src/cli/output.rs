@@ -38,8 +38,8 @@ pub struct Outputs {
 fn assertions_help() -> String {
     format!(
         "What must be true, as 'p99(cross) < 50ms' or 'lost == 0'; exit code 1 if not; repeat for several.\n\n\
-         METRIC, one of < <= > >= == !=, and a limit: durations in us, ms, s or min; shares in %; memory in KB, MB, GB, KiB, \
-         MiB or GiB; counts and rates bare.\n\nMetrics: {}",
+         METRIC, one of < <= > >= == !=, and a limit: durations in us, ms, s or min; shares in %; memory in KB, MB, \
+         GB, KiB, MiB or GiB; counts and rates bare.\n\nMetrics: {}",
         assert::names()
     )
 }

@@ -28,8 +28,8 @@ Example:
   ...
   measure it: loadgen run --target 127.0.0.1:6000 --profile logout_last_to
 
-It registers a few users whose names begin with lgprobe-, and leaves them there. What most servers of the family understand \
-is tried first, in messages that name each field in every way; other framings only where that gets no answer.
+It registers a few users whose names begin with lgprobe-, and leaves them there. What most servers of the family \
+understand is tried first, in messages that name each field in every way; other framings only where that gets no answer.
 Exit codes: 0 found and sure, 1 not found, 2 found and not sure, 3 not run at all.")]
 pub struct Arguments {
     /// The server

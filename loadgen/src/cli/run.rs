@@ -59,7 +59,8 @@ pub struct PlanFlags {
     #[arg(long, value_enum)]
     driver: Option<Driver>,
     /// A flag for goose itself, as --goose=--dashboard, --goose=--report-file=goose.html,
-    /// --goose=--baseline-file=goose.json or --goose='--threshold=p99<50ms for CHAT cross'; repeat for several; implies --driver goose
+    /// --goose=--baseline-file=goose.json or --goose='--threshold=p99<50ms for CHAT cross'; repeat for several; implies
+    /// --driver goose
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true, conflicts_with = "window")]
     goose: Vec<String>,
     /// Messages outstanding per stream: closed model, as fast as the server answers
@@ -169,7 +170,8 @@ fn check_driver(plan: &Plan) -> Result<()> {
     match plan.driver {
         Driver::Native => Ok(()),
         Driver::Goose => bail!(
-            "this loadgen was built without goose; use: cargo run --release -p loadgen --features goose -- run --driver goose"
+            "this loadgen was built without goose; use: cargo run --release -p loadgen --features goose -- run \
+             --driver goose"
         ),
     }
 }

@@ -4,10 +4,12 @@
 //! what arrives.
 
 use super::object::{Object, write};
-use super::{Ask, Chat, Incoming, Login, Push, Refusal, Welcome, Wire, bare, checked, length};
+use super::{Ask, Chat, Incoming, Login, Push, Refusal, Welcome, Wire};
 use crate::dialect::profile::{Done, Framing, Lists, LoginBy, Profile, Request};
 use chat_protocol::conversation::Target;
 use chat_protocol::errno::Errno;
+use chat_protocol::framing::length::{self, Order};
+use chat_protocol::framing::{Cut, Error, bare, checked};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -36,8 +38,8 @@ impl Classic {
                 payload(out);
                 out.push(0);
             }
-            Framing::LengthBig => length::enclose(out, true, payload),
-            Framing::LengthLittle => length::enclose(out, false, payload),
+            Framing::LengthBig => length::enclose(out, Order::Big, payload),
+            Framing::LengthLittle => length::enclose(out, Order::Little, payload),
             Framing::Checked => checked::enclose(out, payload),
         }
     }
@@ -152,14 +154,35 @@ impl Classic {
     }
 }
 
+/// What is wrong with the front of `bytes`, and how they begin.
+fn explain(error: &Error, bytes: &[u8]) -> String {
+    let front = |length| &bytes[..bytes.len().min(length)];
+    match error {
+        Error::NoObject => {
+            let separators = bytes.iter().take_while(|byte| **byte == 0 || byte.is_ascii_whitespace()).count();
+            let begin = &bytes[separators..];
+            let begin = String::from_utf8_lossy(&begin[..begin.len().min(16)]);
+            format!("{error}: {begin:?}")
+        }
+        Error::NoMarker => format!("{error}, but {:02x?}", front(2)),
+        Error::Empty | Error::TooLong { .. } => {
+            let length = error.announced_bytes().unwrap_or_default();
+            format!("a frame of {length} bytes, begun with {:02x?}", front(length::HEADER_BYTES))
+        }
+        other => other.to_string(),
+    }
+}
+
 impl Wire for Classic {
     fn split(&self, bytes: &[u8]) -> Result<Option<(Range<usize>, usize)>, String> {
-        match self.profile.framing {
-            Framing::Bare | Framing::BareNul => bare::split(bytes, MAX_MESSAGE_BYTES),
-            Framing::LengthBig => length::split(bytes, true, MAX_MESSAGE_BYTES),
-            Framing::LengthLittle => length::split(bytes, false, MAX_MESSAGE_BYTES),
-            Framing::Checked => checked::split(bytes, MAX_MESSAGE_BYTES),
-        }
+        let found = match self.profile.framing {
+            Framing::Bare | Framing::BareNul => bare::cut(bytes, MAX_MESSAGE_BYTES),
+            Framing::LengthBig => length::cut(bytes, Order::Big, MAX_MESSAGE_BYTES),
+            Framing::LengthLittle => length::cut(bytes, Order::Little, MAX_MESSAGE_BYTES),
+            Framing::Checked => checked::cut(bytes, MAX_MESSAGE_BYTES),
+        };
+        let found = found.map_err(|error| explain(&error, bytes))?;
+        Ok(found.map(|Cut { payload, end }| (payload, end)))
     }
 
     fn read<'a>(&self, payload: &'a [u8]) -> Result<Incoming<'a>, String> {

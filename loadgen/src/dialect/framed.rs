@@ -1,15 +1,14 @@
 //! The framed dialect: a 4-byte big-endian length and one JSON object.
 //!
-//! What is frequent is written by hand, and read in one go (`flat`), borrowing from the input.
+//! Frames are read in one go, borrowing from the input.
 
-use super::flat::Flat;
-use super::{Ask, Chat, Frame, Incoming, Login, Push, Refusal, Welcome, Wire};
-use chat_client::wire::{HEADER_BYTES, Request, append_frame};
+use super::{Ask, Chat, Incoming, Login, Push, Refusal, Welcome, Wire};
 use chat_protocol::MAX_NODE_FRAME_BYTES;
-use chat_protocol::conversation::Target;
 use chat_protocol::errno::Errno;
-use chat_protocol::message::{LoginAck, msgid};
-use serde_json::json;
+use chat_protocol::framing::Cut;
+use chat_protocol::framing::length::{self, HEADER_BYTES, Order};
+use chat_protocol::from_node::{Flat, Spoken};
+use chat_protocol::message::{self, Command, LoginAck, Proof, Secret, Who, msgid, write_chat};
 use std::borrow::Cow;
 use std::ops::Range;
 use uuid::Uuid;
@@ -20,77 +19,64 @@ pub struct Framed;
 
 impl Wire for Framed {
     fn split(&self, bytes: &[u8]) -> Result<Option<(Range<usize>, usize)>, String> {
-        let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
-        let length = u32::from_be_bytes(*header) as usize;
-        if length == 0 || length > MAX_NODE_FRAME_BYTES {
-            return Err(format!("not this dialect: a frame of {length} bytes, begun with {header:02x?}"));
-        }
-        let end = HEADER_BYTES + length;
-        Ok((rest.len() >= length).then_some((HEADER_BYTES..end, end)))
+        let found = length::cut(bytes, Order::Big, MAX_NODE_FRAME_BYTES).map_err(|error| {
+            let length = error.announced_bytes().unwrap_or_default();
+            format!("not this dialect: a frame of {length} bytes, begun with {:02x?}", &bytes[..HEADER_BYTES])
+        })?;
+        Ok(found.map(|Cut { payload, end }| (payload, end)))
     }
 
     fn read<'a>(&self, payload: &'a [u8]) -> Result<Incoming<'a>, String> {
         let mut flat = Flat::default();
         flat.read(payload)?;
-        match flat.msgid {
-            msgid::ONE_CHAT | msgid::GROUP_CHAT if flat.msg.is_some() => flat.push().map(Incoming::Push),
-            msgid::LOGIN_ACK if flat.errno == 0 => welcome(payload),
-            msgid::LOGIN_ACK => Ok(Incoming::LoginRefused(flat.refusal())),
-            msgid::PING => Ok(Incoming::Ping),
-            msgid::NOTICE => Ok(Incoming::Notice(flat.refusal())),
-            msgid::EVENT | msgid::PONG => Ok(Incoming::Other),
-            msgid::CHAT_ACK => Ok(flat.settled()),
-            _ => Ok(flat.answer()),
+        match flat.kind() {
+            Spoken::Push if flat.msg.is_some() => push(flat).map(Incoming::Push),
+            Spoken::LoginAck if flat.errno == 0 => welcome(payload),
+            Spoken::LoginAck => Ok(Incoming::LoginRefused(refusal(&flat))),
+            Spoken::Ping => Ok(Incoming::Ping),
+            Spoken::Notice => Ok(Incoming::Notice(refusal(&flat))),
+            Spoken::Event => Ok(Incoming::Other),
+            Spoken::ChatAck => Ok(settled(flat)),
+            Spoken::Push | Spoken::Other => Ok(answer(&flat)),
         }
     }
 
     fn login(&self, login: Login<'_>, out: &mut Vec<u8>) {
-        let password = login.token.is_none().then_some(login.password);
-        let name = login.id.is_none().then_some(login.name);
-        let request = chat_client::wire::Login {
-            id: login.id,
-            name,
-            password,
-            token: login.token,
-            takeover: login.takeover,
-            v: 1,
-            caps: &[],
+        let who = login.id.map_or_else(|| Who::Name(login.name.into()), Who::Id);
+        let proof = match login.token {
+            Some(token) => Proof::Token(Secret(token.into())),
+            None => Proof::Password(Secret(login.password.into())),
         };
-        Request::Login(request).encode(None, out);
+        let takeover = login.takeover;
+        let login = message::Login { who, proof, takeover, events: false, acknowledges: true };
+        Command::Login(login).write(None, out);
     }
 
     fn chat(&self, chat: Chat<'_>, out: &mut Vec<u8>) {
-        let (number, field, to) = match chat.to {
-            Target::User(id) => (msgid::ONE_CHAT, r#""toid":"#, id),
-            Target::Group(id) => (msgid::GROUP_CHAT, r#""groupid":"#, id),
-        };
-        let Chat { mid, text, qos, .. } = chat;
-        let mut frame = Frame::begin(out);
-        frame.json(r#"{"msgid":"#).number(number);
-        frame.json(r#","mid":""#).mid(mid);
-        frame.json(r#"","#).json(field).number(to);
-        frame.json(r#","msg":""#).json(text);
-        frame.json(r#"","qos":"#).number(qos.into());
-        frame.json("}").end();
+        write_chat(chat.mid, chat.to, chat.text, chat.qos, out);
     }
 
     fn ask(&self, _id: u64, ask: Ask<'_>, mid: Uuid, out: &mut Vec<u8>) {
         let request = match ask {
-            Ask::Register { name, password } => Request::Register { name, password },
-            Ask::AddFriend { friend } => Request::AddFriend { friendid: friend },
-            Ask::CreateGroup { name } => Request::CreateGroup { groupname: name, groupdesc: "" },
-            Ask::JoinGroup { group } => Request::JoinGroup { groupid: group },
-            Ask::Logout => Request::Logout { revoke: false },
+            Ask::Register { name, password } => {
+                Command::Register(message::Register { name: name.into(), password: Secret(password.into()) })
+            }
+            Ask::AddFriend { friend } => Command::AddFriend(message::AddFriend { friendid: friend }),
+            Ask::CreateGroup { name } => {
+                Command::CreateGroup(message::CreateGroup { groupname: name.into(), groupdesc: String::new() })
+            }
+            Ask::JoinGroup { group } => Command::JoinGroup(message::JoinGroup { groupid: group }),
+            Ask::Logout => Command::Logout(message::Logout { revoke: false }),
         };
-        request.encode(Some(mid), out);
+        request.write(Some(mid), out);
     }
 
     fn received(&self, conv: &str, seq: u64, out: &mut Vec<u8>) {
-        Request::Received { conv, seq }.encode(None, out);
+        Command::Received(message::Received { conv: conv.into(), seq }).write(None, out);
     }
 
     fn pong(&self, out: &mut Vec<u8>) {
-        append_frame(&json!({ "msgid": msgid::PONG }), out);
+        Command::Pong(message::Pong {}).write(None, out);
     }
 
     fn acknowledges(&self) -> bool {
@@ -116,62 +102,53 @@ fn welcome(payload: &[u8]) -> Result<Incoming<'_>, String> {
     })))
 }
 
-impl<'a> Flat<'a> {
-    #[inline]
-    fn mid(&self) -> Option<Uuid> {
-        self.mid.as_ref().and_then(|text| Uuid::try_parse(&text.0).ok())
-    }
+fn refusal(flat: &Flat<'_>) -> Refusal {
+    let known = Errno::from_code(flat.errno);
+    let own = flat.errmsg.as_ref().map_or("", |text| &text.0);
+    let text = if own.is_empty() { known.map_or("refused", Errno::text) } else { own };
+    let retryable = known.is_some_and(Errno::is_retryable) || flat.retry_ms.is_some();
+    Refusal { code: flat.errno, text: text.to_owned(), retry_ms: flat.retry_ms, retryable }
+}
 
-    fn refusal(&self) -> Refusal {
-        let known = Errno::from_code(self.errno);
-        let own = self.errmsg.as_ref().map_or("", |text| &text.0);
-        let text = if own.is_empty() { known.map_or("refused", Errno::text) } else { own };
-        let retryable = known.is_some_and(Errno::is_retryable) || self.retry_ms.is_some();
-        Refusal { code: self.errno, text: text.to_owned(), retry_ms: self.retry_ms, retryable }
-    }
+#[inline]
+fn result(flat: &Flat<'_>) -> Result<(), Refusal> {
+    if flat.errno == 0 { Ok(()) } else { Err(refusal(flat)) }
+}
 
-    #[inline]
-    fn result(&self) -> Result<(), Refusal> {
-        if self.errno == 0 { Ok(()) } else { Err(self.refusal()) }
-    }
+#[inline]
+fn push(flat: Flat<'_>) -> Result<Push<'_>, String> {
+    Ok(Push {
+        from: flat.id.ok_or("a chat message without id")?,
+        target: flat.target(),
+        text: flat.msg.ok_or("a chat message without msg")?.0,
+        conv: flat.conv.map_or(Cow::Borrowed(""), |text| text.0),
+        seq: flat.seq.unwrap_or(0),
+        time: flat.time.unwrap_or(0),
+        mid: flat.mid.map(|text| text.0),
+    })
+}
 
-    #[inline]
-    fn push(self) -> Result<Push<'a>, String> {
-        let target = match (self.toid, self.groupid) {
-            (Some(user), None) => Some(Target::User(user)),
-            (None, Some(group)) => Some(Target::Group(group)),
-            _ => None,
-        };
-        Ok(Push {
-            from: self.id.ok_or("a chat message without id")?,
-            target,
-            text: self.msg.ok_or("a chat message without msg")?.0,
-            conv: self.conv.map_or(Cow::Borrowed(""), |text| text.0),
-            seq: self.seq.unwrap_or(0),
-            time: self.time.unwrap_or(0),
-            mid: self.mid.map(|text| text.0),
-        })
-    }
+#[inline]
+fn settled(flat: Flat<'_>) -> Incoming<'_> {
+    let (mid, result) = (flat.mid(), result(&flat));
+    let place = flat.conv.zip(flat.seq).map(|(conv, seq)| (conv.0, seq));
+    Incoming::Settled { mid, place, result }
+}
 
-    #[inline]
-    fn settled(self) -> Incoming<'a> {
-        let (mid, result) = (self.mid(), self.result());
-        let place = self.conv.zip(self.seq).map(|(conv, seq)| (conv.0, seq));
-        Incoming::Settled { mid, place, result }
-    }
-
-    fn answer(self) -> Incoming<'a> {
-        let made = match self.msgid {
-            msgid::CREATE_GROUP_ACK | msgid::ADD_GROUP_ACK => self.groupid,
-            _ => self.id,
-        };
-        Incoming::Answer { mid: self.mid(), result: self.result().map(|()| made.unwrap_or(0)) }
-    }
+fn answer<'a>(flat: &Flat<'_>) -> Incoming<'a> {
+    let made = match flat.msgid {
+        msgid::PONG => return Incoming::Other,
+        msgid::CREATE_GROUP_ACK | msgid::ADD_GROUP_ACK => flat.groupid,
+        _ => flat.id,
+    };
+    Incoming::Answer { mid: flat.mid(), result: result(flat).map(|()| made.unwrap_or(0)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chat_protocol::conversation::Target;
+    use serde_json::json;
 
     #[test]
     fn chat_is_one_frame_that_reads_back() {

@@ -3,18 +3,12 @@
 //! A [`Wire`] cuts a server's bytes into frames, reads them, and writes what a client says. It holds no state of a
 //! connection, so that one serves all.
 
-mod bare;
-mod checked;
 mod classic;
-mod flat;
-mod frame;
 mod framed;
-mod length;
 mod object;
 pub mod profile;
 
 pub use classic::Classic;
-pub use frame::Frame;
 pub use framed::Framed;
 
 use crate::dialect::profile::Profile;

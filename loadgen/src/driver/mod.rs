@@ -12,26 +12,26 @@ use crate::user::Run;
 #[derive(Clone, Debug)]
 pub struct Picker {
     /// Upper ends of the shares, and the streams.
-    lanes: Vec<(f64, std::ops::Range<u32>)>,
+    shares: Vec<(f64, std::ops::Range<u32>)>,
     random: fastrand::Rng,
 }
 
 impl Picker {
     /// Scenarios that send nothing leave their share to the others.
     pub fn new(run: &Run, purpose: u64) -> Picker {
-        Picker { lanes: lanes(&run.casts), random: run.random(purpose) }
+        Picker { shares: shares(&run.casts), random: run.random(purpose) }
     }
 
     /// `None` if nothing in the world sends.
     pub fn next_stream(&mut self) -> Option<u32> {
         let chance = self.random.f64();
-        let lane = self.lanes.iter().find(|(end, _)| chance < *end).or(self.lanes.last())?;
-        Some(self.random.u32(lane.1.clone()))
+        let share = self.shares.iter().find(|(end, _)| chance < *end).or(self.shares.last())?;
+        Some(self.random.u32(share.1.clone()))
     }
 }
 
 /// Upper ends of the shares of those who send, and their streams.
-fn lanes(casts: &[Cast]) -> Vec<(f64, std::ops::Range<u32>)> {
+fn shares(casts: &[Cast]) -> Vec<(f64, std::ops::Range<u32>)> {
     let sending = casts.iter().filter(|cast| !cast.streams.is_empty());
     let all: f64 = sending.clone().map(|cast| cast.share).sum();
     let mut upto = 0.0;

@@ -9,7 +9,7 @@ mod exceptions;
 mod receiver;
 mod stream;
 
-pub use account::{Account, Offence};
+pub use account::Account;
 pub use receiver::{Arrival, Copies, Visit};
 
 use crate::measure::latency::LatencyKind;
@@ -146,16 +146,8 @@ impl Ledger {
         self.streams.get(stream as usize).map_or_else(Vec::new, |stream| stream.lock().missing())
     }
 
-    /// `user` got message `number` of `stream` in this visit. `in_order`: what the server itself says of its place,
-    /// where it says something.
-    pub fn receive(&self, stream: u32, number: u64, user: u32, visit: Visit, in_order: Option<bool>) -> Received {
-        let mut received = Received::default();
-        self.receive_all(stream, [(number, in_order)], user, visit, |one| received = one);
-        received
-    }
-
-    /// `user` got several messages of one stream, each a number and whether it is in order. Tells what each completes,
-    /// in turn.
+    /// `user` got messages of one stream in this visit, each a number and whether the server itself says that it is in
+    /// order, where it says something. Tells what each completes, in turn.
     pub fn receive_all(
         &self,
         stream: u32,
@@ -228,17 +220,8 @@ impl Ledger {
         total
     }
 
-    /// The streams in which something went wrong, with what: at most `limit`.
-    pub fn offences(&self, limit: usize) -> Vec<Offence> {
-        let accounts = self.streams.iter().enumerate().map(|(stream, book)| {
-            let book = book.lock();
-            Offence { stream: stream as u32, account: book.final_account(self.rules), lost: book.lost(self.rules) }
-        });
-        accounts.filter(|offence| !offence.account.is_clean()).take(limit).collect()
-    }
-
-    /// Which path the delivery of a group's message ends, if any.
-    pub fn group_paths(received: Received) -> impl Iterator<Item = LatencyKind> {
+    /// The latencies that the delivery of a group's message ends, if any.
+    pub fn group_kinds(received: Received) -> impl Iterator<Item = LatencyKind> {
         let first = received.first.then_some(LatencyKind::GroupFirst);
         first.into_iter().chain(received.last.then_some(LatencyKind::GroupLast))
     }

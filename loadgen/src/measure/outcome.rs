@@ -1,13 +1,15 @@
 //! What came of a run: figures, histograms and a verdict, as stored in JSON. Outcomes of several processes can be added
 //! exactly.
 
+mod judge;
+
 use crate::dialect::profile::{Profile, Request};
 use crate::measure::latency::{Latencies, LatencyKind};
 use crate::measure::ledger::Account;
 use crate::measure::machine::{Machine, command_line};
 use crate::measure::recorder::Second;
 use crate::plan::{DialectName, Plan};
-use judge::Verdict;
+use ::judge::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,8 +20,6 @@ pub const FORMAT: u32 = 1;
 const LATE_MICROS: u64 = 20_000;
 /// A part of the intended rate below which the same is said.
 const RATE_KEPT: f64 = 0.95;
-/// A shard that began measuring later than this after the time set for all, in milliseconds, says so.
-const START_LATE_MS: i64 = 500;
 /// The exit code of failed assertions: the same as of an invalid run.
 const ASSERTION_FAILED: u8 = 1;
 
@@ -211,56 +211,8 @@ impl Outcome {
     }
 
     /// Whether the plan has anybody send anything.
-    fn sends(&self) -> bool {
+    pub(super) fn sends(&self) -> bool {
         self.plan.window.is_some() || self.plan.rate > 0.0
-    }
-
-    /// Makes the verdict, the reasons and the warnings of the figures.
-    pub fn judge(&mut self) {
-        self.reasons.clear();
-        self.warnings.clear();
-        let account = &self.account;
-        let stored = self.is_promised();
-        let wrong = [
-            (if stored { account.lost } else { 0 }, "lost"),
-            (if stored { account.duplicated } else { 0 }, "duplicated"),
-            (if stored { account.reordered } else { 0 }, "reordered"),
-            (account.phantom, "never sent but received"),
-            (account.misdelivered, "delivered to the wrong user"),
-            (account.altered, "altered"),
-        ];
-        let wrong = wrong.iter().filter(|(count, _)| *count > 0);
-        self.reasons.extend(wrong.map(|(count, what)| format!("{count} messages {what}")));
-        if self.logins == 0 {
-            self.reasons.push("nobody could log in".into());
-        } else if account.expected > 0 && account.delivered == 0 {
-            self.reasons.push("nothing was received".into());
-        } else if account.sent == 0 && self.sends() && self.has_senders() {
-            self.reasons.push("nothing was sent".into());
-        }
-        let broken = !self.reasons.is_empty();
-        if self.cut_short {
-            let late = account.unknown;
-            self.reasons.push(format!(
-                "{late} messages were still on their way after {:.0} s: allow more with --drain",
-                self.drained_s
-            ));
-        } else if account.unknown > 0 {
-            self.reasons.push(format!("{} messages were neither acknowledged nor delivered", account.unknown));
-        }
-        if self.online.1 < self.online.0 {
-            self.reasons.push(format!(
-                "{} of {} users could not come back",
-                self.online.0 - self.online.1,
-                self.online.0
-            ));
-        }
-        self.verdict = match (broken, self.reasons.is_empty()) {
-            (true, _) => Verdict::Invalid,
-            (false, false) => Verdict::Unknown,
-            (false, true) => Verdict::Valid,
-        };
-        self.warn();
     }
 
     /// The generator was so late itself that its figures say more of it than of the server.
@@ -278,12 +230,12 @@ impl Outcome {
     }
 
     /// Messages per second whose time came, whether their sender could send them or not.
-    fn due_per_second(&self) -> f64 {
+    pub(super) fn due_per_second(&self) -> f64 {
         self.sent_per_second() + per_second(self.unsent, self.measured_s)
     }
 
     /// Whether delivery, once and in order, was promised: the framed dialect's `qos` 0 trades that for speed.
-    fn is_promised(&self) -> bool {
+    pub(super) fn is_promised(&self) -> bool {
         self.plan.qos > 0 || self.plan.dialect != DialectName::Framed
     }
 
@@ -301,89 +253,8 @@ impl Outcome {
     pub fn has_senders(&self) -> bool {
         !self.plan.lay_out().world.streams.is_empty()
     }
-
-    fn warn(&mut self) {
-        let mut warnings = Vec::new();
-        if let Some(start) = self.plan.start_at_ms
-            && self.measured_from_ms > start + START_LATE_MS
-        {
-            let late = (self.measured_from_ms - start) as f64 / 1e3;
-            warnings.push(format!("measuring began {late:.1} s after the time set: allow more for logging in"));
-        }
-        if self.online.0 < self.plan.users {
-            warnings.push(format!("{} of {} users were online at the start", self.online.0, self.plan.users));
-        }
-        let Account { lost, duplicated, reordered, .. } = self.account;
-        if !self.is_promised() && lost + duplicated + reordered > 0 {
-            warnings.push(format!(
-                "{lost} lost, {duplicated} duplicated, {reordered} reordered, which qos 0 allows; assert 'lost == 0' to forbid it"
-            ));
-        }
-        if self.stored > 0 {
-            warnings.push(format!(
-                "{} deliveries were made only with a last login: the server had stored them, and did not push them",
-                self.stored
-            ));
-        }
-        if self.unsent > 0 {
-            warnings
-                .push(format!("{} messages were due while their sender had no connection, and not sent", self.unsent));
-        }
-        if self.is_limited_by_generator() {
-            let late = self.latencies.get(&LatencyKind::Lateness).map_or(0, |late| late.percentile(99.0));
-            warnings.push(format!(
-                "limited by the generator: 1 % of the messages were sent {} ms or more late; use a lower rate or more processes",
-                late / 1_000
-            ));
-        }
-        if !self.is_rate_kept() {
-            let kept = self.due_per_second();
-            warnings.push(format!("the rate was {kept:.0}/s where {:.0}/s was asked for", self.plan.rate));
-        }
-        match (self.resources.embedded, self.resources.nodes_apart) {
-            (true, false) => {
-                warnings.push("the cluster ran inside this process: generator and nodes shared its CPU".into())
-            }
-            (true, true) => warnings.push("the cluster ran on this machine: generator and nodes shared its CPU".into()),
-            (false, _) => {}
-        }
-        if self.interrupted {
-            warnings.push(format!("interrupted after {:.1} s", self.measured_s));
-        }
-        self.warnings = warnings;
-    }
 }
 
 fn per_second(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_breaks_a_promise_is_invalid_and_qos_0_promises_less() {
-        let check = |qos: u8, change: fn(&mut Account), expected: Verdict| {
-            let mut outcome = Outcome::failed(Plan { qos, ..Plan::default() }, String::new());
-            outcome.logins = 400;
-            outcome.online = (400, 400);
-            outcome.account = Account { sent: 10, expected: 10, delivered: 9, ..Account::default() };
-            change(&mut outcome.account);
-            outcome.judge();
-            assert_eq!(outcome.verdict, expected, "{qos}: {:?}", outcome.account);
-            let shown =
-                outcome.account.violations() == 0 || !(outcome.reasons.is_empty() && outcome.warnings.is_empty());
-            assert!(shown, "{outcome:?}");
-        };
-        check(1, |_| {}, Verdict::Valid);
-        check(1, |account| account.lost = 1, Verdict::Invalid);
-        check(1, |account| account.reordered = 1, Verdict::Invalid);
-        check(1, |account| account.unknown = 1, Verdict::Unknown);
-        check(1, |account| account.delivered = 0, Verdict::Invalid);
-        check(0, |account| account.reordered = 1, Verdict::Valid);
-        check(0, |account| account.lost = 1, Verdict::Valid);
-        check(0, |account| account.misdelivered = 1, Verdict::Invalid);
-        check(0, |account| account.delivered = 0, Verdict::Invalid);
-    }
 }

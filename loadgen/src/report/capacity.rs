@@ -83,9 +83,13 @@ pub fn html(capacity: &Capacity) -> String {
     let drawn = plot::draw(&curve(capacity));
     let _ = write!(
         body,
-        "</ul></header><section class=\"narrow\"><article><h2>Latency by rate <small>slowest path</small></h2>{drawn}</article></section>"
+        "</ul></header><section class=\"narrow\"><article><h2>Latency by rate <small>slowest path</small>\
+         </h2>{drawn}</article></section>"
     );
-    body.push_str("<section><h2>Every run, by rate</h2><div class=\"wide\"><table><thead><tr><th>rate/s<th>sent/s<th>delivered/s<th>p50<th>p99<th>result</thead><tbody>");
+    body.push_str(
+        "<section><h2>Every run, by rate</h2><div class=\"wide\"><table><thead><tr>\
+        <th>rate/s<th>sent/s<th>delivered/s<th>p50<th>p99<th>result</thead><tbody>",
+    );
     for probe in by_rate(capacity) {
         let [p50, p99] = [probe.p50, probe.p99].map(|micros| micros.map_or("-".into(), duration));
         let class = if probe.passed { "passed" } else { "failed" };
@@ -96,7 +100,9 @@ pub fn html(capacity: &Capacity) -> String {
     let plan = serde_json::to_string_pretty(&capacity.plan).unwrap_or_default();
     let _ = write!(
         body,
-        "</tbody></table></div></section><section><h2>How it was made</h2><dl class=\"about\"><dt>command<dd>{}<dt>machine<dd>{}<dt>began<dd>{}</dl><details><summary>The whole plan</summary><pre>{}</pre></details></section>",
+        "</tbody></table></div></section><section><h2>How it was made</h2><dl class=\"about\">\
+         <dt>command<dd>{}<dt>machine<dd>{}<dt>began<dd>{}</dl><details><summary>The whole plan</summary>\
+         <pre>{}</pre></details></section>",
         escape(&capacity.command),
         escape(&capacity.machine.describe()),
         show_time(capacity.started_ms),

@@ -179,6 +179,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_stored_has_the_names_that_other_versions_know() {
+        let mut outcome = outcome();
+        outcome.seconds.truncate(1);
+        insta::assert_snapshot!(json(&outcome));
+    }
+
+    #[test]
     fn an_outcome_is_read_back_as_it_was_stored() {
         let stored: Outcome = serde_json::from_str(&json(&outcome())).expect("read back");
         assert_eq!(stored, outcome());

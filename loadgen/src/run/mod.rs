@@ -10,9 +10,10 @@ mod sending;
 mod setup;
 mod watch;
 
+mod execute;
 mod phases;
 
 pub use error::Error;
+pub use execute::{execute, execute_over};
 pub use open_files::raise_limit;
-pub use phases::{execute, execute_over};
 pub use progress::{Progress, Silent};

@@ -8,7 +8,8 @@ const OTHERS: u64 = 200;
 /// The system allows too few open files.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{users} users need {needed} open files here, the limit is {limit}: raise it (ulimit -n), use fewer users, or more processes with --shard"
+    "{users} users need {needed} open files here, the limit is {limit}: raise it (ulimit -n), use fewer users, or \
+     more processes with --shard"
 )]
 pub struct Error {
     users: u32,

@@ -1,22 +1,18 @@
-//! The course of a run: set up, ramp, measure, drain, last logins, account.
+//! The phases of a run: accounts, logins, friends and groups, measuring, draining, last logins, leaving.
 
 use super::error::{Error, Failure};
 use super::last_login;
 use super::progress::Progress;
 use super::sending::Sending;
+use super::setup;
 use super::usage::{memory_bytes, nodes_memory_bytes};
 use super::watch::{self, Meter};
-use super::{open_files, setup};
 use crate::cluster::Nodes;
-use crate::dialect::profile::{self, Framing, LoginBy, Profile};
-use crate::dialect::{Classic, Framed, Wire};
-use crate::link::Dialer;
-use crate::measure::outcome::{Answers, Outcome, Resources};
+use crate::measure::outcome::{Outcome, Resources};
 use crate::measure::recorder::Second;
-use crate::plan::{DialectName, Plan};
 use crate::user::accounts::{self, Book};
 use crate::user::{self, Run, Wish};
-use judge::history::{Event, History};
+use judge::history::Event;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -32,113 +28,22 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(6);
 /// Without any progress for this long, what is open will not come any more: longer than a cluster's repair interval.
 const DRAIN_QUIET: Duration = Duration::from_secs(14);
 
-/// Carries out a plan against `targets`, which are `nodes`. When `interrupt` is cancelled the measured time ends there.
-///
-/// # Errors
-/// What concerns this side only: the plan, its files, the system's limits. A target that fails is an outcome.
-pub async fn execute(
-    mut plan: Plan,
-    targets: &[String],
-    nodes: Nodes,
-    progress: &dyn Progress,
-    interrupt: CancellationToken,
-) -> Result<Outcome, Error> {
-    let wire = wire(&mut plan)?;
-    execute_over(wire, plan, targets, nodes, progress, interrupt).await
-}
-
-/// The same, over whatever speaks to the targets.
-///
-/// # Errors
-/// As [`execute`].
-pub async fn execute_over(
-    wire: Arc<dyn Wire>,
-    plan: Plan,
-    targets: &[String],
-    nodes: Nodes,
-    progress: &dyn Progress,
-    interrupt: CancellationToken,
-) -> Result<Outcome, Error> {
-    plan.validate()?;
-    open_files::raise_limit(plan.users, &nodes)?;
-    let before = (memory_bytes(), nodes_memory_bytes(&nodes));
-    let started_ms = jiff::Timestamp::now().as_millisecond();
-    let dialer = match Dialer::new(&plan, targets).await {
-        Ok(dialer) => dialer,
-        Err(error) => return Ok(Outcome::failed(plan, error.to_string())),
-    };
-    let run_id = fastrand::u32(..);
-    let history = match &plan.keep {
-        Some(directory) => Some(History::create(&directory.join("history.jsonl.zst"), run_id)?),
-        None => None,
-    };
-    if let Some(history) = history.as_ref().filter(|_| !wire.acknowledges()) {
-        history.note(0, Event::Unacknowledged);
-    }
-    let given_prefix = plan.prefix.clone();
-    let prefix = prefix(&plan, wire.as_ref(), run_id);
-    let run = Arc::new(Run::new(Plan { prefix, ..plan }, run_id, wire, dialer, history));
-    let course = Course { run: run.clone(), nodes: nodes.clone(), progress, interrupt, tasks: JoinSet::new() };
-    let mut outcome = match course.go().await {
-        Ok(outcome) => outcome,
-        Err(Failure::Fatal(error)) => return Err(error),
-        Err(failure) => {
-            let mut outcome = Outcome::failed(run.plan.clone(), failure.to_string());
-            outcome.errors = run.errors();
-            outcome.interrupted = matches!(failure, Failure::Interrupted);
-            outcome
-        }
-    };
-    outcome.started_ms = started_ms;
-    outcome.answers = run.wire.profile().map(Answers::of);
-    outcome.plan.prefix = given_prefix;
-    let used = &mut outcome.resources;
-    (used.memory_before_bytes, used.nodes_memory_before_bytes) = before;
-    (used.embedded, used.nodes_apart) = (nodes.are_embedded(), nodes.are_apart());
-    if outcome.measured_s > 0.0 {
-        outcome.judge();
-    }
-    if let Some(history) = Arc::into_inner(run).and_then(|run| run.history) {
-        history.finish()?;
-    }
-    Ok(outcome)
-}
-
-/// What a run speaks. A profile says it all, the dialect too; without one the dialect chooses among the shipped ones.
-fn wire(plan: &mut Plan) -> Result<Arc<dyn Wire>, profile::Error> {
-    let name = match (&plan.profile, plan.dialect) {
-        (Some(name), _) => name,
-        (None, DialectName::Framed) => return Ok(Arc::new(Framed)),
-        (None, DialectName::Bare) => "course",
-        (None, DialectName::Checked) => "checked",
-    };
-    let profile = Profile::find(name)?;
-    let spoken = if profile.framing == Framing::Checked { DialectName::Checked } else { DialectName::Bare };
-    if plan.dialect != spoken && plan.dialect != DialectName::Framed {
-        let reason = "its framing is not that of the dialect asked for: leave the dialect out".to_owned();
-        return Err(profile::Error::Invalid { name: name.to_owned(), reason });
-    }
-    plan.dialect = spoken;
-    Ok(Arc::new(Classic::new(profile)))
-}
-
-/// The beginning of the accounts' names. Who logs in by an id that only registering tells, and keeps no accounts, needs
-/// new names in every run.
-fn prefix(plan: &Plan, wire: &dyn Wire, run_id: u32) -> String {
-    let by_id = wire.profile().is_some_and(|profile| profile.login_by == LoginBy::Id);
-    if by_id && plan.accounts.is_none() { format!("{}{run_id:08x}", plan.prefix) } else { plan.prefix.clone() }
-}
-
-struct Course<'a> {
+/// A run on its way through its phases.
+pub(super) struct Phases<'a> {
     run: Arc<Run>,
     nodes: Nodes,
     progress: &'a dyn Progress,
     interrupt: CancellationToken,
+    /// The users', and what looks after them.
     tasks: JoinSet<()>,
 }
 
-impl Course<'_> {
-    async fn go(mut self) -> Result<Outcome, Failure> {
+impl<'a> Phases<'a> {
+    pub fn new(run: Arc<Run>, nodes: Nodes, progress: &'a dyn Progress, interrupt: CancellationToken) -> Self {
+        Phases { run, nodes, progress, interrupt, tasks: JoinSet::new() }
+    }
+
+    pub async fn go(mut self) -> Result<Outcome, Failure> {
         let book = self.register().await?;
         self.tasks.spawn(watch::tick(self.run.clone()));
         self.ramp().await?;

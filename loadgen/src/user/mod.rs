@@ -1,7 +1,7 @@
 //! Simulated users, and what those of one run share.
 //!
-//! [`User`] is the state of one; [`Run`] holds the plan, the books and all users, and sends for them; [`live`] is the task
-//! that connects one, and reads, answers and checks what arrives.
+//! [`User`] is the state of one; [`Run`] holds the plan, the books and all users, and sends for them; [`live`] is the
+//! task that connects one, and reads, answers and checks what arrives.
 
 pub mod accounts;
 

@@ -25,7 +25,7 @@ thread_local! {
     static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// A message of a stream, due when its number says.
+/// A message that is about to be written.
 #[derive(Clone, Copy)]
 struct Message {
     stream: u32,

@@ -3,17 +3,17 @@
 mod batch;
 mod ending;
 mod events;
+mod incoming;
 
 use super::establish::{self, Established};
-use super::retries::{Again, Retry};
 use super::run::Run;
-use super::state::{NO_NODE, User, Wish};
-use crate::dialect::{Ask, Incoming, Push, Refusal, message_of, mid_of};
+use super::state::{User, Wish};
+use crate::dialect::{Ask, Incoming, Refusal, message_of};
 use crate::link::Link;
 use crate::measure::latency::LatencyKind;
-use crate::measure::ledger::{Fate, Visit};
-use crate::measure::stamp::{Reading, Stamp};
-use batch::{Batch, Delivery, Message};
+use crate::measure::ledger::Visit;
+use batch::{Batch, Message};
+use incoming::Cursor;
 use judge::history::{Event, IN_DOUBT, Who};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -26,17 +26,6 @@ use std::time::Duration;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// How long logging out may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest wait before a refused message is sent again, or another in its place, and the wait where the server
-/// names none.
-const RETRY_MICROS: (u64, u64) = (5_000_000, 200_000);
-
-/// Conversations in which a session follows places; beyond it order within further ones is judged by the sender's
-/// numbers only.
-const MAX_CURSORS: usize = 16_384;
-
-/// Who speaks where a server puts its own words into a chat message.
-const SERVER_ID: u64 = 0;
-
 /// Runs a user until it is [`Wish::Gone`].
 pub async fn live(user: Arc<User>, run: Arc<Run>) {
     let mut visit = Visit::default();
@@ -66,11 +55,6 @@ pub async fn live(user: Arc<User>, run: Arc<Run>) {
     }
 }
 
-/// How long a refused message, or the next in its place, waits, in microseconds.
-fn back_off(refusal: &Refusal) -> u64 {
-    refusal.retry_ms.map_or(RETRY_MICROS.1, |wait| wait.saturating_mul(1_000).min(RETRY_MICROS.0))
-}
-
 async fn wish_changes(user: &User, from: Wish) {
     poll_fn(|cx| {
         user.waker.register(cx.waker());
@@ -98,13 +82,6 @@ enum Parting {
     Unanswered,
     /// The connection broke before.
     Broken,
-}
-
-/// What was pushed of one conversation in this session, and what the server knows of it.
-struct Cursor {
-    conv: Box<str>,
-    seq: u64,
-    told: u64,
 }
 
 struct Session<'a> {
@@ -299,110 +276,6 @@ impl<'a> Session<'a> {
             Ok(Incoming::Welcome(_) | Incoming::LoginRefused(_) | Incoming::Other) => {}
         }
         Ok(())
-    }
-
-    fn on_settled(
-        &self,
-        message: Message,
-        place: Option<(std::borrow::Cow<'_, str>, u64)>,
-        result: Result<(), Refusal>,
-        batch: &mut Batch,
-    ) {
-        let run = self.run;
-        let Message { stream, number } = message;
-        run.note(|| events::settled(self.who(), mid_of(run.id, stream, number), place, result.as_ref().err()));
-        if result.is_err() {
-            // What the server said first of a message holds.
-            self.enter_acknowledged(batch);
-        }
-        match result {
-            Ok(()) => batch.acknowledged.push(message),
-            Err(refusal) if refusal.retryable && run.plan.qos > 0 => {
-                run.error(format!("send: refused for now: {refusal}"));
-                if let Some(due) = run.ledger.due(stream, number) {
-                    let what = Again::Send { number, due };
-                    run.retries.add(Retry { at: batch.read_at + back_off(&refusal), stream, what });
-                }
-            }
-            Err(refusal) => {
-                run.error(format!("send: refused: {refusal}"));
-                // Whoever is refused at once would be refused millions of times.
-                if run.ledger.settle(stream, number, Fate::Refused).is_some() && run.is_refilling() {
-                    let what = Again::Refill { after: number };
-                    run.retries.add(Retry { at: batch.read_at + back_off(&refusal), stream, what });
-                }
-            }
-        }
-    }
-
-    fn on_push(&mut self, push: &Push<'_>, batch: &mut Batch) {
-        let in_order = self.advance(push);
-        self.count_down(push, batch.read_at);
-        let run = self.run;
-        let reading = Stamp::read(&push.text);
-        run.note(|| {
-            let mut event = events::push(self.who(), push);
-            // Where the dialect names no message, its text does.
-            if let (Event::Push { mid: mid @ None, .. }, Reading::Whole(stamp)) = (&mut event, reading) {
-                *mid = Some(mid_of(stamp.run, stamp.stream, stamp.number));
-            }
-            event
-        });
-        match reading {
-            Reading::Whole(stamp) if stamp.run == run.id => self.on_message(push, stamp, in_order, batch),
-            Reading::Altered => run.ledger.altered(),
-            Reading::Foreign if push.from == SERVER_ID => run.error(format!("the server says: {}", push.text)),
-            Reading::Whole(_) | Reading::Foreign => run.ledger.foreign(),
-        }
-    }
-
-    fn on_message(&self, push: &Push<'_>, stamp: Stamp, in_order: Option<bool>, batch: &mut Batch) {
-        let Stamp { stream, number, due, .. } = stamp;
-        let known = self.run.world.streams.get(stream as usize);
-        if known.is_some_and(|known| self.run.users[known.sender as usize].id() != push.from) {
-            // The server says that somebody else sent it.
-            return self.run.ledger.altered();
-        }
-        batch.deliveries.push(Delivery { message: Message { stream, number }, due, in_order });
-    }
-
-    fn path_from(&self, sender: u32) -> LatencyKind {
-        match (self.run.users[sender as usize].node(), self.user.node()) {
-            (NO_NODE, _) | (_, NO_NODE) => LatencyKind::Direct,
-            (theirs, ours) if theirs == ours => LatencyKind::Same,
-            _ => LatencyKind::Cross,
-        }
-    }
-
-    /// Moves the conversation's cursor; says whether the place follows what came before, where there are places.
-    fn advance(&mut self, push: &Push<'_>) -> Option<bool> {
-        if push.seq == 0 || push.conv.is_empty() {
-            return None;
-        }
-        self.user.dirty.store(true, Ordering::Release);
-        let is_full = self.cursors.len() >= MAX_CURSORS;
-        match self.cursors.iter_mut().find(|cursor| *cursor.conv == *push.conv) {
-            Some(cursor) => {
-                let in_order = push.seq > cursor.seq;
-                cursor.seq = cursor.seq.max(push.seq);
-                Some(in_order)
-            }
-            None if is_full => None,
-            None => {
-                self.cursors.push(Cursor { conv: (*push.conv).into(), seq: push.seq, told: 0 });
-                Some(true)
-            }
-        }
-    }
-
-    fn count_down(&mut self, push: &Push<'_>, now: u64) {
-        if self.waiting == 0 || push.seq == 0 || push.time > self.welcomed_at {
-            return;
-        }
-        self.waiting -= 1;
-        if self.waiting == 0 && !self.run.is_closing() {
-            self.run.record(self.user, LatencyKind::Drained, now.saturating_sub(self.due));
-        }
     }
 
     /// Says what has been received.

@@ -108,7 +108,8 @@ fn check_pointer(page: &mut Page) {
     );
     page.ask("Input.dispatchMouseEvent", json!({ "type": "mouseMoved", "x": middle[0], "y": middle[1] }));
     let tip = page.evaluate(
-        r#"(() => { const tip = document.querySelector("figure.plot .tip"); return [tip.hidden, tip.textContent]; })()"#,
+        r#"(() => { const tip = document.querySelector("figure.plot .tip");
+            return [tip.hidden, tip.textContent]; })()"#,
     );
     assert_eq!(tip[0], false, "the pointer shows figures");
     let text = tip[1].as_str().expect("a text");

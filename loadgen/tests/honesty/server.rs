@@ -182,16 +182,17 @@ impl Shared {
                 };
                 self.state.lock().await.online.insert(*me, out.clone());
                 say(json!({
-                    "msgid": 2, "errno": 0, "id": me, "name": "", "token": "t", "node": "one", "version": 1, "server": "test",
-                    "time": 0, "heartbeat_s": 30, "friends": [], "groups": [], "offline": 0, "caps": [], "max_frame_bytes": 65536,
+                    "msgid": 2, "errno": 0, "id": me, "name": "", "token": "t", "node": "one",
+                    "version": 1, "server": "test", "time": 0, "heartbeat_s": 30, "friends": [], "groups": [],
+                    "offline": 0, "caps": [], "max_frame_bytes": 65536,
                 }));
                 let stored = self.state.lock().await.stored.remove(me).unwrap_or_default();
                 stored.into_iter().for_each(|push| drop(out.send(push)));
             }
             Some(3) => say(json!({ "msgid": 11, "mid": mid, "errno": 0 })),
-            Some(7) => say(
-                json!({ "msgid": 13, "mid": mid, "errno": 0, "id": request["friendid"], "name": "", "state": "online" }),
-            ),
+            Some(7) => say(json!({
+                "msgid": 13, "mid": mid, "errno": 0, "id": request["friendid"], "name": "", "state": "online",
+            })),
             Some(6) => self.chat(request, *me, out).await,
             _ => {}
         }
@@ -229,7 +230,8 @@ impl Shared {
         *seq += 1;
         let conv = format!("d{}-{}", me.min(to), me.max(to));
         let mut push = json!({
-            "msgid": 6, "conv": conv, "seq": *seq, "id": me, "name": "", "toid": to, "msg": request["msg"], "time": 1, "mid": request["mid"],
+            "msgid": 6, "conv": conv, "seq": *seq, "id": me, "name": "", "toid": to,
+            "msg": request["msg"], "time": 1, "mid": request["mid"],
         });
         let ack =
             frame(&json!({ "msgid": 12, "mid": request["mid"], "errno": 0, "conv": conv, "seq": *seq, "time": 1 }));

@@ -1,20 +1,20 @@
-//! The one task of a client: owns the connection, and turns commands into frames and frames into replies and events.
+//! The one task of a client: owns the connection, and turns requests into frames and frames into replies and events.
 //!
 //! It is a hand-written poll loop around readiness, so that an idle client costs no buffer: bytes are read into memory
 //! shared by all clients of a thread, and only the tail of an incomplete frame is kept. What happens between two
-//! connections is in `reconnect`.
+//! connections is in `reconnect`, what frames mean in `incoming`.
 
 use super::error::{Error, Why};
-use super::event::{Event, Message, Trace};
+use super::event::{Event, Trace};
 use super::link::Link;
-use super::options::{Credentials, DEFAULT_RETRY, MAX_OUT_BYTES, MAX_RETRY, Options, RECEIVED_INTERVAL};
-use super::outbox::{Outbox, Unacked};
-use super::raw::split_frame;
-use super::received::{Pushed, Received};
-use super::shared::{Ask, Command, Effect, Session, Shared, Wish};
-use super::wire::{self, FromNode, Push, Reply, Request};
-use chat_protocol::errno::Failure;
-use chat_protocol::message::{LoginAck, Secret, Who};
+use super::options::{Credentials, MAX_OUT_BYTES, Options, RECEIVED_INTERVAL};
+use super::outbox::Outbox;
+use super::raw::cut;
+use super::received::Received;
+use super::shared::{Ask, Effect, Queued, Shared, Wish};
+use chat_protocol::framing::Cut;
+use chat_protocol::from_node::{self, Reply};
+use chat_protocol::message::{Command, Ping, Pong, Received as Told};
 use parking_lot::MutexGuard;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -22,10 +22,9 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use uuid::Uuid;
 
 /// Bytes taken from the kernel at once.
@@ -37,9 +36,9 @@ thread_local! {
 }
 
 pub(super) struct Waiting {
-    mid: Uuid,
+    pub(super) mid: Uuid,
     deadline: Instant,
-    effect: Effect,
+    pub(super) effect: Effect,
     pub(super) waiter: oneshot::Sender<Result<Reply, Error>>,
 }
 
@@ -50,7 +49,7 @@ pub(super) struct Driver {
     /// Who to log in as after a reconnect; `None` before login and after logout.
     pub identity: Option<Box<Credentials>>,
     /// The user of the current or last session; 0: none yet.
-    me: u64,
+    pub(super) me: u64,
     /// Which address is in use.
     pub place: usize,
     /// When the current connection was made.
@@ -59,7 +58,7 @@ pub(super) struct Driver {
     pub tries: u32,
     pub(super) outbox: Outbox,
     pub(super) requests: VecDeque<Waiting>,
-    received: Received,
+    pub(super) received: Received,
     /// When what the application took is next told to the node.
     pub(super) tell_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -83,7 +82,7 @@ impl Driver {
             requests: VecDeque::new(),
             received: Received::default(),
             tell_at: None,
-            timer: Box::pin(tokio::time::sleep_until(armed.into())),
+            timer: Box::pin(tokio::time::sleep_until(armed)),
             armed,
             staged: Vec::new(),
         }
@@ -125,14 +124,14 @@ impl Driver {
         self.shared.task.register(cx.waker());
         loop {
             let now = Instant::now();
-            let commands_left = self.take_commands(link, now)?;
+            let queued_left = self.take_all_queued(link, now)?;
             self.pump(link, now);
             self.expire(now);
             self.tell(link, now, false);
             self.keep_alive(link, now)?;
             let was_full = !link.has_room();
             link.poll_write(cx)?;
-            let more_to_write = (was_full || commands_left) && link.has_room();
+            let more_to_write = (was_full || queued_left) && link.has_room();
             let was_read = self.poll_read(link, cx)?.is_ready();
             if !more_to_write && !was_read && self.poll_timer(link, cx).is_pending() {
                 return Ok(());
@@ -142,7 +141,7 @@ impl Driver {
 
     /// Takes over what the application queued, as far as there is room; returns whether something is left. Errors:
     /// [`Why::Ended`] when the application wants the client to end.
-    fn take_commands(&mut self, link: &mut Link, now: Instant) -> Result<bool, Why> {
+    fn take_all_queued(&mut self, link: &mut Link, now: Instant) -> Result<bool, Why> {
         let shared = self.shared.clone();
         let mut inner = shared.lock();
         if inner.wish != Wish::Run {
@@ -153,21 +152,21 @@ impl Driver {
         }
         let mut room = MAX_OUT_BYTES.saturating_sub(link.out.len() - link.written);
         while room > 0 {
-            let Some(command) = inner.commands.pop_front() else { break };
-            room = room.saturating_sub(command.frame_bytes());
-            MutexGuard::unlocked(&mut inner, || self.take_command(link, command, now));
+            let Some(queued) = inner.queued.pop_front() else { break };
+            room = room.saturating_sub(queued.frame_bytes());
+            MutexGuard::unlocked(&mut inner, || self.take_queued(link, queued, now));
         }
-        if inner.commands.is_empty() {
+        if inner.queued.is_empty() {
             // An idle client keeps no buffer.
-            inner.commands = VecDeque::new();
+            inner.queued = VecDeque::new();
         }
-        Ok(!inner.commands.is_empty())
+        Ok(!inner.queued.is_empty())
     }
 
-    pub(super) fn take_command(&mut self, link: &mut Link, command: Command, now: Instant) {
-        match command {
-            Command::Chat(message) => self.outbox.push(message),
-            Command::Request(ask) => self.ask(link, ask, now),
+    pub(super) fn take_queued(&mut self, link: &mut Link, queued: Queued, now: Instant) {
+        match queued {
+            Queued::Chat(message) => self.outbox.push(message),
+            Queued::Request(ask) => self.ask(link, ask, now),
         }
     }
 
@@ -222,7 +221,7 @@ impl Driver {
             self.received.take(conv, seq);
         }
         self.received.flush(|conv, seq| {
-            Request::Received { conv, seq }.encode(None, &mut link.out);
+            Command::Received(Told { conv: conv.to_string(), seq }).write(None, &mut link.out);
             if self.options.trace {
                 self.staged.push(Event::Trace(Trace::Received { conv: conv.clone(), seq }));
             }
@@ -233,7 +232,7 @@ impl Driver {
     /// Answers PING, and sends one after a heartbeat of silence.
     fn keep_alive(&mut self, link: &mut Link, now: Instant) -> Result<(), Why> {
         if std::mem::take(&mut link.pong_due) {
-            Request::Pong {}.encode(None, &mut link.out);
+            Command::Pong(Pong {}).write(None, &mut link.out);
         }
         if now.saturating_duration_since(link.heard) < self.options.heartbeat * (link.pings + 1) {
             return Ok(());
@@ -246,7 +245,7 @@ impl Driver {
         } else {
             link.pings += 1;
         }
-        Request::Ping {}.encode(None, &mut link.out);
+        Command::Ping(Ping {}).write(None, &mut link.out);
         Ok(())
     }
 
@@ -283,127 +282,18 @@ impl Driver {
     fn handle(&mut self, link: &mut Link, bytes: &[u8], room: usize) -> Result<(), Why> {
         let mut rest = bytes;
         link.behind = false;
-        while let Some((frame, taken)) = split_frame(rest).map_err(Why::Protocol)? {
+        while let Some(Cut { payload, end }) = cut(rest).map_err(Why::Protocol)? {
             if self.staged.len() >= room {
                 link.behind = true;
                 break;
             }
-            rest = &rest[taken..];
-            let parsed = wire::parse(frame).map_err(Why::Protocol)?;
+            let parsed = from_node::parse(&rest[payload]).map_err(Why::Protocol)?;
+            rest = &rest[end..];
             self.on_frame(link, parsed)?;
         }
         link.partial = rest.to_vec();
         self.hand_over();
         Ok(())
-    }
-
-    fn on_frame(&mut self, link: &mut Link, frame: FromNode<'_>) -> Result<(), Why> {
-        match frame {
-            FromNode::Push(push) => return self.on_push(push, link.heard),
-            FromNode::Reply { mid: Some(mid), result } => self.on_reply(mid, result, link.heard),
-            FromNode::Ping => link.pong_due = true,
-            FromNode::Event(news) => self.staged.push(Event::News(news)),
-            FromNode::Notice(failure) => {
-                self.staged.push(Event::Notice(failure.clone()));
-                return Err(Why::Notice(failure));
-            }
-            FromNode::Reply { mid: None, .. } | FromNode::Unknown(_) => {}
-        }
-        Ok(())
-    }
-
-    fn on_push(&mut self, push: Push<'_>, at: Instant) -> Result<(), Why> {
-        let conv =
-            if push.seq == 0 { Pushed::New(Arc::from(&*push.conv)) } else { self.received.push(&push.conv, push.seq) };
-        match conv {
-            Pushed::New(conv) => self.staged.push(Event::Message(Message::new(push, conv, self.me, at))),
-            Pushed::Duplicate(conv) if self.options.trace => {
-                let message = Message::new(push, conv, self.me, at);
-                self.staged.push(Event::Trace(Trace::Repeated(message)));
-            }
-            Pushed::Duplicate(_) => {}
-            Pushed::TooMany => return Err(Why::Protocol("more conversations than a user can have".into())),
-        }
-        Ok(())
-    }
-
-    fn on_reply(&mut self, mid: Uuid, result: Result<Reply, Failure>, at: Instant) {
-        if let Some(position) = self.requests.iter().position(|request| request.mid == mid) {
-            if let Some(request) = self.requests.remove(position) {
-                self.apply(&request.effect, &result);
-                self.answer(request.waiter, result.map_err(Error::Refused));
-            }
-            return;
-        }
-        if let Err(failure) = &result
-            && let Some(tries) = self.outbox.tries(mid)
-            && failure.errno.is_retryable()
-            && tries < self.options.max_tries
-        {
-            self.outbox.hold(mid, at + failure.retry.unwrap_or(DEFAULT_RETRY).min(MAX_RETRY));
-            if self.options.trace {
-                self.staged.push(Event::Trace(Trace::Deferred { mid, failure: failure.clone() }));
-            }
-            return;
-        }
-        if let Some(message) = self.outbox.remove(mid) {
-            let result = match result {
-                Ok(Reply::Chat(acknowledged)) => Ok(acknowledged),
-                Ok(_) => Err(Error::Protocol("a chat message got another request's reply".into())),
-                Err(failure) => Err(Error::Refused(failure)),
-            };
-            self.settle(message, result, at);
-        }
-    }
-
-    /// What a finished request changes about this client.
-    fn apply(&mut self, effect: &Effect, result: &Result<Reply, Failure>) {
-        match (effect, result) {
-            (Effect::LogIn(credentials), Ok(Reply::Login(ack))) => self.logged_in(credentials.clone(), ack),
-            (Effect::LogOut, Ok(Reply::Logout)) => {
-                self.identity = None;
-                // What was taken since LOGOUT went out can be told to nobody any more.
-                self.received.start_session(true);
-                self.shared.lock().session = None;
-            }
-            (Effect::NewPassword(password), Ok(Reply::ChangePassword { token })) => {
-                if let Some(identity) = &mut self.identity {
-                    identity.password = Some(Secret(password.to_string()));
-                    identity.token = Some(Secret(token.clone()));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A session begins on the current connection.
-    pub(super) fn logged_in(&mut self, mut credentials: Box<Credentials>, ack: &LoginAck) {
-        self.received.start_session(self.me == ack.id);
-        self.me = ack.id;
-        credentials.who = Who::Id(ack.id);
-        credentials.token = Some(Secret(ack.token.clone()));
-        self.identity = Some(credentials);
-        let session = Session { id: ack.id, name: ack.name.clone(), node: ack.node.clone(), token: ack.token.clone() };
-        let mut inner = self.shared.lock();
-        inner.session = Some(Arc::new(session));
-        inner.max_frame_bytes = ack.max_frame_bytes;
-    }
-
-    pub(super) fn answer(&self, waiter: oneshot::Sender<Result<Reply, Error>>, result: Result<Reply, Error>) {
-        self.shared.lock().requests -= 1;
-        // The caller may have stopped waiting.
-        let _ = waiter.send(result);
-    }
-
-    pub(super) fn settle(&mut self, message: Unacked, result: Result<wire::Acknowledged, Error>, at: Instant) {
-        let Unacked { mid, to, waiter, queued, .. } = message;
-        match waiter {
-            Some(waiter) => {
-                self.shared.lock().unacked -= 1;
-                let _ = waiter.send(result);
-            }
-            None => self.staged.push(Event::Acked { mid, to, result, queued, at }),
-        }
     }
 
     /// Gives the staged events to the application.
@@ -428,7 +318,7 @@ impl Driver {
         };
         if due < self.armed || self.timer.is_elapsed() {
             self.armed = due;
-            self.timer.as_mut().reset(due.into());
+            self.timer.as_mut().reset(due);
         }
         self.timer.as_mut().poll(cx)
     }
@@ -437,18 +327,18 @@ impl Driver {
     /// wants the client to end.
     pub(super) fn poll_offline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.shared.task.register(cx.waker());
-        let commands = {
+        let waiting = {
             let mut inner = self.shared.lock();
             if inner.wish != Wish::Run {
                 return Poll::Ready(());
             }
-            std::mem::take(&mut inner.commands)
+            std::mem::take(&mut inner.queued)
         };
-        for command in commands {
-            match command {
-                Command::Chat(message) if message.stored => self.outbox.push(message),
-                Command::Chat(message) => self.settle(message, Err(Error::Disconnected(Why::Closed)), Instant::now()),
-                Command::Request(ask) => self.answer(ask.waiter, Err(Error::Disconnected(Why::Closed))),
+        for queued in waiting {
+            match queued {
+                Queued::Chat(message) if message.stored => self.outbox.push(message),
+                Queued::Chat(message) => self.settle(message, Err(Error::Disconnected(Why::Closed)), Instant::now()),
+                Queued::Request(ask) => self.answer(ask.waiter, Err(Error::Disconnected(Why::Closed))),
             }
         }
         self.expire(Instant::now());

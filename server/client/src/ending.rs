@@ -5,9 +5,9 @@ use super::error::{Error, Why};
 use super::event::Event;
 use super::link::Link;
 use super::options::CLOSE_TIMEOUT;
-use super::shared::{Command, Wish};
-use std::time::Instant;
+use super::shared::{Queued, Wish};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 impl Driver {
     /// Ends what cannot outlive a connection, and says so.
@@ -31,9 +31,9 @@ impl Driver {
             return;
         }
         let now = Instant::now();
-        let commands = std::mem::take(&mut self.shared.lock().commands);
-        for command in commands {
-            self.take_command(link, command, now);
+        let queued = std::mem::take(&mut self.shared.lock().queued);
+        for queued in queued {
+            self.take_queued(link, queued, now);
         }
         self.pump(link, now);
         self.tell(link, now, true);
@@ -54,10 +54,10 @@ impl Driver {
         for request in std::mem::take(&mut self.requests) {
             self.answer(request.waiter, Err(Error::Disconnected(why.clone())));
         }
-        for command in self.shared.stop() {
-            match command {
-                Command::Chat(message) => self.outbox.push(message),
-                Command::Request(ask) => self.answer(ask.waiter, Err(Error::Disconnected(why.clone()))),
+        for queued in self.shared.stop() {
+            match queued {
+                Queued::Chat(message) => self.outbox.push(message),
+                Queued::Request(ask) => self.answer(ask.waiter, Err(Error::Disconnected(why.clone()))),
             }
         }
         for message in self.outbox.drain() {

@@ -2,13 +2,15 @@
 
 use super::error::{Error, Why};
 use super::shared::Shared;
-use super::wire::{Acknowledged, Push};
 use chat_protocol::conversation::Target;
 use chat_protocol::errno::Failure;
-use chat_protocol::message::{self, LoginAck, TimeMs};
+use chat_protocol::from_node::Push;
+use chat_protocol::message::{self, LoginAck, Stored, TimeMs};
+use serde::Serialize;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A chat message, pushed or out of the history.
@@ -36,6 +38,24 @@ impl Message {
     pub(super) fn new(push: Push<'_>, conv: Arc<str>, me: u64, at: Instant) -> Self {
         let Push { seq, id, name, target, msg, time, mid, .. } = push;
         Message { conv, seq, id, name, target, msg, time, mid, own: id == me, at }
+    }
+}
+
+/// Where an accepted message stands; all absent where it was relayed, not stored (`qos` 0).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Acknowledged {
+    pub conv: Option<Box<str>>,
+    pub seq: Option<u64>,
+    pub time: Option<TimeMs>,
+}
+
+impl From<Option<Stored<Box<str>>>> for Acknowledged {
+    fn from(stored: Option<Stored<Box<str>>>) -> Self {
+        stored.map_or_else(Acknowledged::default, |Stored { log, seq, time }| Acknowledged {
+            conv: Some(log),
+            seq: Some(seq),
+            time: Some(time),
+        })
     }
 }
 

@@ -7,15 +7,16 @@
 //! Replies stand behind messages in the node's one stream, and the socket is not read while [`Options::max_events`]
 //! wait. So take events while a call waits, or its reply may come too late.
 //!
+//! Clock, chance, tasks and connections come in through [`Options`], so that a simulator can run the real client.
+//!
 //! Nothing a node sends makes this panic; whatever is kept for later has a bound in [`Options`]. For bytes and frames
 //! as one likes, [`RawConnection`].
-
-#![allow(clippy::disallowed_methods, reason = "a client is no part of a node")]
 
 mod driver;
 mod ending;
 mod error;
 mod event;
+mod incoming;
 mod link;
 mod options;
 mod outbox;
@@ -25,32 +26,40 @@ mod reconnect;
 mod requests;
 mod shared;
 mod stream;
-pub mod wire;
+pub mod tls;
 
+pub use chat_protocol::message::JoinedGroup;
 pub use error::{Error, Why};
-pub use event::{Event, Events, Message, Trace};
+pub use event::{Acknowledged, Event, Events, Message, Trace};
 pub use options::{Credentials, Options, Reconnect, Tls};
-pub use raw::RawConnection;
+pub use raw::{RawConnection, append_frame};
 pub use requests::{History, UsersPage};
 pub use shared::Session;
-pub use stream::connect_from;
-pub use wire::{Acknowledged, JoinedGroup};
+pub use stream::{Bytes, Connect, Connecting, connect_from};
 
+use chat_environment::Environment;
 use driver::Driver;
 use shared::{Shared, Wish};
+use std::fmt;
 use std::sync::Arc;
 
 /// A handle for asking and sending; clones share one connection. When the last is dropped the connection closes as with
 /// [`Client::close`], without waiting for it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
 }
 
-#[derive(Debug)]
 struct Handle {
     shared: Arc<Shared>,
+    environment: Environment,
     news: bool,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("session", &self.session()).finish_non_exhaustive()
+    }
 }
 
 impl Drop for Handle {
@@ -69,10 +78,11 @@ impl Client {
         // From here on the identity that logged in is what counts, not what was asked for.
         let options = Options { credentials: None, ..options };
         let shared = Arc::new(Shared::new(options.max_events, options.max_unacked));
-        let handle = Handle { shared: shared.clone(), news: options.news };
+        let environment = options.environment.clone();
+        let handle = Handle { shared: shared.clone(), environment: environment.clone(), news: options.news };
         let mut driver = Driver::new(shared.clone(), options, place);
         let mut link = Some(driver.begin(established));
-        tokio::spawn(async move { driver.run(&mut link).await });
+        environment.tasks.spawn_short("client", async move { driver.run(&mut link).await });
         Ok((Client { handle: Arc::new(handle) }, Events { shared }))
     }
 

@@ -5,8 +5,8 @@ use super::options::MAX_OUT_BYTES;
 use super::stream::Stream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 
 /// One connection, logged in or not.
 pub(super) struct Link {

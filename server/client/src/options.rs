@@ -1,8 +1,10 @@
 //! How a client connects, how patient it is, and how much it keeps: every bound has a name and a default.
 
+use super::stream::Connect;
+use chat_environment::Environment;
 use chat_protocol::message::{Secret, Who};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// Who logs in, and with what proof.
@@ -61,8 +63,11 @@ pub struct Tls {
     pub server_name: Option<String>,
 }
 
+/// What clients run on unless told otherwise; thousands of them share it.
+static MACHINE: LazyLock<Environment> = LazyLock::new(Environment::default);
+
 /// Settings of one client. Cloning shares the addresses, so thousands of clients keep one list.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// `host:port` of each node or load balancer. The first connection starts at `first_address`; each lost one moves
     /// on.
@@ -70,6 +75,10 @@ pub struct Options {
     /// Where in `addresses` to start, modulo their number: spread clients by counting it up.
     pub first_address: usize,
     pub tls: Option<Tls>,
+    /// Makes connections in place of TCP; `tls` and `local_address` are then not looked at.
+    pub connect: Option<Arc<dyn Connect>>,
+    /// Clock, chance and tasks.
+    pub environment: Environment,
     /// Log in as part of connecting.
     pub credentials: Option<Credentials>,
     /// Ask the node for news (friends, presence): [`super::Event::News`].
@@ -104,6 +113,8 @@ impl Options {
             addresses: addresses.into_iter().map(Into::into).collect(),
             first_address: 0,
             tls: None,
+            connect: None,
+            environment: MACHINE.clone(),
             credentials: None,
             news: true,
             trace: false,

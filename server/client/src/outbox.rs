@@ -4,11 +4,12 @@
 //! be put there (again). So a resend after a reconnect, or after a refusal, keeps the order in each conversation.
 
 use super::error::Error;
-use super::wire::Acknowledged;
+use super::event::Acknowledged;
 use chat_protocol::conversation::Target;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Who learns what became of a message: a waiting call, or, without one, the events.

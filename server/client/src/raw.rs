@@ -5,8 +5,10 @@
 use super::error::{Error, Why};
 use super::options::Options;
 use super::stream::Stream;
-use super::wire;
 use chat_protocol::MAX_NODE_FRAME_BYTES;
+use chat_protocol::framing::Cut;
+use chat_protocol::framing::length::{self, Order};
+use serde::Serialize;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,21 +18,23 @@ use tokio::time::{Instant, timeout_at};
 /// Bytes asked for in one read.
 const READ_BYTES: usize = 4_096;
 
-/// A frame's bytes (without the length) and how many bytes it takes in all; `None`: not complete yet. Errors: a text,
-/// where the length cannot be that of a node's frame.
-pub(super) fn split_frame(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, String> {
-    let Some((header, rest)) = bytes.split_first_chunk::<{ wire::HEADER_BYTES }>() else {
-        return Ok(None);
-    };
-    let length = u32::from_be_bytes(*header) as usize;
-    if length == 0 || length > MAX_NODE_FRAME_BYTES {
-        return Err(format!("a frame of {length} bytes, from 1 to {MAX_NODE_FRAME_BYTES} are possible"));
-    }
-    Ok(rest.get(..length).map(|frame| (frame, wire::HEADER_BYTES + length)))
+/// Finds a node's frame at the front of `bytes`; `None`: not complete yet. Errors: a text, where the length cannot be
+/// that of a node's frame.
+pub(super) fn cut(bytes: &[u8]) -> Result<Option<Cut>, String> {
+    length::cut(bytes, Order::Big, MAX_NODE_FRAME_BYTES).map_err(|error| {
+        let length = error.announced_bytes().unwrap_or_default();
+        format!("a frame of {length} bytes, from 1 to {MAX_NODE_FRAME_BYTES} are possible")
+    })
 }
 
-/// One socket, plain or TLS, that speaks frames on request only.
-#[derive(Debug)]
+/// Appends one frame holding `body` as JSON to `out`.
+pub fn append_frame<T: Serialize>(body: &T, out: &mut Vec<u8>) {
+    length::enclose(out, Order::Big, |out| {
+        serde_json::to_writer(out, body).expect("writing JSON with text keys to memory cannot fail");
+    });
+}
+
+/// One connection that speaks frames on request only.
 pub struct RawConnection {
     pub(super) stream: Stream,
     /// Received and not yet returned; its memory is given back when empty.
@@ -73,7 +77,7 @@ impl RawConnection {
     /// Sends one frame holding `value`.
     pub async fn send(&mut self, value: &Value) -> Result<(), Error> {
         let mut frame = Vec::new();
-        wire::append_frame(value, &mut frame);
+        append_frame(value, &mut frame);
         self.send_bytes(&frame).await
     }
 
@@ -81,9 +85,9 @@ impl RawConnection {
     pub async fn next_frame(&mut self) -> Result<Vec<u8>, Error> {
         let deadline = Instant::now() + self.timeout;
         loop {
-            if let Some((frame, taken)) = split_frame(&self.partial).map_err(Error::Protocol)? {
-                let frame = frame.to_vec();
-                self.partial.drain(..taken);
+            if let Some(Cut { payload, end }) = cut(&self.partial).map_err(Error::Protocol)? {
+                let frame = self.partial[payload].to_vec();
+                self.partial.drain(..end);
                 if self.partial.is_empty() {
                     self.partial = Vec::new();
                 }
@@ -139,25 +143,5 @@ impl RawConnection {
     /// The address this side connects from.
     pub fn local_address(&self) -> Result<SocketAddr, Error> {
         self.stream.local_address().map_err(|error| Error::Disconnected(error.into()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_split() {
-        let check = |bytes: &[u8], expected: Result<Option<(&[u8], usize)>, ()>| {
-            assert_eq!(split_frame(bytes).map_err(|_| ()), expected, "{bytes:?}");
-        };
-        check(b"", Ok(None));
-        check(b"\0\0\0", Ok(None));
-        check(b"\0\0\0\x02{", Ok(None));
-        check(b"\0\0\0\x02{}\0", Ok(Some((b"{}", 6))));
-        check(b"\0\0\0\0", Err(()));
-        check(b"HTTP/1.1 400", Err(()));
-        check(b"\0\x10\0\x01", Err(()));
-        check(b"\0\x10\0\0", Ok(None));
     }
 }

@@ -6,15 +6,13 @@ use super::event::Event;
 use super::link::Link;
 use super::options::{Credentials, MAX_RETRY, Options, Reconnect, STABLE};
 use super::raw::RawConnection;
-use super::wire::{self, FromNode, Login, Reply, Request};
+use chat_environment::Environment;
 use chat_protocol::errno::{Errno, Failure};
-use chat_protocol::message::{LoginAck, Secret, Who};
+use chat_protocol::from_node::{self, FromNode, Reply};
+use chat_protocol::message::{Command, Login, LoginAck, Pong, Proof};
 use std::future::poll_fn;
-use std::time::{Duration, Instant};
-use uuid::Uuid;
-
-/// The protocol's version that this client speaks.
-const VERSION: u32 = 1;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a reconnect waits at a time for an application that does not take its events.
 const APPLICATION_BEHIND: Duration = Duration::from_secs(1);
@@ -47,15 +45,13 @@ async fn log_in(
     options: &Options,
     credentials: &Credentials,
 ) -> Result<Box<LoginAck>, Error> {
-    let (token, password) = (credentials.token.as_ref(), credentials.password.as_ref());
-    let first = log_in_with(connection, options, credentials, token, password.filter(|_| token.is_none())).await;
-    match first {
-        Err(Error::Refused(Failure { errno: Errno::WrongCredentials, .. }))
-            if token.is_some() && password.is_some() =>
-        {
-            log_in_with(connection, options, credentials, None, password).await
+    let first = credentials.proof()?;
+    let by_token = matches!(first, Proof::Token(_));
+    match (log_in_with(connection, options, credentials, first).await, &credentials.password) {
+        (Err(Error::Refused(Failure { errno: Errno::WrongCredentials, .. })), Some(password)) if by_token => {
+            log_in_with(connection, options, credentials, Proof::Password(password.clone())).await
         }
-        other => other,
+        (result, _) => result,
     }
 }
 
@@ -63,16 +59,15 @@ async fn log_in_with(
     connection: &mut RawConnection,
     options: &Options,
     credentials: &Credentials,
-    token: Option<&Secret>,
-    password: Option<&Secret>,
+    proof: Proof,
 ) -> Result<Box<LoginAck>, Error> {
-    let mid = Uuid::now_v7();
+    let mid = options.environment.uuid();
     let mut frame = Vec::new();
-    login_request(credentials, token, password, options.news).encode(Some(mid), &mut frame);
+    credentials.login(proof, options.news).write(Some(mid), &mut frame);
     connection.send_bytes(&frame).await?;
     loop {
         let frame = connection.next_frame().await?;
-        match wire::parse(&frame).map_err(Error::Protocol)? {
+        match from_node::parse(&frame).map_err(Error::Protocol)? {
             FromNode::Reply { mid: Some(reply), result } if reply == mid => match result {
                 Ok(Reply::Login(ack)) => return Ok(ack),
                 Ok(_) => return Err(Error::Protocol("LOGIN got another request's reply".into())),
@@ -81,7 +76,7 @@ async fn log_in_with(
             FromNode::Notice(failure) => return Err(Error::Disconnected(Why::Notice(failure))),
             FromNode::Ping => {
                 let mut pong = Vec::new();
-                Request::Pong {}.encode(None, &mut pong);
+                Command::Pong(Pong {}).write(None, &mut pong);
                 connection.send_bytes(&pong).await?;
             }
             _ => {}
@@ -89,20 +84,19 @@ async fn log_in_with(
     }
 }
 
-/// LOGIN as this client says it.
-pub(super) fn login_request<'a>(
-    credentials: &'a Credentials,
-    token: Option<&'a Secret>,
-    password: Option<&'a Secret>,
-    news: bool,
-) -> Request<'a> {
-    let (id, name) = match &credentials.who {
-        Who::Id(id) => (Some(*id), None),
-        Who::Name(name) => (None, Some(name.as_str())),
-    };
-    let (token, password) = (token.map(|secret| secret.0.as_str()), password.map(|secret| secret.0.as_str()));
-    let caps: &[&str] = if news { &["events"] } else { &[] };
-    Request::Login(Login { id, name, password, token, takeover: credentials.takeover, v: VERSION, caps })
+impl Credentials {
+    /// What is tried first. Errors: as a node would refuse a login that proves nothing.
+    pub(super) fn proof(&self) -> Result<Proof, Error> {
+        let token = self.token.clone().map(Proof::Token);
+        let proof = token.or_else(|| self.password.clone().map(Proof::Password));
+        proof.ok_or_else(|| Error::Refused(Proof::missing()))
+    }
+
+    /// LOGIN as this client says it.
+    pub(super) fn login(&self, proof: Proof, events: bool) -> Command {
+        let (who, takeover) = (self.who.clone(), self.takeover);
+        Command::Login(Login { who, proof, takeover, events, acknowledges: true })
+    }
 }
 
 /// Whether trying again by itself is the client's business after this end.
@@ -124,10 +118,9 @@ fn after_failure(error: Error) -> Result<Option<Duration>, Why> {
 
 /// The wait before the `tries`-th try in a row (from 0): doubling, with up to half taken off at random, so that a
 /// node's clients do not all come back at once.
-fn backoff(policy: &Reconnect, tries: u32) -> Duration {
+fn backoff(policy: &Reconnect, tries: u32, environment: &Environment) -> Duration {
     let full = policy.first.saturating_mul(1 << tries.min(20)).min(policy.most);
-    let random = getrandom::u32().unwrap_or(u32::MAX);
-    full.mul_f64(1.0 - 0.5 * f64::from(random) / f64::from(u32::MAX))
+    full - environment.part_of(full / 2)
 }
 
 impl Driver {
@@ -140,7 +133,7 @@ impl Driver {
         };
         let mut failed = 0;
         while policy.tries.is_none_or(|tries| failed < tries) {
-            let after = wait.unwrap_or_else(|| backoff(&policy, self.tries));
+            let after = wait.unwrap_or_else(|| backoff(&policy, self.tries, &self.options.environment));
             self.tries = self.tries.saturating_add(1);
             self.place = self.place.wrapping_add(1);
             self.announce(Event::Reconnecting { after });
@@ -215,7 +208,7 @@ mod tests {
     fn backoff_doubles_within_its_bounds() {
         let policy = Reconnect { first: Duration::from_millis(100), most: Duration::from_secs(1), tries: None };
         for (tries, full_ms) in [(0, 100), (1, 200), (3, 800), (4, 1_000), (u32::MAX, 1_000)] {
-            let wait = backoff(&policy, tries);
+            let wait = backoff(&policy, tries, &Environment::default());
             let full = Duration::from_millis(full_ms);
             assert!(wait <= full && wait >= full / 2, "{tries}: {wait:?}");
         }

@@ -4,18 +4,20 @@
 //! after that it is unknown whether the request was done.
 
 use super::error::{Error, Why};
-use super::event::Message;
+use super::event::{Acknowledged, Message};
 use super::options::Credentials;
 use super::outbox::Unacked;
-use super::reconnect::login_request;
-use super::shared::{Ask, Command, Effect};
-use super::wire::{Acknowledged, History as HistoryRequest, JoinedGroup, Reply, Request, RosterPage};
+use super::shared::{Ask, Effect, Queued};
 use super::{Client, Session};
 use chat_protocol::conversation::{GroupId, Target, UserId};
-use chat_protocol::message::{Friend, GroupUser, LoginAck, Roster, TimeMs};
+use chat_protocol::from_node::Reply;
+use chat_protocol::message::{
+    self, AddFriend, AskRoster, ChangePassword, Command, CreateGroup, Friend, GroupPage, GroupUser, JoinGroup,
+    JoinedGroup, LeaveGroup, LoginAck, Logout, Ping, Register, RemoveFriend, Roster, Secret, TimeMs, write_chat,
+};
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A page of a conversation, oldest first, one's own messages included.
@@ -48,57 +50,62 @@ macro_rules! expect {
 impl Client {
     /// Makes an account; no login is needed.
     pub async fn register(&self, name: &str, password: &str) -> Result<UserId, Error> {
-        expect!(self.ask(&Request::Register { name, password }, Effect::None).await?, Reply::Register { id } => id)
+        let request = Register { name: name.into(), password: Secret(password.into()) };
+        let reply = self.ask(Command::Register(request), Effect::None).await?;
+        expect!(reply, Reply::Register(registered) => registered.id)
     }
 
     /// Logs in on this connection, with the token where the credentials have one, else with the password. Reconnects
     /// then log in by themselves, taking over.
     pub async fn login(&self, credentials: Credentials) -> Result<Box<LoginAck>, Error> {
         let effect = Effect::LogIn(Box::new(credentials.clone()));
-        let token = credentials.token.as_ref();
-        let password = credentials.password.as_ref().filter(|_| token.is_none());
-        let request = login_request(&credentials, token, password, self.handle.news);
-        expect!(self.ask(&request, effect).await?, Reply::Login(ack) => ack)
+        let request = credentials.login(credentials.proof()?, self.handle.news);
+        expect!(self.ask(request, effect).await?, Reply::Login(ack) => ack)
     }
 
     /// Ends the session; the connection stays. What was received is acknowledged first. `revoke`: end all tokens as
     /// well.
     pub async fn logout(&self, revoke: bool) -> Result<(), Error> {
-        expect!(self.ask(&Request::Logout { revoke }, Effect::LogOut).await?, Reply::Logout => ())
+        expect!(self.ask(Command::Logout(Logout { revoke }), Effect::LogOut).await?, Reply::Logout(_) => ())
     }
 
     pub async fn add_friend(&self, friendid: UserId) -> Result<Friend, Error> {
-        expect!(self.ask(&Request::AddFriend { friendid }, Effect::None).await?, Reply::AddFriend(friend) => friend)
+        let request = Command::AddFriend(AddFriend { friendid });
+        expect!(self.ask(request, Effect::None).await?, Reply::AddFriend(friend) => friend)
     }
 
     pub async fn remove_friend(&self, friendid: UserId) -> Result<(), Error> {
-        expect!(self.ask(&Request::RemoveFriend { friendid }, Effect::None).await?, Reply::RemoveFriend => ())
+        let request = Command::RemoveFriend(RemoveFriend { friendid });
+        expect!(self.ask(request, Effect::None).await?, Reply::RemoveFriend(_) => ())
     }
 
     pub async fn create_group(&self, groupname: &str, groupdesc: &str) -> Result<GroupId, Error> {
-        let request = Request::CreateGroup { groupname, groupdesc };
-        expect!(self.ask(&request, Effect::None).await?, Reply::CreateGroup { groupid } => groupid)
+        let request = CreateGroup { groupname: groupname.into(), groupdesc: groupdesc.into() };
+        let reply = self.ask(Command::CreateGroup(request), Effect::None).await?;
+        expect!(reply, Reply::CreateGroup(created) => created.groupid)
     }
 
     pub async fn join_group(&self, groupid: GroupId) -> Result<JoinedGroup, Error> {
-        expect!(self.ask(&Request::JoinGroup { groupid }, Effect::None).await?, Reply::JoinGroup(group) => group)
+        let request = Command::JoinGroup(JoinGroup { groupid });
+        expect!(self.ask(request, Effect::None).await?, Reply::JoinGroup(group) => group)
     }
 
     pub async fn leave_group(&self, groupid: GroupId) -> Result<(), Error> {
-        expect!(self.ask(&Request::LeaveGroup { groupid }, Effect::None).await?, Reply::LeaveGroup => ())
+        let request = Command::LeaveGroup(LeaveGroup { groupid });
+        expect!(self.ask(request, Effect::None).await?, Reply::LeaveGroup(_) => ())
     }
 
     /// Friends and groups as of now, each list as long as one frame has it; see [`Roster::more`].
     pub async fn roster(&self) -> Result<Box<Roster>, Error> {
-        let request = Request::Roster(RosterPage::default());
-        expect!(self.ask(&request, Effect::None).await?, Reply::Roster(roster) => roster)
+        let request = Command::Roster(AskRoster { page: None });
+        expect!(self.ask(request, Effect::None).await?, Reply::Roster(roster) => roster)
     }
 
     /// Users of one group with an id above `after`, at most `limit`.
     pub async fn group_users(&self, groupid: GroupId, after: UserId, limit: u32) -> Result<UsersPage, Error> {
-        let page = RosterPage { groupid: Some(groupid), after: Some(after), limit: Some(limit) };
-        let mut roster =
-            expect!(self.ask(&Request::Roster(page), Effect::None).await?, Reply::Roster(roster) => roster)?;
+        let page = Some(GroupPage { group: groupid, after, limit });
+        let request = Command::Roster(AskRoster { page });
+        let mut roster = expect!(self.ask(request, Effect::None).await?, Reply::Roster(roster) => roster)?;
         let more = roster.more;
         match roster.groups.pop() {
             Some(group) if group.id == groupid => Ok(UsersPage { users: group.users, more: more || group.more }),
@@ -108,12 +115,8 @@ impl Client {
 
     /// Messages of a conversation below `before` (the newest if `None`), at most `limit` (1..200; 50 if `None`).
     pub async fn history(&self, of: Target, before: Option<u64>, limit: Option<u32>) -> Result<History, Error> {
-        let (toid, groupid) = match of {
-            Target::User(user) => (Some(user), None),
-            Target::Group(group) => (None, Some(group)),
-        };
-        let request = Request::History(HistoryRequest { toid, groupid, before, limit });
-        let page = expect!(self.ask(&request, Effect::None).await?, Reply::History(page) => page)?;
+        let request = Command::History(message::History::of(of, before, limit));
+        let page = expect!(self.ask(request, Effect::None).await?, Reply::History(page) => page)?;
         let (conv, at): (Arc<str>, _) = (page.conv.into(), Instant::now());
         let me = self.session().map_or(0, |session: Arc<Session>| session.id);
         let messages = page.messages.into_iter().map(|push| Message::new(push, conv.clone(), me, at)).collect();
@@ -123,13 +126,14 @@ impl Client {
     /// Ends all tokens but the new one, which this client keeps for its reconnects.
     pub async fn change_password(&self, old: &str, new: &str) -> Result<(), Error> {
         let effect = Effect::NewPassword(new.into());
-        let reply = self.ask(&Request::ChangePassword { old, new }, effect).await?;
-        expect!(reply, Reply::ChangePassword { .. } => ())
+        let request = ChangePassword { old: Secret(old.into()), new: Secret(new.into()) };
+        let reply = self.ask(Command::ChangePassword(request), effect).await?;
+        expect!(reply, Reply::ChangePassword(_) => ())
     }
 
     /// Asks for a sign of life; returns the node's time.
     pub async fn ping(&self) -> Result<TimeMs, Error> {
-        expect!(self.ask(&Request::Ping {}, Effect::None).await?, Reply::Pong { time } => time)
+        expect!(self.ask(Command::Ping(Ping {}), Effect::None).await?, Reply::Ping(pong) => pong.time)
     }
 
     /// Sends a message and waits for its ack. `qos` 1 is sent again, under the same mid, after a reconnect and after a
@@ -137,7 +141,7 @@ impl Client {
     ///
     /// Errors: [`Error::Refused`] for good, [`Error::TimedOut`] after `send_timeout`, [`Error::Full`].
     pub async fn send(&self, to: Target, text: &str, qos: u8) -> Result<Acknowledged, Error> {
-        self.send_as(Uuid::now_v7(), to, text, qos).await
+        self.send_as(self.handle.environment.uuid(), to, text, qos).await
     }
 
     /// [`Client::send`] under a mid of the caller's: sending the same message twice under one mid says it once.
@@ -151,7 +155,7 @@ impl Client {
     ///
     /// Errors: [`Error::Full`], [`Error::TooLarge`], and [`Error::Disconnected`] once the client has ended.
     pub fn send_nowait(&self, to: Target, text: &str, qos: u8) -> Result<Uuid, Error> {
-        let mid = Uuid::now_v7();
+        let mid = self.handle.environment.uuid();
         self.queue(mid, to, text, qos, None)?;
         Ok(mid)
     }
@@ -163,16 +167,16 @@ impl Client {
 
     fn queue(&self, mid: Uuid, to: Target, text: &str, qos: u8, waiter: super::outbox::Waiter) -> Result<(), Error> {
         let mut frame = Vec::with_capacity(text.len() + FRAME_OVERHEAD_BYTES);
-        Request::chat(to, text, qos).encode(Some(mid), &mut frame);
+        write_chat(mid, to, text, qos, &mut frame);
         let message = Unacked::new(mid, to, frame.into(), qos != 0, waiter);
-        self.handle.shared.submit(Command::Chat(message))
+        self.handle.shared.submit(Queued::Chat(message))
     }
 
-    async fn ask(&self, request: &Request<'_>, effect: Effect) -> Result<Reply, Error> {
-        let (mid, mut frame) = (Uuid::now_v7(), Vec::new());
-        request.encode(Some(mid), &mut frame);
+    async fn ask(&self, request: Command, effect: Effect) -> Result<Reply, Error> {
+        let (mid, mut frame) = (self.handle.environment.uuid(), Vec::new());
+        request.write(Some(mid), &mut frame);
         let (waiter, receiver) = oneshot::channel();
-        self.handle.shared.submit(Command::Request(Ask { mid, frame, effect, waiter }))?;
+        self.handle.shared.submit(Queued::Request(Ask { mid, frame, effect, waiter }))?;
         receiver.await.unwrap_or(Err(Error::Disconnected(Why::Ended)))
     }
 }

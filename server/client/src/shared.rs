@@ -8,8 +8,9 @@ use super::error::{Error, Why};
 use super::event::Event;
 use super::options::{Credentials, DEFAULT_FRAME_BYTES, MAX_REQUESTS};
 use super::outbox::Unacked;
-use super::wire::Reply;
 use chat_protocol::conversation::UserId;
+use chat_protocol::framing::length::HEADER_BYTES;
+use chat_protocol::from_node::Reply;
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -18,18 +19,18 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// A request on its way to the task.
+/// What the application asked for, on its way to the task.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(super) enum Queued {
     Chat(Unacked),
     Request(Ask),
 }
 
-impl Command {
+impl Queued {
     pub(super) fn frame_bytes(&self) -> usize {
         match self {
-            Command::Chat(message) => message.frame.len(),
-            Command::Request(ask) => ask.frame.len(),
+            Queued::Chat(message) => message.frame.len(),
+            Queued::Request(ask) => ask.frame.len(),
         }
     }
 }
@@ -73,7 +74,7 @@ pub(super) enum Wish {
 /// The queues' state; the lock is never held across anything slow.
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub commands: VecDeque<Command>,
+    pub queued: VecDeque<Queued>,
     pub events: VecDeque<Event>,
     /// Messages that the application took since the task last looked: the highest `seq` per conversation.
     pub taken: Vec<(Arc<str>, u64)>,
@@ -102,7 +103,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(max_events: usize, max_unacked: usize) -> Self {
         let inner = Inner {
-            commands: VecDeque::new(),
+            queued: VecDeque::new(),
             events: VecDeque::new(),
             taken: Vec::new(),
             unacked: 0,
@@ -122,9 +123,9 @@ impl Shared {
         self.inner.lock()
     }
 
-    /// Queues a command for the task. Errors: [`Error::Full`], [`Error::Disconnected`] once the client has ended, and
+    /// Queues something for the task. Errors: [`Error::Full`], [`Error::Disconnected`] once the client has ended, and
     /// [`Error::TooLarge`].
-    pub(super) fn submit(&self, command: Command) -> Result<(), Error> {
+    pub(super) fn submit(&self, queued: Queued) -> Result<(), Error> {
         let mut inner = self.lock();
         if let Some(why) = &inner.ended {
             return Err(Error::Disconnected(why.clone()));
@@ -132,19 +133,19 @@ impl Shared {
         if inner.wish != Wish::Run {
             return Err(Error::Disconnected(Why::Ended));
         }
-        let frame_bytes = command.frame_bytes() - super::wire::HEADER_BYTES;
+        let frame_bytes = queued.frame_bytes() - HEADER_BYTES;
         if frame_bytes > inner.max_frame_bytes {
             return Err(Error::TooLarge { bytes: frame_bytes, limit: inner.max_frame_bytes });
         }
-        let (count, limit) = match &command {
-            Command::Chat(_) => (&mut inner.unacked, self.max_unacked),
-            Command::Request(_) => (&mut inner.requests, MAX_REQUESTS),
+        let (count, limit) = match &queued {
+            Queued::Chat(_) => (&mut inner.unacked, self.max_unacked),
+            Queued::Request(_) => (&mut inner.requests, MAX_REQUESTS),
         };
         if *count >= limit {
             return Err(Error::Full);
         }
         *count += 1;
-        inner.commands.push_back(command);
+        inner.queued.push_back(queued);
         drop(inner);
         self.task.wake();
         Ok(())
@@ -233,11 +234,11 @@ impl Shared {
         receiver
     }
 
-    /// Takes no more commands; returns those that the task had not seen.
-    pub(super) fn stop(&self) -> VecDeque<Command> {
+    /// Queues nothing more; returns what the task had not seen.
+    pub(super) fn stop(&self) -> VecDeque<Queued> {
         let mut inner = self.lock();
         inner.wish = Wish::Abort;
-        std::mem::take(&mut inner.commands)
+        std::mem::take(&mut inner.queued)
     }
 
     /// The task's last act: no event comes after this.

@@ -1,4 +1,5 @@
-//! A connection's bytes, plain or TLS, and how one is made: resolve, connect, hand-shake, all within one time-out.
+//! A connection's bytes and how one is made: resolve, connect, hand-shake, all within one time-out; or as the
+//! application says.
 
 use super::error::Error;
 use super::options::{Options, Tls};
@@ -10,11 +11,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::client::TlsStream;
 
-/// A plain or a TLS connection.
-#[derive(Debug)]
+/// The bytes of a connection that is no socket of ours.
+pub trait Bytes: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Bytes for T {}
+
+/// A connection that is being made.
+pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Bytes>>> + Send>>;
+
+/// Makes connections in place of TCP: in memory, through a proxy, over something else.
+pub trait Connect: Send + Sync {
+    fn connect(&self, address: &str) -> Connecting;
+}
+
+/// A connection's bytes.
 pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Other(Box<dyn Bytes>),
 }
 
 impl Stream {
@@ -22,6 +36,10 @@ impl Stream {
     /// `connect_timeout`.
     pub(super) async fn connect(address: &str, options: &Options) -> Result<Self, Error> {
         let connecting = async {
+            if let Some(connect) = &options.connect {
+                let stream = connect.connect(address).await.map_err(|error| connect_error(address, &error))?;
+                return Ok(Stream::Other(stream));
+            }
             let socket = connect_tcp(address, options.local_address).await;
             let socket = socket.map_err(|error| connect_error(address, &error))?;
             match &options.tls {
@@ -40,6 +58,7 @@ impl Stream {
         match self {
             Stream::Plain(stream) => stream.local_addr(),
             Stream::Tls(stream) => stream.get_ref().0.local_addr(),
+            Stream::Other(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "not a socket")),
         }
     }
 }
@@ -117,6 +136,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, into),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, into),
+            Stream::Other(stream) => Pin::new(stream).poll_read(cx, into),
         }
     }
 }
@@ -126,6 +146,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Other(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -133,6 +154,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Other(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -140,6 +162,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Other(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -4,13 +4,16 @@
 //! has been looked at, and how a classic client spells. It holds no bytes itself. However a stream is cut into pieces,
 //! the messages are the same, and the work is linear in the bytes.
 
-use super::dialect::Dialect;
-use super::errno::{Errno, Failure};
-use super::message::{ChatMessage, Incoming, Outgoing};
-use super::spelling::{SharedSpelling, Spelling};
-use super::{bare, checked, framed, json, request};
+use crate::decode::decode;
+use crate::dialect::Dialect;
+use crate::encode;
+use crate::errno::{Errno, Failure};
+use crate::framing::length::{self, Order};
+use crate::framing::{Cut, bare, checked};
+use crate::json;
+use crate::message::{ChatMessage, Incoming, Outgoing};
+use crate::spelling::{SharedSpelling, Spelling};
 use bytes::{Buf, BytesMut};
-use std::ops::Range;
 
 /// Decodes one client's requests and encodes what it is to be told.
 #[derive(Clone, Debug)]
@@ -19,14 +22,6 @@ pub struct Codec {
     max_frame_bytes: usize,
     scan: bare::Scan,
     spelling: SharedSpelling,
-}
-
-/// Where one complete frame lies at the front of the input.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Cut {
-    pub payload: Range<usize>,
-    /// Everything before this place belongs to the frame.
-    pub end: usize,
 }
 
 impl Codec {
@@ -43,14 +38,17 @@ impl Codec {
     /// cannot be read on: say why with a NOTICE where the dialect has one, and close.
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Incoming>, Failure> {
         let cut = match self.dialect {
-            Dialect::Framed => framed::cut(input, self.max_frame_bytes)?,
+            Dialect::Framed => length::cut(input, Order::Big, self.max_frame_bytes)?,
             Dialect::Checked => checked::cut(input, self.max_frame_bytes)?,
-            Dialect::Bare => self.scan.cut(input, self.max_frame_bytes)?,
+            Dialect::Bare => {
+                input.advance(self.scan.separators(input));
+                self.scan.cut(input, self.max_frame_bytes)?
+            }
         };
         let Some(Cut { payload, end }) = cut else { return Ok(None) };
         let fields = json::parse(&input[payload]).map_err(|error| Failure::new(Errno::Malformed, error.to_string()))?;
         let mut spelling = self.spelling.get();
-        let incoming = request::read(self.dialect, &mut spelling, fields)?;
+        let incoming = decode(self.dialect, &mut spelling, fields)?;
         self.spelling.set(spelling);
         input.advance(end);
         Ok(Some(incoming))
@@ -59,9 +57,9 @@ impl Codec {
     /// Appends `message` to `out`; nothing where the dialect has no such message.
     pub fn encode(&self, message: &Outgoing<'_>, out: &mut BytesMut) {
         match self.dialect {
-            Dialect::Framed => framed::encode(message, out),
-            Dialect::Checked => checked::encode(message, self.spelling.get(), out),
-            Dialect::Bare => bare::encode(message, self.spelling.get(), out),
+            Dialect::Framed => encode::framed::encode(message, out),
+            Dialect::Checked => encode::checked::encode(message, self.spelling.get(), out),
+            Dialect::Bare => encode::bare::encode(message, self.spelling.get(), out),
         }
     }
 

@@ -2,8 +2,10 @@
 //!
 //! A conversation's name (`d3-17`, `g5`) is opaque to clients; nodes and the database agree on it without a lookup.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
+use std::io::Write as _;
 use std::str::FromStr;
 
 /// A user's number: positive and below [`MAX_ID`].
@@ -77,6 +79,21 @@ impl fmt::Display for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.conv.fmt(f)?;
         if self.epoch > 0 { write!(f, ".{}", self.epoch) } else { Ok(()) }
+    }
+}
+
+/// The longest name of a log: a letter, two numbers of up to 20 digits, one of up to 10, and what stands between them.
+const LOG_NAME_BYTES: usize = 53;
+
+/// By its name.
+impl Serialize for Log {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Put together first: serde_json looks for escapes in every piece of a text that comes in pieces.
+        let mut bytes = [0; LOG_NAME_BYTES];
+        let mut rest = &mut bytes[..];
+        write!(rest, "{self}").map_err(S::Error::custom)?;
+        let length = LOG_NAME_BYTES - rest.len();
+        serializer.serialize_str(std::str::from_utf8(&bytes[..length]).map_err(S::Error::custom)?)
     }
 }
 

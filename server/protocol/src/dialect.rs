@@ -1,12 +1,8 @@
-//! The dialects a client may speak, told apart by the first byte it sends, and how each numbers its requests.
-
-use super::checked;
-use super::json::Fields;
-use super::message::{Kind, msgid};
-use super::spelling::{Field, Spelling};
+//! The dialects a client may speak, told apart by the first byte it sends.
 
 /// How a client's messages are framed and spelt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, strum::EnumCount, strum::VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum Dialect {
     /// Length-prefixed JSON with acknowledgements: ours.
     Framed,
@@ -18,7 +14,7 @@ pub enum Dialect {
 
 impl Dialect {
     /// How many there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = <Dialect as strum::EnumCount>::COUNT;
 
     /// The dialect of a client whose first byte is this; `None`: of none, close at once.
     pub fn of_first_byte(byte: u8) -> Option<Dialect> {
@@ -29,61 +25,6 @@ impl Dialect {
             byte if byte.is_ascii_whitespace() => Some(Dialect::Bare),
             _ => None,
         }
-    }
-
-    /// The field that says what kind of message an object is.
-    pub(super) fn number_field(self, spelling: &mut Spelling, fields: &Fields<'_>) -> &'static str {
-        match self {
-            Dialect::Framed => Spelling::default().name(Field::Msgid),
-            Dialect::Bare => spelling.learn(Field::Msgid, fields),
-            Dialect::Checked => checked::NUMBER,
-        }
-    }
-
-    /// What a client asks for under this number; [`Kind::Unknown`] if nothing, or if only a node says it.
-    pub(super) fn kind_of(self, number: u64) -> Kind {
-        match self {
-            Dialect::Framed => framed_kind(number),
-            Dialect::Bare if number <= msgid::GROUP_CHAT => framed_kind(number),
-            Dialect::Bare => Kind::Unknown,
-            Dialect::Checked => checked_kind(number),
-        }
-    }
-}
-
-fn framed_kind(number: u64) -> Kind {
-    match number {
-        msgid::LOGIN => Kind::Login,
-        msgid::LOGOUT => Kind::Logout,
-        msgid::REGISTER => Kind::Register,
-        msgid::ONE_CHAT => Kind::OneChat,
-        msgid::ADD_FRIEND => Kind::AddFriend,
-        msgid::CREATE_GROUP => Kind::CreateGroup,
-        msgid::ADD_GROUP => Kind::JoinGroup,
-        msgid::GROUP_CHAT => Kind::GroupChat,
-        msgid::RECEIVED => Kind::Received,
-        msgid::HISTORY => Kind::History,
-        msgid::PING => Kind::Ping,
-        msgid::PONG => Kind::Pong,
-        msgid::REMOVE_FRIEND => Kind::RemoveFriend,
-        msgid::LEAVE_GROUP => Kind::LeaveGroup,
-        msgid::ROSTER => Kind::Roster,
-        msgid::CHANGE_PASSWORD => Kind::ChangePassword,
-        _ => Kind::Unknown,
-    }
-}
-
-fn checked_kind(number: u64) -> Kind {
-    match number {
-        1 => Kind::Login,
-        3 => Kind::Logout,
-        4 => Kind::Register,
-        6 => Kind::OneChat,
-        8 => Kind::GroupChat,
-        9 => Kind::AddFriend,
-        10 => Kind::CreateGroup,
-        11 => Kind::JoinGroup,
-        _ => Kind::Unknown,
     }
 }
 

@@ -4,9 +4,10 @@
 //! nothing) or retryable (`retry_ms` says when).
 
 use std::time::Duration;
+use strum::{EnumCount, FromRepr, VariantArray};
 
 /// What a reply's or a NOTICE's `errno` says. The numbers are part of the wire contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, FromRepr, VariantArray)]
 #[repr(u8)]
 pub enum Errno {
     Done = 0,
@@ -37,26 +38,7 @@ pub enum Errno {
 }
 
 /// All codes, in order of their numbers.
-pub const ALL: [Errno; 18] = [
-    Errno::Done,
-    Errno::WrongCredentials,
-    Errno::LoggedIn,
-    Errno::NotLoggedIn,
-    Errno::Malformed,
-    Errno::NoSuchUser,
-    Errno::NoSuchGroup,
-    Errno::NotAllowed,
-    Errno::Exists,
-    Errno::TooLarge,
-    Errno::TooFast,
-    Errno::Unavailable,
-    Errno::MidReused,
-    Errno::Replaced,
-    Errno::Draining,
-    Errno::SlowReader,
-    Errno::Idle,
-    Errno::UnknownMsgid,
-];
+pub const ALL: [Errno; Errno::COUNT] = *Errno::VARIANTS.first_chunk().expect("as many as there are");
 
 impl Errno {
     /// The number on the wire.
@@ -66,7 +48,7 @@ impl Errno {
 
     /// The code with this number, if there is one.
     pub fn from_code(code: u64) -> Option<Self> {
-        ALL.get(usize::try_from(code).ok()?).copied()
+        Errno::from_repr(u8::try_from(code).ok()?)
     }
 
     /// Whether the same request can succeed later without anything being changed.

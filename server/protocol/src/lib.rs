@@ -1,25 +1,29 @@
-//! Bytes to typed messages and back, for all dialects. Imports nothing of ours.
+//! Bytes to typed messages and back, for all dialects and both ends. Imports nothing of ours.
 //!
-//! A dialect cuts frames out of the stream (`framed`, `checked`, `bare`), `json` reads the one object in a frame,
-//! `request` makes a typed request of it, and each dialect writes what a node says in its own way, by the client's
-//! `spelling` of field names. [`Codec`] is the one door to all of them.
+//! A node's way in: `framing` cuts a frame out of the stream, `json` reads the one object in it, `decode` makes a typed
+//! request of that; its way out is `encode`, each dialect in its own way, by the client's `spelling` of field names.
+//! [`Codec`] is the one door to all of them. A client writes with [`message::Command::write`] and reads with
+//! [`from_node`]. What there is to be said stands in [`message`], one line a message.
 
 pub mod codec;
 pub mod conversation;
 pub mod dialect;
 pub mod errno;
+pub mod framing;
+pub mod from_node;
 pub mod message;
 pub mod murmur;
 pub mod name;
+pub mod scan;
 
-mod bare;
-mod checked;
-mod classic;
-mod fields;
+mod answer;
+mod decode;
+mod encode;
 mod fit;
-mod framed;
 mod json;
-mod request;
+mod mid;
+mod reader;
+mod secret;
 mod spelling;
 
 pub use codec::Codec;

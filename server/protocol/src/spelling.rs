@@ -52,7 +52,7 @@ impl Spelling {
 
     /// The name under which `fields` hold `field`, which is the client's from now on. If they do not, the name so far.
     pub fn learn(&mut self, field: Field, fields: &Fields<'_>) -> &'static str {
-        if let Some(place) = field.names().iter().position(|name| fields.has(name)) {
+        if let Some(place) = field.names().iter().position(|name| fields.get(name).is_some()) {
             self.0 = self.0 & !(MASK << field.shift()) | (place as u16) << field.shift();
         }
         self.name(field)

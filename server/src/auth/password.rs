@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn parameters_below_the_minimum_are_refused() {
-        let error = PasswordHasher::new(&Password { memory_kib: 7, ..cheap() }).unwrap_err().to_string();
+        let error = PasswordHasher::new(&Password { memory_kib: 7, ..cheap() }).err().unwrap().to_string();
         assert!(error.contains("password.memory_kib = 7"), "{error}");
         assert!(PasswordHasher::new(&Password { iterations: 0, ..cheap() }).is_err());
     }

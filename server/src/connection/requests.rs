@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::session::pace::{Pace, Verdict};
 use chat_protocol::conversation::UserId;
 use chat_protocol::errno::{Errno, Failure};
-use chat_protocol::message::{Chat, Command, Incoming, Kind, MidText, Outgoing, Reply, Request};
+use chat_protocol::message::{Chat, Command, Incoming, Kind, MidText, Outgoing, Received, Reply, Request, ServerTime};
 use std::sync::Arc;
 use std::task::{self, Poll};
 use tokio::time::Instant;
@@ -40,15 +40,18 @@ impl Connection {
         }
         match command {
             Command::Chat(chat) => self.chat(kind, mid, chat),
-            Command::Received { log, seq } => {
-                if let (Some(session), Some(log)) = (&self.session, log)
+            Command::Received(Received { conv, seq }) => {
+                if let (Some(session), Ok(log)) = (&self.session, conv.parse())
                     && session.received(log, seq)
                 {
                     self.context.cursor_saver.add(session.clone());
                 }
             }
-            Command::Ping => self.reply(kind, mid, Ok(Reply::Pong { time: self.context.environment.now_ms() })),
-            Command::Pong => {}
+            Command::Ping(_) => {
+                let time = self.context.environment.now_ms();
+                self.reply(kind, mid, Ok(Reply::Ping(ServerTime { time })));
+            }
+            Command::Pong(_) => {}
             command => self.begin(kind, mid, command),
         }
     }
@@ -105,12 +108,12 @@ impl Connection {
     }
 
     fn begin(&mut self, kind: Kind, mid: Option<MidText>, command: Command) {
-        if let (Some(session), Command::Logout { .. }) = (&self.session, &command) {
+        if let (Some(session), Command::Logout(_)) = (&self.session, &command) {
             self.keep_pace(session);
         }
         let caller = Caller { address: self.address, outbound: self.outbound.clone(), session: self.session.clone() };
         let context = self.context.clone();
-        if matches!(command, Command::Logout { .. }) {
+        if matches!(command, Command::Logout(_)) {
             // Usually all has arrived with the request, and the session need not wait for the next look.
             self.see_what_arrived();
         }

@@ -1,6 +1,9 @@
 //! Bounded queues of messages, side by side. A conversation's messages always take the same lane, so they keep their
 //! order; at a lane's end one task takes them in batches.
 
+#[cfg(test)]
+mod model;
+
 use crate::config::limits::{BATCH_BYTES, BATCH_MESSAGES};
 use chat_protocol::conversation::Conversation;
 use std::collections::VecDeque;
@@ -104,66 +107,5 @@ impl<T: Message> Waiting<T> {
     fn leave(&self, messages: Vec<T>) -> Vec<T> {
         self.bytes.fetch_sub(messages.iter().map(Message::bytes).sum(), Ordering::AcqRel);
         messages
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, PartialEq)]
-    struct Text(u64, usize);
-
-    impl Message for Text {
-        fn conv(&self) -> Conversation {
-            Conversation::Group(self.0)
-        }
-
-        fn bytes(&self) -> usize {
-            self.1
-        }
-    }
-
-    fn one_lane() -> (Lanes<Text>, Waiting<Text>) {
-        let mut waiting = None;
-        let lanes = Lanes::start(1, |_, end| waiting = Some(end));
-        (lanes, waiting.expect("one was made"))
-    }
-
-    #[tokio::test]
-    async fn batches_hold_no_more_than_they_may_and_keep_the_order() {
-        let (lanes, mut waiting) = one_lane();
-        let count = BATCH_MESSAGES + 10;
-        (0..count).for_each(|at| lanes.submit(Text(at as u64, 1)).expect("there is room"));
-        for _ in 0..3 {
-            lanes.submit(Text(0, BATCH_BYTES / 2)).expect("there is room");
-        }
-        lanes.submit(Text(0, BATCH_BYTES * 2)).expect("there is room");
-        drop(lanes);
-
-        let (mut sizes, mut order) = (Vec::new(), Vec::new());
-        while let Some(batch) = waiting.batch().await {
-            assert!(batch.len() == 1 || batch.iter().map(Message::bytes).sum::<usize>() <= BATCH_BYTES);
-            sizes.push(batch.len());
-            order.extend(batch.iter().map(|text| text.0));
-        }
-
-        assert_eq!(sizes, [BATCH_MESSAGES, 11, 2, 1]);
-        assert!(order[..count].iter().copied().eq(0..count as u64));
-        assert_eq!(waiting.bytes.load(Ordering::Acquire), 0);
-    }
-
-    #[tokio::test]
-    async fn full_lane_gives_the_message_back_until_something_is_taken() {
-        let (lanes, mut waiting) = one_lane();
-        (0..LANE_MESSAGES).for_each(|_| lanes.submit(Text(1, 1)).expect("there is room"));
-        assert_eq!(lanes.submit(Text(2, 1)), Err(Text(2, 1)));
-
-        assert_eq!(waiting.rest().len(), LANE_MESSAGES);
-        assert_eq!(lanes.submit(Text(2, LANE_BYTES + 1)), Ok(()), "an empty lane takes any message");
-        assert_eq!(lanes.submit(Text(3, 1)), Err(Text(3, 1)));
-
-        assert_eq!(waiting.batch().await, Some(vec![Text(2, LANE_BYTES + 1)]));
-        assert_eq!(lanes.submit(Text(3, 1)), Ok(()));
     }
 }

@@ -13,6 +13,7 @@ mod absent;
 mod armed;
 #[cfg(feature = "failpoints")]
 mod early_acks;
+mod forgotten_mids;
 #[cfg(feature = "failpoints")]
 mod push_faults;
 
@@ -24,6 +25,7 @@ pub(crate) use armed::hits;
 pub use armed::{Error, clear, set, set_from_environment};
 #[cfg(feature = "failpoints")]
 pub(crate) use early_acks::EarlyAcks;
+pub(crate) use forgotten_mids::mid_to_store;
 #[cfg(feature = "failpoints")]
 pub(crate) use push_faults::PushFaults;
 

@@ -1,5 +1,5 @@
 //! Puts right, in the background, what dead runs of nodes left behind in the database (see
-//! [`Storage::tidy_sessions`](crate::storage::Storage::tidy_sessions)).
+//! [`Sessions::tidy_sessions`](crate::storage::Sessions::tidy_sessions)).
 //!
 //! There can be hundreds of thousands of rows of it, and locks that somebody paused holds. So it is done in small steps
 //! with rests between them, tried again for as long as it takes, and nothing waits for it: neither the start nor the

@@ -84,7 +84,7 @@ impl Node {
         }
         let environment = Environment::default();
         let opening = async {
-            let storage = storage::open_with(&config.database, &environment.tasks).await?;
+            let storage = storage::open_with(&config.database, &environment).await?;
             let (port, key) = bind(&config, &environment).await?;
             let (bus, arrivals) = match config.bus.url.is_empty() {
                 true => LocalHub::default().join(key.clone(), &environment.tasks),

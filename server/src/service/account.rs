@@ -8,7 +8,7 @@ use crate::session::Session;
 use crate::session::failure::{change_failure, storage_failure};
 use crate::storage::Account;
 use chat_protocol::errno::{Errno, Failure};
-use chat_protocol::message::{Reply, Secret, Who};
+use chat_protocol::message::{NewToken, Registered, Reply, Secret, Who};
 use tokio::time::Instant;
 
 const MS_PER_DAY: i64 = 24 * 60 * 60 * 1_000;
@@ -34,7 +34,7 @@ async fn try_register(context: &Context, origin: Origin, name: String, password:
     }
     let hash = context.passwords.hash(Asker { origin, purpose: Purpose::Register }, password).await?;
     let id = context.storage.register(&name, &hash).await.map_err(storage_failure)?;
-    Ok(Reply::Register { id: id.ok_or_else(taken)? })
+    Ok(Reply::Register(Registered { id: id.ok_or_else(taken)? }))
 }
 
 pub async fn change_password(
@@ -60,7 +60,7 @@ pub async fn change_password(
     let changed = changed.map_err(|error| change_failure(session, error))?;
     let token_generation = changed.ok_or(Errno::WrongCredentials)?;
     let token = token(context, &Account { password: hash, token_generation, ..account });
-    Ok(Reply::ChangePassword { token })
+    Ok(Reply::ChangePassword(NewToken { token }))
 }
 
 /// A token for the account as it is now.

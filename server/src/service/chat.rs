@@ -63,10 +63,12 @@ fn refuse(context: &Context, session: &Session, chat: &Chat) -> Option<Failure> 
 }
 
 fn store(context: &Context, session: &Session, chat: Chat, request: PendingChat) {
+    // Classic clients give their messages no identity.
+    let mid = chat.mid.unwrap_or_else(|| context.environment.uuid());
     let append = Append {
         conv: chat.to.conversation(session.user),
         sender: session.user,
-        mid: chat.mid,
+        mid,
         msg: chat.msg.into(),
         sent_as: chat.sent_as,
         allowed_under: 0,
@@ -77,6 +79,7 @@ fn store(context: &Context, session: &Session, chat: Chat, request: PendingChat)
 }
 
 fn relayed(context: &Context, session: &Session, chat: Chat) -> ChatMessage {
+    let mid = chat.mid.unwrap_or_else(|| context.environment.uuid());
     ChatMessage {
         conv: chat.to.conversation(session.user),
         log_epoch: 0,
@@ -85,7 +88,7 @@ fn relayed(context: &Context, session: &Session, chat: Chat) -> ChatMessage {
         name: session.name.clone(),
         msg: chat.msg.into(),
         time: context.environment.now_ms(),
-        mid: chat.mid,
+        mid,
         sent_as: chat.sent_as,
     }
 }

@@ -8,7 +8,7 @@ use crate::session::failure::storage_failure;
 use crate::storage::Befriended;
 use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::errno::{Errno, Failure};
-use chat_protocol::message::{Event, Reply, Who};
+use chat_protocol::message::{Event, FriendRemoved, Reply, Who};
 use std::sync::Arc;
 
 pub async fn add(context: &Arc<Context>, session: &Arc<Session>, friend: UserId) -> Result<Reply, Failure> {
@@ -44,7 +44,7 @@ pub async fn remove(context: &Arc<Context>, session: &Arc<Session>, friend: User
         }
     }
     events::tell(&context.delivery, vec![friend], Event::FriendRemoved { id: user, name: session.name.to_string() });
-    Ok(Reply::RemoveFriend { friendid: friend })
+    Ok(Reply::RemoveFriend(FriendRemoved { friendid: friend }))
 }
 
 fn begin(context: &Arc<Context>, session: &Arc<Session>, friend: UserId) -> Result<Change, Failure> {

@@ -8,7 +8,7 @@ use crate::session::failure::change_failure;
 use crate::storage::{Joined, Left};
 use chat_protocol::conversation::{Conversation, GroupId};
 use chat_protocol::errno::{Errno, Failure};
-use chat_protocol::message::{Event, Reply};
+use chat_protocol::message::{Event, GroupCreated, GroupLeft, JoinedGroup, Reply};
 use std::sync::Arc;
 
 pub async fn create(
@@ -20,7 +20,7 @@ pub async fn create(
     let created = context.storage.create_group(&session.actor(&context.key), &name, &description).await;
     let created = created.map_err(|error| change_failure(session, error))?;
     let groupid = created.ok_or_else(|| Failure::new(Errno::Exists, "this group name is taken"))?;
-    Ok(Reply::CreateGroup { groupid })
+    Ok(Reply::CreateGroup(GroupCreated { groupid }))
 }
 
 pub async fn join(context: &Arc<Context>, session: &Arc<Session>, group: GroupId) -> Result<Reply, Failure> {
@@ -34,7 +34,7 @@ pub async fn join(context: &Arc<Context>, session: &Arc<Session>, group: GroupId
             (Outcome::Absent, Err(Failure::new(Errno::TooLarge, format!("the group is full ({limit} members)"))))
         }
         Ok(Joined::Done { name: groupname, description: groupdesc, end }) => {
-            (Outcome::Joined(end), Ok(Reply::JoinGroup { groupid: group, groupname, groupdesc }))
+            (Outcome::Joined(end), Ok(Reply::JoinGroup(JoinedGroup { groupid: group, groupname, groupdesc })))
         }
     };
     change.done(outcome).await;
@@ -54,7 +54,7 @@ pub async fn leave(context: &Arc<Context>, session: &Arc<Session>, group: GroupI
         Err(error) => return Err(change.unknown(error)),
         Ok(Left::NoSuchGroup) => (Outcome::Absent, Err(Errno::NoSuchGroup.into())),
         Ok(Left::NotMember) => (Outcome::Absent, Err(Failure::new(Errno::NotAllowed, "not a member of this group"))),
-        Ok(Left::Done) => (Outcome::Left, Ok(Reply::LeaveGroup { groupid: group })),
+        Ok(Left::Done) => (Outcome::Left, Ok(Reply::LeaveGroup(GroupLeft { groupid: group }))),
     };
     change.done(outcome).await;
     if reply.is_ok() {

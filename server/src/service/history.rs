@@ -5,7 +5,7 @@ use crate::session::failure::storage_failure;
 use chat_protocol::MAX_NODE_FRAME_BYTES;
 use chat_protocol::conversation::{Log, Target, UserId};
 use chat_protocol::errno::Failure;
-use chat_protocol::message::Reply;
+use chat_protocol::message::{Page, Reply};
 
 /// Text in one page: however it is escaped, the frame stays within a node's limit.
 const PAGE_BYTES: usize = MAX_NODE_FRAME_BYTES / 8;
@@ -32,5 +32,5 @@ pub async fn history(
         .last()
         .map_or(0, |message| message.log_epoch)
         .max(context.delivery.log_ends.known(conv).log_epoch);
-    Ok(Reply::History { log: Log { conv, epoch }, messages: page.messages, more: page.more })
+    Ok(Reply::History(Page { conv: Log { conv, epoch }, messages: page.messages, more: page.more }))
 }

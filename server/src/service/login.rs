@@ -18,7 +18,7 @@ use crate::storage::{Account, Claim, Claimant, Claimed, Release, Waiting};
 use chat_protocol::MAX_NODE_FRAME_BYTES;
 use chat_protocol::conversation::{Log, UserId};
 use chat_protocol::errno::{Errno, Failure};
-use chat_protocol::message::{ChatMessage, Login, LoginAck, Proof, Reply, Roster, Secret, Who};
+use chat_protocol::message::{ChatMessage, Login, LoginAck, Nothing, Proof, Reply, Roster, Secret, Who};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -52,7 +52,7 @@ pub async fn logout(context: &Arc<Context>, caller: &Caller, session: &Arc<Sessi
         return Err(change_failure(session, error)).into();
     }
     leave(context, &caller.outbound, session).await;
-    Answer { result: Ok(Reply::Logout), session: SessionChange::Ended }
+    Answer { result: Ok(Reply::Logout(Nothing {})), session: SessionChange::Ended }
 }
 
 /// Ends the session of a connection that is still served. The kernel of a client that cannot acknowledge is given

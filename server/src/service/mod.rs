@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::session::failure::unavailable;
 use crate::session::outbound::Outbound;
 use chat_protocol::errno::{Errno, Failure};
-use chat_protocol::message::{Command, Reply};
+use chat_protocol::message::{Command, History, Reply};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl From<Result<Reply, Failure>> for Answer {
 pub async fn answer(context: Arc<Context>, caller: Caller, command: Command) -> Answer {
     match command {
         Command::Login(login) => login::login(&context, &caller, login).await,
-        Command::Register { name, password } => account::register(&context, &caller, name, password).await.into(),
+        Command::Register(new) => account::register(&context, &caller, new.name, new.password).await.into(),
         command => match caller.session.clone() {
             None => Err(Errno::NotLoggedIn.into()).into(),
             Some(session) => answer_user(&context, &caller, &session, command).await,
@@ -58,8 +58,8 @@ pub async fn answer(context: Arc<Context>, caller: Caller, command: Command) -> 
 }
 
 async fn answer_user(context: &Arc<Context>, caller: &Caller, session: &Arc<Session>, command: Command) -> Answer {
-    if let Command::Logout { revoke } = command {
-        return login::logout(context, caller, session, revoke).await;
+    if let Command::Logout(logout) = command {
+        return login::logout(context, caller, session, logout.revoke).await;
     }
     // In this order: what was taken over is closed before the lease is good again.
     if !context.lease.is_held() || session.is_closing() {
@@ -67,16 +67,18 @@ async fn answer_user(context: &Arc<Context>, caller: &Caller, session: &Arc<Sess
     }
     let user = session.user;
     let result = match command {
-        Command::AddFriend { friend } => friend::add(context, session, friend).await,
-        Command::RemoveFriend { friend } => friend::remove(context, session, friend).await,
-        Command::CreateGroup { name, description } => group::create(context, session, name, description).await,
-        Command::JoinGroup { group } => group::join(context, session, group).await,
-        Command::LeaveGroup { group } => group::leave(context, session, group).await,
-        Command::History { of, before, limit } => history::history(context, user, of, before, limit).await,
-        Command::Roster { page } => roster::answer(context, user, page).await,
-        Command::ChangePassword { old, new } => account::change_password(context, caller, session, old, new).await,
-        Command::Login(_) | Command::Logout { .. } | Command::Register { .. } => Err(Errno::LoggedIn.into()),
-        Command::Chat(_) | Command::Received { .. } | Command::Ping | Command::Pong => {
+        Command::AddFriend(add) => friend::add(context, session, add.friendid).await,
+        Command::RemoveFriend(remove) => friend::remove(context, session, remove.friendid).await,
+        Command::CreateGroup(new) => group::create(context, session, new.groupname, new.groupdesc).await,
+        Command::JoinGroup(join) => group::join(context, session, join.groupid).await,
+        Command::LeaveGroup(leave) => group::leave(context, session, leave.groupid).await,
+        Command::History(History { of, before, limit }) => history::history(context, user, of, before, limit).await,
+        Command::Roster(ask) => roster::answer(context, user, ask.page).await,
+        Command::ChangePassword(change) => {
+            account::change_password(context, caller, session, change.old, change.new).await
+        }
+        Command::Login(_) | Command::Logout(_) | Command::Register(_) => Err(Errno::LoggedIn.into()),
+        Command::Chat(_) | Command::Received(_) | Command::Ping(_) | Command::Pong(_) => {
             Err(Failure::new(Errno::Unavailable, "handled by the connection"))
         }
     };

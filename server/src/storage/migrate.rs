@@ -13,99 +13,24 @@ mod offline;
 mod passwords;
 mod plan;
 mod repair;
+mod report;
 mod write;
 
 pub use evidence::Encoding;
+pub use passwords::{HashPassword, Progress};
+pub use report::{Example, MigrationReport, Problem, Renamed};
 
-use super::mysql::Mysql;
-use super::sql::executor::{Engine, Fault};
+use super::engine::mysql::{self, Mysql};
+use super::engine::{Connection, Engine, Result as EngineResult};
+use super::open::{open_engine, without_password};
 use super::sql::{schema, settle};
-use super::{Error, Result, open_engine};
+use super::{Error, Result};
 use crate::config;
-use chat_environment::Tasks;
-use chat_protocol::conversation::UserId;
-use std::fmt;
-use std::sync::Arc;
+use chat_environment::Environment;
 use std::time::Duration;
-
-/// Makes the stored form of a password; the error says what is wrong with it.
-pub type HashPassword = Arc<dyn Fn(&str) -> std::result::Result<String, String> + Send + Sync>;
-
-/// Told the number of passwords hashed and their total: by far the longest part.
-pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Send + Sync);
 
 /// Connections to the classic database: one reads.
 const SOURCE_CONNECTIONS: u32 = 1;
-
-/// What was taken over, and what was not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MigrationReport {
-    pub users: usize,
-    /// Pairs of friends.
-    pub friendships: usize,
-    pub groups: usize,
-    pub group_members: usize,
-    /// Waiting messages; one to a group counts once.
-    pub messages: usize,
-    /// Texts that were UTF-8 taken for GBK, and now are as they were sent.
-    pub repaired: usize,
-    /// The same with characters lost for good: each is among the problems.
-    pub repaired_in_part: usize,
-    /// Texts that were taken for GBK, or may have been, and were left as they are: each is among the problems.
-    pub unrepaired: usize,
-    /// Messages whose JSON had lost its backslashes.
-    pub unescaped: usize,
-    /// The first few of what was repaired; no passwords.
-    pub examples: Vec<Example>,
-    pub renamed: Vec<Renamed>,
-    pub problems: Vec<Problem>,
-}
-
-/// A user or group whose name we could not keep.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Renamed {
-    /// `user` or `allgroup`.
-    pub table: &'static str,
-    pub id: UserId,
-    pub from: String,
-    pub to: String,
-}
-
-/// A text before and after its repair.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Example {
-    /// Table, column and row.
-    pub place: String,
-    pub before: String,
-    pub after: String,
-}
-
-/// A row that was not taken over, or not as it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    pub table: &'static str,
-    /// The row, as far as it tells what would be lost: an offline message in full.
-    pub row: String,
-    pub reason: String,
-}
-
-impl fmt::Display for Example {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} -> {}", self.place, self.before, self.after)
-    }
-}
-
-impl fmt::Display for Renamed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: renamed from {:?} to {:?}", self.table, self.id, self.from, self.to)
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.table, self.reason, self.row)
-    }
-}
 
 /// Copies the classic database at `from_url` into the one of `into`, which must be another and empty. Finds out by
 /// itself how texts are encoded there.
@@ -132,16 +57,17 @@ pub async fn migrate_as(
 ) -> Result<MigrationReport> {
     let timeout = Duration::from_millis(into.timeout_ms);
     let database = read(from_url, timeout).await?;
-    let target = open_engine(into, timeout, &Tasks::default()).await?;
+    let environment = Environment::default();
+    let target = open_engine(into, &environment).await?;
     prepare(&*target).await?;
     let (plan, report) = plan(database, encoding);
-    let hashes = passwords::hash_all(&plan.users, hash, progress).await?;
+    let hashes = passwords::hash_all(&plan.users, hash, progress, &environment.tasks).await?;
 
     // Hashing takes its time, after which an idle connection may be gone: so this is another.
     let mut conn = target.write().await?;
     conn.begin().await?;
     let outcome = match ensure_unused(&mut *conn).await {
-        Ok(()) => write::write(&mut *conn, &plan, &hashes).await,
+        Ok(()) => write::write(&mut *conn, &plan, &hashes, &environment).await,
         refused => refused,
     };
     settle(&mut *conn, outcome).await?;
@@ -163,10 +89,8 @@ fn plan(mut database: classic::Classic, encoding: Encoding) -> (plan::Plan, Migr
 
 async fn read(from_url: &str, timeout: Duration) -> Result<classic::Classic> {
     if !from_url.starts_with("mysql:") && !from_url.starts_with("mariadb:") {
-        let found = super::without_password(from_url);
-        return Err(Error::Unusable(format!(
-            "--from should be mysql://user:password@host:port/database, not {found:?}"
-        )));
+        let found = without_password(from_url);
+        return Err(Error::Unusable(format!("--from should be {}, not {found:?}", mysql::URL)));
     }
     let source = Mysql::open(from_url, SOURCE_CONNECTIONS, timeout).await?;
     let mut conn = source.read().await?;
@@ -180,7 +104,7 @@ async fn prepare(target: &dyn Engine) -> Result<()> {
     Ok(ensure_unused(&mut *conn).await?)
 }
 
-async fn ensure_unused(conn: &mut dyn super::sql::executor::Connection) -> std::result::Result<(), Fault> {
+async fn ensure_unused(conn: &mut dyn Connection) -> EngineResult<()> {
     for table in ["user", "allgroup", "conversation"] {
         if conn.first(&format!("SELECT 1 FROM {table} LIMIT 1"), &[]).await?.is_some() {
             return Err(Error::Unusable(format!(

@@ -7,7 +7,6 @@ use crate::on_every_database;
 use chat::storage::{Append, Appended, Error, Joined, Left};
 use chat_protocol::conversation::Conversation;
 use chat_protocol::message::SentAs;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use uuid::Uuid;
 
@@ -20,14 +19,9 @@ on_every_database!(
     resend_is_harmless_after_unfriending_and_leaving,
     whoever_may_not_post_is_refused,
     lost_lease_writes_nothing,
-    concurrent_writers_leave_no_gap,
-    mixed_batches_of_concurrent_writers_all_arrive,
     joiners_and_leavers_see_a_clean_cut,
     audiences_come_with_a_changed_version,
-    same_mid_at_once_is_stored_once,
     large_batches_are_stored_whole,
-    message_that_the_database_refuses_fails_no_other,
-    batch_of_which_every_message_is_refused_is_settled_message_by_message,
 );
 
 fn stored(seqs: &[u64]) -> Vec<Appended> {
@@ -180,74 +174,6 @@ async fn lost_lease_writes_nothing(database: Database) {
     assert_eq!(outcomes(&storage, &[message]).await, stored(&[1]));
 }
 
-async fn concurrent_writers_leave_no_gap(database: Database) {
-    const WRITERS: usize = 4;
-    const BATCHES: usize = 10;
-    let storage = database.open().await;
-    let (one, _, conv) = two_friends(&storage).await;
-    let mut writers = Vec::new();
-    for writer in 0..WRITERS {
-        let storage = storage.clone();
-        writers.push(tokio::spawn(async move {
-            let mut seqs = Vec::new();
-            for nth in 0..BATCHES {
-                let batch: Vec<Append> =
-                    (0..=nth).map(|part| text(conv, one, &format!("{writer}/{nth}/{part}"))).collect();
-                for outcome in outcomes(&storage, &batch).await {
-                    let Appended::Stored { seq, .. } = outcome else { panic!("{outcome:?}") };
-                    // What was answered can be read at once, and everything before it.
-                    let page = storage.messages_after(conv, seq - 1, 1, usize::MAX).await.expect("reading works");
-                    assert_eq!(page.messages[0].seq, seq);
-                    seqs.push(seq);
-                }
-            }
-            assert!(seqs.is_sorted());
-            seqs
-        }));
-    }
-    let mut seqs = BTreeSet::new();
-    for writer in writers {
-        seqs.extend(writer.await.expect("no writer panics"));
-    }
-    let total = (WRITERS * BATCHES * (BATCHES + 1) / 2) as u64;
-    assert_eq!(seqs, (1..=total).collect());
-}
-
-async fn mixed_batches_of_concurrent_writers_all_arrive(database: Database) {
-    let storage = database.open().await;
-    let one = user(&storage, "one").await;
-    let mut convs = Vec::new();
-    for nth in 0..12 {
-        let group = storage.create_group(&one.into(), &format!("group {nth}"), "").await.expect("creating works");
-        convs.push(Conversation::Group(group.expect("the name is free")));
-    }
-    let mut writers = Vec::new();
-    for writer in 0..4_usize {
-        let (storage, convs) = (storage.clone(), convs.clone());
-        writers.push(tokio::spawn(async move {
-            for nth in 0..10_usize {
-                // Each writer names the conversations in another order.
-                let batch: Vec<Append> = (0..convs.len())
-                    .map(|at| text(convs[(at * (writer + 1) + nth) % convs.len()], one, "hello"))
-                    .collect();
-                for outcome in outcomes(&storage, &batch).await {
-                    assert!(matches!(outcome, Appended::Stored { .. }), "{outcome:?}");
-                }
-            }
-        }));
-    }
-    for writer in writers {
-        writer.await.expect("no writer panics");
-    }
-    let mut total = 0;
-    for conv in convs {
-        let page = storage.messages_after(conv, 0, 1_000, usize::MAX).await.expect("reading works");
-        assert!(page.messages.iter().map(|message| message.seq).eq(1..=page.messages.len() as u64));
-        total += page.messages.len();
-    }
-    assert_eq!(total, 4 * 10 * 12);
-}
-
 async fn joiners_and_leavers_see_a_clean_cut(database: Database) {
     let storage = database.open().await;
     let (creator, joiner, _) = two_friends(&storage).await;
@@ -301,39 +227,6 @@ async fn audiences_come_with_a_changed_version(database: Database) {
     assert_eq!(*audience.members, [one.min(other), one.max(other)]);
 }
 
-async fn same_mid_at_once_is_stored_once(database: Database) {
-    let storage = database.open().await;
-    let (one, _, conv) = two_friends(&storage).await;
-    for _ in 0..5 {
-        let message = text(conv, one, "impatient");
-        let mut senders = Vec::new();
-        for _ in 0..4 {
-            let (storage, message) = (storage.clone(), message.clone());
-            senders.push(tokio::spawn(async move {
-                // Among others, so that what is not repeated has to go again.
-                let batch = [text(conv, one, "before"), message, text(conv, one, "after")];
-                outcomes(&storage, &batch).await
-            }));
-        }
-        let (mut stored, mut seqs) = (0, BTreeSet::new());
-        for sender in senders {
-            let outcomes = sender.await.expect("no sender panics");
-            assert!(matches!(outcomes[0], Appended::Stored { .. }) && matches!(outcomes[2], Appended::Stored { .. }));
-            match outcomes[1] {
-                Appended::Stored { seq, .. } => {
-                    stored += 1;
-                    seqs.insert(seq);
-                }
-                Appended::Duplicate { seq, .. } => {
-                    seqs.insert(seq);
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        assert_eq!((stored, seqs.len()), (1, 1));
-    }
-}
-
 async fn large_batches_are_stored_whole(database: Database) {
     let storage = database.open().await;
     let (one, _, conv) = two_friends(&storage).await;
@@ -343,81 +236,4 @@ async fn large_batches_are_stored_whole(database: Database) {
     let total = storage.messages_before(conv, None, 1, usize::MAX).await.expect("reading works").messages[0].seq;
     assert_eq!(total, 1 + 2 + 3 + 127 + 128 + 129 + 255 + 256 + 300);
     assert_eq!(outcomes(&storage, &[]).await, []);
-}
-
-/// From here on the database takes no message with this text.
-async fn refuse(database: &Database, body: &str) {
-    let sql = match database.config.url.starts_with("mysql") {
-        true => format!("ALTER TABLE message ADD CONSTRAINT refused CHECK (body <> '{body}')"),
-        false => format!(
-            "CREATE TRIGGER refused BEFORE INSERT ON message WHEN NEW.body = '{body}' \
-             BEGIN SELECT RAISE(ABORT, 'refused'); END"
-        ),
-    };
-    database.execute(&sql).await;
-}
-
-async fn message_that_the_database_refuses_fails_no_other(database: Database) {
-    let storage = database.open().await;
-    let (one, other, direct) = two_friends(&storage).await;
-    let group =
-        storage.create_group(&one.into(), "group", "").await.expect("creating works").expect("the name is free");
-    let group = Conversation::Group(group);
-    refuse(&database, "poison").await;
-    let poisoned = [3, 4, 77, 255];
-    let batch: Vec<Append> = (0..256)
-        .map(|nth| {
-            let (conv, sender) =
-                if nth % 3 == 0 { (group, one) } else { (direct, if nth % 2 == 0 { one } else { other }) };
-            let body = if poisoned.contains(&nth) { "poison".to_owned() } else { format!("message {nth}") };
-            text(conv, sender, &body)
-        })
-        .collect();
-
-    let outcomes_of = outcomes(&storage, &batch).await;
-
-    for (nth, outcome) in outcomes_of.iter().enumerate() {
-        let is_refused = matches!(outcome, Appended::Unstorable);
-        assert_eq!(is_refused, poisoned.contains(&nth), "message {nth}: {outcome:?}");
-    }
-    for conv in [direct, group] {
-        let page = storage.messages_after(conv, 0, 1_000, usize::MAX).await.expect("reading works");
-        let sent = batch.iter().filter(|message| message.conv == conv && &*message.msg != "poison");
-        assert!(page.messages.iter().map(|message| &message.msg).eq(sent.map(|message| &message.msg)), "in order");
-        assert!(page.messages.iter().map(|message| message.seq).eq(1..=page.messages.len() as u64), "without a gap");
-    }
-    let again = outcomes(&storage, &batch).await;
-    assert!(again.iter().zip(&outcomes_of).all(|pair| matches!(
-        pair,
-        (Appended::Duplicate { seq, .. }, Appended::Stored { seq: stored, .. }) if seq == stored
-    ) || matches!(
-        pair,
-        (Appended::Unstorable, Appended::Unstorable)
-    )));
-}
-
-async fn batch_of_which_every_message_is_refused_is_settled_message_by_message(database: Database) {
-    let storage = database.open().await;
-    let (one, _, conv) = two_friends(&storage).await;
-    refuse(&database, "poison").await;
-    let message = text(conv, one, "poison");
-    let mut batch: Vec<Append> = (0..20).map(|_| text(conv, one, "poison")).collect();
-    batch.extend([message.clone(), message]);
-
-    assert!(outcomes(&storage, &batch).await.iter().all(|outcome| *outcome == Appended::Unstorable));
-
-    assert_eq!(outcomes(&storage, &[text(conv, one, "food")]).await, stored(&[1]));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_does_not_fit_its_column_fails_no_other() {
-    let database = Database::mariadb();
-    let storage = database.open().await;
-    let (one, _, conv) = two_friends(&storage).await;
-    let long = |bytes| SentAs { name: Some("x".repeat(bytes)), time: None };
-    let classic = |bytes| Append { sent_as: Some(Box::new(long(bytes))), ..text(conv, one, "classic") };
-    let batch = [text(conv, one, "a"), classic(60_000), classic(70_000), text(conv, one, "b")];
-
-    let stored = stored_at;
-    assert_eq!(outcomes(&storage, &batch).await, [stored(1), stored(2), Appended::Unstorable, stored(3)]);
 }

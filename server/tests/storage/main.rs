@@ -6,14 +6,18 @@ mod accounts;
 mod append;
 mod conversations;
 mod database;
+mod engine;
 mod faults;
 mod friends;
 mod groups;
 mod losses;
 mod migrate;
+mod nodes;
+mod refusals;
 mod schema;
 mod sessions;
 mod tidying;
+mod writers;
 
 /// Makes a test per database of each function of the module it stands in.
 macro_rules! on_every_database {

@@ -24,8 +24,8 @@ const CLASSIC: &str = "
 CREATE TABLE user (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(50), password VARCHAR(50),
                    state ENUM('online','offline') DEFAULT 'offline') DEFAULT CHARSET utf8mb3;
 CREATE TABLE friend (userid INT NOT NULL, friendid INT NOT NULL);
-CREATE TABLE allgroup (id INT PRIMARY KEY AUTO_INCREMENT, groupname VARCHAR(50) NOT NULL, groupdesc VARCHAR(200) DEFAULT '')
-    DEFAULT CHARSET utf8mb3;
+CREATE TABLE allgroup (id INT PRIMARY KEY AUTO_INCREMENT, groupname VARCHAR(50) NOT NULL,
+                       groupdesc VARCHAR(200) DEFAULT '') DEFAULT CHARSET utf8mb3;
 CREATE TABLE groupuser (groupid INT NOT NULL, userid INT NOT NULL, grouprole ENUM('creator','normal') DEFAULT 'normal');
 CREATE TABLE offlinemessage (userid INT NOT NULL, message VARCHAR(500) NOT NULL) DEFAULT CHARSET utf8mb4;";
 

@@ -140,7 +140,8 @@ pub fn names() -> String {
     let figures = FIGURES.map(|(name, ..)| name);
     let paths = LatencyKind::VARIANTS.join(", ");
     format!(
-        "p50, p99, p99.9 … of a path, max, mean, count, rate (paths: {paths}, {ANY}), as p99(cross); {}; {}; errors, errors(KIND)",
+        "p50, p99, p99.9 … of a path, max, mean, count, rate (paths: {paths}, {ANY}), as p99(cross); {}; {}; errors, \
+         errors(KIND)",
         account.join(", "),
         figures.join(", ")
     )

@@ -155,10 +155,11 @@ fn answers_are_told_apart() {
     check(&mine, r#"{"msgId":18,"ok":true,"groupid":5}"#, |read| {
         matches!(read, Incoming::Answer { result: Ok(5), .. })
     });
+    const EXISTS: u64 = Errno::Exists.code() as u64;
     check(
         &mine,
         r#"{"msgId":5,"ok":false,"error":"taken"}"#,
-        |read| matches!(read, Incoming::Answer { result: Err(refusal), .. } if refusal.code == u64::from(Errno::Exists.code())),
+        |read| matches!(read, Incoming::Answer { result: Err(refusal), .. } if refusal.code == EXISTS),
     );
 }
 

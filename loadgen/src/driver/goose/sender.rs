@@ -36,7 +36,7 @@ pub(super) struct Sender {
 pub(super) fn all(run: &Run) -> Vec<Sender> {
     let mut rates: BTreeMap<u32, Vec<(f64, u32)>> = BTreeMap::new();
     let mut before = 0.0;
-    for (upto, streams) in crate::driver::lanes(&run.casts) {
+    for (upto, streams) in crate::driver::shares(&run.casts) {
         let each = (upto - before) * run.plan.rate / streams.len() as f64;
         for stream in streams {
             rates.entry(run.world.streams[stream as usize].sender).or_default().push((each, stream));

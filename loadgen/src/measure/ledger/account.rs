@@ -35,15 +35,6 @@ pub struct Account {
     pub foreign: u64,
 }
 
-/// A stream in which something went wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offence {
-    pub stream: u32,
-    pub account: Account,
-    /// Numbers of lost messages.
-    pub lost: Vec<u64>,
-}
-
 impl Account {
     /// Adds all of `other`, exactly.
     pub fn add(&mut self, other: &Account) {

@@ -245,6 +245,7 @@ impl Stream {
     }
 
     /// The numbers of the messages that some recipient was owed and did not get.
+    #[cfg(test)]
     pub fn lost(&self, rules: Rules) -> Vec<u64> {
         let missing = self.receivers.iter().flat_map(|receiver| receiver.missing(self.next));
         let mut lost: Vec<u64> = missing.flatten().collect();

@@ -24,6 +24,14 @@ fn sent(count: u64, users: &[u32]) -> Case {
     Case { ledger }
 }
 
+impl Ledger {
+    fn receive(&self, stream: u32, number: u64, user: u32, visit: Visit, in_order: Option<bool>) -> Received {
+        let mut received = Received::default();
+        self.receive_all(stream, [(number, in_order)], user, visit, |one| received = one);
+        received
+    }
+}
+
 impl Case {
     fn receive(&self, user: u32, session: u32, numbers: impl IntoIterator<Item = u64>) {
         for number in numbers {
@@ -53,7 +61,7 @@ fn all_received_once_in_order_is_clean_and_kept_nowhere() {
     case.receive(BOB, 1, 0..1_000);
     case.expect(|account| account.delivered = 2_000);
     assert_eq!(case.ledger.open(), 0);
-    assert!(case.ledger.offences(9).is_empty());
+    assert!(case.ledger.account().is_clean());
 }
 
 #[test]
@@ -61,7 +69,7 @@ fn a_dropped_message_is_lost() {
     let case = sent(10, &[ALICE]);
     case.receive(ALICE, 1, (0..9).filter(|number| *number != 3));
     case.expect(|account| account.lost = 2);
-    assert_eq!(case.ledger.offences(9)[0].lost, [3, 9]);
+    assert_eq!(case.ledger.streams[0].lock().lost(case.ledger.rules), [3, 9]);
 }
 
 #[test]

@@ -18,7 +18,8 @@ use strum::IntoEnumIterator;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("pointer.js");
 /// Nothing may be loaded from anywhere; only what stands in the page itself counts.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
+    base-uri 'none'; form-action 'none'";
 /// Seconds shorter than this many milliseconds, as the last one is, would show as peaks and pits.
 const SHORTEST_SECOND_MS: u64 = 250;
 /// Seconds further apart than this are not joined.
@@ -50,7 +51,8 @@ pub fn page(title: &str, body: &str) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><link rel=\"icon\" href=\"data:,\">\
-         <title>{}</title><style>{STYLE}</style></head>\n<body><main>{body}</main><script>{SCRIPT}</script></body></html>\n",
+         <title>{}</title><style>{STYLE}</style></head>\n<body><main>{body}</main><script>{SCRIPT}</script></body>\
+         </html>\n",
         escape(title)
     )
 }

@@ -124,7 +124,8 @@ fn shade(part: &Shade, frame: &Frame, text: &mut String) {
     let name = escape(&part.name);
     let _ = write!(
         text,
-        "<rect class=\"shade\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{height}\"><title>{name}</title></rect>"
+        "<rect class=\"shade\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{height}\">\
+         <title>{name}</title></rect>"
     );
 }
 

@@ -84,7 +84,8 @@ fn tile(text: &mut String, name: &str, figure: &str, detail: &str, class: &str) 
 /// Count, rate and percentiles of each path.
 pub fn paths(outcome: &Outcome) -> String {
     let mut text = String::from(
-        "<section><h2>Latency of each path</h2><div class=\"wide\"><table><thead><tr><th>path<th>count<th>rate/s<th>mean<th>p50<th>p90<th>p99<th>p99.9<th>max</thead><tbody>",
+        "<section><h2>Latency of each path</h2><div class=\"wide\"><table><thead><tr>\
+         <th>path<th>count<th>rate/s<th>mean<th>p50<th>p90<th>p99<th>p99.9<th>max</thead><tbody>",
     );
     for kind in LatencyKind::iter() {
         let Some(latencies) = outcome.latencies.get(&kind) else { continue };

@@ -94,7 +94,7 @@ impl Session<'_> {
                     self.run.stored.fetch_add(1, Ordering::Relaxed);
                     return;
                 }
-                self.measure(batch, stream, delivery.due, Ledger::group_paths(received));
+                self.measure(batch, stream, delivery.due, Ledger::group_kinds(received));
                 if received.last {
                     batch.complete.push(delivery.message);
                 }
@@ -108,12 +108,12 @@ impl Session<'_> {
             .for_each(|Message { stream, number }| self.run.make_room(stream, number, batch.read_at));
     }
 
-    fn measure(&self, batch: &mut Batch, stream: &Stream, due: u64, group_paths: impl Iterator<Item = LatencyKind>) {
+    fn measure(&self, batch: &mut Batch, stream: &Stream, due: u64, group_kinds: impl Iterator<Item = LatencyKind>) {
         match stream.to {
             // What waited for the recipient to come measures the wait.
             Audience::Friend(_) if due < self.due => {}
-            Audience::Friend(_) => batch.record(self.path_from(stream.sender), due),
-            Audience::Group(_) => group_paths.for_each(|kind| batch.record(kind, due)),
+            Audience::Friend(_) => batch.record(self.kind_from(stream.sender), due),
+            Audience::Group(_) => group_kinds.for_each(|kind| batch.record(kind, due)),
         }
     }
 

@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn from(id: UserId, name: &str, target: Target) -> Message {
-        let at = std::time::Instant::now();
+        let at = tokio::time::Instant::now();
         let (conv, msg) = ("c".into(), "x".into());
         Message { conv, seq: 1, id, name: name.into(), target, msg, time: 0, mid: None, own: false, at }
     }

@@ -1,10 +1,8 @@
 //! From the command line to a connection, and from a failure to words that say what to do.
 
 use crate::Arguments;
-use anyhow::Context;
+use chat_client::tls::Trust;
 use chat_client::{Credentials, Error, Options, Tls, Why};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,24 +29,13 @@ pub fn password_from_environment() -> Option<String> {
 }
 
 fn tls(ca: Option<&Path>) -> anyhow::Result<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    match ca {
-        Some(path) => {
-            let shown = path.display();
-            for certificate in CertificateDer::pem_file_iter(path).with_context(|| format!("cannot read {shown}"))? {
-                let certificate = certificate.with_context(|| format!("{shown} is not a PEM certificate"))?;
-                roots.add(certificate).with_context(|| format!("{shown} holds a certificate that cannot be used"))?;
-            }
-            anyhow::ensure!(!roots.is_empty(), "{shown} holds no certificate");
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            anyhow::ensure!(!roots.is_empty(), "this machine has no trusted certificates; name one with --ca FILE");
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    let Some(path) = ca else {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        anyhow::ensure!(!roots.is_empty(), "this machine has no trusted certificates; name one with --ca FILE");
+        return Ok(chat_client::tls::config(Trust::Roots(roots))?);
+    };
+    Ok(chat_client::tls::config(Trust::Authorities(path))?)
 }
 
 /// What went wrong, and what to do about it.

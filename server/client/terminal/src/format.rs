@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn messages_say_where_who_and_what() {
-        let at = std::time::Instant::now();
+        let at = tokio::time::Instant::now();
         let message = |target, own| Message {
             conv: "c".into(),
             seq: 1,

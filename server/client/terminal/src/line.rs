@@ -3,6 +3,8 @@
 //! Commands start with `/`; the commands of the classic course client (`chat:2:hello`, `loginout`, …) are understood as
 //! well; anything else is a message to the current conversation. Names with spaces go in double quotes.
 
+use crate::format::table;
+
 /// One typed line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
@@ -70,6 +72,14 @@ pub const COMMANDS: &[(&str, &str, &str)] = &[
     ("help", "", "show this"),
     ("quit", "", "leave"),
 ];
+
+/// All commands, for a person.
+pub fn help() -> String {
+    let row = |(name, takes, does): &(&str, &str, &str)| vec![format!("/{name} {takes}"), does.to_string()];
+    let rows: Vec<_> = COMMANDS.iter().map(row).collect();
+    let rest = "Anything else is sent to the current conversation. Names with spaces: \"Ann Lee\".";
+    format!("{}\n  {rest}", table(&rows))
+}
 
 /// Reads a line. With `loggedin` false, `login NAME` and `register NAME` work without the slash.
 pub fn parse(line: &str, loggedin: bool) -> Line {
@@ -277,6 +287,11 @@ mod tests {
         assert_eq!(parse("login ann", false), Line::Login(Some("ann".into())));
         assert_eq!(parse("login ann", true), Line::Say("login ann".into()));
         assert_eq!(parse("quit", false), Line::Quit);
+    }
+
+    #[test]
+    fn help_lists_all_commands() {
+        insta::assert_snapshot!(help());
     }
 
     #[test]

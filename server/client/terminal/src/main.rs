@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 /// Chat from the command line.
 #[derive(Debug, Parser)]
-#[command(version, after_long_help = json::HELP)]
+#[command(name = "chat-client", version, after_long_help = json::HELP)]
 pub struct Arguments {
     /// Host name or address of a node or load balancer
     host: String,
@@ -83,4 +83,15 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     }
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     person::Chat::open(arguments, options, terminal)?.run(client, events).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn help_says_all_there_is() {
+        insta::assert_snapshot!(Arguments::command().render_long_help());
+    }
 }

@@ -1,5 +1,6 @@
 //! The client keeps the contract's promises on its side, whatever the node does: nothing lost, nothing twice, in order.
 
+mod in_memory;
 mod scripted_node;
 mod traced;
 
@@ -65,7 +66,7 @@ async fn typed_requests_get_typed_replies() {
             json!({"msgid": 15, "errno": 0, "groupid": 7, "groupname": "go", "groupdesc": "d"}),
             json!({"msgid": 27, "errno": 0, "friends": [], "groups": [], "more": true}),
             json!({"msgid": 18, "errno": 0, "conv": "d1-2", "more": false, "messages":
-                [{"conv": "d1-2", "seq": 1, "id": 1, "name": "ann", "toid": 2, "msg": "mine", "time": 5}]}),
+                [{"msgid": 6, "conv": "d1-2", "seq": 1, "id": 1, "name": "ann", "toid": 2, "msg": "mine", "time": 5}]}),
             json!({"msgid": 20, "errno": 0, "time": 77}),
             json!({"msgid": 29, "errno": 0, "token": "another"}),
         ] {

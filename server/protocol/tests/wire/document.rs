@@ -6,14 +6,15 @@
 use crate::support::{DIALECTS, codec, request, said, said_by};
 use bytes::BytesMut;
 use chat_protocol::Dialect;
-use chat_protocol::conversation::{Conversation, GroupId, Log, UserId};
+use chat_protocol::conversation::{Conversation, GroupId, Log, Target, UserId};
 use chat_protocol::errno::{ALL, Errno, Failure};
+use chat_protocol::framing::length::HEADER_BYTES;
 use chat_protocol::message::*;
 use std::collections::HashSet;
 use std::time::Duration;
 use uuid::{Uuid, uuid};
 
-const DOCUMENT: &str = include_str!("../../../PROTOCOL.md");
+pub const DOCUMENT: &str = include_str!("../../../PROTOCOL.md");
 const ALICE: UserId = 3;
 const BOB: UserId = 17;
 const GROUP: GroupId = 5;
@@ -34,14 +35,6 @@ fn block_lines(mark: &str) -> Vec<&'static str> {
         }
     }
     lines
-}
-
-fn word(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Framed => "framed",
-        Dialect::Checked => "checked",
-        Dialect::Bare => "bare",
-    }
 }
 
 fn done(kind: Kind, reply: Reply) -> Outgoing<'static> {
@@ -91,8 +84,8 @@ fn framed_replies() -> Vec<Outgoing<'static>> {
     let direct = Conversation::Direct(ALICE, BOB);
     let stored = Stored { log: Log { conv: direct, epoch: 0 }, seq: 42, time: TIME };
     let friend = Friend { id: BOB, name: "bob".into(), state: State::Online };
-    let joined = Reply::JoinGroup { groupid: GROUP, groupname: "tea".into(), groupdesc: "at five".into() };
-    let page = Reply::History { log: Log { conv: direct, epoch: 0 }, messages: vec![message(direct, 42)], more: true };
+    let joined = JoinedGroup { groupid: GROUP, groupname: "tea".into(), groupdesc: "at five".into() };
+    let page = Page { conv: Log { conv: direct, epoch: 0 }, messages: vec![message(direct, 42)], more: true };
     let busy = Failure::from(Errno::Unavailable).retry_after(Duration::from_millis(500));
     let acked = Outgoing::Reply {
         kind: Kind::OneChat,
@@ -103,21 +96,21 @@ fn framed_replies() -> Vec<Outgoing<'static>> {
         failed(Kind::Unknown, Errno::UnknownMsgid.into()),
         login_ack(vec![]),
         failed(Kind::Login, Errno::WrongCredentials.into()),
-        done(Kind::Logout, Reply::Logout),
-        done(Kind::Register, Reply::Register { id: ALICE }),
+        done(Kind::Logout, Reply::Logout(Nothing {})),
+        done(Kind::Register, Reply::Register(Registered { id: ALICE })),
         failed(Kind::Register, Failure::field("password", "a string of 1 to 128 characters")),
         acked,
         done(Kind::OneChat, Reply::Chat(None)),
         failed(Kind::GroupChat, busy),
         done(Kind::AddFriend, Reply::AddFriend(friend)),
-        done(Kind::CreateGroup, Reply::CreateGroup { groupid: GROUP }),
-        done(Kind::JoinGroup, joined),
-        done(Kind::History, page),
-        done(Kind::Ping, Reply::Pong { time: TIME }),
-        done(Kind::RemoveFriend, Reply::RemoveFriend { friendid: BOB }),
-        done(Kind::LeaveGroup, Reply::LeaveGroup { groupid: GROUP }),
+        done(Kind::CreateGroup, Reply::CreateGroup(GroupCreated { groupid: GROUP })),
+        done(Kind::JoinGroup, Reply::JoinGroup(joined)),
+        done(Kind::History, Reply::History(page)),
+        done(Kind::Ping, Reply::Ping(ServerTime { time: TIME })),
+        done(Kind::RemoveFriend, Reply::RemoveFriend(FriendRemoved { friendid: BOB })),
+        done(Kind::LeaveGroup, Reply::LeaveGroup(GroupLeft { groupid: GROUP })),
         done(Kind::Roster, Reply::Roster(Box::new(roster()))),
-        done(Kind::ChangePassword, Reply::ChangePassword { token: "AAAAAAAAAAM.example".into() }),
+        done(Kind::ChangePassword, Reply::ChangePassword(NewToken { token: "AAAAAAAAAAM.example".into() })),
     ]
 }
 
@@ -150,7 +143,7 @@ fn classic_says(dialect: Dialect) -> Vec<String> {
     [
         login_ack(vec![as_sent.clone()]),
         failed(Kind::Login, Errno::WrongCredentials.into()),
-        done(Kind::Register, Reply::Register { id: ALICE }),
+        done(Kind::Register, Reply::Register(Registered { id: ALICE })),
         failed(Kind::Register, Errno::Exists.into()),
         done(Kind::OneChat, Reply::Chat(Some(stored))),
         failed(Kind::OneChat, Errno::NotAllowed.into()),
@@ -162,6 +155,29 @@ fn classic_says(dialect: Dialect) -> Vec<String> {
     .iter()
     .flat_map(|message| said(dialect, message))
     .collect()
+}
+
+/// Every message of the framed dialect with all fields that it can have, by who says it.
+pub fn everything_said() -> Vec<(&'static str, String)> {
+    let short = Roster { more: true, ..roster() };
+    let (login, all) = (login_ack(vec![]), Reply::Roster(Box::new(short.clone())));
+    let Outgoing::Reply { kind, mid, result: Ok(Reply::Login(ack)) } = login else { panic!("another reply") };
+    let ack = LoginAck { roster: short, ..*ack };
+    let cut = [
+        Outgoing::Reply { kind, mid, result: Ok(Reply::Login(Box::new(ack))) },
+        done(Kind::Roster, all),
+        failed(Kind::Unknown, Errno::UnknownMsgid.into()),
+        Outgoing::Push(&message(Conversation::Direct(ALICE, BOB), 0)),
+    ]
+    .iter()
+    .flat_map(|message| said(Dialect::Framed, message))
+    .collect::<Vec<_>>();
+    let asked = block_lines("json framed client").into_iter().map(|line| ("client", line.to_owned()));
+    let mut chat = Vec::new();
+    write_chat(MID, Target::User(BOB), "hello, 世界", 1, &mut chat);
+    let chat = String::from_utf8(chat.split_off(HEADER_BYTES)).expect("a client speaks UTF-8");
+    let asked = asked.chain([("client", chat)]);
+    framed_says().into_iter().chain(cut).map(|line| ("node", line)).chain(asked).collect()
 }
 
 /// `json` without the time of day that the node's own chat lines carry.
@@ -176,7 +192,7 @@ fn timeless(json: &str) -> &str {
 fn node_examples_are_what_the_codec_says() {
     for dialect in DIALECTS {
         let says = if dialect == Dialect::Framed { framed_says() } else { classic_says(dialect) };
-        let written = block_lines(&format!("json {} node", word(dialect)));
+        let written = block_lines(&format!("json {} node", dialect));
         let written_set: HashSet<_> = written.iter().map(|line| timeless(line)).collect();
         let missing: Vec<_> = says.iter().filter(|line| !written_set.contains(timeless(line))).collect();
         assert!(
@@ -213,7 +229,7 @@ fn client_that_spells_in_its_own_way_is_answered_as_the_examples_say() {
 #[test]
 fn client_examples_are_requests_of_every_kind() {
     for (dialect, kinds) in [(Dialect::Framed, 16), (Dialect::Checked, 8), (Dialect::Bare, 8)] {
-        let lines = block_lines(&format!("json {} client", word(dialect)));
+        let lines = block_lines(&format!("json {} client", dialect));
         let shown: HashSet<Kind> = lines.iter().map(|line| request(dialect, line).command.kind()).collect();
         assert_eq!(shown.len(), kinds, "{dialect:?}: {shown:?}");
     }
@@ -222,7 +238,7 @@ fn client_examples_are_requests_of_every_kind() {
 #[test]
 fn whole_frames_are_taken() {
     for dialect in DIALECTS {
-        let lines = block_lines(&format!("hex {} client", word(dialect)));
+        let lines = block_lines(&format!("hex {} client", dialect));
         assert!(!lines.is_empty(), "{dialect:?}");
         for line in lines {
             let digits: Vec<u8> = line.bytes().filter(u8::is_ascii_hexdigit).collect();

@@ -10,3 +10,4 @@ mod replies;
 mod round_trip;
 mod spelling;
 mod support;
+mod table;

@@ -7,27 +7,8 @@ use chat_protocol::message::*;
 use chat_protocol::{Dialect, MAX_NODE_FRAME_BYTES};
 use serde_json::Value;
 use std::time::Duration;
+use strum::VariantArray;
 use uuid::Uuid;
-
-const KINDS: [Kind; 17] = [
-    Kind::Unknown,
-    Kind::Login,
-    Kind::Logout,
-    Kind::Register,
-    Kind::OneChat,
-    Kind::GroupChat,
-    Kind::AddFriend,
-    Kind::CreateGroup,
-    Kind::JoinGroup,
-    Kind::Received,
-    Kind::History,
-    Kind::Ping,
-    Kind::Pong,
-    Kind::RemoveFriend,
-    Kind::LeaveGroup,
-    Kind::Roster,
-    Kind::ChangePassword,
-];
 
 fn reply(kind: Kind, result: Result<Reply, Failure>) -> Outgoing<'static> {
     Outgoing::Reply { kind, mid: MidText::new("m"), result }
@@ -39,14 +20,33 @@ fn parsed(dialect: Dialect, message: &Outgoing<'_>) -> Value {
 
 #[test]
 fn failed_request_is_answered_with_its_own_ack() {
-    let acks = [0, 2, 11, 5, 12, 12, 13, 14, 15, -1, 18, 20, -1, 23, 25, 27, 29];
-    for (kind, msgid) in KINDS.into_iter().zip(acks) {
+    let acks = [
+        (Kind::Unknown, Some(0)),
+        (Kind::Login, Some(2)),
+        (Kind::Logout, Some(11)),
+        (Kind::Register, Some(5)),
+        (Kind::OneChat, Some(12)),
+        (Kind::GroupChat, Some(12)),
+        (Kind::AddFriend, Some(13)),
+        (Kind::CreateGroup, Some(14)),
+        (Kind::JoinGroup, Some(15)),
+        (Kind::Received, None),
+        (Kind::History, Some(18)),
+        (Kind::Ping, Some(20)),
+        (Kind::Pong, None),
+        (Kind::RemoveFriend, Some(23)),
+        (Kind::LeaveGroup, Some(25)),
+        (Kind::Roster, Some(27)),
+        (Kind::ChangePassword, Some(29)),
+    ];
+    assert_eq!(acks.len(), Kind::VARIANTS.len());
+    for (kind, msgid) in acks {
         let failure = Failure::new(Errno::TooFast, "slow \"down\"").retry_after(Duration::from_millis(250));
         let said = said(Dialect::Framed, &reply(kind, Err(failure)));
-        if msgid < 0 {
+        let Some(msgid) = msgid else {
             assert!(said.is_empty(), "{kind:?}: {said:?}");
             continue;
-        }
+        };
         let expected = format!(r#"{{"msgid":{msgid},"mid":"m","errno":10,"errmsg":"slow \"down\"","retry_ms":250}}"#);
         assert_eq!(said, [expected], "{kind:?}");
     }
@@ -71,13 +71,13 @@ fn classic_dialects_have_neither_notice_nor_ping_nor_event() {
 #[test]
 fn classic_dialects_stay_silent_where_old_servers_were() {
     let friend = Friend { id: 1, name: "alice".into(), state: State::Online };
-    let joined = Reply::JoinGroup { groupid: 1, groupname: "g".into(), groupdesc: String::new() };
+    let joined = Reply::JoinGroup(JoinedGroup { groupid: 1, groupname: "g".into(), groupdesc: String::new() });
     let stored = Stored { log: Log { conv: Conversation::Group(1), epoch: 0 }, seq: 1, time: 0 };
     for dialect in [Dialect::Checked, Dialect::Bare] {
         for (kind, done) in [
-            (Kind::Logout, Reply::Logout),
+            (Kind::Logout, Reply::Logout(Nothing {})),
             (Kind::AddFriend, Reply::AddFriend(friend.clone())),
-            (Kind::CreateGroup, Reply::CreateGroup { groupid: 1 }),
+            (Kind::CreateGroup, Reply::CreateGroup(GroupCreated { groupid: 1 })),
             (Kind::JoinGroup, joined.clone()),
             (Kind::GroupChat, Reply::Chat(Some(stored))),
         ] {
@@ -150,7 +150,7 @@ fn history_past_the_frame_limit_keeps_the_newest_and_says_more() {
     let messages: Vec<_> = (1..=200).map(message).collect();
     let page = said_once(
         Dialect::Framed,
-        &reply(Kind::History, Ok(Reply::History { log: Log { conv, epoch: 0 }, messages, more: false })),
+        &reply(Kind::History, Ok(Reply::History(Page { conv: Log { conv, epoch: 0 }, messages, more: false }))),
     );
     assert!(page.len() <= MAX_NODE_FRAME_BYTES);
     let page: Value = serde_json::from_str(&page).expect("a node speaks JSON");
@@ -189,7 +189,7 @@ fn rosters_past_the_frame_limit_are_cut_and_say_more() {
 #[test]
 fn every_kind_of_failure_can_be_told_in_every_dialect() {
     for dialect in DIALECTS {
-        for kind in KINDS {
+        for &kind in Kind::VARIANTS {
             let objects = said(dialect, &reply(kind, Err(Failure::new(Errno::Unavailable, "\u{1}\"\\界"))));
             assert!(objects.iter().all(|object| serde_json::from_str::<Value>(object).is_ok()), "{dialect:?} {kind:?}");
         }

@@ -47,14 +47,13 @@ fn classic_command() -> impl Strategy<Value = Command> {
             let (who, proof) = (Who::Id(id), Proof::Password(password));
             Command::Login(Login { who, proof, takeover: false, events: false, acknowledges: false })
         }),
-        Just(Command::Logout { revoke: false }),
-        (name(), secret()).prop_map(|(name, password)| Command::Register { name, password }),
-        (target(), any::<String>(), option::of(sent_as)).prop_map(|(to, msg, sent_as)| {
-            Command::Chat(Chat { to, msg, stored: true, mid: Uuid::nil(), sent_as })
-        }),
-        id().prop_map(|friend| Command::AddFriend { friend }),
-        (name(), name()).prop_map(|(name, description)| Command::CreateGroup { name, description }),
-        id().prop_map(|group| Command::JoinGroup { group }),
+        Just(Command::Logout(Logout { revoke: false })),
+        (name(), secret()).prop_map(|(name, password)| Command::Register(Register { name, password })),
+        (target(), any::<String>(), option::of(sent_as))
+            .prop_map(|(to, msg, sent_as)| { Command::Chat(Chat { to, msg, stored: true, mid: None, sent_as }) }),
+        id().prop_map(|friendid| Command::AddFriend(AddFriend { friendid })),
+        (name(), name()).prop_map(|(groupname, groupdesc)| Command::CreateGroup(CreateGroup { groupname, groupdesc })),
+        id().prop_map(|groupid| Command::JoinGroup(JoinGroup { groupid })),
     ]
 }
 
@@ -68,29 +67,29 @@ fn framed_command() -> impl Strategy<Value = Command> {
         },
     );
     let chat = (target(), any::<String>(), any::<bool>(), any::<u128>()).prop_map(|(to, msg, stored, mid)| {
-        Command::Chat(Chat { to, msg, stored, mid: Uuid::from_u128(mid), sent_as: None })
+        Command::Chat(Chat { to, msg, stored, mid: Some(Uuid::from_u128(mid)), sent_as: None })
     });
     prop_oneof![
         login,
-        any::<bool>().prop_map(|revoke| Command::Logout { revoke }),
-        (name(), secret()).prop_map(|(name, password)| Command::Register { name, password }),
+        any::<bool>().prop_map(|revoke| Command::Logout(Logout { revoke })),
+        (name(), secret()).prop_map(|(name, password)| Command::Register(Register { name, password })),
         chat,
-        id().prop_map(|friend| Command::AddFriend { friend }),
-        (name(), name()).prop_map(|(name, description)| Command::CreateGroup { name, description }),
-        id().prop_map(|group| Command::JoinGroup { group }),
-        (log(), 0..MAX_ID).prop_map(|(log, seq)| Command::Received { log: Some(log), seq }),
-        (target(), option::of(0..MAX_ID), 1..=200_u32).prop_map(|(of, before, limit)| Command::History {
+        id().prop_map(|friendid| Command::AddFriend(AddFriend { friendid })),
+        (name(), name()).prop_map(|(groupname, groupdesc)| Command::CreateGroup(CreateGroup { groupname, groupdesc })),
+        id().prop_map(|groupid| Command::JoinGroup(JoinGroup { groupid })),
+        (log(), 0..MAX_ID).prop_map(|(log, seq)| Command::Received(Received { conv: log.to_string(), seq })),
+        (target(), option::of(0..MAX_ID), 1..=200_u32).prop_map(|(of, before, limit)| Command::History(History {
             of,
             before,
             limit
-        }),
-        Just(Command::Ping),
-        Just(Command::Pong),
-        id().prop_map(|friend| Command::RemoveFriend { friend }),
-        id().prop_map(|group| Command::LeaveGroup { group }),
+        })),
+        Just(Command::Ping(Ping {})),
+        Just(Command::Pong(Pong {})),
+        id().prop_map(|friendid| Command::RemoveFriend(RemoveFriend { friendid })),
+        id().prop_map(|groupid| Command::LeaveGroup(LeaveGroup { groupid })),
         option::of((id(), 0..MAX_ID, 1..=200_u32).prop_map(|(group, after, limit)| GroupPage { group, after, limit }))
-            .prop_map(|page| Command::Roster { page }),
-        (secret(), secret()).prop_map(|(old, new)| Command::ChangePassword { old, new }),
+            .prop_map(|page| Command::Roster(AskRoster { page })),
+        (secret(), secret()).prop_map(|(old, new)| Command::ChangePassword(ChangePassword { old, new })),
     ]
 }
 
@@ -128,14 +127,20 @@ fn target_field(to: Target) -> (&'static str, u64) {
 fn fields(command: &Command) -> Value {
     match command {
         Command::Login(login) => login_fields(login),
-        Command::Logout { revoke } => json!({ "revoke": revoke }),
-        Command::Register { name, password } => json!({ "name": name, "password": password.0 }),
+        Command::Logout(Logout { revoke }) => json!({ "revoke": revoke }),
+        Command::Register(Register { name, password }) => json!({ "name": name, "password": password.0 }),
         Command::Chat(chat) => chat_fields(chat),
-        Command::AddFriend { friend } | Command::RemoveFriend { friend } => json!({ "friendid": friend }),
-        Command::CreateGroup { name, description } => json!({ "groupname": name, "groupdesc": description }),
-        Command::JoinGroup { group } | Command::LeaveGroup { group } => json!({ "groupid": group }),
-        Command::Received { log, seq } => json!({ "conv": log.map(|log| log.to_string()), "seq": seq }),
-        Command::History { of, before, limit } => {
+        Command::AddFriend(AddFriend { friendid }) | Command::RemoveFriend(RemoveFriend { friendid }) => {
+            json!({ "friendid": friendid })
+        }
+        Command::CreateGroup(CreateGroup { groupname, groupdesc }) => {
+            json!({ "groupname": groupname, "groupdesc": groupdesc })
+        }
+        Command::JoinGroup(JoinGroup { groupid }) | Command::LeaveGroup(LeaveGroup { groupid }) => {
+            json!({ "groupid": groupid })
+        }
+        Command::Received(Received { conv, seq }) => json!({ "conv": conv, "seq": seq }),
+        Command::History(History { of, before, limit }) => {
             let (field, number) = target_field(*of);
             let mut history = json!({ field: number, "limit": limit });
             if let Some(before) = before {
@@ -143,11 +148,11 @@ fn fields(command: &Command) -> Value {
             }
             history
         }
-        Command::Ping | Command::Pong | Command::Roster { page: None } => json!({}),
-        Command::Roster { page: Some(page) } => {
+        Command::Ping(_) | Command::Pong(_) | Command::Roster(AskRoster { page: None }) => json!({}),
+        Command::Roster(AskRoster { page: Some(page) }) => {
             json!({ "groupid": page.group, "after": page.after, "limit": page.limit })
         }
-        Command::ChangePassword { old, new } => json!({ "old": old.0, "new": new.0 }),
+        Command::ChangePassword(ChangePassword { old, new }) => json!({ "old": old.0, "new": new.0 }),
     }
 }
 
@@ -187,12 +192,8 @@ fn written(dialect: Dialect, command: &Command) -> Vec<u8> {
     frame(dialect, object.to_string())
 }
 
-/// What was decoded, without the `mid`s that the node makes for classic clients.
-fn commands(dialect: Dialect, decoded: Vec<Incoming>) -> Vec<Command> {
+fn commands(decoded: Vec<Incoming>) -> Vec<Command> {
     let command = |incoming| match incoming {
-        Incoming::Request(Request { command: Command::Chat(chat), .. }) if dialect != Dialect::Framed => {
-            Command::Chat(Chat { mid: Uuid::nil(), ..chat })
-        }
         Incoming::Request(request) => request.command,
         Incoming::Refused { kind, failure, .. } => panic!("{kind:?}: {failure}"),
     };
@@ -213,7 +214,7 @@ fn fed_in_pieces(dialect: Dialect, bytes: &[u8], lengths: &[usize]) -> Vec<Comma
         }
     }
     assert!(input.is_empty(), "left over: {input:?}");
-    commands(dialect, decoded)
+    commands(decoded)
 }
 
 fn chat_message() -> impl Strategy<Value = ChatMessage> {
@@ -244,6 +245,15 @@ proptest! {
         let bytes: Vec<u8> = sent.iter().flat_map(|command| written(Dialect::Framed, command)).collect();
         prop_assert_eq!(&fed_in_pieces(Dialect::Framed, &bytes, &lengths), &sent);
         prop_assert_eq!(&fed_in_pieces(Dialect::Framed, &bytes, &[1]), &sent);
+    }
+
+    #[test]
+    fn node_reads_what_a_client_writes(sent in vec(framed_command(), 1..8)) {
+        let mut bytes = Vec::new();
+        for command in &sent {
+            command.write(None, &mut bytes);
+        }
+        prop_assert_eq!(&fed_in_pieces(Dialect::Framed, &bytes, &[bytes.len()]), &sent);
     }
 
     #[test]

@@ -108,7 +108,8 @@ impl Subscriber {
         let stats = &self.shared.stats;
         BusStats::add(&stats.received_envelopes, 1);
         BusStats::add(&stats.received_items, envelope.items.len());
-        match self.numbering.observe(&envelope.from, envelope.number, envelope.items.is_empty()) {
+        let is_heartbeat = envelope.items.is_empty();
+        match self.numbering.observe(&envelope.from, envelope.number, is_heartbeat, Instant::now()) {
             // Not even its own heartbeat proves anything when it is repeated.
             Sighting::Stale => return false,
             Sighting::InOrder => {}

@@ -1,7 +1,7 @@
 //! Reading a database of the classic project, whatever its column types and character sets are.
 
 use crate::storage::Error;
-use crate::storage::sql::executor::{Connection, Result, Row};
+use crate::storage::engine::{Connection, Result, Row};
 
 /// The tables' rows as they are.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@
 
 use super::classic::{Classic, Group, Member, Offline, User};
 use super::offline;
-use super::{MigrationReport, Problem, Renamed};
+use super::report::{MigrationReport, Problem, Renamed};
 use chat_protocol::conversation::{Conversation, GroupId, MAX_ID, UserId};
 use chat_protocol::message::{SentAs, TimeMs};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

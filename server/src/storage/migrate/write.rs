@@ -1,15 +1,15 @@
 //! Writing a plan into an empty database, within the caller's transaction.
 
 use super::plan::Plan;
-use crate::storage::sql::executor::{Connection, Result, Value, power_of_two_chunks, repeated};
+use crate::storage::engine::{Connection, Result, Value};
+use crate::storage::sql::lists::{power_of_two_chunks, repeated};
+use chat_environment::Environment;
 use chat_protocol::conversation::Conversation;
-use uuid::Uuid;
 
 /// Rows in one INSERT.
 const ROWS_AT_ONCE: usize = 64;
 
-pub async fn write(conn: &mut dyn Connection, plan: &Plan, hashes: &[String]) -> Result<()> {
-    let now = crate::clock::now_ms();
+pub async fn write(conn: &mut dyn Connection, plan: &Plan, hashes: &[String], environment: &Environment) -> Result<()> {
     let users: Vec<_> = (plan.users.iter().zip(hashes))
         .map(|(user, hash)| vec![user.id.into(), user.name.as_str().into(), hash.as_str().into(), "offline".into()])
         .collect();
@@ -29,10 +29,11 @@ pub async fn write(conn: &mut dyn Connection, plan: &Plan, hashes: &[String]) ->
         .map(|((group, user), is_creator)| vec![(*group).into(), (*user).into(), role(*is_creator).into()])
         .collect();
     insert(conn, "groupuser (groupid, userid, grouprole)", &members).await?;
-    write_conversations(conn, plan, now).await
+    write_conversations(conn, plan, environment).await
 }
 
-async fn write_conversations(conn: &mut dyn Connection, plan: &Plan, now: i64) -> Result<()> {
+async fn write_conversations(conn: &mut dyn Connection, plan: &Plan, environment: &Environment) -> Result<()> {
+    let now = environment.now_ms();
     let conversations: Vec<_> = (plan.conversations.iter())
         .map(|(conv, planned)| vec![(*conv).into(), (planned.messages.len() as u64).into()])
         .collect();
@@ -52,7 +53,7 @@ async fn write_conversations(conn: &mut dyn Connection, plan: &Plan, now: i64) -
                     Value::from(*conv as Conversation),
                     seq.into(),
                     message.sender.into(),
-                    Value::Bytes(Uuid::now_v7().as_bytes().to_vec()),
+                    Value::Bytes(environment.uuid().as_bytes().to_vec()),
                     message.time.unwrap_or(now).into(),
                     message.msg.as_str().into(),
                     sent_as.map_or(Value::Null, Value::from),

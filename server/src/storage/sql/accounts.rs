@@ -1,23 +1,49 @@
 //! Users, their passwords, and what ends their tokens.
 
-use super::executor::{Connection, Fault, Result};
-use super::sessions::confirm;
-use crate::storage::{Account, Actor, Error};
+use super::session_rows::{confirm, make_missing_rows};
+use super::storage::{SqlStorage, idempotent, read, transaction};
+use crate::storage::engine::{Connection, Fault, Result};
+use crate::storage::{self, Account, Accounts, Actor, Error};
+use async_trait::async_trait;
+use chat_environment::Entropy;
 use chat_protocol::conversation::UserId;
 use chat_protocol::message::Who;
 
 const TOKEN_KEY: &str = "token_key";
 
+#[async_trait]
+impl Accounts for SqlStorage {
+    async fn token_key(&self) -> storage::Result<[u8; 32]> {
+        idempotent!(self, conn => token_key(conn, &*self.environment.entropy))
+    }
+
+    async fn register(&self, name: &str, password_hash: &str) -> storage::Result<Option<UserId>> {
+        transaction!(self, conn => register(conn, name, password_hash))
+    }
+
+    async fn account(&self, who: &Who) -> storage::Result<Option<Account>> {
+        read!(self, conn => account(conn, who))
+    }
+
+    async fn change_password(&self, by: &Actor, old_hash: &str, new_hash: &str) -> storage::Result<Option<u64>> {
+        transaction!(self, conn => change_password(conn, by, old_hash, new_hash))
+    }
+
+    async fn revoke_tokens(&self, by: &Actor) -> storage::Result<u64> {
+        transaction!(self, conn => revoke_tokens(conn, by))
+    }
+}
+
 /// Reads the cluster's secret; the first to ask makes it.
-pub async fn token_key(conn: &mut dyn Connection) -> Result<[u8; 32]> {
+async fn token_key(conn: &mut dyn Connection, entropy: &dyn Entropy) -> Result<[u8; 32]> {
     const READ: &str = "SELECT value FROM meta WHERE name = ?";
     if let Some(row) = conn.first(READ, &[TOKEN_KEY.into()]).await? {
         return Ok(key_from_hex(&row.text(0)?)?);
     }
     let mut key = [0_u8; 32];
-    getrandom::fill(&mut key).map_err(|error| Error::Unusable(format!("no random numbers: {error}")))?;
+    entropy.fill(&mut key).map_err(|none| Error::Unusable(none.to_string()))?;
     let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    let sql = format!("{} INTO meta (name, value) VALUES (?, ?)", conn.dialect().insert_ignore);
+    let sql = conn.dialect().insert_ignore("INTO meta (name, value) VALUES (?, ?)");
     conn.run(&sql, &[TOKEN_KEY.into(), hex.into()]).await?;
     // Another node may have been first: what the table holds is the key.
     let row = conn.first(READ, &[TOKEN_KEY.into()]).await?;
@@ -33,7 +59,7 @@ fn key_from_hex(hex: &str) -> std::result::Result<[u8; 32], Error> {
         .ok_or_else(|| Error::Unusable(format!("the row {TOKEN_KEY:?} of table meta is not 64 hexadecimal digits")))
 }
 
-pub async fn register(conn: &mut dyn Connection, name: &str, password_hash: &str) -> Result<Option<UserId>> {
+async fn register(conn: &mut dyn Connection, name: &str, password_hash: &str) -> Result<Option<UserId>> {
     const ADD_USER: &str = "INSERT INTO user (name, password, state) VALUES (?, ?, 'offline')";
     let id = match conn.run(ADD_USER, &[name.into(), password_hash.into()]).await {
         Ok(done) => done.last_id,
@@ -44,7 +70,7 @@ pub async fn register(conn: &mut dyn Connection, name: &str, password_hash: &str
     Ok(Some(id.unsigned_abs()))
 }
 
-pub async fn account(conn: &mut dyn Connection, who: &Who) -> Result<Option<Account>> {
+async fn account(conn: &mut dyn Connection, who: &Who) -> Result<Option<Account>> {
     const READ: &str = "SELECT u.id, u.name, u.password, COALESCE(s.token_generation, 0) \
                         FROM user u LEFT JOIN session s ON s.userid = u.id WHERE";
     let (condition, key) = match who {
@@ -60,12 +86,7 @@ pub async fn account(conn: &mut dyn Connection, who: &Who) -> Result<Option<Acco
     }))
 }
 
-pub async fn change_password(
-    conn: &mut dyn Connection,
-    by: &Actor,
-    old_hash: &str,
-    new_hash: &str,
-) -> Result<Option<u64>> {
+async fn change_password(conn: &mut dyn Connection, by: &Actor, old_hash: &str, new_hash: &str) -> Result<Option<u64>> {
     let user = by.user;
     let Some(generation) = lock_generation(conn, user).await? else { return Ok(None) };
     confirm(conn, by).await?;
@@ -77,7 +98,7 @@ pub async fn change_password(
     set_generation(conn, user, generation + 1).await.map(Some)
 }
 
-pub async fn revoke_tokens(conn: &mut dyn Connection, by: &Actor) -> Result<u64> {
+async fn revoke_tokens(conn: &mut dyn Connection, by: &Actor) -> Result<u64> {
     let user = by.user;
     let Some(generation) = lock_generation(conn, user).await? else { return Ok(0) };
     confirm(conn, by).await?;
@@ -90,7 +111,7 @@ async fn lock_generation(conn: &mut dyn Connection, user: UserId) -> Result<Opti
     if let Some(row) = conn.first(&lock, &[user.into()]).await? {
         return Ok(Some(row.number(0)?));
     }
-    super::sessions::make_missing_rows(conn, &[user]).await?;
+    make_missing_rows(conn, &[user]).await?;
     let row = conn.first(&lock, &[user.into()]).await?;
     Ok(row.map(|row| row.number(0)).transpose()?)
 }

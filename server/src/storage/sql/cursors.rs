@@ -1,9 +1,12 @@
 //! How far each member has got in each conversation, and so what waits for whom.
 
-use super::conversations::{conversation, epoch};
-use super::executor::{Connection, Result, Value, list, padded, padded_values, repeated};
+use super::columns::{conversation, epoch};
+use super::lists::{list, padded, padded_values, repeated};
+use super::storage::{SqlStorage, idempotent, read};
 use crate::cluster::NodeKey;
-use crate::storage::{End, Mark, Position, Waiting};
+use crate::storage::engine::{Connection, Result, Row, Value};
+use crate::storage::{self, Cursors, End, Mark, Position, Waiting};
+use async_trait::async_trait;
 use chat_protocol::conversation::{Conversation, UserId};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -15,7 +18,26 @@ const CONVERSATIONS_AT_ONCE: usize = 16;
 /// Users in one statement.
 const USERS_AT_ONCE: usize = 256;
 
-pub async fn read(conn: &mut dyn Connection, of: &[(Conversation, UserId)]) -> Result<Vec<Option<Position>>> {
+#[async_trait]
+impl Cursors for SqlStorage {
+    async fn cursors(&self, of: &[(Conversation, UserId)]) -> storage::Result<Vec<Option<Position>>> {
+        read!(self, conn => positions(conn, of))
+    }
+
+    async fn waiting(&self, users: &[UserId]) -> storage::Result<Vec<Waiting>> {
+        read!(self, conn => waiting(conn, users))
+    }
+
+    async fn count_waiting(&self, user: UserId, at_most: u32) -> storage::Result<u64> {
+        read!(self, conn => count_waiting(conn, user, at_most))
+    }
+
+    async fn mark_received(&self, by: Option<&NodeKey>, marks: &[Mark]) -> storage::Result<()> {
+        idempotent!(self, conn => mark_received(conn, by, marks))
+    }
+}
+
+pub async fn positions(conn: &mut dyn Connection, of: &[(Conversation, UserId)]) -> Result<Vec<Option<Position>>> {
     let mut found = HashMap::with_capacity(of.len());
     for of in of.chunks(CURSORS_AT_ONCE) {
         let (condition, values) = any_of(of);
@@ -25,39 +47,34 @@ pub async fn read(conn: &mut dyn Connection, of: &[(Conversation, UserId)]) -> R
              FROM member m{by_key} JOIN conversation c ON c.id = m.conv WHERE {condition}"
         );
         for row in conn.rows(&sql, &values).await? {
-            let position =
-                Position { received_seq: row.number(2)?, log_epoch: epoch(&row, 3)?, epoch_after: row.number(4)? };
-            found.insert((conversation(&row, 0)?, row.number(1)?), position);
+            found.insert((conversation(&row, 0)?, row.number(1)?), position(&row, 2)?);
         }
     }
     Ok(of.iter().map(|key| found.get(key).copied()).collect())
 }
 
-pub async fn waiting(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<Waiting>> {
+async fn waiting(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<Waiting>> {
     let mut waiting = Vec::new();
     for users in users.chunks(USERS_AT_ONCE) {
         let (marks, values) = list(users);
         let sql = format!(
-            "SELECT m.userid, m.conv, m.received_seq, c.last_seq, c.log_epoch, c.epoch_after FROM member m JOIN conversation c ON c.id = m.conv \
+            "SELECT m.userid, m.conv, m.received_seq, c.log_epoch, c.epoch_after, c.last_seq \
+             FROM member m JOIN conversation c ON c.id = m.conv \
              WHERE m.userid IN {marks} AND c.last_seq > m.received_seq"
         );
         for row in conn.rows(&sql, &values).await? {
             waiting.push(Waiting {
                 user: row.number(0)?,
                 conv: conversation(&row, 1)?,
-                position: Position {
-                    received_seq: row.number(2)?,
-                    log_epoch: epoch(&row, 4)?,
-                    epoch_after: row.number(5)?,
-                },
-                last_seq: row.number(3)?,
+                position: position(&row, 2)?,
+                last_seq: row.number(5)?,
             });
         }
     }
     Ok(waiting)
 }
 
-pub async fn count_waiting(conn: &mut dyn Connection, user: UserId, at_most: u32) -> Result<u64> {
+async fn count_waiting(conn: &mut dyn Connection, user: UserId, at_most: u32) -> Result<u64> {
     // Each conversation is counted by itself: joined with the cursors, the whole of its log would be read.
     const COUNT: &str =
         "SELECT COUNT(*) FROM (SELECT 1 FROM message WHERE conv = ? AND seq > ? AND sender <> ? LIMIT ?) AS waiting";
@@ -84,7 +101,7 @@ pub async fn count_waiting(conn: &mut dyn Connection, user: UserId, at_most: u32
     Ok(total)
 }
 
-pub async fn mark_received(conn: &mut dyn Connection, by: Option<&NodeKey>, marks: &[Mark]) -> Result<()> {
+async fn mark_received(conn: &mut dyn Connection, by: Option<&NodeKey>, marks: &[Mark]) -> Result<()> {
     let mut furthest: BTreeMap<(Conversation, UserId), End> = BTreeMap::new();
     for mark in marks {
         let end = furthest.entry((mark.conv, mark.user)).or_default();
@@ -162,4 +179,10 @@ fn any_of(keys: &[(Conversation, UserId)]) -> (String, Vec<Value>) {
     let condition = repeated("(conv = ? AND userid = ?)", " OR ", keys.len());
     let values = padded_values(keys, |(conv, user), values| values.extend([(*conv).into(), (*user).into()]));
     (condition, values)
+}
+
+/// A position in three columns.
+fn position(row: &Row, at: usize) -> Result<Position> {
+    let (log_epoch, epoch_after) = (epoch(row, at + 1)?, row.number(at + 2)?);
+    Ok(Position { received_seq: row.number(at)?, log_epoch, epoch_after })
 }

@@ -1,15 +1,42 @@
 //! Friendship: two rows, and a conversation that outlives it.
 
-use super::changes::Change;
-use super::conversations::{are_friends, bump_version, lock_or_make};
-use super::executor::{Connection, Result, Row};
+use super::changes::ChangeId;
+use super::columns::state;
+use super::conversations::are_friends;
+use super::locks::{bump_version, lock, lock_or_make};
 use super::nodes::JOIN_LIVE_NODE;
-use super::sessions::confirm;
-use crate::storage::{Actor, Befriended};
+use super::session_rows::confirm;
+use super::storage::{SqlStorage, change, read};
+use crate::storage::engine::{Connection, Result, Row};
+use crate::storage::{self, Actor, Befriended, Friends};
+use async_trait::async_trait;
 use chat_protocol::conversation::{Conversation, UserId};
-use chat_protocol::message::{Friend, State};
+use chat_protocol::message::Friend;
 
-pub async fn add(conn: &mut dyn Connection, by: &Actor, friend: UserId, change: Change) -> Result<Befriended> {
+#[async_trait]
+impl Friends for SqlStorage {
+    async fn add_friend(&self, by: &Actor, friend: UserId) -> storage::Result<Befriended> {
+        change!(self, by, &[Conversation::direct(by.user, friend)], conn, change => add(conn, by, friend, change))
+    }
+
+    async fn remove_friend(&self, by: &Actor, friend: UserId) -> storage::Result<bool> {
+        change!(self, by, &[Conversation::direct(by.user, friend)], conn, change => remove(conn, by, friend, change))
+    }
+
+    async fn friends(&self, user: UserId, limit: u32) -> storage::Result<Vec<Friend>> {
+        read!(self, conn => list(conn, user, limit))
+    }
+
+    async fn friend(&self, user: UserId, friend: UserId) -> storage::Result<Option<Friend>> {
+        read!(self, conn => one(conn, user, friend))
+    }
+
+    async fn online_friends(&self, user: UserId, limit: u32) -> storage::Result<Vec<UserId>> {
+        read!(self, conn => online(conn, user, limit))
+    }
+}
+
+async fn add(conn: &mut dyn Connection, by: &Actor, friend: UserId, change: ChangeId) -> Result<Befriended> {
     let user = by.user;
     if user == friend || !exist(conn, user, friend).await? {
         return Ok(Befriended::NoSuchUser);
@@ -20,22 +47,21 @@ pub async fn add(conn: &mut dyn Connection, by: &Actor, friend: UserId, change: 
     if are_friends(conn, user, friend).await? {
         return Ok(Befriended::Already);
     }
-    let insert = conn.dialect().insert_ignore;
+    let dialect = conn.dialect();
     let both = [user.into(), friend.into(), friend.into(), user.into()];
-    conn.run(&format!("{insert} INTO friend (userid, friendid) VALUES (?, ?), (?, ?)"), &both).await?;
+    conn.run(&dialect.insert_ignore("INTO friend (userid, friendid) VALUES (?, ?), (?, ?)"), &both).await?;
     // Those who were friends before keep their cursors.
-    let members =
-        format!("{insert} INTO member (conv, userid, received_seq, joined) VALUES (?, ?, ?, ?), (?, ?, ?, ?)");
+    const MEMBERS: &str = "INTO member (conv, userid, received_seq, joined) VALUES (?, ?, ?, ?), (?, ?, ?, ?)";
     let member = |user: UserId| [conv.into(), user.into(), locked.last_seq.into(), (locked.version + 1).into()];
-    conn.run(&members, &[member(user.min(friend)), member(user.max(friend))].concat()).await?;
+    conn.run(&dialect.insert_ignore(MEMBERS), &[member(user.min(friend)), member(user.max(friend))].concat()).await?;
     bump_version(conn, conv, change).await?;
     Ok(Befriended::Done)
 }
 
-pub async fn remove(conn: &mut dyn Connection, by: &Actor, friend: UserId, change: Change) -> Result<bool> {
+async fn remove(conn: &mut dyn Connection, by: &Actor, friend: UserId, change: ChangeId) -> Result<bool> {
     let user = by.user;
     let conv = Conversation::direct(user, friend);
-    if super::conversations::lock(conn, conv).await?.is_none() {
+    if lock(conn, conv).await?.is_none() {
         return Ok(false);
     }
     confirm(conn, by).await?;
@@ -48,30 +74,25 @@ pub async fn remove(conn: &mut dyn Connection, by: &Actor, friend: UserId, chang
     Ok(true)
 }
 
-pub async fn list(conn: &mut dyn Connection, user: UserId, limit: u32) -> Result<Vec<Friend>> {
+async fn list(conn: &mut dyn Connection, user: UserId, limit: u32) -> Result<Vec<Friend>> {
     let sql = format!("{} WHERE f.userid = ? ORDER BY f.friendid LIMIT ?", friends_with_presence());
     let rows = conn.rows(&sql, &[user.into(), limit.into()]).await?;
     rows.iter().map(read_friend).collect()
 }
 
-pub async fn one(conn: &mut dyn Connection, user: UserId, friend: UserId) -> Result<Option<Friend>> {
+async fn one(conn: &mut dyn Connection, user: UserId, friend: UserId) -> Result<Option<Friend>> {
     let sql = format!("{} WHERE f.userid = ? AND f.friendid = ?", friends_with_presence());
     let row = conn.first(&sql, &[user.into(), friend.into()]).await?;
     row.as_ref().map(read_friend).transpose()
 }
 
-pub async fn online(conn: &mut dyn Connection, user: UserId, limit: u32) -> Result<Vec<UserId>> {
+async fn online(conn: &mut dyn Connection, user: UserId, limit: u32) -> Result<Vec<UserId>> {
     let sql = format!(
         "SELECT f.friendid FROM friend f JOIN session s ON s.userid = f.friendid {JOIN_LIVE_NODE} \
          WHERE f.userid = ? AND n.id IS NOT NULL ORDER BY f.friendid LIMIT ?"
     );
     let rows = conn.rows(&sql, &[user.into(), limit.into()]).await?;
     rows.iter().map(|row| Ok(row.number(0)?)).collect()
-}
-
-/// The state in a column that says whether a live node holds the user's session.
-pub fn state(row: &Row, at: usize) -> Result<State> {
-    Ok(if row.flag(at)? { State::Online } else { State::Offline })
 }
 
 async fn exist(conn: &mut dyn Connection, user: UserId, friend: UserId) -> Result<bool> {

@@ -3,28 +3,55 @@
 //! `groupuser` is what people see; `member` in the group's conversation is what delivery goes by. Both change together,
 //! under the lock of the conversation.
 
-use super::changes::Change;
-use super::conversations::{bump_version, lock};
-use super::executor::{Connection, Fault, Result, Row, Value, padded, repeated};
-use super::friends::state;
+use super::changes::ChangeId;
+use super::columns::state;
+use super::lists::{padded, repeated};
+use super::locks::{bump_version, lock};
 use super::nodes::JOIN_LIVE_NODE;
-use super::sessions::confirm;
-use crate::storage::{Actor, Joined, Left};
+use super::session_rows::confirm;
+use super::storage::{SqlStorage, change, read};
+use crate::storage::engine::{Connection, Fault, Result, Row, Value};
+use crate::storage::{self, Actor, Groups, Joined, Left};
+use async_trait::async_trait;
 use chat_protocol::conversation::{Conversation, GroupId, UserId};
 use chat_protocol::message::{Group, GroupPage, GroupUser, Role};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Groups whose users are read in one statement.
 const GROUPS_AT_ONCE: usize = 16;
 /// The id of no group.
 const NO_GROUP: GroupId = 0;
 
-pub async fn create(
+#[async_trait]
+impl Groups for SqlStorage {
+    async fn create_group(&self, by: &Actor, name: &str, description: &str) -> storage::Result<Option<GroupId>> {
+        // Nobody can be behind in a conversation that is not there yet.
+        change!(self, by, &[], conn, change => create(conn, by, name, description, change))
+    }
+
+    async fn join_group(&self, by: &Actor, group: GroupId, max_members: u32) -> storage::Result<Joined> {
+        change!(self, by, &[Conversation::Group(group)], conn, change => join(conn, by, group, max_members, change))
+    }
+
+    async fn leave_group(&self, by: &Actor, group: GroupId) -> storage::Result<Left> {
+        change!(self, by, &[Conversation::Group(group)], conn, change => leave(conn, by, group, change))
+    }
+
+    async fn groups(&self, user: UserId, limit: u32, users_limit: u32) -> storage::Result<Vec<Group>> {
+        read!(self, conn => of_user(conn, user, limit, users_limit))
+    }
+
+    async fn group_page(&self, user: UserId, page: GroupPage) -> storage::Result<Option<Group>> {
+        read!(self, conn => page_of(conn, user, page))
+    }
+}
+
+async fn create(
     conn: &mut dyn Connection,
     by: &Actor,
     name: &str,
     description: &str,
-    change: Change,
+    change: ChangeId,
 ) -> Result<Option<GroupId>> {
     const ADD_GROUP: &str = "INSERT INTO allgroup (groupname, groupdesc) VALUES (?, ?)";
     let group = match conn.run(ADD_GROUP, &[name.into(), description.into()]).await {
@@ -40,12 +67,12 @@ pub async fn create(
     Ok(Some(group))
 }
 
-pub async fn join(
+async fn join(
     conn: &mut dyn Connection,
     by: &Actor,
     group: GroupId,
     max_members: u32,
-    change: Change,
+    change: ChangeId,
 ) -> Result<Joined> {
     let user = by.user;
     let conv = Conversation::Group(group);
@@ -68,7 +95,7 @@ pub async fn join(
     Ok(Joined::Done { name, description, end: locked.end() })
 }
 
-pub async fn leave(conn: &mut dyn Connection, by: &Actor, group: GroupId, change: Change) -> Result<Left> {
+async fn leave(conn: &mut dyn Connection, by: &Actor, group: GroupId, change: ChangeId) -> Result<Left> {
     let user = by.user;
     let conv = Conversation::Group(group);
     if lock(conn, conv).await?.is_none() {
@@ -85,12 +112,12 @@ pub async fn leave(conn: &mut dyn Connection, by: &Actor, group: GroupId, change
     Ok(Left::Done)
 }
 
-pub async fn of_user(conn: &mut dyn Connection, user: UserId, limit: u32, users_limit: u32) -> Result<Vec<Group>> {
+async fn of_user(conn: &mut dyn Connection, user: UserId, limit: u32, users_limit: u32) -> Result<Vec<Group>> {
     const GROUPS: &str = "SELECT g.id, g.groupname, g.groupdesc FROM groupuser gu JOIN allgroup g ON g.id = gu.groupid \
                           WHERE gu.userid = ? ORDER BY gu.groupid LIMIT ?";
     let rows = conn.rows(GROUPS, &[user.into(), limit.into()]).await?;
     let ids = rows.iter().map(|row| Ok(row.number(0)?)).collect::<Result<Vec<GroupId>>>()?;
-    let mut users: HashMap<GroupId, Vec<GroupUser>> = HashMap::new();
+    let mut users: BTreeMap<GroupId, Vec<GroupUser>> = BTreeMap::new();
     for ids in ids.chunks(GROUPS_AT_ONCE) {
         users.extend(first_users(conn, ids, users_limit.saturating_add(1)).await?);
     }
@@ -105,7 +132,7 @@ pub async fn of_user(conn: &mut dyn Connection, user: UserId, limit: u32, users_
     Ok(groups)
 }
 
-pub async fn page(conn: &mut dyn Connection, user: UserId, page: GroupPage) -> Result<Option<Group>> {
+async fn page_of(conn: &mut dyn Connection, user: UserId, page: GroupPage) -> Result<Option<Group>> {
     if role(conn, user, page.group).await?.is_none() {
         return Ok(None);
     }
@@ -156,7 +183,7 @@ async fn first_users(
     conn: &mut dyn Connection,
     groups: &[GroupId],
     limit: u32,
-) -> Result<HashMap<GroupId, Vec<GroupUser>>> {
+) -> Result<BTreeMap<GroupId, Vec<GroupUser>>> {
     let one = format!("SELECT * FROM ({} ORDER BY gu.userid LIMIT ?) AS page", group_users_with_presence());
     // Padded with no group: repeating one would repeat its users.
     let values: Vec<Value> = (groups.iter().copied())
@@ -165,7 +192,7 @@ async fn first_users(
         .flat_map(|group| [group.into(), limit.into()])
         .collect();
     let rows = conn.rows(&repeated(&one, " UNION ALL ", groups.len()), &values).await?;
-    let mut users: HashMap<GroupId, Vec<GroupUser>> = HashMap::new();
+    let mut users: BTreeMap<GroupId, Vec<GroupUser>> = BTreeMap::new();
     for row in &rows {
         users.entry(row.number(4)?).or_default().push(read_user(row)?);
     }
@@ -177,8 +204,8 @@ async fn first_users(
 fn group_users_with_presence() -> String {
     format!(
         "SELECT u.id, u.name, n.id IS NOT NULL AS is_online, gu.grouprole, gu.groupid \
-         FROM groupuser gu JOIN user u ON u.id = gu.userid LEFT JOIN session s ON s.userid = gu.userid {JOIN_LIVE_NODE} \
-         WHERE gu.groupid = ?"
+         FROM groupuser gu JOIN user u ON u.id = gu.userid \
+         LEFT JOIN session s ON s.userid = gu.userid {JOIN_LIVE_NODE} WHERE gu.groupid = ?"
     )
 }
 

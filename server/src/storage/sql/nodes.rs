@@ -4,14 +4,46 @@
 //! count in `gone`; the next renewal makes the two differ again. Both write the row, so of a late renewal and whoever
 //! calls the node gone, or takes a session from it, one comes after the other and sees it. No clock takes part.
 
-use super::executor::{Connection, Result, Row};
+use super::storage::{SqlStorage, idempotent, settle, transaction};
 use crate::cluster::{NodeId, NodeKey};
-use crate::storage::{Error, NodeStart, Peer, Release, Renewal};
+use crate::storage::engine::{Connection, Result, Row};
+use crate::storage::{self, Error, NodeStart, Nodes, Peer, Release, Renewal};
+use async_trait::async_trait;
 
 /// Joins `session s` to the node that holds it, with columns NULL where the session does not count.
 pub const JOIN_LIVE_NODE: &str = "LEFT JOIN node n ON n.id = s.node AND n.boot = s.boot AND n.gone <> n.renewals";
 
-pub async fn start(conn: &mut dyn Connection, key: &NodeKey) -> Result<NodeStart> {
+#[async_trait]
+impl Nodes for SqlStorage {
+    async fn start_node(&self, key: &NodeKey) -> storage::Result<NodeStart> {
+        transaction!(self, conn => start(conn, key))
+    }
+
+    async fn renew_lease(&self, key: &NodeKey, list: bool) -> storage::Result<Renewal> {
+        let settled = self.numbers.settled(key.boot);
+        self.bounded(async {
+            let mut conn = self.engine.reserved().await?;
+            conn.begin().await?;
+            let renewed = renew(&mut *conn, key, list, settled).await;
+            settle(&mut *conn, renewed).await
+        })
+        .await
+    }
+
+    async fn call_gone(&self, seen: &Peer) -> storage::Result<bool> {
+        self.bounded(async {
+            let mut conn = self.engine.reserved().await?;
+            call_gone(&mut *conn, seen).await
+        })
+        .await
+    }
+
+    async fn stop_node(&self, key: &NodeKey) -> storage::Result<()> {
+        idempotent!(self, conn => stop(conn, key))
+    }
+}
+
+async fn start(conn: &mut dyn Connection, key: &NodeKey) -> Result<NodeStart> {
     make_row(conn, key).await?;
     let lock = format!("SELECT boot, renewals, gone FROM node WHERE id = ?{}", conn.dialect().for_update);
     let row = conn.first(&lock, &[(&*key.id.0).into()]).await?;
@@ -26,7 +58,7 @@ pub async fn start(conn: &mut dyn Connection, key: &NodeKey) -> Result<NodeStart
 }
 
 /// `settled` is published with the renewal.
-pub async fn renew(conn: &mut dyn Connection, key: &NodeKey, list: bool, settled: u64) -> Result<Renewal> {
+async fn renew(conn: &mut dyn Connection, key: &NodeKey, list: bool, settled: u64) -> Result<Renewal> {
     let mut made_anew = false;
     if !count_renewal(conn, key, settled).await? {
         // Either the row is another run's, or somebody emptied the table.
@@ -46,13 +78,13 @@ pub async fn renew(conn: &mut dyn Connection, key: &NodeKey, list: bool, settled
     Ok(Renewal { live, asked, takeovers, made_anew, held })
 }
 
-pub async fn call_gone(conn: &mut dyn Connection, seen: &Peer) -> Result<bool> {
+async fn call_gone(conn: &mut dyn Connection, seen: &Peer) -> Result<bool> {
     const CALL: &str = "UPDATE node SET gone = renewals WHERE id = ? AND boot = ? AND renewals = ?";
     let values = [(&*seen.key.id.0).into(), seen.key.boot.into(), seen.renewals.into()];
     Ok(conn.run(CALL, &values).await?.affected > 0)
 }
 
-pub async fn stop(conn: &mut dyn Connection, key: &NodeKey) -> Result<()> {
+async fn stop(conn: &mut dyn Connection, key: &NodeKey) -> Result<()> {
     const STOP: &str = "UPDATE node SET gone = renewals WHERE id = ? AND boot = ?";
     conn.run(STOP, &[(&*key.id.0).into(), key.boot.into()]).await?;
     Ok(())
@@ -72,7 +104,7 @@ async fn count_renewal(conn: &mut dyn Connection, key: &NodeKey, settled: u64) -
 
 /// Leaves a row that is there as it is. A new one is that of a node that is gone.
 async fn make_row(conn: &mut dyn Connection, key: &NodeKey) -> Result<()> {
-    let insert = format!("{} INTO node (id, boot) VALUES (?, ?)", conn.dialect().insert_ignore);
+    let insert = conn.dialect().insert_ignore("INTO node (id, boot) VALUES (?, ?)");
     conn.run(&insert, &[(&*key.id.0).into(), key.boot.into()]).await?;
     Ok(())
 }

@@ -3,8 +3,8 @@
 //! The tables are those of `chat.sql`, applied as they stand there; the version in `meta` is its last statement. A
 //! database that holds any of our tables but not that version is left alone, whatever it is.
 
-use super::executor::{Connection, Result};
 use crate::storage::Error;
+use crate::storage::engine::{Connection, Result};
 use std::sync::Arc;
 
 /// Bumped when the schema changes in a way that an older node cannot live with.
@@ -111,11 +111,12 @@ fn statements(file: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::engine::{mysql, sqlite};
 
     #[test]
     fn both_schemas_make_the_same_tables_and_version() {
-        for schema in [crate::storage::mysql::SCHEMA, crate::storage::sqlite::SCHEMA] {
-            let statements = statements(schema);
+        for dialect in [&mysql::DIALECT, &sqlite::DIALECT] {
+            let statements = statements(dialect.schema);
             for table in TABLES {
                 let begin = format!("CREATE TABLE {table} (");
                 assert_eq!(statements.iter().filter(|sql| sql.starts_with(&begin)).count(), 1, "{table}");

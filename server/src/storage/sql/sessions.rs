@@ -5,18 +5,47 @@
 //! session gone. So two nodes never both hold a session. Rows that another transaction holds are passed over, not
 //! waited for: one user's trouble is nobody else's.
 
-use super::executor::{Connection, Result, list};
+use super::lists::list;
 use super::nodes::{JOIN_LIVE_NODE, take_over};
+use super::session_rows::{SessionRow, USERS_AT_ONCE, lock_or_make_rows, lock_rows, read_rows, update};
+use super::storage::{SqlStorage, read, transaction};
+use super::tidying;
 use crate::cluster::{NodeId, NodeKey};
-use crate::storage::{Actor, Claim, Claimed, Error, Release};
+use crate::storage::engine::{Connection, Result};
+use crate::storage::{self, Claim, Claimed, Release, Sessions};
+use async_trait::async_trait;
 use chat_protocol::conversation::UserId;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-/// Users in one statement.
-const USERS_AT_ONCE: usize = 512;
+#[async_trait]
+impl Sessions for SqlStorage {
+    async fn claim_sessions(&self, key: &NodeKey, claims: &[Claim]) -> storage::Result<Vec<Claimed>> {
+        transaction!(self, conn => claim(conn, key, claims))
+    }
 
-pub async fn claim(conn: &mut dyn Connection, key: &NodeKey, claims: &[Claim]) -> Result<Vec<Claimed>> {
+    async fn release_sessions(&self, key: &NodeKey, releases: &[Release]) -> storage::Result<Vec<UserId>> {
+        transaction!(self, conn => release(conn, key, releases))
+    }
+
+    async fn disown_sessions(&self, key: &NodeKey, users: &[UserId]) -> storage::Result<()> {
+        transaction!(self, conn => disown(conn, key, users))
+    }
+
+    async fn routes(&self, users: &[UserId]) -> storage::Result<Vec<(UserId, NodeId)>> {
+        read!(self, conn => routes(conn, users))
+    }
+
+    async fn next_holder(&self, after: &NodeId) -> storage::Result<Option<NodeId>> {
+        read!(self, conn => tidying::next_holder(conn, after))
+    }
+
+    async fn tidy_sessions(&self, node: &NodeId, after: UserId) -> storage::Result<Option<UserId>> {
+        transaction!(self, conn => tidying::tidy(conn, node, after))
+    }
+}
+
+async fn claim(conn: &mut dyn Connection, key: &NodeKey, claims: &[Claim]) -> Result<Vec<Claimed>> {
     let users: Vec<UserId> = claims.iter().map(|claim| claim.user).collect::<BTreeSet<_>>().into_iter().collect();
     if users.is_empty() {
         return Ok(Vec::new());
@@ -51,7 +80,7 @@ pub async fn claim(conn: &mut dyn Connection, key: &NodeKey, claims: &[Claim]) -
     Ok(outcomes)
 }
 
-pub async fn release(conn: &mut dyn Connection, key: &NodeKey, releases: &[Release]) -> Result<Vec<UserId>> {
+async fn release(conn: &mut dyn Connection, key: &NodeKey, releases: &[Release]) -> Result<Vec<UserId>> {
     let users: Vec<UserId> = releases.iter().map(|release| release.user).collect::<BTreeSet<_>>().into_iter().collect();
     let skip_locked = conn.dialect().for_update_skip_locked;
     let rows = read_rows(conn, &users, skip_locked).await?;
@@ -63,32 +92,14 @@ pub async fn release(conn: &mut dyn Connection, key: &NodeKey, releases: &[Relea
     Ok(read_rows(conn, &passed_over, "").await?.into_keys().collect())
 }
 
-pub async fn disown(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Result<()> {
+async fn disown(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Result<()> {
     let users: Vec<UserId> = users.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let rows = lock_rows(conn, &users).await?;
     let own: Vec<UserId> = users.into_iter().filter(|user| rows.get(user).is_some_and(|row| row.is_of(key))).collect();
     free(conn, &own).await
 }
 
-/// Keeps the actor's session from being released or taken over until the transaction ends; [`Error::SessionGone`] if it
-/// has been.
-pub async fn confirm(conn: &mut dyn Connection, by: &Actor) -> Result<()> {
-    let Some(session) = &by.session else { return Ok(()) };
-    let confirmed = confirm_all(conn, &session.node, &[by.user]).await?;
-    match confirmed.get(&by.user) {
-        Some(epoch) if *epoch == session.epoch => Ok(()),
-        _ => Err(Error::SessionGone.into()),
-    }
-}
-
-/// The same for many: the epoch of each user's session that is this run's.
-pub async fn confirm_all(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Result<HashMap<UserId, u64>> {
-    let for_share = conn.dialect().for_share;
-    let rows = read_rows(conn, users, for_share).await?;
-    Ok(rows.into_iter().filter(|(_, row)| row.is_of(key)).map(|(user, row)| (user, row.epoch)).collect())
-}
-
-pub async fn routes(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<(UserId, NodeId)>> {
+async fn routes(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<(UserId, NodeId)>> {
     let mut routes = Vec::new();
     for users in users.chunks(USERS_AT_ONCE) {
         let (marks, values) = list(users);
@@ -100,65 +111,6 @@ pub async fn routes(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<(
         }
     }
     Ok(routes)
-}
-
-/// Makes the session rows of users that have none, for example since an import.
-pub async fn make_missing_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<()> {
-    let insert = conn.dialect().insert_ignore;
-    for users in users.chunks(USERS_AT_ONCE) {
-        let (marks, values) = list(users);
-        conn.run(&format!("{insert} INTO session (userid) SELECT id FROM user WHERE id IN {marks}"), &values).await?;
-    }
-    Ok(())
-}
-
-/// A `session` row.
-pub struct SessionRow {
-    node: Option<Arc<str>>,
-    boot: i64,
-    epoch: u64,
-}
-
-impl SessionRow {
-    fn is_of(&self, key: &NodeKey) -> bool {
-        self.node.as_deref() == Some(&*key.id.0) && self.boot == key.boot
-    }
-}
-
-/// Ascending by user; `locking` is one of the dialect's.
-async fn read_rows(conn: &mut dyn Connection, users: &[UserId], locking: &str) -> Result<HashMap<UserId, SessionRow>> {
-    let by_key = conn.dialect().by_primary_key;
-    let mut rows = HashMap::with_capacity(users.len());
-    for users in users.chunks(USERS_AT_ONCE) {
-        let (marks, values) = list(users);
-        let sql = format!(
-            "SELECT userid, node, boot, epoch FROM session{by_key} WHERE userid IN {marks} ORDER BY userid{locking}"
-        );
-        for row in conn.rows(&sql, &values).await? {
-            let session = SessionRow { node: row.text_or_null(1)?, boot: row.int(2)?, epoch: row.number(3)? };
-            rows.insert(row.number(0)?, session);
-        }
-    }
-    Ok(rows)
-}
-
-pub async fn lock_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<HashMap<UserId, SessionRow>> {
-    let for_update = conn.dialect().for_update;
-    read_rows(conn, users, for_update).await
-}
-
-/// Locks the rows of the users that exist, but for those that another transaction holds.
-async fn lock_or_make_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<HashMap<UserId, SessionRow>> {
-    let skip_locked = conn.dialect().for_update_skip_locked;
-    let mut rows = read_rows(conn, users, skip_locked).await?;
-    if rows.len() < users.len() {
-        let passed_over: Vec<UserId> = users.iter().filter(|user| !rows.contains_key(user)).copied().collect();
-        let held = read_rows(conn, &passed_over, "").await?;
-        let missing: Vec<UserId> = passed_over.into_iter().filter(|user| !held.contains_key(user)).collect();
-        make_missing_rows(conn, &missing).await?;
-        rows.extend(read_rows(conn, &missing, skip_locked).await?);
-    }
-    Ok(rows)
 }
 
 /// A session row may outlive its user, if somebody deletes users by hand.
@@ -189,15 +141,6 @@ async fn free(conn: &mut dyn Connection, users: &[UserId]) -> Result<()> {
     update(conn, "user SET state = 'offline' WHERE id", users).await
 }
 
-/// Runs `UPDATE change IN (users)`.
-pub async fn update(conn: &mut dyn Connection, change: &str, users: &[UserId]) -> Result<()> {
-    for users in users.chunks(USERS_AT_ONCE) {
-        let (marks, values) = list(users);
-        conn.run(&format!("UPDATE {change} IN {marks}"), &values).await?;
-    }
-    Ok(())
-}
-
 /// The other nodes that hold sessions and are not gone.
 struct Holders {
     live: HashSet<(Arc<str>, i64)>,
@@ -220,7 +163,7 @@ impl Holders {
         }
         holders.live = live_nodes(conn).await?;
         holders.live.remove(&(own.id.0.clone(), own.boot));
-        // An earlier run of a node cannot come back. One whose row is missing makes it anew, and then compares its sessions.
+        // An earlier run of a node cannot come back. One whose row is missing makes it anew, and then compares.
         for (node, boot) in keys.into_iter().filter(|key| !holders.live.contains(key)).collect::<Vec<_>>() {
             let key = NodeKey { id: NodeId(node.clone()), boot };
             if !take_over(conn, &key).await? && is_live(conn, &key).await? {

@@ -4,10 +4,11 @@
 //! the table, and rows that are free need not be looked at again. So nobody is made to wait: a step looks at few rows,
 //! found by index whatever the size of the tables, and locks only those that it changes.
 
-use super::executor::{Connection, Result, Value, list};
+use super::lists::list;
 use super::nodes::JOIN_LIVE_NODE;
-use super::sessions::{lock_rows, update};
+use super::session_rows::{lock_rows, update};
 use crate::cluster::NodeId;
+use crate::storage::engine::{Connection, Result, Value};
 use chat_protocol::conversation::UserId;
 
 /// Session rows looked at in one step.
@@ -62,8 +63,8 @@ async fn stale(conn: &mut dyn Connection, node: &NodeId, users: &[UserId]) -> Re
     let (marks, mut values) = list(users);
     let sql = format!(
         "SELECT s.userid, latest.boot IS NOT NULL AND latest.boot <> s.boot, COALESCE(u.state, 'offline') = 'online' \
-         FROM session s {JOIN_LIVE_NODE} LEFT JOIN node latest ON latest.id = s.node LEFT JOIN user u ON u.id = s.userid \
-         WHERE s.userid IN {marks} AND s.node = ? AND n.id IS NULL"
+         FROM session s {JOIN_LIVE_NODE} LEFT JOIN node latest ON latest.id = s.node \
+         LEFT JOIN user u ON u.id = s.userid WHERE s.userid IN {marks} AND s.node = ? AND n.id IS NULL"
     );
     values.push((&*node.0).into());
     let rows = conn.rows(&sql, &values).await?;

@@ -127,7 +127,7 @@ async fn a_client_that_only_asks_and_never_reads_is_read_no_further() {
             }
             let mut asked = Vec::new();
             for _ in 0..1_000 {
-                chat_client::wire::append_frame(&json!({"msgid": 17, "toid": friend}), &mut asked);
+                chat_client::append_frame(&json!({"msgid": 17, "toid": friend}), &mut asked);
             }
             // The kernel's buffers fill up in both directions, and then somebody has to give way.
             while user.raw.send_bytes(&asked).await.is_ok() {
@@ -160,7 +160,7 @@ async fn short_answers_that_nobody_reads_are_bounded_too() {
             let refused = json!({"msgid": 6, "mid": fresh_mid(), "toid": user.id, "msg": "hello"});
             let malformed = json!({"msgid": 10, "mid": fresh_mid(), "groupid": "five", "msg": n});
             for request in [json!({"msgid": 19}), chat, refused, malformed, json!({"msgid": 99})] {
-                chat_client::wire::append_frame(&request, &mut asked);
+                chat_client::append_frame(&request, &mut asked);
             }
         }
         let mut most_queued = 0;

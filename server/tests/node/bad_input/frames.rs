@@ -2,7 +2,7 @@
 
 use super::beside_a_healthy_pair;
 use crate::support::{Cluster, PASSWORD, Peer, Value, fresh_mid, json};
-use chat_client::wire::append_frame;
+use chat_client::append_frame;
 
 fn frame(payload: &[u8]) -> Vec<u8> {
     let mut frame = (payload.len() as u32).to_be_bytes().to_vec();

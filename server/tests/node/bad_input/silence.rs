@@ -4,7 +4,7 @@ use super::beside_a_healthy_pair;
 use crate::support::peer::options;
 use crate::support::{BUDGET, Cluster, PASSWORD, Peer, Value, eventually, json};
 use chat_client::RawConnection;
-use chat_client::wire::append_frame;
+use chat_client::append_frame;
 use std::time::Duration;
 
 #[tokio::test]

@@ -77,7 +77,7 @@ async fn a_proxy_header_is_required_in_either_version() {
     }
     // In one segment with the first message, and byte by byte.
     let mut whole = v1;
-    chat_client::wire::append_frame(&json!({"msgid": 19}), &mut whole);
+    chat_client::append_frame(&json!({"msgid": 19}), &mut whole);
     let mut peer = cluster.connect().await;
     peer.raw.send_bytes(&whole).await.expect("sends");
     assert_eq!(peer.frame().await["msgid"], 20);

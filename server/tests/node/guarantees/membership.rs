@@ -6,7 +6,7 @@ use crate::support::faulty::{Fate, Faulty};
 use crate::support::{BUDGET, PASSWORD, Peer, Value, eventually, json, texts};
 use chat::bus::local::LocalHub;
 use chat::node::Node;
-use chat::storage::Storage;
+use chat::storage::{Conversations, Cursors, Storage};
 use chat_protocol::conversation::Conversation;
 use std::sync::Arc;
 

@@ -77,7 +77,7 @@ async fn bad_utf8_a_split_frame_length_minus_one_or_70_kb_kills_the_node() {
     }
     let mut split = Peer::connect(cluster.address(0)).await;
     let mut frame = Vec::new();
-    chat_client::wire::append_frame(&json!({"msgid": 19}), &mut frame);
+    chat_client::append_frame(&json!({"msgid": 19}), &mut frame);
     for byte in frame {
         split.raw.send_bytes(&[byte]).await.expect("sends");
     }

@@ -2,7 +2,7 @@
 
 use crate::support::classic::{Bare, Checked, checked_frame};
 use crate::support::{Cluster, Peer, Value, fresh_mid, json, texts};
-use chat_client::wire::append_frame;
+use chat_client::append_frame;
 use std::collections::BTreeSet;
 
 /// So many requests, as one string of bytes for each dialect.

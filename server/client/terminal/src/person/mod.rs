@@ -7,9 +7,9 @@ mod events;
 mod people;
 
 use crate::book::{Book, conversation_of};
-use crate::format::{Style, harmless, table};
+use crate::format::{Style, harmless};
 use crate::input::{Input, Names, Output};
-use crate::line::{self, COMMANDS, Line, Whom};
+use crate::line::{self, Line, Whom};
 use crate::{Arguments, connect};
 use chat_client::{Client, Error, Event, Events, Message, Options, Session};
 use chat_protocol::conversation::Target;
@@ -169,10 +169,7 @@ impl<'a> Chat<'a> {
     }
 
     fn help(&mut self) -> Done {
-        let row = |(name, takes, does): &(&str, &str, &str)| vec![format!("/{name} {takes}"), does.to_string()];
-        let rows: Vec<_> = COMMANDS.iter().map(row).collect();
-        self.say(&table(&rows));
-        self.say("  Anything else is sent to the current conversation. Names with spaces: \"Ann Lee\".");
+        self.say(&line::help());
         Ok(())
     }
 

@@ -1,0 +1,46 @@
+//! Groups and their users.
+
+use super::error::Result;
+use super::layer::{Layer, domain};
+use super::position::End;
+use super::sessions::Actor;
+use async_trait::async_trait;
+use chat_protocol::conversation::{GroupId, UserId};
+use chat_protocol::message::{Group, GroupPage};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// The joiner gets what comes after `last_seq`.
+    Done {
+        name: String,
+        description: String,
+        end: End,
+    },
+    NoSuchGroup,
+    Already,
+    Full,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    Done,
+    NoSuchGroup,
+    NotMember,
+}
+
+domain! {
+    /// Who is in which group.
+    pub trait Groups / GroupsLayer:
+
+    /// `None`: the name is taken.
+    async fn create_group(&self, by: &Actor, name: &str, description: &str) -> Result<Option<GroupId>>;
+    /// The joiner's cursor starts at the conversation's end. `max_members` as in [`Joined::Full`].
+    async fn join_group(&self, by: &Actor, group: GroupId, max_members: u32) -> Result<Joined>;
+    /// A leaving creator hands the role to the longest-standing member; the next to join an empty group becomes
+    /// creator.
+    async fn leave_group(&self, by: &Actor, group: GroupId) -> Result<Left>;
+    /// The user's groups by id, at most `limit`, each with its first `users_limit` users.
+    async fn groups(&self, user: UserId, limit: u32, users_limit: u32) -> Result<Vec<Group>>;
+    /// One group with one page of its users. `None`: no such group, or `user` is not in it.
+    async fn group_page(&self, user: UserId, page: GroupPage) -> Result<Option<Group>>;
+}
