@@ -7,9 +7,6 @@
 // In code that tests alone see, as they please.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
-pub use chat_client as client;
-pub use chat_protocol as protocol;
-
 pub mod node;
 
 mod context;
@@ -33,7 +30,6 @@ pub mod config;
 pub mod failpoint;
 pub mod shutdown;
 pub mod tls;
-pub use chat_environment as environment;
 
 #[doc(hidden)]
 pub mod bench;

@@ -1,7 +1,7 @@
 //! Ready means that the right protocol answers, never that a port is open: ports open early, and others may hold them.
 
 use anyhow::{Context, Result, bail, ensure};
-use chat::client::{Options, RawConnection};
+use chat_client::{Options, RawConnection};
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@ use super::roamers::{self, Route};
 use super::{Plot, RECOVERED, forger};
 use crate::cluster::Cluster;
 use crate::users::{Chat, Online, Record, User, try_meet};
-use ::chat::protocol::conversation::GroupId;
+use chat_protocol::conversation::GroupId;
 use anyhow::{Context, Result};
 use futures_util::future::{join_all, try_join_all};
 use services::within;

@@ -1,7 +1,7 @@
 //! Somebody who claims to be somebody else (G8).
 
 use crate::users::{Record, User};
-use ::chat::client::RawConnection;
+use chat_client::RawConnection;
 use anyhow::{Context, Result};
 use judge::history::Event;
 use serde_json::{Value, json};

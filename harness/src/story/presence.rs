@@ -3,8 +3,8 @@
 use super::RECOVERED;
 use super::cast::Circle;
 use crate::users::{Online, Record};
-use ::chat::protocol::conversation::UserId;
-use ::chat::protocol::message::State;
+use chat_protocol::conversation::UserId;
+use chat_protocol::message::State;
 use anyhow::{Result, ensure};
 use futures_util::future::{join_all, try_join_all};
 use judge::history::Event;

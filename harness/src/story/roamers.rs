@@ -3,7 +3,7 @@
 use super::RECOVERED;
 use crate::cluster::Cluster;
 use crate::users::{Online, User};
-use ::chat::protocol::conversation::{GroupId, Target};
+use chat_protocol::conversation::{GroupId, Target};
 use anyhow::{Result, ensure};
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Steady conversation in a circle of friends.
 
 use super::Online;
-use ::chat::protocol::conversation::{GroupId, Target, UserId};
+use chat_protocol::conversation::{GroupId, Target, UserId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;

@@ -13,8 +13,8 @@ pub use conclusion::{Conclusion, Summary};
 pub use online::Online;
 pub use record::{Record, Records};
 
-use ::chat::client::{Client, Credentials, Error, Events, Options, RawConnection, Reconnect};
-use ::chat::protocol::conversation::{GroupId, UserId};
+use chat_client::{Client, Credentials, Error, Events, Options, RawConnection, Reconnect};
+use chat_protocol::conversation::{GroupId, UserId};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::net::SocketAddr;

@@ -1,10 +1,10 @@
 //! A user who is logged in, and the pen that writes down what happens to it.
 
 use super::User;
-use ::chat::client::{Client, Error, Event, Events, Trace, Why};
-use ::chat::protocol::conversation::Target;
-use ::chat::protocol::errno::Errno;
-use ::chat::protocol::message::{LoginAck, State};
+use chat_client::{Client, Error, Event, Events, Trace, Why};
+use chat_protocol::conversation::Target;
+use chat_protocol::errno::Errno;
+use chat_protocol::message::{LoginAck, State};
 use judge::history::{Event as Entry, LEFT, Who};
 use parking_lot::Mutex;
 use std::sync::Arc;

@@ -7,9 +7,9 @@
 use super::conclusion::{Conclusion, Summary};
 use super::rows::Row;
 use anyhow::Result;
-use chat::client::{Acknowledged, Error, Message};
-use chat::protocol::conversation::{GroupId, Target, UserId};
-use chat::protocol::errno::Failure;
+use chat_client::{Acknowledged, Error, Message};
+use chat_protocol::conversation::{GroupId, Target, UserId};
+use chat_protocol::errno::Failure;
 use judge::clock::Clock;
 use judge::history::{self, Entry, Event, FORMAT, History, To, Who};
 use parking_lot::Mutex;

@@ -1,7 +1,7 @@
 //! The messages that the database holds, as a story's history has them.
 
 use anyhow::{Context, Result, ensure};
-use chat::protocol::conversation::UserId;
+use chat_protocol::conversation::UserId;
 use judge::history;
 use uuid::Uuid;
 

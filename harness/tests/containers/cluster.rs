@@ -1,7 +1,7 @@
 //! Promise: a cluster leaves nothing behind, whatever ends the process that started it, and what cannot work says so at
 //! once. Fault: the process is killed, the engine is not there, an image is not there.
 
-use chat::protocol::conversation::Target;
+use chat_protocol::conversation::Target;
 use harness::cluster::{Cluster, Setup};
 use harness::containers::{Containers, docker, evidence, list};
 use harness::fault::Fault;

@@ -3,9 +3,9 @@
 //! Fault: the database is killed, paused for less and for more than a lease (8 s), or out of connections.
 
 use crate::suite::{heal, inflict, stories};
-use chat::client::Error;
-use chat::protocol::conversation::Target;
-use chat::protocol::errno::Errno;
+use chat_client::Error;
+use chat_protocol::conversation::Target;
+use chat_protocol::errno::Errno;
 use harness::cluster::{Kind, Running, Setup};
 use harness::users::{Chat, Online, Record, everybody_logs_in, meet};
 use services::{eventually, within};

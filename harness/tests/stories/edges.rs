@@ -4,8 +4,8 @@
 //! Fault: none, but a guesser.
 
 use crate::suite::stories;
-use chat::client::{Client, Credentials, Options, RawConnection, Tls};
-use chat::protocol::conversation::Target;
+use chat_client::{Client, Credentials, Options, RawConnection, Tls};
+use chat_protocol::conversation::Target;
 use harness::cluster::{Kind, Setup};
 use harness::users::{everybody_logs_in, meet};
 use rustls::pki_types::CertificateDer;

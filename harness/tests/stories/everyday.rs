@@ -3,8 +3,8 @@
 //! Fault: none, but people who come and go.
 
 use crate::suite::{chat_goes_on, stories};
-use chat::client::Event;
-use chat::protocol::conversation::Target;
+use chat_client::Event;
+use chat_protocol::conversation::Target;
 use harness::cluster::{Kind, Running, Setup};
 use harness::users::{Chat, everybody_logs_in, meet};
 use services::eventually;

@@ -3,7 +3,7 @@
 //! nginx.
 
 use crate::suite::{chat_goes_on, heal, inflict, stories};
-use chat::protocol::conversation::Target;
+use chat_protocol::conversation::Target;
 use harness::cluster::{Kind, Setup};
 use harness::link::Proxy;
 use harness::users::{Chat, everybody_logs_in, meet};

@@ -2,7 +2,7 @@
 //! Fault: nginx reads its configuration again.
 
 use crate::suite::{heal, inflict, stories};
-use chat::protocol::conversation::Target;
+use chat_protocol::conversation::Target;
 use harness::cluster::{Kind, Setup};
 use harness::users::meet;
 use std::time::Duration;

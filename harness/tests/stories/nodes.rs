@@ -3,9 +3,9 @@
 //! Fault: a node is killed, with a few clients or with a thousand, or paused past its lease.
 
 use crate::suite::{chat_goes_on, heal, inflict, stories};
-use chat::client::{Options, RawConnection};
-use chat::protocol::conversation::Target;
-use chat::protocol::message::State;
+use chat_client::{Options, RawConnection};
+use chat_protocol::conversation::Target;
+use chat_protocol::message::State;
 use futures_util::future::join_all;
 use harness::cluster::{Kind, Running, Setup};
 use harness::users::{Chat, Online, User, everybody_logs_in, meet};

@@ -3,7 +3,7 @@
 //! Fault: Redis is down from the start, comes back empty, stands still.
 
 use crate::suite::{chat_goes_on, heal, inflict, stories};
-use chat::protocol::conversation::Target;
+use chat_protocol::conversation::Target;
 use harness::cluster::{Cluster, Kind, Running, Setup};
 use harness::users::{Chat, Record, everybody_logs_in, meet};
 use services::eventually;

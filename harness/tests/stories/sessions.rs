@@ -3,9 +3,9 @@
 //! while a node is killed or stands still.
 
 use crate::suite::{chat_goes_on, stories};
-use chat::client::{Error, Why};
-use chat::protocol::conversation::Target;
-use chat::protocol::errno::Errno;
+use chat_client::{Error, Why};
+use chat_protocol::conversation::Target;
+use chat_protocol::errno::Errno;
 use harness::cluster::{Kind, Running, Setup};
 use harness::story::{Plot, Story};
 use harness::users::{Chat, everybody_logs_in, meet};

@@ -35,11 +35,15 @@ impl Lease {
 
     /// For how long the node may still act.
     pub fn left(&self) -> Duration {
+        self.left_at(Instant::now())
+    }
+
+    pub fn left_at(&self, now: Instant) -> Duration {
         if failpoint::hits(Failpoint::LeaseStale) {
             return LEASE_HOLD;
         }
         let until = Duration::from_millis(self.until_ms.load(Ordering::Acquire));
-        until.saturating_sub(self.start.elapsed())
+        until.saturating_sub(now.saturating_duration_since(self.start))
     }
 
     /// Ends it at once.

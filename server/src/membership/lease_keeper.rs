@@ -6,6 +6,7 @@
 //! lost are closed, and the rest go on.
 
 use super::lease::Lease;
+use super::standing::{Counted, Standing};
 use super::watch::Watch;
 use crate::bus::Bus;
 use crate::cluster::{NodeId, NodeKey};
@@ -69,7 +70,7 @@ pub struct Parts {
 /// no sessions to compare: `takeovers` is what its first renewal said.
 pub async fn run(parts: Parts, takeovers: u64) -> Result<(), Error> {
     let alive = BTreeSet::new();
-    let mut keeper = Keeper { parts, alive, renewals: 0, suspects: false, takeovers, compares: false };
+    let mut keeper = Keeper { parts, alive, suspects: false, standing: Standing::new(takeovers) };
     loop {
         let sent = Instant::now();
         let wait = keeper.renew(sent).await?;
@@ -82,14 +83,9 @@ pub async fn run(parts: Parts, takeovers: u64) -> Result<(), Error> {
 struct Keeper {
     parts: Parts,
     alive: BTreeSet<NodeId>,
-    /// The count of the latest renewal.
-    renewals: u64,
     /// The database has lost commits, or may have, and it is not known yet which logs have become shorter.
     suspects: bool,
-    /// How often sessions had been taken over when they were last compared.
-    takeovers: u64,
-    /// The next renewal compares.
-    compares: bool,
+    standing: Standing,
 }
 
 impl Keeper {
@@ -97,8 +93,8 @@ impl Keeper {
     async fn renew(&mut self, sent: Instant) -> Result<Duration, Error> {
         let Parts { key, storage, lease, tenants, .. } = &self.parts;
         // Before the rows are read: whoever is here has a row by now, if it is not lost.
-        let local = self.compares.then(|| tenants.sessions());
-        let renewal = tokio::time::timeout(RENEWAL_TIMEOUT, storage.renew_lease(key, self.compares));
+        let local = self.standing.must_compare().then(|| tenants.sessions());
+        let renewal = tokio::time::timeout(RENEWAL_TIMEOUT, storage.renew_lease(key, local.is_some()));
         let renewal = self.parts.suspending_in_time(renewal).await;
         self.parts.database_answers.store(matches!(renewal, Ok(Ok(_))), Ordering::Release);
         match renewal {
@@ -110,13 +106,12 @@ impl Keeper {
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, left = ?lease.left(), "cannot renew the lease");
-                // Perhaps it is about to fail over.
-                self.suspects = true;
+                self.failed();
                 Ok(RETRY)
             }
             Err(_) => {
                 tracing::warn!(left = ?lease.left(), "renewing the lease takes too long");
-                self.suspects = true;
+                self.failed();
                 Ok(Duration::ZERO)
             }
         }
@@ -126,20 +121,19 @@ impl Keeper {
     async fn renewed(&mut self, sent: Instant, renewal: Renewal, local: Option<Vec<Release>>) -> Duration {
         // Also after this process was stopped for a while, or where the answer took long.
         self.parts.suspend_unless_leased();
-        let went_back = self.went_back(&renewal);
-        match local {
-            Some(local) => {
-                self.close_lost(local, &renewal.held);
-                self.takeovers = renewal.takeovers;
-                self.compares = false;
-            }
-            None if went_back || self.takeovers != renewal.takeovers => {
-                tracing::warn!("sessions of this node may be gone: comparing them with the database");
-                self.parts.tenants.suspend();
-                self.compares = true;
-                return Duration::ZERO;
-            }
-            None => {}
+        if self.standing.answered(&self.parts.key, &renewal, local.is_some()) == Counted::WentBack {
+            tracing::error!("the database has lost commits: this node's renewals have gone back");
+            self.suspects = true;
+            self.parts.watch.begin_anew();
+            self.parts.tenants.commits_were_lost();
+        }
+        if self.standing.must_compare() {
+            tracing::warn!("sessions of this node may be gone: comparing them with the database");
+            self.parts.tenants.suspend();
+            return Duration::ZERO;
+        }
+        if let Some(local) = local {
+            self.close_lost(local, &renewal.held);
         }
         if let Err(error) = self.look_for_losses().await {
             tracing::warn!(%error, "cannot tell what the database has lost, trying again");
@@ -156,19 +150,11 @@ impl Keeper {
         LEASE_RENEWAL
     }
 
-    /// A count that has gone back, like a row that is missing, means that the database has lost commits: in a failover
-    /// to a copy without the newest, or since an older one was put in its place. Sessions may be among them, and ends
-    /// of logs.
-    fn went_back(&mut self, renewal: &Renewal) -> bool {
-        let own = renewal.live.iter().find(|peer| peer.key == self.parts.key).map_or(0, |peer| peer.renewals);
-        let went_back = renewal.made_anew || own <= self.renewals;
-        if went_back {
-            tracing::error!("the database has lost commits: this node's renewals have gone back");
-            self.suspects = true;
-            self.parts.tenants.commits_were_lost();
-        }
-        self.renewals = own;
-        went_back
+    /// Perhaps the database fails over.
+    fn failed(&mut self) {
+        self.suspects = true;
+        self.parts.watch.begin_anew();
+        self.standing.failed();
     }
 
     /// Closes those of the sessions here that are no longer this node's.

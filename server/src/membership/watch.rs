@@ -53,6 +53,12 @@ impl Watch {
         gone
     }
 
+    /// Forgets what it has seen: where the database has failed over to an older copy, counts come again that stood
+    /// there before, of nodes that have renewed since.
+    pub fn begin_anew(&self) {
+        *self.state.lock() = State::default();
+    }
+
     /// When the first of those that stand still now will have done so for too long.
     pub fn next_due(&self) -> Option<Instant> {
         self.state.lock().seen.values().map(|seen| seen.since + LEASE_WATCH).min()

@@ -2,7 +2,7 @@
 
 use crate::database::{Database, NOBODY, NOW, stored_at, text, two_friends};
 use async_trait::async_trait;
-use chat::environment::Environment;
+use chat_environment::Environment;
 use chat::storage::engine::{Connection, Dialect, Done, Engine, Result, Row, Value};
 use chat::storage::{open_engine, open_on};
 use std::sync::{Arc, Mutex};
