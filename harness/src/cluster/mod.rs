@@ -133,7 +133,7 @@ pub trait Cluster: Send + Sync {
     }
 
     /// All nodes' addresses, beginning with this one's: for clients that are to start there.
-    fn from_node(&self, place: usize) -> Vec<SocketAddr> {
+    fn starting_at(&self, place: usize) -> Vec<SocketAddr> {
         let mut addresses = self.node_addresses();
         addresses.rotate_left(place);
         addresses
