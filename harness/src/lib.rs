@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod containers;
 pub mod fault;
+pub mod held;
 pub mod link;
 pub mod processes;
 pub mod program;

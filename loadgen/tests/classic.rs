@@ -7,8 +7,7 @@ mod support;
 
 use judge::Verdict;
 use loadgen::cluster::{Cluster, Nodes};
-use loadgen::measure::latency::LatencyKind;
-use loadgen::measure::outcome::Outcome;
+use loadgen::measure::{LatencyKind, Outcome};
 use loadgen::plan::{DialectName, Plan};
 use loadgen::scenario::Kind;
 use std::collections::BTreeMap;

@@ -7,8 +7,7 @@
 mod support;
 
 use judge::Verdict;
-use loadgen::measure::latency::LatencyKind;
-use loadgen::measure::outcome::Outcome;
+use loadgen::measure::{LatencyKind, Outcome};
 use loadgen::plan::Plan;
 use loadgen::scenario::Kind;
 use std::collections::BTreeMap;

@@ -2,9 +2,7 @@
 //! code says what came of it.
 
 use judge::Verdict;
-use loadgen::measure::latency::{Latencies, LatencyKind};
-use loadgen::measure::outcome::Outcome;
-use loadgen::measure::recorder::{Point, Second};
+use loadgen::measure::{Latencies, LatencyKind, Outcome, Point, Second};
 use loadgen::plan::Plan;
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -5,8 +5,7 @@
 mod support;
 
 use judge::Verdict;
-use loadgen::measure::latency::LatencyKind;
-use loadgen::measure::outcome::Outcome;
+use loadgen::measure::{LatencyKind, Outcome};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;

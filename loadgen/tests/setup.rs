@@ -3,7 +3,7 @@
 
 mod support;
 
-use loadgen::measure::outcome::Outcome;
+use loadgen::measure::Outcome;
 use loadgen::plan::Plan;
 use loadgen::user::PASSWORD;
 use serde_json::{Value, json};

@@ -2,8 +2,7 @@
 
 use judge::Verdict;
 use loadgen::cluster::Cluster;
-use loadgen::measure::latency::Latencies;
-use loadgen::measure::outcome::Outcome;
+use loadgen::measure::{Latencies, Outcome};
 use loadgen::plan::Plan;
 use loadgen::plan::Shard;
 use std::path::{Path, PathBuf};

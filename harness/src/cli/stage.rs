@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use harness::cluster::Setup;
 use harness::containers::{Builder, Containers, Flavour};
-use harness::fault::Fault;
+use harness::fault::{self, Fault};
 use harness::story::Story;
 use harness::users::Conclusion;
 use judge::Verdict;
@@ -27,7 +27,7 @@ impl Stage {
     /// A cluster that has what these faults take.
     pub fn builder<'f>(&self, faults: impl IntoIterator<Item = &'f Fault>) -> Builder {
         let flavour = if self.mariadb { Flavour::Mariadb } else { Flavour::Mysql };
-        Containers::builder(Setup::nodes(self.nodes).for_faults(faults)).database(flavour)
+        Containers::builder(fault::prepare(Setup::nodes(self.nodes), faults)).database(flavour)
     }
 
     /// The flags that ask for it.

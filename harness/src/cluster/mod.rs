@@ -10,6 +10,7 @@ mod setup;
 pub(crate) use probe::{Probe, query, until};
 pub use setup::Setup;
 
+use crate::held::Held;
 use crate::link::Trouble;
 use crate::users::{Record, Records, Summary, rows};
 use anyhow::{Context, Result, bail};
@@ -132,7 +133,7 @@ pub trait Cluster: Send + Sync {
     }
 
     /// All nodes' addresses, beginning with this one's: for clients that are to start there.
-    fn from_node(&self, place: usize) -> Vec<SocketAddr> {
+    fn starting_at(&self, place: usize) -> Vec<SocketAddr> {
         let mut addresses = self.node_addresses();
         addresses.rotate_left(place);
         addresses
@@ -177,12 +178,6 @@ pub trait Cluster: Send + Sync {
         let readiness: Value = serde_json::from_str(&probe::page(self.admin_address(node), "/readyz").await?)?;
         Ok(!readiness.get(part).with_context(|| format!("{readiness} says nothing of {part}"))?.is_null())
     }
-}
-
-/// What is there as long as a fault is. Dropping it ends the fault as well.
-pub trait Held: Send {
-    /// Ends the fault, and returns when it has ended. May block, but not for long.
-    fn release(self: Box<Self>) -> Result<()>;
 }
 
 /// A cluster that ends when this is dropped.

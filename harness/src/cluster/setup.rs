@@ -1,8 +1,5 @@
 //! What a cluster is to be like.
 
-use crate::cluster::Ability;
-use crate::fault::Fault;
-
 /// Settings that make a cluster quick to test. Hashes are cheap, since not their strength is under test; a drain that
 /// waited for people would only be slow. All users are made at one address.
 const QUICK: [(&str, &str); 5] = [
@@ -64,15 +61,6 @@ impl Setup {
     /// A file for every node, as for a certificate, at an absolute path that a setting names.
     pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
         self.files.push((path.into(), content.into()));
-        self
-    }
-
-    /// What these faults take.
-    pub fn for_faults<'f>(mut self, faults: impl IntoIterator<Item = &'f Fault>) -> Self {
-        for fault in faults {
-            self.has_relays |= fault.needs() == Some(Ability::Relays);
-            self.has_own_database |= fault.concerns("database");
-        }
         self
     }
 

@@ -5,7 +5,8 @@
 //! through a runtime of their own, which goes on while the story's stands still.
 
 use super::{Breakage, Kind, Lasting};
-use crate::cluster::{Cluster, Held};
+use crate::cluster::Cluster;
+use crate::held::Held;
 use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};

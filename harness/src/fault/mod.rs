@@ -9,7 +9,8 @@ mod link;
 
 pub use active::Active;
 
-use crate::cluster::{Ability, Cluster, Held};
+use crate::cluster::{Ability, Cluster, Setup};
+use crate::held::Held;
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use std::fmt;
@@ -99,7 +100,7 @@ impl Fault {
     }
 
     /// Whether it names this machine.
-    pub fn concerns(&self, machine: &str) -> bool {
+    fn concerns(&self, machine: &str) -> bool {
         self.words.iter().skip(1).any(|word| word == machine)
     }
 }
@@ -108,6 +109,14 @@ impl Fault {
 pub fn all(nodes: usize) -> Vec<Fault> {
     let texts = KINDS.iter().flat_map(|kind| (kind.chances)(nodes));
     texts.map(|text| text.parse().expect("a kind of fault reads what it writes")).collect()
+}
+
+/// The setup with what these faults take.
+pub fn prepare<'f>(setup: Setup, faults: impl IntoIterator<Item = &'f Fault>) -> Setup {
+    faults.into_iter().fold(setup, |setup, fault| {
+        let setup = if fault.needs == Some(Ability::Relays) { setup.relays() } else { setup };
+        if fault.concerns("database") { setup.own_database() } else { setup }
+    })
 }
 
 /// What can be broken, a line each, for a help text.

@@ -13,7 +13,7 @@ mod trouble;
 pub use proxy::{Bad, Proxy};
 pub use trouble::Trouble;
 
-use crate::cluster::Held;
+use crate::held::Held;
 use anyhow::{Context, Result, bail, ensure};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};

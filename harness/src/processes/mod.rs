@@ -7,7 +7,8 @@ mod database;
 mod machine;
 mod node;
 
-use crate::cluster::{Ability, Cluster, Held, Kind, Probe, Running, Setup, query, until};
+use crate::cluster::{Ability, Cluster, Kind, Probe, Running, Setup, query, until};
+use crate::held::Held;
 use crate::link::{self, Links, Proxy, Trouble};
 use crate::users::Records;
 use anyhow::{Context, Result};

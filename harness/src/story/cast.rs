@@ -104,7 +104,7 @@ impl Circle {
         for (place, user) in users[..talkers].iter().enumerate() {
             let addresses = match place % 2 {
                 0 => vec![cluster.entry()],
-                _ => cluster.from_node(place / 2 % cluster.node_addresses().len()),
+                _ => cluster.starting_at(place / 2 % cluster.node_addresses().len()),
             };
             online.push(Arc::new(user.log_in(&addresses).await.context("nobody is online yet")?));
         }

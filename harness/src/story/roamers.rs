@@ -30,7 +30,7 @@ pub(super) struct Route {
 impl Route {
     pub fn over(cluster: &dyn Cluster, start: usize) -> Route {
         Route {
-            places: (0..cluster.node_addresses().len()).map(|place| cluster.from_node(place)).collect(),
+            places: (0..cluster.node_addresses().len()).map(|place| cluster.starting_at(place)).collect(),
             next: start,
         }
     }

@@ -51,8 +51,8 @@ async fn senders_are_told_while_the_database_is_dead(kind: &dyn Kind) {
     let cluster = cluster(kind).await;
     let record = cluster.record();
     let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users[..3], &[cluster.from_node(0), cluster.from_node(1)]).await;
-    let probe = users[3].log_in_once(&cluster.from_node(0)).await.expect("nobody is online yet");
+    let online = everybody_logs_in(&users[..3], &[cluster.starting_at(0), cluster.starting_at(1)]).await;
+    let probe = users[3].log_in_once(&cluster.starting_at(0)).await.expect("nobody is online yet");
     let chat = Chat::start(&online, group);
     new_messages_are_acknowledged(&record, SOON).await;
 
@@ -69,7 +69,7 @@ async fn database_paused_for_less_than_a_lease_keeps_every_session(kind: &dyn Ki
     let cluster = cluster(kind).await;
     let record = cluster.record();
     let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users, &[cluster.from_node(0), cluster.from_node(1)]).await;
+    let online = everybody_logs_in(&users, &[cluster.starting_at(0), cluster.starting_at(1)]).await;
     let chat = Chat::start(&online, group);
     new_messages_are_acknowledged(&record, SOON).await;
 
@@ -91,8 +91,8 @@ async fn database_paused_for_more_than_a_lease_suspends_sessions_and_resumes_the
     let cluster = cluster(kind).await;
     let record = cluster.record();
     let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users[..3], &[cluster.from_node(0), cluster.from_node(1)]).await;
-    let probe = users[3].log_in_once(&cluster.from_node(0)).await.expect("nobody is online yet");
+    let online = everybody_logs_in(&users[..3], &[cluster.starting_at(0), cluster.starting_at(1)]).await;
+    let probe = users[3].log_in_once(&cluster.starting_at(0)).await.expect("nobody is online yet");
     let chat = Chat::start(&online, group);
     new_messages_are_acknowledged(&record, SOON).await;
 

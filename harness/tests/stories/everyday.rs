@@ -46,7 +46,7 @@ async fn groups_chat_across_nodes(kind: &dyn Kind) {
     let cluster = cluster(kind).await;
     let record = cluster.record();
     let (users, group) = meet(&record, &[cluster.entry()], 6).await;
-    let places: Vec<_> = (0..3).map(|place| cluster.from_node(place)).collect();
+    let places: Vec<_> = (0..3).map(|place| cluster.starting_at(place)).collect();
     let online = everybody_logs_in(&users, &places).await;
     let nodes: HashSet<_> = online.iter().filter_map(|user| user.node()).collect();
     assert_eq!(nodes.len(), 3, "{nodes:?}");
@@ -70,8 +70,8 @@ async fn what_was_said_to_the_absent_waits_at_every_node(kind: &dyn Kind) {
     let record = cluster.record();
     let (users, group) = meet(&record, &[cluster.entry()], 3).await;
     let [absent, talker, present] = &users[..] else { panic!("three users") };
-    let talking = talker.log_in(&cluster.from_node(0)).await.expect("nobody is online yet");
-    let listening = present.log_in(&cluster.from_node(1)).await.expect("nobody is online yet");
+    let talking = talker.log_in(&cluster.starting_at(0)).await.expect("nobody is online yet");
+    let listening = present.log_in(&cluster.starting_at(1)).await.expect("nobody is online yet");
 
     for _ in 0..30 {
         talking.say(Target::User(absent.id));
@@ -79,14 +79,14 @@ async fn what_was_said_to_the_absent_waits_at_every_node(kind: &dyn Kind) {
         listening.say(Target::Group(group));
     }
     eventually(SOON, "everything is acknowledged", async || (record.acked() == 90).then_some(())).await;
-    let first = absent.log_in(&cluster.from_node(2)).await.expect("nobody is online yet");
+    let first = absent.log_in(&cluster.starting_at(2)).await.expect("nobody is online yet");
     assert_eq!(first.node().as_deref(), Some("node-3"));
     // 30 to the one, and 60 to a group of which two others are members.
     assert_eq!(cluster.settle(&record, SOON).await.delivered, 30 + 60 * 2);
     first.leave().await;
 
     // What was received in one session does not come again in the next, on whatever node.
-    let (again, mut events) = absent.bare_login(&cluster.from_node(0)).await.expect("the session has ended");
+    let (again, mut events) = absent.bare_login(&cluster.starting_at(0)).await.expect("the session has ended");
     again.ping().await.expect("the node answers");
     while let Some(event) = events.try_next() {
         match event {

@@ -4,7 +4,7 @@
 
 use crate::suite::Story as Test;
 use harness::cluster::{Kind, Setup};
-use harness::fault::{Fault, KINDS};
+use harness::fault::{self, Fault, KINDS};
 use harness::story::Story;
 use std::time::Duration;
 
@@ -23,6 +23,6 @@ pub fn stories() -> Vec<Test> {
 }
 
 async fn nothing_is_lost(kind: &dyn Kind, text: &str, fault: Fault, lasting: Duration) {
-    let cluster = kind.start(Setup::nodes(3).for_faults([&fault])).await.expect("a cluster of three nodes");
+    let cluster = kind.start(fault::prepare(Setup::nodes(3), [&fault])).await.expect("a cluster of three nodes");
     Story::on(&*cluster).lasting(lasting).nothing_is_lost_through(text).await;
 }

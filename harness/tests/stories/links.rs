@@ -27,7 +27,7 @@ async fn no_acknowledged_message_is_lost_when_nodes_links_are_slow_and_break_off
     let cluster = kind.start(Setup::nodes(2).relays()).await.expect("a cluster of two nodes");
     let record = cluster.record();
     let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users, &[cluster.from_node(0), cluster.from_node(1)]).await;
+    let online = everybody_logs_in(&users, &[cluster.starting_at(0), cluster.starting_at(1)]).await;
     let chat = Chat::start(&online, group);
     chat_goes_on(&record, RECOVERED, 50).await;
 

@@ -216,7 +216,7 @@ async fn thousand_clients_of_a_dead_node_come_back(kind: &dyn Kind) {
     for _ in 0..STORM / GROUPS_OF / GROUPS_AT_ONCE {
         let gathering = (0..GROUPS_AT_ONCE).map(|_| async {
             let (users, group) = meet(&record, &[cluster.entry()], GROUPS_OF).await;
-            (everybody_logs_in(&users, &[cluster.from_node(0)]).await, group)
+            (everybody_logs_in(&users, &[cluster.starting_at(0)]).await, group)
         });
         for (members, group) in join_all(gathering).await {
             online.extend(members);

@@ -48,7 +48,7 @@ async fn messages_cross_nodes_although_redis_was_never_there(kind: &dyn Kind) {
     let cluster = cluster_without_redis(kind).await;
     let record = cluster.record();
     let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users, &[cluster.from_node(0), cluster.from_node(1)]).await;
+    let online = everybody_logs_in(&users, &[cluster.starting_at(0), cluster.starting_at(1)]).await;
 
     let chat = Chat::start(&online, group);
     chat_goes_on(&record, SOON, 200).await;
@@ -61,8 +61,8 @@ async fn takeover_works_without_redis(kind: &dyn Kind) {
     let cluster = cluster_without_redis(kind).await;
     let record = cluster.record();
     let (users, _) = meet(&record, &[cluster.entry()], 2).await;
-    let mut here = users[0].log_in(&cluster.from_node(0)).await.expect("nobody is online yet");
-    let friend = users[1].log_in(&cluster.from_node(0)).await.expect("nobody is online yet");
+    let mut here = users[0].log_in(&cluster.starting_at(0)).await.expect("nobody is online yet");
+    let friend = users[1].log_in(&cluster.starting_at(0)).await.expect("nobody is online yet");
 
     let started = Instant::now();
     let there = users[0].take_over(&[cluster.node_address(1)]).await.expect("a takeover succeeds");
@@ -78,7 +78,7 @@ async fn delivery_is_quick_again_after_redis_came_back_empty(kind: &dyn Kind) {
     let cluster = cluster(kind).await;
     let record = cluster.record();
     let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users, &[cluster.from_node(0), cluster.from_node(1)]).await;
+    let online = everybody_logs_in(&users, &[cluster.starting_at(0), cluster.starting_at(1)]).await;
     let chat = Chat::start(&online, group);
     chat_goes_on(&record, SOON, 100).await;
 
@@ -96,7 +96,7 @@ async fn delivery_is_quick_again_after_redis_stood_still(kind: &dyn Kind) {
     let cluster = cluster(kind).await;
     let record = cluster.record();
     let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users, &[cluster.from_node(0), cluster.from_node(1)]).await;
+    let online = everybody_logs_in(&users, &[cluster.starting_at(0), cluster.starting_at(1)]).await;
     let chat = Chat::start(&online, group);
     chat_goes_on(&record, SOON, 100).await;
 

@@ -35,11 +35,11 @@ async fn login_elsewhere_is_refused_unless_it_takes_over(kind: &dyn Kind) {
     let cluster = cluster(kind).await;
     let record = cluster.record();
     let (users, group) = meet(&record, &[cluster.entry()], 2).await;
-    let mut here = users[0].log_in(&cluster.from_node(0)).await.expect("nobody is online yet");
-    let friend = users[1].log_in(&cluster.from_node(1)).await.expect("nobody is online yet");
+    let mut here = users[0].log_in(&cluster.starting_at(0)).await.expect("nobody is online yet");
+    let friend = users[1].log_in(&cluster.starting_at(1)).await.expect("nobody is online yet");
 
-    let refused = users[0].log_in(&cluster.from_node(1)).await.map(|_| ());
-    let there = users[0].take_over(&cluster.from_node(1)).await.expect("a takeover succeeds");
+    let refused = users[0].log_in(&cluster.starting_at(1)).await.map(|_| ());
+    let there = users[0].take_over(&cluster.starting_at(1)).await.expect("a takeover succeeds");
 
     let Err(Error::Refused(failure)) = refused else { panic!("a second login got {refused:?}") };
     assert_eq!(failure.errno, Errno::LoggedIn);
@@ -55,7 +55,7 @@ async fn of_four_logins_at_once_exactly_one_wins(kind: &dyn Kind) {
     let record = cluster.record();
     let (users, _) = meet(&record, &[cluster.entry()], 2).await;
     let user = &users[0];
-    let (one, other) = (cluster.from_node(0), cluster.from_node(1));
+    let (one, other) = (cluster.starting_at(0), cluster.starting_at(1));
 
     for _ in 0..5 {
         let logins = tokio::join!(user.log_in(&one), user.log_in(&other), user.log_in(&one), user.log_in(&other));
@@ -79,9 +79,9 @@ async fn drained_node_tells_its_clients_loses_nothing_and_leaves_the_others_alon
     let cluster = kind.start(Setup::nodes(2)).await.expect("a cluster of two nodes");
     let record = cluster.record();
     let (users, group) = meet(&record, &[cluster.entry()], 5).await;
-    let stayed = everybody_logs_in(&users[..2], &[cluster.from_node(1)]).await;
-    let moved = everybody_logs_in(&users[2..4], &[cluster.from_node(0)]).await;
-    let mut watcher = users[4].log_in_once(&cluster.from_node(0)).await.expect("nobody is online yet");
+    let stayed = everybody_logs_in(&users[..2], &[cluster.starting_at(1)]).await;
+    let moved = everybody_logs_in(&users[2..4], &[cluster.starting_at(0)]).await;
+    let mut watcher = users[4].log_in_once(&cluster.starting_at(0)).await.expect("nobody is online yet");
     let logins = cluster.metric(1, "chat_logins_total").await.expect("the node answers");
     let online: Vec<_> = stayed.iter().chain(&moved).cloned().collect();
     let chat = Chat::start(&online, group);
@@ -99,7 +99,7 @@ async fn drained_node_tells_its_clients_loses_nothing_and_leaves_the_others_alon
     let more = cluster.metric(1, "chat_logins_total").await.expect("the node answers") - logins;
     assert_eq!(more, 2.0, "only those who had to move logged in anew");
     // Who was told and stayed away gets the rest at the next login.
-    let _last = users[4].log_in_within(BACK, &cluster.from_node(1)).await;
+    let _last = users[4].log_in_within(BACK, &cluster.starting_at(1)).await;
     cluster.settle(&record, BACK).await;
 }
 

@@ -7,7 +7,7 @@ mod metric;
 
 pub use metric::{Dimension, Metric, names};
 
-use crate::measure::outcome::{Checked, Outcome};
+use crate::measure::{Checked, Outcome};
 use std::fmt;
 use std::str::FromStr;
 

@@ -5,9 +5,7 @@
 //! all pass: one lucky probe is no capacity. A probe that fails without breaking a promise is given a second try, since
 //! one hiccup of the machine is none of the server's.
 
-use crate::measure::latency::{Latencies, LatencyKind};
-use crate::measure::machine::Machine;
-use crate::measure::outcome::Outcome;
+use crate::measure::{Latencies, LatencyKind, Machine, Outcome};
 use crate::plan::Plan;
 use judge::Verdict;
 use serde::{Deserialize, Serialize};

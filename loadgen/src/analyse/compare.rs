@@ -9,9 +9,7 @@ mod statistics;
 
 pub use statistics::Change;
 
-use crate::measure::latency::LatencyKind;
-use crate::measure::outcome::Outcome;
-use crate::measure::recorder::{Point, Second};
+use crate::measure::{LatencyKind, Outcome, Point, Second};
 use serde::Serialize;
 use statistics::MIN_SAMPLES;
 use strum::IntoEnumIterator;
@@ -261,7 +259,7 @@ impl Sides<'_> {
 }
 
 fn machines(outcome: &Outcome) -> String {
-    let mut machines: Vec<String> = outcome.machines.iter().map(crate::measure::machine::Machine::describe).collect();
+    let mut machines: Vec<String> = outcome.machines.iter().map(crate::measure::Machine::describe).collect();
     machines.dedup();
     machines.join("; ")
 }

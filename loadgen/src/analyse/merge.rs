@@ -5,8 +5,7 @@
 //! highest of its parts: an upper bound. A shard that is missing leaves the verdict unknown, for what it saw is not
 //! known.
 
-use crate::measure::outcome::{Outcome, Resources};
-use crate::measure::recorder::{Point, Second};
+use crate::measure::{Outcome, Point, Resources, Second};
 use judge::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,7 +2,7 @@
 
 use super::output::print;
 use crate::analyse::compare::{CONFIDENCE, Comparison, compare};
-use crate::measure::outcome::Outcome;
+use crate::measure::Outcome;
 use crate::report;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};

@@ -5,7 +5,7 @@ use super::run::PlanFlags;
 use super::stage::Stage;
 use crate::analyse::assert::{self, Assertion};
 use crate::analyse::capacity::{self, Capacity, Found, Probe, Purpose, Settings};
-use crate::measure::machine::{Machine, command_line};
+use crate::measure::{Machine, command_line};
 use crate::plan::Plan;
 use crate::report::{self, Format};
 use anyhow::{Context, Result, bail};

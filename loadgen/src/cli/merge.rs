@@ -2,7 +2,7 @@
 
 use super::output::Outputs;
 use crate::analyse::merge::merge;
-use crate::measure::outcome::Outcome;
+use crate::measure::Outcome;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! Where a result goes, and what is asserted about it: the same flags for everything that has an outcome.
 
 use crate::analyse::assert::{self, Assertion};
-use crate::measure::outcome::Outcome;
+use crate::measure::Outcome;
 use crate::report::{self, Format};
 use anyhow::{Context, Result};
 use clap::Args;

@@ -1,7 +1,7 @@
 //! `loadgen report`: shows a stored result again, in any form.
 
 use super::output::Outputs;
-use crate::measure::outcome::Outcome;
+use crate::measure::Outcome;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::path::PathBuf;

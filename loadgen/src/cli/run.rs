@@ -3,7 +3,7 @@
 use super::output::{Outputs, keep};
 use super::shard::ShardFlags;
 use super::stage::Stage;
-use crate::measure::outcome::Outcome;
+use crate::measure::Outcome;
 use crate::plan::{Arrivals, DialectName, Driver, NodesAs, Plan};
 use crate::scenario::Kind;
 use anyhow::{Result, bail};

@@ -3,7 +3,7 @@
 use super::progress::{Bar, Lines};
 use crate::cluster::process::Process;
 use crate::cluster::{self, Cluster, Nodes};
-use crate::measure::outcome::Outcome;
+use crate::measure::Outcome;
 use crate::plan::{NodesAs, Plan};
 use crate::run::{self, Progress, Silent};
 use anyhow::{Context, Result, bail};

@@ -13,7 +13,7 @@ mod sender;
 
 pub use flags::check as check_flags;
 
-use crate::measure::outcome::Checked;
+use crate::measure::Checked;
 use crate::user::Run;
 use goose::client::GooseClientBuilder;
 use goose::config::GooseConfiguration;

@@ -6,7 +6,7 @@
 
 use super::Picker;
 use super::schedule::Schedule;
-use crate::measure::latency::LatencyKind;
+use crate::measure::LatencyKind;
 use crate::user::Run;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

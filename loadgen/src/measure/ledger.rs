@@ -12,7 +12,7 @@ mod stream;
 pub use account::Account;
 pub use receiver::{Arrival, Copies, Visit};
 
-use crate::measure::latency::LatencyKind;
+use crate::measure::LatencyKind;
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};

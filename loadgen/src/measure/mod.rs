@@ -1,9 +1,14 @@
 //! What is measured: latencies, the account of every message, and the outcome that a run comes to.
 
 pub mod figures;
-pub mod latency;
+mod latency;
 pub mod ledger;
-pub mod machine;
-pub mod outcome;
-pub mod recorder;
+mod machine;
+mod outcome;
+mod recorder;
 pub mod stamp;
+
+pub use latency::{Latencies, LatencyKind};
+pub use machine::{Machine, command_line};
+pub use outcome::{Answers, Checked, Outcome, Resources};
+pub use recorder::{Point, Recorder, Second};

@@ -4,10 +4,8 @@
 mod judge;
 
 use crate::dialect::profile::{Profile, Request};
-use crate::measure::latency::{Latencies, LatencyKind};
 use crate::measure::ledger::Account;
-use crate::measure::machine::{Machine, command_line};
-use crate::measure::recorder::Second;
+use crate::measure::{Latencies, LatencyKind, Machine, Second, command_line};
 use crate::plan::{DialectName, Plan};
 use ::judge::Verdict;
 use serde::{Deserialize, Serialize};

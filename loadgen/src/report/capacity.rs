@@ -179,7 +179,7 @@ fn coloured(text: &str, style: Style) -> String {
 mod tests {
     use super::*;
     use crate::analyse::capacity::Settings;
-    use crate::measure::machine::Machine;
+    use crate::measure::Machine;
     use crate::plan::Plan;
     use insta::assert_snapshot;
 

@@ -1,8 +1,7 @@
 //! One row per path, for spreadsheets and scripts; latencies in microseconds. Counts of the account follow as rows with
 //! a count only, so that one file holds both.
 
-use crate::measure::latency::LatencyKind;
-use crate::measure::outcome::Outcome;
+use crate::measure::{LatencyKind, Outcome};
 use std::fmt::Write;
 use strum::IntoEnumIterator;
 

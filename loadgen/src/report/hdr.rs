@@ -1,7 +1,7 @@
 //! Latencies as percentile distributions in the text form that HdrHistogram's tools plot: in milliseconds, a file per
 //! path.
 
-use crate::measure::latency::Latencies;
+use crate::measure::Latencies;
 use std::fmt::Write;
 
 /// Lines per halving of what lies above.

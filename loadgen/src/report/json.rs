@@ -1,6 +1,6 @@
 //! The whole outcome as JSON, histograms included.
 
-use crate::measure::outcome::Outcome;
+use crate::measure::Outcome;
 
 /// What [`Outcome::load`] reads.
 pub fn json(outcome: &Outcome) -> String {

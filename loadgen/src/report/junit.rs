@@ -1,7 +1,7 @@
 //! JUnit XML, as continuous integration reads it: the verdict is a test, and each assertion is one.
 
 use super::subject;
-use crate::measure::outcome::Outcome;
+use crate::measure::Outcome;
 use crate::plan::show_time;
 use judge::Verdict;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};

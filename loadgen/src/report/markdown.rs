@@ -1,8 +1,7 @@
 //! The outcome as Markdown, for a pull request or a log book.
 
 use super::{duration, number, rate, subject};
-use crate::measure::latency::LatencyKind;
-use crate::measure::outcome::Outcome;
+use crate::measure::{LatencyKind, Outcome};
 use std::fmt::Write;
 use strum::IntoEnumIterator;
 

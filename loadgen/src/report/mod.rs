@@ -21,7 +21,7 @@ pub(crate) use markdown::escape as markdown_text;
 pub use markdown::markdown;
 pub use table::table;
 
-use crate::measure::outcome::Outcome;
+use crate::measure::Outcome;
 use crate::world::Audience;
 
 use clap::ValueEnum;
@@ -139,9 +139,7 @@ fn memory(outcome: &Outcome) -> String {
 mod tests {
     use super::*;
     use crate::analyse::assert::check;
-    use crate::measure::latency::{Latencies, LatencyKind};
-    use crate::measure::machine::Machine;
-    use crate::measure::recorder::{Point, Second};
+    use crate::measure::{Latencies, LatencyKind, Machine, Point, Second};
     use crate::plan::Plan;
 
     /// An outcome with a bit of everything: one message is lost, one assertion holds and one does not.
@@ -193,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_senders_are_told_is_said_as_it_is() {
-        use crate::measure::outcome::Answers;
+        use crate::measure::Answers;
         use crate::plan::DialectName::{Bare, Checked, Framed};
         use crate::scenario::Kind::{FriendChat, GroupChat, Idle};
         let check = |dialect, answers: Option<(bool, bool)>, mix: &[_], expected: &str| {

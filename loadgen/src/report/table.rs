@@ -1,8 +1,7 @@
 //! The outcome on one screen.
 
 use super::{duration, number};
-use crate::measure::latency::LatencyKind;
-use crate::measure::outcome::Outcome;
+use crate::measure::{LatencyKind, Outcome};
 use judge::Verdict;
 use owo_colors::{OwoColorize, Style};
 use std::fmt::Write;

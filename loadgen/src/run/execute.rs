@@ -9,7 +9,7 @@ use crate::cluster::Nodes;
 use crate::dialect::profile::{self, Framing, LoginBy, Profile};
 use crate::dialect::{Classic, Framed, Wire};
 use crate::link::Dialer;
-use crate::measure::outcome::{Answers, Outcome};
+use crate::measure::{Answers, Outcome};
 use crate::plan::{DialectName, Plan};
 use crate::user::Run;
 use judge::history::{Event, History};

@@ -4,7 +4,7 @@ use super::error::{Error, Failure};
 #[cfg(feature = "goose")]
 use crate::driver::goose::Attack;
 use crate::driver::native;
-use crate::measure::outcome::Checked;
+use crate::measure::Checked;
 use crate::user::Run;
 use std::sync::Arc;
 use std::thread::JoinHandle;

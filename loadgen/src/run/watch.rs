@@ -2,9 +2,7 @@
 
 use super::usage::Cpu;
 use crate::cluster::Nodes;
-use crate::measure::latency::LatencyKind;
-use crate::measure::outcome::Resources;
-use crate::measure::recorder::Second;
+use crate::measure::{LatencyKind, Resources, Second};
 use crate::user::{Again, Retry, Run};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

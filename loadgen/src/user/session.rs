@@ -10,7 +10,7 @@ use super::run::Run;
 use super::state::{User, Wish};
 use crate::dialect::{Ask, Incoming, Refusal, message_of};
 use crate::link::Link;
-use crate::measure::latency::LatencyKind;
+use crate::measure::LatencyKind;
 use crate::measure::ledger::Visit;
 use batch::{Batch, Message};
 use incoming::Cursor;

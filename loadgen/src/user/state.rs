@@ -4,7 +4,7 @@
 
 use super::accounts::{self, Account};
 use crate::dialect::Refusal;
-use crate::measure::latency::LatencyKind;
+use crate::measure::LatencyKind;
 use crate::plan::Plan;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -37,7 +37,7 @@ pub enum Wish {
     Gone,
 }
 
-/// What an answer to an [`Ask`] brings: the id that was made, or 0.
+/// What an answer to a request brings: the id that was made, or 0.
 pub type Answer = Result<u64, Refusal>;
 
 /// A request that is not answered yet.

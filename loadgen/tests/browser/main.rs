@@ -5,10 +5,7 @@ mod devtools;
 
 use devtools::Page;
 use loadgen::analyse::capacity::{Capacity, Probe, Purpose, Settings};
-use loadgen::measure::latency::{Latencies, LatencyKind};
-use loadgen::measure::machine::Machine;
-use loadgen::measure::outcome::Outcome;
-use loadgen::measure::recorder::{Point, Second};
+use loadgen::measure::{Latencies, LatencyKind, Machine, Outcome, Point, Second};
 use loadgen::plan::Plan;
 use serde_json::{Value, json};
 use std::io::Write;

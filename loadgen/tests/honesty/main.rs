@@ -4,8 +4,7 @@ mod server;
 
 use judge::Verdict;
 use loadgen::cluster::Nodes;
-use loadgen::measure::latency::LatencyKind;
-use loadgen::measure::outcome::Outcome;
+use loadgen::measure::{LatencyKind, Outcome};
 use loadgen::plan::{Arrivals, Plan};
 use loadgen::run::Silent;
 use loadgen::run::execute;

@@ -8,7 +8,7 @@ pub mod server;
 pub mod tongue;
 
 use loadgen::cluster::Nodes;
-use loadgen::measure::outcome::Outcome;
+use loadgen::measure::Outcome;
 use loadgen::plan::{Arrivals, Plan};
 use loadgen::run;
 use loadgen::run::Silent;

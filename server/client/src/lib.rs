@@ -12,6 +12,9 @@
 //! Nothing a node sends makes this panic; whatever is kept for later has a bound in [`Options`]. For bytes and frames
 //! as one likes, [`RawConnection`].
 
+// In code that tests alone see, as they please.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+
 mod driver;
 mod ending;
 mod error;

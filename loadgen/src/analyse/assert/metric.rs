@@ -2,9 +2,8 @@
 
 use super::Error;
 use crate::measure::figures;
-use crate::measure::latency::{Latencies, LatencyKind};
 use crate::measure::ledger::Account;
-use crate::measure::outcome::Outcome;
+use crate::measure::{Latencies, LatencyKind, Outcome};
 use std::str::FromStr;
 use strum::VariantNames;
 

@@ -1,6 +1,5 @@
 use super::*;
-use crate::measure::latency::{Latencies, LatencyKind};
-use crate::measure::outcome::Outcome;
+use crate::measure::{Latencies, LatencyKind, Outcome};
 use crate::plan::Plan;
 
 fn outcome() -> Outcome {

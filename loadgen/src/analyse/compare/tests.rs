@@ -1,5 +1,5 @@
 use super::*;
-use crate::measure::latency::Latencies;
+use crate::measure::Latencies;
 use crate::plan::Plan;
 
 /// A run whose latencies lie about `micros`, by chance that `seed` decides.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::measure::latency::{Latencies, LatencyKind};
+use crate::measure::{Latencies, LatencyKind};
 use crate::plan::Plan;
 use crate::plan::Shard;
 

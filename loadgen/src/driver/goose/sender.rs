@@ -2,7 +2,7 @@
 
 use super::Span;
 use crate::driver::schedule::Schedule;
-use crate::measure::latency::LatencyKind;
+use crate::measure::LatencyKind;
 use crate::user::Run;
 use goose::goose::GooseUser;
 use goose::prelude::TransactionResult;

@@ -1,7 +1,7 @@
 //! What an outcome's figures say: the verdict, its reasons, and what a reader should know although it breaks nothing.
 
 use super::Outcome;
-use crate::measure::latency::LatencyKind;
+use crate::measure::LatencyKind;
 use crate::measure::ledger::Account;
 use ::judge::Verdict;
 

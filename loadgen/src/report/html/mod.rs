@@ -8,9 +8,7 @@ pub mod plot;
 mod sections;
 
 use super::{duration, rate};
-use crate::measure::latency::LatencyKind;
-use crate::measure::outcome::Outcome;
-use crate::measure::recorder::{Point, Second};
+use crate::measure::{LatencyKind, Outcome, Point, Second};
 use plot::{Axis, Plot, Scale, Series};
 use std::fmt::Write;
 use strum::IntoEnumIterator;

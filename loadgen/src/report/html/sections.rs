@@ -1,8 +1,7 @@
 //! The parts of the page that are not plots: the verdict, the chief figures, the tables, and how the run was made.
 
 use super::{class, escape, script_json};
-use crate::measure::latency::LatencyKind;
-use crate::measure::outcome::Outcome;
+use crate::measure::{LatencyKind, Outcome};
 use crate::plan::show_time;
 use crate::report::{self, duration, number, rate, subject};
 use judge::Verdict;
@@ -140,7 +139,7 @@ pub fn errors(outcome: &Outcome) -> String {
 pub fn about(outcome: &Outcome) -> String {
     let mut text = String::from("<section><h2>How it was made</h2><dl class=\"about\">");
     let plan = serde_json::to_string_pretty(&outcome.plan).unwrap_or_default();
-    let machines: Vec<String> = outcome.machines.iter().map(crate::measure::machine::Machine::describe).collect();
+    let machines: Vec<String> = outcome.machines.iter().map(crate::measure::Machine::describe).collect();
     let online = format!(
         "{} at the start, {} at the end; {} logins",
         outcome.online.0,

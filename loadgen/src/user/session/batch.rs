@@ -4,7 +4,7 @@
 //! returned, which is also when the next messages of the closed model are due. Between two reads a batch is empty.
 
 use super::Session;
-use crate::measure::latency::LatencyKind;
+use crate::measure::LatencyKind;
 use crate::measure::ledger::{Arrival, Fate, Ledger};
 use crate::world::{Audience, Stream};
 use std::cell::RefCell;

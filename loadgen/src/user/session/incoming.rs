@@ -3,7 +3,7 @@
 use super::batch::{Batch, Delivery, Message};
 use super::{Session, events};
 use crate::dialect::{Push, Refusal, mid_of};
-use crate::measure::latency::LatencyKind;
+use crate::measure::LatencyKind;
 use crate::measure::ledger::Fate;
 use crate::measure::stamp::{Reading, Stamp};
 use crate::user::retries::{Again, Retry};
