@@ -158,14 +158,10 @@ impl Cluster {
             return;
         }
         let now = self.now_ms;
-        let (late, rest) = std::mem::take(&mut self.late).into_iter().partition(|(at, _)| *at <= now);
-        self.late = rest;
-        for (_, key) in Vec::<(u64, NodeKey)>::from(late) {
+        for (_, key) in self.late.extract_if(.., |(at, _)| *at <= now) {
             self.db.renew(&key);
         }
-        let (calls, rest) = std::mem::take(&mut self.calls).into_iter().partition(|(at, _)| *at <= now);
-        self.calls = rest;
-        for (_, peer) in Vec::<(u64, Peer)>::from(calls) {
+        for (_, peer) in self.calls.extract_if(.., |(at, _)| *at <= now) {
             let gone = self.db.call_gone(&peer);
             assert!(!gone || now >= self.back_at + GRACE_MS, "{peer:?} is called gone right after an outage");
         }
