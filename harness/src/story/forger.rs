@@ -1,8 +1,8 @@
 //! Somebody who claims to be somebody else (G8).
 
 use crate::users::{Record, User};
-use chat_client::RawConnection;
 use anyhow::{Context, Result};
+use chat_client::RawConnection;
 use judge::history::Event;
 use serde_json::{Value, json};
 use std::net::SocketAddr;

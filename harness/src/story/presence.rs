@@ -3,9 +3,9 @@
 use super::RECOVERED;
 use super::cast::Circle;
 use crate::users::{Online, Record};
+use anyhow::{Result, ensure};
 use chat_protocol::conversation::UserId;
 use chat_protocol::message::State;
-use anyhow::{Result, ensure};
 use futures_util::future::{join_all, try_join_all};
 use judge::history::Event;
 use services::within;

@@ -3,8 +3,8 @@
 use super::RECOVERED;
 use crate::cluster::Cluster;
 use crate::users::{Online, User};
-use chat_protocol::conversation::{GroupId, Target};
 use anyhow::{Result, ensure};
+use chat_protocol::conversation::{GroupId, Target};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::watch;

@@ -13,9 +13,9 @@ pub use conclusion::{Conclusion, Summary};
 pub use online::Online;
 pub use record::{Record, Records};
 
+use anyhow::{Context, Result, ensure};
 use chat_client::{Client, Credentials, Error, Events, Options, RawConnection, Reconnect};
 use chat_protocol::conversation::{GroupId, UserId};
-use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -2,9 +2,9 @@
 
 use crate::database::{Database, NOBODY, NOW, stored_at, text, two_friends};
 use async_trait::async_trait;
-use chat_environment::Environment;
 use chat::storage::engine::{Connection, Dialect, Done, Engine, Result, Row, Value};
 use chat::storage::{open_engine, open_on};
+use chat_environment::Environment;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
