@@ -17,8 +17,8 @@ use crate::membership::lease::Lease;
 use crate::membership::peers::Peers;
 use crate::membership::tidy::Tidier;
 use crate::membership::watch::Watch;
-use crate::session::claims::Seats;
-use crate::session::cursor_saver::Marks;
+use crate::session::claims::Claims;
+use crate::session::cursor_saver::CursorSaver;
 use crate::session::ending::Endings;
 use crate::session::pace::Paces;
 use crate::session::registry::Registry;
@@ -42,9 +42,9 @@ pub struct Context {
     pub registrations: Buckets<Origin>,
 
     pub registry: Arc<Registry>,
-    pub claims: Seats,
+    pub claims: Claims,
     pub endings: Arc<Endings>,
-    pub cursor_saver: Marks,
+    pub cursor_saver: CursorSaver,
     pub paces: Paces,
 
     pub delivery: Arc<Delivery>,

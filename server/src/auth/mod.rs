@@ -1,8 +1,8 @@
 //! Who one is, and what strangers may do.
 
-pub mod buckets;
-pub mod login_limit;
-pub mod origin;
+pub(crate) mod buckets;
+pub(crate) mod login_limit;
+pub(crate) mod origin;
 pub mod password;
-pub mod recent;
-pub mod token;
+pub(crate) mod recent;
+pub(crate) mod token;

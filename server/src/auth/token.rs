@@ -24,7 +24,7 @@ impl std::fmt::Debug for TokenKey {
 
 /// What a token says of itself, not yet to be believed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Claims {
+pub struct TokenClaims {
     pub user: UserId,
     /// The `token_generation` of the account as of the issue.
     pub generation: u64,
@@ -33,10 +33,10 @@ pub struct Claims {
     mac: [u8; MAC_BYTES],
 }
 
-impl std::fmt::Debug for Claims {
+impl std::fmt::Debug for TokenClaims {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Claims { user, generation, expires_at, mac: _ } = self;
-        write!(f, "Claims {{ user: {user}, generation: {generation}, expires_at: {expires_at} }}")
+        let TokenClaims { user, generation, expires_at, mac: _ } = self;
+        write!(f, "TokenClaims {{ user: {user}, generation: {generation}, expires_at: {expires_at} }}")
     }
 }
 
@@ -58,7 +58,7 @@ pub fn issue(key: &TokenKey, user: UserId, generation: u64, password_phc: &str, 
 }
 
 /// Reads what a token claims; `None` if it is not one.
-pub fn parse(token: &str) -> Option<Claims> {
+pub fn parse(token: &str) -> Option<TokenClaims> {
     if token.len() != TOKEN_CHARACTERS {
         return None;
     }
@@ -71,7 +71,7 @@ pub fn parse(token: &str) -> Option<Claims> {
     if *layout != LAYOUT || !(1..MAX_ID).contains(&user) {
         return None;
     }
-    Some(Claims {
+    Some(TokenClaims {
         user,
         generation: u64::from_be_bytes(*generation),
         expires_at: TimeMs::from_be_bytes(*expires_at),
@@ -81,13 +81,13 @@ pub fn parse(token: &str) -> Option<Claims> {
 
 /// Whether the claims are ours and were made for this password hash; constant time. Says nothing of expiry or
 /// generation: logins use [`check`].
-pub fn verify(key: &TokenKey, claims: &Claims, password_phc: &str) -> bool {
+pub fn verify(key: &TokenKey, claims: &TokenClaims, password_phc: &str) -> bool {
     let payload = payload(claims.user, claims.generation, claims.expires_at);
     keyed(key, &payload, password_phc).verify_slice(&claims.mac).is_ok()
 }
 
 /// Whether the token is good for the account of `claims.user`, whose generation and password hash are given.
-pub fn check(key: &TokenKey, claims: &Claims, generation: u64, password_phc: &str, now: TimeMs) -> bool {
+pub fn check(key: &TokenKey, claims: &TokenClaims, generation: u64, password_phc: &str, now: TimeMs) -> bool {
     verify(key, claims, password_phc) && claims.generation == generation && now < claims.expires_at
 }
 
@@ -116,7 +116,7 @@ mod tests {
     const PHC: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo";
     const EXPIRES: TimeMs = 1_800_000_000_000;
 
-    fn claims(token: &Secret) -> Claims {
+    fn claims(token: &Secret) -> TokenClaims {
         parse(&token.0).expect("a token that was issued parses")
     }
 
@@ -147,9 +147,9 @@ mod tests {
         let claims = claims(&issue(&KEY, 42, 3, PHC, EXPIRES));
 
         for forged in [
-            Claims { user: 43, ..claims.clone() },
-            Claims { generation: 4, ..claims.clone() },
-            Claims { expires_at: EXPIRES + 1, ..claims.clone() },
+            TokenClaims { user: 43, ..claims.clone() },
+            TokenClaims { generation: 4, ..claims.clone() },
+            TokenClaims { expires_at: EXPIRES + 1, ..claims.clone() },
         ] {
             assert!(!check(&KEY, &forged, forged.generation, PHC, 0), "{forged:?}");
         }

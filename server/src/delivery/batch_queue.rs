@@ -1,5 +1,5 @@
-//! Bounded queues of messages, side by side. A conversation's messages always take the same lane, so they keep their
-//! order; at a lane's end one task takes them in batches.
+//! Bounded queues of messages, side by side. A conversation's messages always take the same queue, so they keep their
+//! order; at a queue's end one task takes them in batches.
 
 #[cfg(test)]
 mod model;
@@ -12,70 +12,70 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
-/// Messages that wait in one lane; beyond it errno 11.
-const LANE_MESSAGES: usize = 16_384;
-/// Text that waits in one lane; beyond it errno 11.
-const LANE_BYTES: usize = 64 * 1024 * 1024;
+/// Messages that wait in one queue; beyond it errno 11.
+const QUEUE_MESSAGES: usize = 16_384;
+/// Text that waits in one queue; beyond it errno 11.
+const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
-/// What can wait in a lane.
+/// What can wait in a queue.
 pub trait Message {
     fn conv(&self) -> Conversation;
     /// Of text.
     fn bytes(&self) -> usize;
 }
 
-/// The beginnings of all lanes.
-pub struct Lanes<T> {
-    lanes: Vec<Lane<T>>,
+/// The beginnings of all queues.
+pub struct BatchQueues<T> {
+    queues: Vec<Queue<T>>,
 }
 
-struct Lane<T> {
+struct Queue<T> {
     messages: mpsc::Sender<T>,
     bytes: Arc<AtomicUsize>,
 }
 
-impl<T: Message> Lanes<T> {
-    /// Makes `count` lanes, one at least; `start` is given the number, from 1, and the end of each.
-    pub fn start(count: usize, mut start: impl FnMut(usize, Waiting<T>)) -> Self {
-        let lanes = (1..=count.max(1)).map(|number| {
-            let (messages, receiver) = mpsc::channel(LANE_MESSAGES);
+impl<T: Message> BatchQueues<T> {
+    /// Makes `count` queues, one at least; `start` is given the number, from 1, and the end of each.
+    pub fn start(count: usize, mut start: impl FnMut(usize, Batches<T>)) -> Self {
+        let queues = (1..=count.max(1)).map(|number| {
+            let (messages, receiver) = mpsc::channel(QUEUE_MESSAGES);
             let bytes = Arc::new(AtomicUsize::new(0));
             let (taken, next) = (Vec::new(), VecDeque::new());
-            start(number, Waiting { messages: receiver, bytes: bytes.clone(), taken, next });
-            Lane { messages, bytes }
+            start(number, Batches { messages: receiver, bytes: bytes.clone(), taken, next });
+            Queue { messages, bytes }
         });
-        Lanes { lanes: lanes.collect() }
+        BatchQueues { queues: queues.collect() }
     }
 
     /// Queues a message, or gives it back where there is no room.
     pub fn submit(&self, message: T) -> Result<(), T> {
-        let lane = &self.lanes[self.place(message.conv())];
+        let queue = &self.queues[self.place(message.conv())];
         let bytes = message.bytes();
-        if lane.bytes.fetch_add(bytes, Ordering::AcqRel) > LANE_BYTES {
-            lane.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if queue.bytes.fetch_add(bytes, Ordering::AcqRel) > QUEUE_BYTES {
+            queue.bytes.fetch_sub(bytes, Ordering::AcqRel);
             return Err(message);
         }
-        lane.messages.try_send(message).map_err(|full| {
-            lane.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        queue.messages.try_send(message).map_err(|full| {
+            queue.bytes.fetch_sub(bytes, Ordering::AcqRel);
             full.into_inner()
         })
     }
 
     fn place(&self, conv: Conversation) -> usize {
         // Any hash will do; it only spreads the conversations.
-        BuildHasherDefault::<DefaultHasher>::default().hash_one(conv) as usize % self.lanes.len()
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(conv) as usize % self.queues.len()
     }
 }
 
-/// The end of a lane.
-pub struct Waiting<T> {
+/// The end of a queue.
+pub struct Batches<T> {
     messages: mpsc::Receiver<T>,
     bytes: Arc<AtomicUsize>,
     taken: Vec<T>,
     next: VecDeque<T>,
 }
 
-impl<T: Message> Waiting<T> {
+impl<T: Message> Batches<T> {
     /// Waits until there is something, then takes what has queued up, as much as one batch may hold. `None` when the
     /// beginnings are dropped and nothing is left.
     pub async fn batch(&mut self) -> Option<Vec<T>> {
@@ -96,7 +96,7 @@ impl<T: Message> Waiting<T> {
     /// All that waits now.
     pub fn rest(&mut self) -> Vec<T> {
         let mut rest: Vec<T> = self.next.drain(..).collect();
-        while rest.len() < LANE_MESSAGES
+        while rest.len() < QUEUE_MESSAGES
             && let Ok(message) = self.messages.try_recv()
         {
             rest.push(message);

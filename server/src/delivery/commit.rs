@@ -5,7 +5,7 @@
 //! committed at once; under load, many share one flush of the disk. What is committed goes on to [`FanOut`].
 
 use super::Delivery;
-use super::batch_queue::{self, Lanes, Waiting};
+use super::batch_queue::{self, BatchQueues, Batches};
 use super::fan_out::{Committed, FanOut};
 use super::pending::PendingChat;
 use crate::failpoint::EarlyAcks;
@@ -37,7 +37,7 @@ impl batch_queue::Message for Job {
 
 /// All writers of a node.
 pub struct Writers {
-    lanes: Lanes<Job>,
+    queues: BatchQueues<Job>,
 }
 
 impl Writers {
@@ -48,12 +48,12 @@ impl Writers {
             let writer = Writer { delivery: delivery.clone(), fan_out, early_acks: EarlyAcks::default() };
             delivery.environment.tasks.spawn(format!("writer {number}"), writer.run(waiting));
         };
-        Writers { lanes: Lanes::start(count, start) }
+        Writers { queues: BatchQueues::start(count, start) }
     }
 
     /// Queues a message, or answers errno 11 at once.
     pub fn submit(&self, job: Job) {
-        if let Err(Job { request: Some(request), .. }) = self.lanes.submit(job) {
+        if let Err(Job { request: Some(request), .. }) = self.queues.submit(job) {
             request.answer(Err(unavailable()));
         }
     }
@@ -66,7 +66,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(self, mut waiting: Waiting<Job>) {
+    async fn run(self, mut waiting: Batches<Job>) {
         while let Some(batch) = waiting.batch().await {
             self.commit(batch).await;
         }
@@ -184,7 +184,7 @@ mod tests {
     use chat_protocol::message::SentAs;
 
     #[test]
-    fn everything_its_sender_wrote_counts_in_a_lane() {
+    fn everything_its_sender_wrote_counts_in_a_queue() {
         let sent_as = SentAs { name: Some("x".repeat(300)), time: Some("y".repeat(20)) };
         let append = Append {
             conv: Conversation::Group(1),

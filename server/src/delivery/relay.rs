@@ -1,14 +1,14 @@
 //! `qos` 0: from a connection straight to who is online.
 //!
 //! At best without waiting for anything. Where the members of a conversation, or the nodes they are on, are not known,
-//! the message waits in a lane, and they are looked up for all that has queued up meanwhile. A friend who cannot be
+//! the message waits in a queue, and they are looked up for all that has queued up meanwhile. A friend who cannot be
 //! reached so gets it through the database.
 //!
 //! The node of the sender finds the recipients, and the node of each recipient makes sure of it once more: whoever has
 //! left, or ended a friendship, did so on the node where its session is.
 
 use super::Delivery;
-use super::batch_queue::{self, Lanes, Waiting};
+use super::batch_queue::{self, BatchQueues, Batches};
 use super::commit::{Job, Writers};
 use super::errands::Purpose;
 use super::local::relay_here;
@@ -26,15 +26,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::Instant;
 
-/// Lanes of messages that wait for a look-up, so that a large group does not hold up everybody.
-const LANES: usize = 4;
+/// Queues of messages that wait for a look-up, so that a large group does not hold up everybody.
+const QUEUES: usize = 4;
 
 /// The ways of relayed messages.
 pub struct Relays {
     ways: Ways,
     /// Messages whose recipients have to be looked up first.
-    lanes: Lanes<Relay>,
-    /// Messages of other nodes in the lanes: none that comes later may overtake them.
+    queues: BatchQueues<Relay>,
+    /// Messages of other nodes in the queues: none that comes later may overtake them.
     arrived: Arc<AtomicUsize>,
 }
 
@@ -83,8 +83,8 @@ impl Relays {
         let run = |number, waiting| {
             delivery.environment.tasks.spawn(format!("relay {number}"), ways.clone().run(waiting));
         };
-        let lanes = Lanes::start(LANES, run);
-        Relays { ways, lanes, arrived: Arc::default() }
+        let queues = BatchQueues::start(QUEUES, run);
+        Relays { ways, queues, arrived: Arc::default() }
     }
 
     /// The way without waiting: the members are known, and the friend is here or known to be on another node. False: this
@@ -108,7 +108,7 @@ impl Relays {
 
     /// The way that reads from the database first. Errno 11 while too many wait.
     pub fn look_up(&self, message: ChatMessage, request: PendingChat) {
-        if let Err(refused) = self.lanes.submit(Relay { message, origin: Origin::Client(request) }) {
+        if let Err(refused) = self.queues.submit(Relay { message, origin: Origin::Client(request) }) {
             refused.origin.refuse();
         }
     }
@@ -122,7 +122,7 @@ impl Relays {
         }
         self.arrived.fetch_add(1, Ordering::AcqRel);
         let origin = Origin::Node(from.clone(), recipients, Arrived(self.arrived.clone()));
-        if let Err(refused) = self.lanes.submit(Relay { message, origin }) {
+        if let Err(refused) = self.queues.submit(Relay { message, origin }) {
             self.ways.give_up(refused.message);
         }
     }
@@ -137,7 +137,7 @@ impl Origin {
 }
 
 impl Ways {
-    async fn run(self, mut waiting: Waiting<Relay>) {
+    async fn run(self, mut waiting: Batches<Relay>) {
         while let Some(batch) = waiting.batch().await {
             match self.look_up(&batch).await {
                 Ok(audiences) => {

@@ -23,7 +23,7 @@ use crate::membership::lease::Lease;
 use crate::membership::peers::Peers;
 use crate::membership::tidy::{Asked, Tidier};
 use crate::session::catch_up::{self, CatchUp};
-use crate::session::claims::Seats;
+use crate::session::claims::Claims;
 use crate::session::ending::Endings;
 use crate::session::log_ends::LogEnds;
 use crate::session::registry::Registry;
@@ -70,7 +70,7 @@ pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), E
     delivery.peers.set(peers);
     let writers = Arc::new(Writers::start(&delivery, storage.writers(config.database.writers)));
     let tasks = environment.tasks.clone();
-    let claims = Seats::start(&tasks, storage.clone(), key.clone());
+    let claims = Claims::start(&tasks, storage.clone(), key.clone());
     let (registry, peers) = (delivery.registry.clone(), delivery.peers.clone());
     let context = Context {
         passwords: PasswordHasher::new(&config.password)?.within(environment.clone()),

@@ -28,20 +28,20 @@ const QUEUE: usize = 4_096;
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Clone)]
-pub struct Seats {
+pub struct Claims {
     jobs: mpsc::Sender<Job>,
     rows: Rows,
     /// For one who frees a row when the task has died.
     tasks: Tasks,
 }
 
-impl Seats {
-    /// Starts the task behind it, which ends when every `Seats` is gone.
+impl Claims {
+    /// Starts the task behind it, which ends when every `Claims` is gone.
     pub fn start(tasks: &Tasks, storage: Arc<dyn Storage>, key: NodeKey) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let rows = Rows { storage, key };
         tasks.spawn("claims", run(rows.clone(), queue));
-        Seats { jobs, rows, tasks: tasks.clone() }
+        Claims { jobs, rows, tasks: tasks.clone() }
     }
 
     pub async fn claim(&self, claim: Claim) -> Result<Claimed> {

@@ -17,11 +17,11 @@ const BATCH: usize = 512;
 
 /// The sessions whose cursors have moved, each once.
 #[derive(Default)]
-pub struct Marks {
+pub struct CursorSaver {
     moved: Mutex<Vec<Arc<Session>>>,
 }
 
-impl Marks {
+impl CursorSaver {
     /// The session has cursors to save and is not in the list (see [`Session::received`]).
     pub fn add(&self, session: Arc<Session>) {
         self.moved.lock().push(session);

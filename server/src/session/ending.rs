@@ -4,7 +4,7 @@
 //! login of its user.
 
 use super::Session;
-use super::claims::{Released, Seats};
+use super::claims::{Claims, Released};
 use super::outbound::Outbound;
 use super::registry::Registry;
 use crate::bus::Item;
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 pub struct Endings {
     pub registry: Arc<Registry>,
-    pub claims: Seats,
+    pub claims: Claims,
     pub peers: Arc<Peers>,
     pub metrics: Arc<Metrics>,
     pub tasks: Tasks,
