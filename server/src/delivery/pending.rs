@@ -28,7 +28,7 @@ impl PendingChat {
         PendingChat { outbound, kind, mid, session_epoch: (!trusts).then_some(session.epoch), is_answered: false }
     }
 
-    /// For [`Append::epoch`].
+    /// For `Append::epoch`.
     pub fn session_epoch(&self) -> Option<u64> {
         self.session_epoch
     }

@@ -3,7 +3,7 @@
 //! The rule: a session pushes each conversation strictly contiguously from its cursor. A live message is a copy of what
 //! is in the log; if it is the next one it is pushed, otherwise the cursor falls behind and the log is read (see
 //! `catch_up`). Backlog, gap, repair, slow reader and takeover all go this one way, which gives order, no loss and no
-//! double push. A user's own messages move the cursor and are not pushed. The cursors themselves are in [`cursors`];
+//! double push. A user's own messages move the cursor and are not pushed. The cursors themselves are in `cursors`;
 //! here they meet the lock that all who push share, and the connection.
 //!
 //! Knows no socket: bytes go to an [`Outbound`].

@@ -42,7 +42,7 @@ domain! {
 
     async fn start_node(&self, key: &NodeKey) -> Result<NodeStart>;
     /// Counts one renewal more; where the node was called gone, it is back. `list` asks for [`Renewal::held`].
-    /// Errors: [`Error::NodeReplaced`] if the row is now another run's. A row that is missing is made anew.
+    /// Errors: `Error::NodeReplaced` if the row is now another run's. A row that is missing is made anew.
     async fn renew_lease(&self, key: &NodeKey, list: bool) -> Result<Renewal>;
     /// Calls a node gone that has not renewed since it was seen so; from here on its sessions are free to be claimed.
     /// False: it has renewed, or another run has its name.

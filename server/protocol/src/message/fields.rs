@@ -1,6 +1,6 @@
 //! How a message's fields are written down once, for reading and for writing.
 //!
-//! [`ask!`] makes a client's request of its fields and how each is read; [`answer!`] makes a node's reply. What is more
+//! `ask!` makes a client's request of its fields and how each is read; `answer!` makes a node's reply. What is more
 //! than a list of fields implements [`Ask`] or [`Body`] by hand.
 
 use crate::answer::Answer;

@@ -1,6 +1,6 @@
 //! Typed messages: what a client can ask for and what a node can say.
 //!
-//! The [`catalogue`] has a line for each; the files beside it hold their fields, one a subject: how a node reads what
+//! The `catalogue` has a line for each; the files beside it hold their fields, one a subject: how a node reads what
 //! a client writes, and the other way round. All dialects decode into [`Request`] and encode from [`Outgoing`]; nothing
 //! behind this package sees bytes.
 

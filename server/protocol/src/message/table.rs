@@ -1,6 +1,6 @@
 //! What follows from a line of the catalogue.
 
-/// Makes [`Kind`], [`Command`], [`Reply`], `msgid` and `CATALOGUE` of one line a request. Chat is written out here: two
+/// Makes `Kind`, `Command`, `Reply`, `msgid` and `CATALOGUE` of one line a request. Chat is written out here: two
 /// requests that differ in whom they are for, and one reply.
 macro_rules! catalogue {
     ($($kind:ident($ask:ty) = $name:ident $number:literal [$($checked:literal)?]

@@ -1,7 +1,7 @@
 //! MySQL 8 and 9 and MariaDB 10.6 and later.
 //!
-//! A node that is paused or cut off must not hold locks for long: sessions wait at most [`LOCK_WAIT_S`] for a lock, and
-//! the server drops one that is silent for [`SILENCE_S`]. A connection that was left in the middle of a statement or a
+//! A node that is paused or cut off must not hold locks for long: sessions wait at most `LOCK_WAIT_S` for a lock, and
+//! the server drops one that is silent for `SILENCE_S`. A connection that was left in the middle of a statement or a
 //! transaction is closed, never pooled: whether its COMMIT was done is then unknown, and says so.
 
 mod durability;
