@@ -4,12 +4,12 @@
 //! failing in every way it can: down, restarted empty, hanging, refusing, and cutting connections; and about those who
 //! publish there without belonging to the cluster.
 
+use chat::bus::QUEUE_ITEMS;
 use chat::bus::local::LocalHub;
 use chat::bus::signature::BusKey;
 use chat::bus::{Arrival, Bus, BusStats, Item, envelope, redis};
 use chat::cluster::{ClusterSecret, NodeId, NodeKey};
 use chat::config;
-use chat::config::limits::BUS_QUEUE_ITEMS;
 use chat_environment::{Environment, Tasks};
 use services::eventually;
 use services::redis::Redis;
@@ -242,12 +242,12 @@ async fn overflow_becomes_lost(medium: Medium) {
     let (one, mut two) = (medium.join("one").await, medium.join("two").await);
 
     // Without a pause in between, so that nothing can leave the queue meanwhile.
-    for user in 0..BUS_QUEUE_ITEMS as u64 + 10 {
+    for user in 0..QUEUE_ITEMS as u64 + 10 {
         one.send(&two, user);
     }
 
-    let taken = two.receive(&one, BUS_QUEUE_ITEMS).await;
-    assert!(taken.into_iter().eq(0..BUS_QUEUE_ITEMS as u64));
+    let taken = two.receive(&one, QUEUE_ITEMS).await;
+    assert!(taken.into_iter().eq(0..QUEUE_ITEMS as u64));
     assert_eq!(two.arrival().await, lost("one"));
     assert_eq!(one.read(|stats| &stats.dropped_items), 10);
     one.send(&two, 1);

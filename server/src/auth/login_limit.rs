@@ -8,9 +8,10 @@
 //! bounded by [`KEPT_PAIRS`] and [`KEPT_ORIGINS`]; time is passed in.
 
 use crate::auth::buckets::Buckets;
+use crate::auth::origin::KEPT_ORIGINS;
 use crate::auth::origin::Origin;
 use crate::auth::recent::Recent;
-use crate::config::limits::{KEPT_ORIGINS, Limits};
+use crate::config::limits::Limits;
 use chat_protocol::conversation::UserId;
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::Who;

@@ -4,6 +4,13 @@
 //! network are one origin. An IPv4 address that a socket shows in its IPv6 form is the IPv4 address that it is.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+/// The time in which an address that has registered as often as it may can do so as often again.
+pub const REGISTRATIONS_WINDOW: Duration = Duration::from_secs(60 * 60);
+/// Addresses whose registrations, and whose failed logins, are remembered (about 100 bytes each); beyond it the oldest
+/// are forgotten, half of them at most.
+pub const KEPT_ORIGINS: usize = 65_536;
 
 /// The bits of an IPv6 address that tell origins apart.
 const ORIGIN_BITS: u32 = 64;

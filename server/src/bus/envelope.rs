@@ -8,14 +8,14 @@
 
 use super::Item;
 use super::signature::{SIGNATURE_BYTES, Seal};
+use crate::bus::QUEUE_BYTES;
 use crate::cluster::{MAX_NODE_ID_BYTES, NodeId, NodeKey};
-use crate::config::limits::BUS_QUEUE_BYTES;
 use serde::{Deserialize, Serialize};
 
 /// The first byte. Another one means nodes of different releases share a channel; they do not understand each other.
 pub const VERSION: u8 = 2;
 /// No sender makes a longer one, since even a single item has to fit its queue; the rest is room for the head.
-pub const MAX_BYTES: usize = BUS_QUEUE_BYTES + 1024;
+pub const MAX_BYTES: usize = QUEUE_BYTES + 1024;
 
 /// One envelope, read.
 #[derive(Clone, Debug, PartialEq, Eq)]

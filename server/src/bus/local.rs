@@ -5,8 +5,8 @@
 //! and remembers the senders, who are told to be [`Arrival::Lost`] behind what it held.
 
 use super::{Arrival, Bus, BusStats, Item};
+use crate::bus::{ARRIVALS, QUEUE_BYTES, QUEUE_ITEMS};
 use crate::cluster::{NodeId, NodeKey};
-use crate::config::limits::{BUS_ARRIVALS, BUS_QUEUE_BYTES, BUS_QUEUE_ITEMS};
 use async_trait::async_trait;
 use chat_environment::Tasks;
 use parking_lot::{Mutex, RwLock};
@@ -26,7 +26,7 @@ impl LocalHub {
     /// taken replaces the earlier one, whose arrivals end.
     pub fn join(&self, key: NodeKey, tasks: &Tasks) -> (Arc<dyn Bus>, mpsc::Receiver<Arrival>) {
         let mailbox = Arc::new(Mailbox::default());
-        let (sender, arrivals) = mpsc::channel(BUS_ARRIVALS);
+        let (sender, arrivals) = mpsc::channel(ARRIVALS);
         tasks.spawn("bus mailbox", deliver(Arc::clone(&mailbox), sender));
         if let Some(earlier) = self.members.write().insert(key.id.clone(), Arc::clone(&mailbox)) {
             earlier.closing.cancel();
@@ -127,7 +127,7 @@ impl Waiting {
     }
 
     fn push(&mut self, from: &NodeId, item: Item, weight: usize) -> bool {
-        let fits = self.items < BUS_QUEUE_ITEMS && self.bytes + weight <= BUS_QUEUE_BYTES;
+        let fits = self.items < QUEUE_ITEMS && self.bytes + weight <= QUEUE_BYTES;
         // Behind a loss nothing of the same sender may go ahead of the word of it.
         if !fits || self.lost.contains(from) {
             if !self.lost.contains(from) {

@@ -28,6 +28,17 @@ use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::message::ChatMessage;
 use serde::{Deserialize, Serialize};
 
+/// Members up to which an envelope lists its recipients; beyond it each node filters by its own members.
+pub const LISTED_RECIPIENTS: usize = 64;
+/// Items waiting for one node on the bus; beyond it they are dropped and the receiver sweeps.
+pub const QUEUE_ITEMS: usize = 65_536;
+/// Bytes waiting for one node on the bus; beyond it items are dropped and the receiver sweeps.
+pub const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes after which an envelope takes no further item (one item may be longer than this); the rest goes into the next.
+pub const ENVELOPE_BYTES: usize = 1024 * 1024;
+/// Arrivals from the bus that wait to be handled; beyond it they are dropped and count as lost.
+pub const ARRIVALS: usize = 4_096;
+
 /// One thing a node tells another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Item {

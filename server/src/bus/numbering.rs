@@ -11,7 +11,6 @@
 mod model;
 
 use crate::cluster::{NodeId, NodeKey};
-use crate::config::limits::LEASE;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,8 +22,8 @@ use tokio::time::Instant;
 const MAX_SENDERS: usize = 4_096;
 
 /// What the database says of a run that is older by its number is believed when the newer one has been known for this
-/// long: by then the word of the newer one's lease would be here.
-const SETTLED: Duration = Duration::from_secs(LEASE.as_secs() + 2);
+/// long: longer than a lease, so that the word of the newer one's would be here by then.
+pub(crate) const SETTLED: Duration = Duration::from_secs(10);
 
 /// What one envelope's number says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

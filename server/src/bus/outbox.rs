@@ -6,8 +6,8 @@
 //! uses up one number for all that was dropped.
 
 use super::{BusStats, Item};
+use crate::bus::{ENVELOPE_BYTES, QUEUE_BYTES, QUEUE_ITEMS};
 use crate::cluster::NodeId;
-use crate::config::limits::{BUS_ENVELOPE_BYTES, BUS_QUEUE_BYTES, BUS_QUEUE_ITEMS};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl Outbox {
     fn push(&self, target: &Target, item: Item, weight: usize) {
         let mut queue = target.queue.lock();
         let was_empty = queue.items.is_empty();
-        let fits = queue.items.len() < BUS_QUEUE_ITEMS && queue.bytes + weight <= BUS_QUEUE_BYTES;
+        let fits = queue.items.len() < QUEUE_ITEMS && queue.bytes + weight <= QUEUE_BYTES;
         if fits && !queue.overflowed {
             queue.bytes += weight;
             queue.items.push_back(item);
@@ -177,14 +177,14 @@ impl Queue {
             return None;
         }
         self.number += 1;
-        if self.bytes <= BUS_ENVELOPE_BYTES {
+        if self.bytes <= ENVELOPE_BYTES {
             self.bytes = 0;
             let room = VecDeque::with_capacity(self.items.len().min(KEPT_CAPACITY));
             return Some(std::mem::replace(&mut self.items, room));
         }
         let mut weight = 0;
         let count = self.items.iter().take_while(|item| {
-            let has_room = weight < BUS_ENVELOPE_BYTES;
+            let has_room = weight < ENVELOPE_BYTES;
             weight += if has_room { item.weight_bytes() } else { 0 };
             has_room
         });
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn full_queue_costs_one_number_behind_what_it_held() {
         let outbox = outbox();
-        for user in 0..BUS_QUEUE_ITEMS as u64 + 3 {
+        for user in 0..QUEUE_ITEMS as u64 + 3 {
             outbox.send(&"a".into(), item(user));
         }
         assert_eq!(outbox.stats.dropped_items.load(Ordering::Relaxed), 3);
@@ -271,15 +271,15 @@ mod tests {
             }
             parcels.extend(outbox.take(false));
         }
-        assert_eq!(next, BUS_QUEUE_ITEMS as u64);
+        assert_eq!(next, QUEUE_ITEMS as u64);
         assert!(!outbox.targets.read().by_id[&"a".into()].queue.lock().overflowed);
     }
 
     #[test]
     fn envelopes_and_queues_are_bounded_in_bytes() {
         let outbox = outbox();
-        let large = BUS_ENVELOPE_BYTES / 4;
-        for _ in 0..2 * BUS_QUEUE_BYTES / large {
+        let large = ENVELOPE_BYTES / 4;
+        for _ in 0..2 * QUEUE_BYTES / large {
             outbox.send(&"a".into(), news(large));
         }
         assert!(outbox.stats.dropped_items.load(Ordering::Relaxed) > 0);
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn item_too_large_for_any_queue_becomes_a_gap() {
         let outbox = outbox();
-        outbox.send(&"a".into(), news(BUS_QUEUE_BYTES));
+        outbox.send(&"a".into(), news(QUEUE_BYTES));
         assert_eq!(outbox.take(false), [parcel("a", 1, &[])]);
     }
 
@@ -298,7 +298,7 @@ mod tests {
     async fn what_is_left_over_signals_again() {
         let outbox = outbox();
         for _ in 0..3 {
-            outbox.send(&"a".into(), news(BUS_ENVELOPE_BYTES));
+            outbox.send(&"a".into(), news(ENVELOPE_BYTES));
         }
         for number in 1..=3 {
             outbox.ready().await;

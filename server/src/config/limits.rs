@@ -1,10 +1,9 @@
-//! Every bound the node keeps, by name: settable ones in [`Limits`], fixed ones as constants.
+//! The bounds of a node that can be set. Fixed ones stand beside what they bound.
 //!
 //! Each says what happens beyond it.
 
 use super::problems::Problems;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// Settable bounds, the `[limits]` table of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,39 +101,3 @@ impl Limits {
 
 /// `max_frame_bytes` can be set up to here, so that a frame's first byte is always 0.
 pub const MAX_FRAME_BYTES_CEILING: usize = 16 * 1024 * 1024 - 1;
-
-/// Within this the users of a node that has died can log in elsewhere.
-pub const LEASE: Duration = Duration::from_secs(8);
-/// Time between two renewals, and between two looks at those of the other nodes.
-pub const LEASE_RENEWAL: Duration = Duration::from_secs(1);
-/// A node whose renewals have stood still for this long, to the eyes of another, is gone.
-pub const LEASE_WATCH: Duration = Duration::from_secs(LEASE.as_secs() - LEASE_RENEWAL.as_secs());
-/// A node acts for its sessions this long after it sent its latest renewal: shorter, since a commit on its way needs
-/// time to arrive, and seconds are not equally long on all machines.
-pub const LEASE_HOLD: Duration = Duration::from_secs(LEASE_WATCH.as_secs() - 1);
-
-/// The time in which an address that has registered as often as it may can do so as often again.
-pub const REGISTRATIONS_WINDOW: Duration = Duration::from_secs(60 * 60);
-/// Addresses whose registrations, and whose failed logins, are remembered (about 100 bytes each); beyond it the oldest
-/// are forgotten, half of them at most.
-pub const KEPT_ORIGINS: usize = 65_536;
-
-/// Messages in one commit; what is queued beyond it goes into the next.
-pub const BATCH_MESSAGES: usize = 256;
-/// Bytes of text in one commit (past the first message).
-pub const BATCH_BYTES: usize = 1024 * 1024;
-
-/// Users whose spent message rate is remembered between two sessions; beyond it those are forgotten who have spent
-/// least, and their next session has its whole burst.
-pub const RESTING_PACES: usize = 65_536;
-
-/// Members up to which an envelope lists its recipients; beyond it each node filters by its own members.
-pub const LISTED_RECIPIENTS: usize = 64;
-/// Items waiting for one node on the bus; beyond it they are dropped and the receiver sweeps.
-pub const BUS_QUEUE_ITEMS: usize = 65_536;
-/// Bytes waiting for one node on the bus; beyond it items are dropped and the receiver sweeps.
-pub const BUS_QUEUE_BYTES: usize = 64 * 1024 * 1024;
-/// Bytes after which an envelope takes no further item (one item may be longer than this); the rest goes into the next.
-pub const BUS_ENVELOPE_BYTES: usize = 1024 * 1024;
-/// Arrivals from the bus that wait to be handled; beyond it they are dropped and count as lost.
-pub const BUS_ARRIVALS: usize = 4_096;

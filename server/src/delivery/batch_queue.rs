@@ -4,13 +4,17 @@
 #[cfg(test)]
 mod model;
 
-use crate::config::limits::{BATCH_BYTES, BATCH_MESSAGES};
 use chat_protocol::conversation::Conversation;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
+
+/// Messages in one commit; what is queued beyond it goes into the next.
+const BATCH_MESSAGES: usize = 256;
+/// Bytes of text in one commit (past the first message).
+const BATCH_BYTES: usize = 1024 * 1024;
 
 /// Messages that wait in one queue; beyond it errno 11.
 const QUEUE_MESSAGES: usize = 16_384;

@@ -6,8 +6,8 @@
 use super::Delivery;
 use super::local::push_here;
 use super::pending::PendingChat;
+use crate::bus::LISTED_RECIPIENTS;
 use crate::bus::{Item, Recipients};
-use crate::config::limits::LISTED_RECIPIENTS;
 use crate::failpoint::{self, Failpoint};
 use crate::session;
 use crate::session::failure::unavailable;

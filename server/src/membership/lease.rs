@@ -4,11 +4,22 @@
 //! another node can have watched long enough to call this one gone (see `watch`). Past it the node stops committing and
 //! pushing, until a renewal succeeds.
 
-use crate::config::limits::LEASE_HOLD;
 use crate::failpoint::{self, Failpoint};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Within this the users of a node that has died can log in elsewhere.
+pub const LEASE: Duration = Duration::from_secs(8);
+/// Time between two renewals, and between two looks at those of the other nodes.
+pub const LEASE_RENEWAL: Duration = Duration::from_secs(1);
+/// A node whose renewals have stood still for this long, to the eyes of another, is gone.
+pub const LEASE_WATCH: Duration = Duration::from_secs(LEASE.as_secs() - LEASE_RENEWAL.as_secs());
+/// A node acts for its sessions this long after it sent its latest renewal: shorter, since a commit on its way needs
+/// time to arrive, and seconds are not equally long on all machines.
+pub const LEASE_HOLD: Duration = Duration::from_secs(LEASE_WATCH.as_secs() - 1);
+
+const _: () = assert!(crate::bus::numbering::SETTLED.as_secs() > LEASE.as_secs());
 
 pub struct Lease {
     start: Instant,

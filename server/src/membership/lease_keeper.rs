@@ -5,12 +5,12 @@
 //! called gone, the renewal says so; then all stand still until they have been compared with their rows, those that are
 //! lost are closed, and the rest go on.
 
+use super::lease::LEASE_RENEWAL;
 use super::lease::Lease;
 use super::standing::{Counted, Standing};
 use super::watch::Watch;
 use crate::bus::Bus;
 use crate::cluster::{NodeId, NodeKey};
-use crate::config::limits::LEASE_RENEWAL;
 use crate::storage::{End, Error, Peer, Release, Renewal, Storage};
 use chat_protocol::conversation::Conversation;
 use futures_util::future::join_all;

@@ -5,7 +5,7 @@
 mod cluster;
 mod database;
 
-use crate::config::limits::LEASE;
+use crate::membership::lease::LEASE;
 use cluster::{Cluster, NODES, USERS, Weather};
 use proptest::prelude::*;
 

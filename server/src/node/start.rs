@@ -3,7 +3,7 @@
 use super::Error;
 use crate::cluster::NodeKey;
 use crate::config::Config;
-use crate::config::limits::{LEASE, LEASE_WATCH};
+use crate::membership::lease::{LEASE, LEASE_WATCH};
 use crate::net::entrance::Port;
 use crate::storage::{self, NodeStart, Peer, Storage};
 use chat_environment::Environment;

@@ -4,12 +4,16 @@
 //! what its user has spent stays behind in [`Paces`] until the bucket would be full again, and the user's next session
 //! on this node goes on from there: reconnecting gains nothing.
 
-use crate::config::limits::{Limits, RESTING_PACES};
+use crate::config::limits::Limits;
 use chat_protocol::conversation::UserId;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Users whose spent message rate is remembered between two sessions; beyond it those are forgotten who have spent
+/// least, and their next session has its whole burst.
+const RESTING_PACES: usize = 65_536;
 
 /// A client that has been slowed down for this long is told so (errno 10).
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -13,9 +13,9 @@ use super::numbering::LiveRuns;
 use super::outbox::Outbox;
 use super::signature::BusKey;
 use super::{Arrival, Bus, BusStats, Error, Item};
+use crate::bus::ARRIVALS;
 use crate::cluster::{ClusterSecret, NodeId, NodeKey};
 use crate::config;
-use crate::config::limits::BUS_ARRIVALS;
 use crate::tls;
 use ::redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates, io::tcp::TcpSettings};
 use async_trait::async_trait;
@@ -64,7 +64,7 @@ pub async fn connect(
         echo: Echo::new(),
         closing: CancellationToken::new(),
     });
-    let (sender, arrivals) = mpsc::channel(BUS_ARRIVALS);
+    let (sender, arrivals) = mpsc::channel(ARRIVALS);
     let tasks = &environment.tasks;
     let tasks = vec![
         tasks.spawn("bus publisher", publisher::run(Arc::clone(&shared))),

@@ -2,8 +2,8 @@
 
 use super::database::Database;
 use crate::cluster::NodeKey;
-use crate::config::limits::{LEASE_RENEWAL, LEASE_WATCH};
 use crate::membership::lease::Lease;
+use crate::membership::lease::{LEASE_RENEWAL, LEASE_WATCH};
 use crate::membership::standing::{Counted, Standing};
 use crate::membership::watch::Watch;
 use crate::storage::{Peer, Release, Renewal};

@@ -95,7 +95,7 @@ async fn a_group_past_the_listed_recipients_is_reached_on_every_node() {
     let (mut ann, mut bob, mut cem) =
         (cluster.user("ann").await, cluster.user("bob").await, cluster.user_on(1, "cem").await);
     let group = ann.create_group("big").await;
-    for n in 0..chat::config::limits::LISTED_RECIPIENTS {
+    for n in 0..chat::bus::LISTED_RECIPIENTS {
         let id = cluster.storage.register(&format!("filler {n}"), "no hash").await.expect("registers").expect("free");
         cluster.storage.join_group(&id.into(), group, 10_000).await.expect("joins");
     }
