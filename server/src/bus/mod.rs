@@ -1,9 +1,8 @@
 //! How nodes tell each other what just happened.
 //!
 //! The bus is a hint and never the truth: all it carries can be lost without a message being lost, since every node can
-//! read what it missed from the log. A receiver is told where something may have been lost ([`Arrival::Lost`]) and
-//! sweeps.
-//! `redis` stays in here.
+//! read what it missed from the log. A receiver is told where something may have been lost ([`Arrival::Lost`]), and
+//! looks there. `redis` stays in here.
 //!
 //! [`local::LocalHub`] joins nodes of one process; [`redis::connect`] joins processes. Both keep the order in which one
 //! node sent to another, deliver an item at most once, and say [`Arrival::Lost`] before whatever follows a gap.
@@ -46,7 +45,7 @@ pub enum Item {
     /// The conversation has other members, or is open or closed, since `version`.
     Changed { conv: Conversation, version: u64 },
     /// An EVENT (its JSON object) for those of the users that want events.
-    News { event: String, users: Vec<UserId> },
+    Event { event: String, users: Vec<UserId> },
     /// Answer with [`Item::Pong`]. `asked_at` means something to the sender alone.
     Ping { asked_at: u64 },
     /// The answer, from this run of the sending node: all that it sent before the ping arrived has been sent before
@@ -117,7 +116,7 @@ impl Item {
                     message.name.len() + message.text_bytes() + recipients.weight_bytes()
                 }
                 Item::NotHere { users } | Item::Online { users } => users.len() * USER_BYTES,
-                Item::News { event, users } => event.len() + users.len() * USER_BYTES,
+                Item::Event { event, users } => event.len() + users.len() * USER_BYTES,
                 Item::Yield { .. }
                 | Item::Yielded { .. }
                 | Item::Changed { .. }
