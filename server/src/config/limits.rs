@@ -130,9 +130,9 @@ pub const RESTING_PACES: usize = 65_536;
 
 /// Members up to which an envelope lists its recipients; beyond it each node filters by its own members.
 pub const LISTED_RECIPIENTS: usize = 64;
-/// Items waiting for one node on the bus; beyond it they are dropped and the receiver sweeps.
+/// Items waiting for one node on the bus; beyond it they are dropped and the receiver looks into the log.
 pub const BUS_QUEUE_ITEMS: usize = 65_536;
-/// Bytes waiting for one node on the bus; beyond it items are dropped and the receiver sweeps.
+/// Bytes waiting for one node on the bus; beyond it items are dropped and the receiver looks into the log.
 pub const BUS_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes after which an envelope takes no further item (one item may be longer than this); the rest goes into the next.
 pub const BUS_ENVELOPE_BYTES: usize = 1024 * 1024;
