@@ -1,9 +1,9 @@
 //! Which other nodes live, as seen from here: whose renewals have stood still, and for how long by this machine's own
 //! clock.
 //!
-//! A node acts for [`LEASE_HOLD`](crate::config::limits::LEASE_HOLD) from the moment it *sent* a renewal; another calls it gone
-//! after seeing that renewal's count stand still for [`LEASE_WATCH`], from the moment it first *saw* it, which is
-//! later. So neither needs the other's clock, nor the database's: only that seconds are about as long everywhere.
+//! A node acts for [`LEASE_HOLD`](crate::config::limits::LEASE_HOLD) from the moment it *sent* a renewal; another calls
+//! it gone after seeing that renewal's count stand still for [`LEASE_WATCH`], from the moment it first *saw* it, which
+//! is later. So neither needs the other's clock, nor the database's: only that seconds are about as long everywhere.
 
 use crate::cluster::NodeKey;
 use crate::config::limits::{LEASE_RENEWAL, LEASE_WATCH};
