@@ -5,7 +5,7 @@
 //! five. Latency counts from the moment a message was due to be sent, so that a stalled sender hides nothing. Clients
 //! and node share one process and its cores: the crowd's own work is part of what the pair suffers.
 
-#[allow(dead_code, unused_imports)]
+#[allow(dead_code, unused_imports, reason = "shared with the tests of a node, which use all of it")]
 #[path = "../tests/node/support/mod.rs"]
 mod support;
 

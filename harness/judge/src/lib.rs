@@ -16,6 +16,6 @@ mod judgement;
 mod verdict;
 
 pub use facts::{Facts, Message};
-pub use guarantee::{Guarantee, recovery};
-pub use judgement::{Finding, Judgement, Told, Violation, check};
+pub use guarantee::{Finding, Guarantee, Violation, recovery};
+pub use judgement::{Judgement, Told, check};
 pub use verdict::Verdict;

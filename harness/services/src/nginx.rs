@@ -17,9 +17,6 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// Where its connections to nodes come from: not the address that all else on this machine comes from, so that nodes
-/// can ask it for a PROXY header and tests, which connect past it, for none.
-pub const PROXY_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 8);
 /// Debian keeps nginx where only root's search path leads.
 const PROGRAMS: [&str; 2] = ["nginx", "/usr/sbin/nginx"];
 const PACKAGES: &str = "nginx libnginx-mod-stream";
@@ -151,6 +148,7 @@ fn program() -> Result<Command> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nginx_config::PROXY_ADDRESS;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
     use tokio::net::TcpListener;
     use tokio::net::TcpStream;

@@ -1,6 +1,6 @@
 //! Many connections from one machine: their descriptors and their source addresses.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use socket2::{Domain, Socket, Type};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
@@ -10,15 +10,7 @@ const PER_ADDRESS: usize = 4_000;
 
 /// Allows this process as many descriptors as the system lets it have.
 pub fn raise_descriptor_limit() -> Result<()> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls look at, or fill in, the one struct they are given.
-    let raised = unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit) == 0
-        }
-    };
-    ensure!(raised, "cannot raise the limit on descriptors: {}", std::io::Error::last_os_error());
+    rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit on descriptors")?;
     Ok(())
 }
 

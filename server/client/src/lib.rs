@@ -12,7 +12,7 @@
 //! Nothing a node sends makes this panic; whatever is kept for later has a bound in [`Options`]. For bytes and frames
 //! as one likes, [`RawConnection`].
 
-// In code that tests alone see, as they please.
+// What only tests see may ask the operating system for what it likes.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod driver;

@@ -1,8 +1,9 @@
 //! The one way to start a task: under a name, and watched.
 //!
-//! Where there is a [`Gate`], every task passes it before each poll. Long tasks do one job for the whole node (a writer, the lease's keeper). If one of them panics the node has lost an
-//! organ: it learns of it by [`Tasks::died`], drains, and ends with an error that names the task. Short ones serve one
-//! client or do one errand; if one of them panics it ends alone. Every panic is logged and counted.
+//! Long tasks do one job for the whole node (a writer, the lease's keeper). If one of them panics the node learns of it
+//! by [`Tasks::died`], drains, and ends with an error that names the task. Short ones serve one client or do one errand;
+//! if one of them panics it ends alone. Every panic is logged and counted. Where there is a [`Gate`], every task passes
+//! it before each poll.
 //!
 //! A panic unwinds (`panic = "unwind"`), and neither `parking_lot` nor `dashmap` poisons what was locked meanwhile, so
 //! what it guards can be left half changed. That is why a node does not go on without a long task, but only drains: a

@@ -11,7 +11,7 @@ use crate::errno::{Errno, Failure};
 use crate::framing::length::{self, Order};
 use crate::framing::{Cut, bare, checked};
 use crate::json;
-use crate::message::{ChatMessage, Incoming, Outgoing};
+use crate::message::{Incoming, Outgoing};
 use crate::spelling::{SharedSpelling, Spelling};
 use bytes::{Buf, BytesMut};
 
@@ -61,11 +61,6 @@ impl Codec {
             Dialect::Checked => encode::checked::encode(message, self.spelling.get(), out),
             Dialect::Bare => encode::bare::encode(message, self.spelling.get(), out),
         }
-    }
-
-    /// Appends one chat message as it is pushed, in one pass and without memory of its own.
-    pub fn encode_chat(&self, message: &ChatMessage, out: &mut BytesMut) {
-        self.encode(&Outgoing::Push(message), out);
     }
 
     /// How the client spells, as far as it has shown: always as usual in the framed dialect.

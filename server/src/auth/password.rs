@@ -28,7 +28,7 @@ pub const WAITING_PASSWORDS: usize = 256;
 /// What a client that finds no place is told to wait.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The most lanes of a hash from the database, likewise. Ours have one.
+/// The most lanes that a hash from the database may ask for; beyond it no password matches. Ours have one.
 const MAX_LANES: u32 = 16;
 
 /// The settings cannot be used: stop, and show the text.

@@ -162,7 +162,7 @@ mod tests {
             any::<u64>().prop_map(|user| Item::Yielded { user }),
             any::<(u64, u64, u64)>()
                 .prop_map(|(a, b, version)| Item::Changed { conv: Conversation::direct(a, b), version }),
-            any::<(String, Vec<u64>)>().prop_map(|(event, users)| Item::News { event, users }),
+            any::<(String, Vec<u64>)>().prop_map(|(event, users)| Item::Event { event, users }),
             any::<u64>().prop_map(|asked_at| Item::Ping { asked_at }),
             any::<(u64, i64)>().prop_map(|(asked_at, boot)| Item::Pong { asked_at, boot }),
         ]

@@ -1,9 +1,8 @@
 //! How nodes tell each other what just happened.
 //!
 //! The bus is a hint and never the truth: all it carries can be lost without a message being lost, since every node can
-//! read what it missed from the log. A receiver is told where something may have been lost ([`Arrival::Lost`]) and
-//! sweeps.
-//! `redis` stays in here.
+//! read what it missed from the log. A receiver is told where something may have been lost ([`Arrival::Lost`]), and
+//! looks there. `redis` stays in here.
 //!
 //! [`local::LocalHub`] joins nodes of one process; [`redis::connect`] joins processes. Both keep the order in which one
 //! node sent to another, deliver an item at most once, and say [`Arrival::Lost`] before whatever follows a gap.
@@ -30,9 +29,9 @@ use serde::{Deserialize, Serialize};
 
 /// Members up to which an envelope lists its recipients; beyond it each node filters by its own members.
 pub const LISTED_RECIPIENTS: usize = 64;
-/// Items waiting for one node on the bus; beyond it they are dropped and the receiver sweeps.
+/// Items waiting for one node on the bus; beyond it they are dropped and the receiver looks into the log.
 pub const QUEUE_ITEMS: usize = 65_536;
-/// Bytes waiting for one node on the bus; beyond it items are dropped and the receiver sweeps.
+/// Bytes waiting for one node on the bus; beyond it items are dropped and the receiver looks into the log.
 pub const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes after which an envelope takes no further item (one item may be longer than this); the rest goes into the next.
 pub const ENVELOPE_BYTES: usize = 1024 * 1024;
@@ -57,7 +56,7 @@ pub enum Item {
     /// The conversation has other members, or is open or closed, since `version`.
     Changed { conv: Conversation, version: u64 },
     /// An EVENT (its JSON object) for those of the users that want events.
-    News { event: String, users: Vec<UserId> },
+    Event { event: String, users: Vec<UserId> },
     /// Answer with [`Item::Pong`]. `asked_at` means something to the sender alone.
     Ping { asked_at: u64 },
     /// The answer, from this run of the sending node: all that it sent before the ping arrived has been sent before
@@ -128,7 +127,7 @@ impl Item {
                     message.name.len() + message.text_bytes() + recipients.weight_bytes()
                 }
                 Item::NotHere { users } | Item::Online { users } => users.len() * USER_BYTES,
-                Item::News { event, users } => event.len() + users.len() * USER_BYTES,
+                Item::Event { event, users } => event.len() + users.len() * USER_BYTES,
                 Item::Yield { .. }
                 | Item::Yielded { .. }
                 | Item::Changed { .. }

@@ -217,8 +217,8 @@ mod tests {
         Item::Yielded { user }
     }
 
-    fn news(bytes: usize) -> Item {
-        Item::News { event: "x".repeat(bytes), users: vec![] }
+    fn event(bytes: usize) -> Item {
+        Item::Event { event: "x".repeat(bytes), users: vec![] }
     }
 
     fn parcel(node: &str, number: u64, items: &[Item]) -> Parcel {
@@ -280,7 +280,7 @@ mod tests {
         let outbox = outbox();
         let large = ENVELOPE_BYTES / 4;
         for _ in 0..2 * QUEUE_BYTES / large {
-            outbox.send(&"a".into(), news(large));
+            outbox.send(&"a".into(), event(large));
         }
         assert!(outbox.stats.dropped_items.load(Ordering::Relaxed) > 0);
         let parcel = outbox.take(false).remove(0);
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn item_too_large_for_any_queue_becomes_a_gap() {
         let outbox = outbox();
-        outbox.send(&"a".into(), news(QUEUE_BYTES));
+        outbox.send(&"a".into(), event(QUEUE_BYTES));
         assert_eq!(outbox.take(false), [parcel("a", 1, &[])]);
     }
 
@@ -298,7 +298,7 @@ mod tests {
     async fn what_is_left_over_signals_again() {
         let outbox = outbox();
         for _ in 0..3 {
-            outbox.send(&"a".into(), news(ENVELOPE_BYTES));
+            outbox.send(&"a".into(), event(ENVELOPE_BYTES));
         }
         for number in 1..=3 {
             outbox.ready().await;

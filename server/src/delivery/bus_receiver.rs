@@ -60,7 +60,7 @@ impl BusReceiver {
                 self.delivery.bus.send(from, Item::Pong { asked_at, boot: self.delivery.key.boot })
             }
             Item::Pong { asked_at, boot } => self.delivery.members.pulse.answered(from, boot, asked_at, Instant::now()),
-            Item::News { event, users } => match serde_json::from_str::<Event>(&event) {
+            Item::Event { event, users } => match serde_json::from_str::<Event>(&event) {
                 Ok(event) => self.tell(&event, &users),
                 Err(error) => tracing::debug!(%error, %from, "an event that cannot be read"),
             },

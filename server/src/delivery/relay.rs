@@ -47,10 +47,10 @@ struct Ways {
 
 struct Relay {
     message: ChatMessage,
-    origin: Origin,
+    source: Source,
 }
 
-enum Origin {
+enum Source {
     /// A client of this node, who is to be told.
     Client(PendingChat),
     /// Another node, for these users here.
@@ -87,8 +87,8 @@ impl Relays {
         Relays { ways, queues, arrived: Arc::default() }
     }
 
-    /// The way without waiting: the members are known, and the friend is here or known to be on another node. False: this
-    /// is not so, and nothing was done.
+    /// The way without waiting: the members are known, and the friend is here or known to be on another node. False:
+    /// this is not so, and nothing was done.
     pub fn at_once(&self, message: &ChatMessage) -> bool {
         let Some(audience) = self.ways.known_audience(message, None) else { return false };
         match message.conv.target_from(message.sender) {
@@ -108,8 +108,8 @@ impl Relays {
 
     /// The way that reads from the database first. Errno 11 while too many wait.
     pub fn look_up(&self, message: ChatMessage, request: PendingChat) {
-        if let Err(refused) = self.queues.submit(Relay { message, origin: Origin::Client(request) }) {
-            refused.origin.refuse();
+        if let Err(refused) = self.queues.submit(Relay { message, source: Source::Client(request) }) {
+            refused.source.refuse();
         }
     }
 
@@ -121,16 +121,16 @@ impl Relays {
             return self.ways.hand_out(from, message, recipients, &audience);
         }
         self.arrived.fetch_add(1, Ordering::AcqRel);
-        let origin = Origin::Node(from.clone(), recipients, Arrived(self.arrived.clone()));
-        if let Err(refused) = self.queues.submit(Relay { message, origin }) {
+        let source = Source::Node(from.clone(), recipients, Arrived(self.arrived.clone()));
+        if let Err(refused) = self.queues.submit(Relay { message, source }) {
             self.ways.give_up(refused.message);
         }
     }
 }
 
-impl Origin {
+impl Source {
     fn refuse(self) {
-        if let Origin::Client(request) = self {
+        if let Source::Client(request) = self {
             request.answer(Err(unavailable()));
         }
     }
@@ -167,7 +167,7 @@ impl Ways {
             known.or_else(read)
         };
         let audiences: Vec<Option<Audience>> = batch.iter().zip(known).map(audience).collect();
-        let own = batch.iter().zip(&audiences).filter(|(relay, _)| matches!(relay.origin, Origin::Client(_)));
+        let own = batch.iter().zip(&audiences).filter(|(relay, _)| matches!(relay.source, Source::Client(_)));
         let listed = own.filter_map(|(_, audience)| audience.as_ref());
         let listed = listed.filter(|audience| audience.members.len() <= LISTED_RECIPIENTS);
         let users = listed.flat_map(|audience| audience.members.iter().copied());
@@ -175,18 +175,18 @@ impl Ways {
         Ok(audiences)
     }
 
-    fn finish(&self, Relay { message, origin }: Relay, audience: Option<Audience>) {
+    fn finish(&self, Relay { message, source }: Relay, audience: Option<Audience>) {
         // The lease may have run out while this was looked up.
         if self.delivery.registry.suspend_unless_leased() {
-            return self.fail(Relay { message, origin });
+            return self.fail(Relay { message, source });
         }
-        let request = match (origin, &audience) {
-            (Origin::Client(request), _) => request,
-            (Origin::Node(from, recipients, _arrived), Some(audience)) => {
+        let request = match (source, &audience) {
+            (Source::Client(request), _) => request,
+            (Source::Node(from, recipients, _arrived), Some(audience)) => {
                 return self.hand_out(&from, message, recipients, audience);
             }
             // It was on its way when its sender left.
-            (Origin::Node(..), None) => return,
+            (Source::Node(..), None) => return,
         };
         let Some(audience) = audience else { return self.explain(message, request) };
         match message.conv.target_from(message.sender) {
@@ -197,15 +197,15 @@ impl Ways {
         request.answer(Ok(None));
     }
 
-    fn fail(&self, Relay { message, origin }: Relay) {
-        match origin {
-            Origin::Client(_) => origin.refuse(),
-            Origin::Node(..) => self.give_up(message),
+    fn fail(&self, Relay { message, source }: Relay) {
+        match source {
+            Source::Client(_) => source.refuse(),
+            Source::Node(..) => self.give_up(message),
         }
     }
 
-    /// Who is in the conversation, if that is known for certain, and says that the sender may post, and that the recipients
-    /// named may read it: a no may be out of date.
+    /// Who is in the conversation, if that is known for certain, and says that the sender may post, and that the
+    /// recipients named may read it: a no may be out of date.
     fn known_audience(&self, message: &ChatMessage, named: Option<&Recipients>) -> Option<Audience> {
         let audience = self.delivery.members.trusted(message.conv, Instant::now(), self.delivery.bus.is_connected())?;
         let is_member = |user: &UserId| audience.members.binary_search(user).is_ok();
@@ -217,9 +217,9 @@ impl Ways {
     }
 
     fn known_audience_of(&self, relay: &Relay) -> Option<Audience> {
-        let named = match &relay.origin {
-            Origin::Client(_) => None,
-            Origin::Node(_, recipients, _) => Some(recipients),
+        let named = match &relay.source {
+            Source::Client(_) => None,
+            Source::Node(_, recipients, _) => Some(recipients),
         };
         self.known_audience(&relay.message, named)
     }
@@ -241,15 +241,12 @@ impl Ways {
     fn reach_group(&self, message: &ChatMessage, audience: &Audience) {
         let elsewhere = relay_here(&self.delivery, message, &audience.members, audience.version);
         if audience.members.len() > LISTED_RECIPIENTS {
-            return self
-                .delivery
-                .peers
-                .tell(|| Item::Relay { message: message.clone(), recipients: Recipients::Members });
+            let item = || Item::Relay { message: message.clone(), recipients: Recipients::Members };
+            return self.delivery.peers.tell(item);
         }
         for (node, users) in self.delivery.routes.by_node(&elsewhere, &self.delivery.key.id) {
-            self.delivery
-                .bus
-                .send(&node, Item::Relay { message: message.clone(), recipients: Recipients::Users(users) });
+            let item = Item::Relay { message: message.clone(), recipients: Recipients::Users(users) };
+            self.delivery.bus.send(&node, item);
         }
     }
 
@@ -269,7 +266,8 @@ impl Ways {
         self.give_up(message);
     }
 
-    /// A message of another node that cannot be relayed now. A group's is forgotten, as it is for whoever is not online.
+    /// A message of another node that cannot be relayed now. A group's is forgotten, as it is for whoever is not
+    /// online.
     fn give_up(&self, message: ChatMessage) {
         if let Conversation::Direct(..) = message.conv {
             self.store_instead(message, None);

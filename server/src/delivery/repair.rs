@@ -31,7 +31,7 @@ pub async fn run(delivery: Arc<Delivery>, interval: Duration) {
             continue;
         }
         let full = delivery.repair.take_everything();
-        if let Err(error) = sweep(&delivery, &mut seen, full).await {
+        if let Err(error) = look(&delivery, &mut seen, full).await {
             tracing::warn!(%error, "cannot look for lost messages, trying again");
             delivery.repair.put_back(full);
         }
@@ -39,7 +39,7 @@ pub async fn run(delivery: Arc<Delivery>, interval: Duration) {
     }
 }
 
-async fn sweep(delivery: &Arc<Delivery>, seen: &mut Option<Seen>, full: bool) -> storage::Result<()> {
+async fn look(delivery: &Arc<Delivery>, seen: &mut Option<Seen>, full: bool) -> storage::Result<()> {
     let changes = delivery.storage.changes(seen.as_ref()).await?;
     if full {
         look_at_all(delivery).await?;

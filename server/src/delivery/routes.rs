@@ -1,7 +1,7 @@
 //! Which node holds a user's session, for users that are not on this one.
 //!
 //! Learnt from the session rows, a batch at a time, and kept for a while; dropped when a node says "not here", replaced
-//! when a login elsewhere is announced. A wrong route costs a detour, never a message: the sweep finds what went
+//! when a login elsewhere is announced. A wrong route costs a detour, never a message: the repair finds what went
 //! astray.
 
 use crate::cluster::NodeId;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 /// How long a route is believed without being heard of again.
 const BELIEVED: Duration = Duration::from_secs(30);
-/// The same for "offline": should the announcement of a login be lost, messages wait for the sweep no longer than this.
+/// The same for "offline": should the announcement of a login be lost, messages wait for the repair no longer than this.
 const OFFLINE_BELIEVED: Duration = Duration::from_secs(2);
 /// Routes kept; beyond it the cache starts afresh.
 const MAX_ROUTES: usize = 1_000_000;

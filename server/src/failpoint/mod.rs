@@ -29,65 +29,50 @@ pub(crate) use forgotten_mids::mid_to_store;
 #[cfg(feature = "failpoints")]
 pub(crate) use push_faults::PushFaults;
 
-/// A place where a fault can be switched on, and the promises that it breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failpoint {
-    /// G2: a session counts a stored message as pushed without sending it.
-    PushDrop,
-    /// G2: a session pushes a message twice.
-    PushTwice,
-    /// G3: a session pushes a message only after the next one of its conversation. One that no other follows is never
-    /// sent.
-    PushSwap,
-    /// G5: a session pushes the first half of the text.
-    PushAlter,
-    /// G5: a message also reaches somebody on the sender's node who is no recipient.
-    PushMisdeliver,
-    /// G1: a message is acknowledged although its commit failed, as if the writer had not waited for it.
-    WriterAckEarly,
-    /// G4: a message is stored under a `mid` that is not its own, so that a resend is not recognised. Read from the log
-    /// it is a phantom (G5).
-    WriterForgetMid,
-    /// G6: the node believes in its lease for ever. It goes on after the end of it, and keeps sessions that were taken
-    /// over.
-    LeaseStale,
-    /// G2, G7: the sweep does not look into the log.
-    SweepSkip,
-    /// G2: what waits for a user at login counts as received before it is pushed.
-    SessionOfflineLost,
-    /// G8: the sender of a message is whoever its `id` says.
-    IdentityTrust,
+/// Declares each failpoint with its name in `FAILPOINTS`.
+macro_rules! failpoints {
+    ($($(#[$breaks:meta])* $point:ident $name:literal)*) => {
+        /// A place where a fault can be switched on, and the promises that it breaks.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Failpoint {
+            $($(#[$breaks])* $point,)*
+        }
+
+        impl Failpoint {
+            pub const ALL: [Failpoint; [$($name),*].len()] = [$(Failpoint::$point),*];
+
+            /// As `FAILPOINTS` has it.
+            pub fn name(self) -> &'static str {
+                match self { $(Failpoint::$point => $name,)* }
+            }
+        }
+    };
 }
 
-impl Failpoint {
-    pub const ALL: [Failpoint; 11] = [
-        Failpoint::PushDrop,
-        Failpoint::PushTwice,
-        Failpoint::PushSwap,
-        Failpoint::PushAlter,
-        Failpoint::PushMisdeliver,
-        Failpoint::WriterAckEarly,
-        Failpoint::WriterForgetMid,
-        Failpoint::LeaseStale,
-        Failpoint::SweepSkip,
-        Failpoint::SessionOfflineLost,
-        Failpoint::IdentityTrust,
-    ];
-
-    /// As `FAILPOINTS` has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Failpoint::PushDrop => "push::drop",
-            Failpoint::PushTwice => "push::twice",
-            Failpoint::PushSwap => "push::swap",
-            Failpoint::PushAlter => "push::alter",
-            Failpoint::PushMisdeliver => "push::misdeliver",
-            Failpoint::WriterAckEarly => "writer::ack_early",
-            Failpoint::WriterForgetMid => "writer::forget_mid",
-            Failpoint::LeaseStale => "lease::stale",
-            Failpoint::SweepSkip => "sweep::skip",
-            Failpoint::SessionOfflineLost => "session::offline_lost",
-            Failpoint::IdentityTrust => "identity::trust",
-        }
-    }
+failpoints! {
+    /// G2: a session counts a stored message as pushed without sending it.
+    PushDrop "push::drop"
+    /// G2: a session pushes a message twice.
+    PushTwice "push::twice"
+    /// G3: a session pushes a message only after the next one of its conversation. One that no other follows is never
+    /// sent.
+    PushSwap "push::swap"
+    /// G5: a session pushes the first half of the text.
+    PushAlter "push::alter"
+    /// G5: a message also reaches somebody on the sender's node who is no recipient.
+    PushMisdeliver "push::misdeliver"
+    /// G1: a message is acknowledged although its commit failed, as if the writer had not waited for it.
+    WriterAckEarly "writer::ack_early"
+    /// G4: a message is stored under a `mid` that is not its own, so that a resend is not recognised. Read from the log
+    /// it is a phantom (G5).
+    WriterForgetMid "writer::forget_mid"
+    /// G6: the node believes in its lease for ever. It goes on after the end of it, and keeps sessions that were taken
+    /// over.
+    LeaseStale "lease::stale"
+    /// G2, G7: the repair does not look into the log.
+    SweepSkip "sweep::skip"
+    /// G2: what waits for a user at login counts as received before it is pushed.
+    SessionOfflineLost "session::offline_lost"
+    /// G8: the sender of a message is whoever its `id` says.
+    IdentityTrust "identity::trust"
 }

@@ -42,7 +42,7 @@ impl Background {
         let interval = Duration::from_secs(context.config.limits.repair_interval_s);
         let mut others = vec![
             tasks.spawn("bus arrivals", receiver.run(arrivals)),
-            tasks.spawn("sweep", repair::run(delivery.clone(), interval)),
+            tasks.spawn("repair", repair::run(delivery.clone(), interval)),
             tasks.spawn("pulse", delivery.members.pulse.clone().run(context.peers.clone())),
             tasks.spawn("cursors", save_cursors(context.clone())),
             tasks.spawn("tidying", context.tidier.clone().run(context.key.id.clone())),

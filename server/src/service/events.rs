@@ -49,7 +49,7 @@ async fn tell_now(delivery: &Delivery, users: Vec<UserId>, event: &Event) -> sto
     delivery.routes.look_up(elsewhere.iter().copied()).await?;
     let event = serde_json::to_string(event).expect("an event is plain data");
     for (node, users) in delivery.routes.by_node(&elsewhere, &delivery.key.id) {
-        delivery.bus.send(&node, Item::News { event: event.clone(), users });
+        delivery.bus.send(&node, Item::Event { event: event.clone(), users });
     }
     Ok(())
 }

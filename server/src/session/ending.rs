@@ -1,4 +1,5 @@
-//! How a session ends: nothing more is pushed, its cursors are saved, its row is freed, and whoever waits for it is told.
+//! How a session ends: nothing more is pushed, its cursors are saved, its row is freed, and whoever waits for it is
+//! told.
 //!
 //! Where the database does not let that happen now it happens later; until then the session stands in the way of a new
 //! login of its user.

@@ -99,11 +99,11 @@ fn message_with_a_number_that_was_pushed_before_is_pushed_in_its_epoch() {
 }
 
 #[test]
-fn session_hears_of_the_loss_from_a_sweep_or_a_page_as_well() {
+fn session_hears_of_the_loss_from_the_repair_or_a_page_as_well() {
     let (position, log) = after_the_loss();
-    let (mut swept, queue) = session(5);
-    assert_eq!(swept.note(CONV, End { log_epoch: 1, seq: 5 }, &queue), Delivered::Behind);
-    read(&mut swept, &queue, position, log.clone());
+    let (mut repaired, queue) = session(5);
+    assert_eq!(repaired.note(CONV, End { log_epoch: 1, seq: 5 }, &queue), Delivered::Behind);
+    read(&mut repaired, &queue, position, log.clone());
     assert_eq!(*queue.0.borrow(), [(1, 4), (1, 5)]);
 
     let (mut reading, queue) = session(2);

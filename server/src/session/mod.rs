@@ -1,8 +1,8 @@
 //! One logged-in user: what has been pushed to it, what it has received, and who is here.
 //!
 //! [`Session`] is a state machine without socket, clock or task; `model` tests it against a model. Around it: the bytes
-//! that wait for its connection ([`outbound`]), who is logged in here ([`registry`]), reading the log for those that are
-//! behind ([`catch_up`]), saving cursors ([`cursor_saver`]), and the rows that say whose session it is ([`claims`]).
+//! that wait for its connection ([`outbound`]), who is logged in here ([`registry`]), reading the log for those that
+//! are behind ([`catch_up`]), saving cursors ([`cursor_saver`]), and the rows that say whose session it is ([`claims`]).
 
 mod state;
 

@@ -210,7 +210,7 @@ impl Node {
                 let delivery = self.cursors.deliver(&Parcel::new(&message, 1), &self.queue);
                 self.handle(delivery);
             }
-            Step::Sweep if last_seq > 0 => {
+            Step::Repair if last_seq > 0 => {
                 self.heard = last_seq;
                 let delivery = self.cursors.note(CONV, end(last_seq), &self.queue);
                 self.handle(delivery);
@@ -350,7 +350,7 @@ impl StateMachineTest for CursorsKeepTheRule {
         node.check(&world);
         node.check_all_pushed(&world, node.heard);
         assert!(!world.is_member || node.cursors.may_relay(CONV, 1) == Relayed::Queued);
-        // What nobody told it of the sweep finds.
+        // What nobody told it of the repair finds.
         if world.is_member && !world.log.is_empty() {
             let delivery = node.cursors.note(CONV, end(world.log.len() as u64), &node.queue);
             node.handle(delivery);

@@ -250,7 +250,7 @@ impl Session {
     }
 }
 
-/// Requests that make the user a member, or end that (see `doubts`).
+/// Requests that make the user a member, or end that (see `delivery::member_changes`).
 impl Session {
     /// Such a request is about to reach the database: nothing of the conversation is pushed until its outcome is told.
     pub fn doubt(&self, conv: Conversation) -> Doubt {

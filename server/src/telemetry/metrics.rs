@@ -99,7 +99,6 @@ struct ErrorLabels {
 }
 
 impl Metrics {
-    /// All series, those of `bus` among them.
     /// Those of a node without others.
     #[cfg(test)]
     pub fn alone() -> Self {
@@ -107,6 +106,7 @@ impl Metrics {
         Metrics::new(crate::bus::local::LocalHub::default().join(key, &chat_environment::Tasks::default()).0)
     }
 
+    /// All series, those of `bus` among them.
     pub fn new(bus: Arc<dyn Bus>) -> Self {
         let mut series = Series(Registry::with_prefix(PREFIX));
         series.0.register_collector(Box::new(BusCollector(bus)));

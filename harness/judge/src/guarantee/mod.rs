@@ -4,12 +4,13 @@
 //! A new checker is its file and its line in the table below, which makes a module, a variant and an entry of
 //! [`Guarantee::ALL`] of it. Each file has `check(&Facts, &mut Finding)`, a pure function.
 
+mod finding;
 mod unacknowledged;
 
+pub use finding::{Finding, Violation};
 pub(crate) use unacknowledged::NOTICE;
 
 use crate::facts::{Facts, Message, Place, Push, Row, Session};
-use crate::judgement::{Finding, Violation};
 use std::fmt;
 
 macro_rules! guarantees {

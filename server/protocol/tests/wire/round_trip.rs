@@ -314,7 +314,7 @@ proptest! {
         for dialect in DIALECTS {
             let (mut together, mut apart) = (BytesMut::new(), Vec::new());
             for message in &messages {
-                codec(dialect).encode_chat(message, &mut together);
+                codec(dialect).encode(&Outgoing::Push(message), &mut together);
                 let mut alone = BytesMut::new();
                 codec(dialect).encode(&Outgoing::Push(message), &mut alone);
                 apart.extend_from_slice(&alone);

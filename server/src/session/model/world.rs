@@ -37,7 +37,7 @@ pub enum Step {
     Copy {
         of: usize,
     },
-    Sweep,
+    Repair,
     /// Somebody names a message that does not exist.
     FalseAlarm,
     Start,
@@ -166,7 +166,7 @@ impl ReferenceStateMachine for Model {
             10 => (prop::bool::weighted(0.2), prop::bool::weighted(0.1))
                 .prop_map(|(own, is_lost)| Step::Say { own, is_lost }),
             12 => (0..8_usize).prop_map(|of| Step::Copy { of }),
-            2 => Just(Step::Sweep),
+            2 => Just(Step::Repair),
             1 => Just(Step::FalseAlarm),
             4 => Just(Step::Start),
             1 => Just(Step::Suspend),

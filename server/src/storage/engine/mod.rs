@@ -4,8 +4,9 @@
 //! that differ come from the [`Dialect`]. An [`Engine`] hands out connections and sees to it that none with an
 //! unfinished statement or transaction is ever used again. No statement reads the database's clock.
 //!
-//! A new engine is a file beside `mysql` and `sqlite` and an arm in `open`. One from outside (a simulator's, a test's)
-//! becomes a storage by [`open_on`](super::open_on); for tables and words it may borrow [`sqlite::DIALECT`].
+//! A new engine is a file beside `mysql` and `sqlite`, an arm in `open`, and its URL in `config::validate`. One from
+//! outside (a simulator's, a test's) becomes a storage by [`open_on`](super::open_on); for tables and words it may
+//! borrow [`sqlite::DIALECT`].
 
 mod dialect;
 mod fault;

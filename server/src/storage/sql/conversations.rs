@@ -36,12 +36,12 @@ pub async fn audiences(conn: &mut dyn Connection, convs: &[Conversation]) -> Res
     if convs.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let (marks, values) = list(convs);
+    let (placeholders, values) = list(convs);
     let by_key = conn.dialect().by_primary_key;
     // One statement, so one moment; each version is that of the very members read.
     let sql = format!(
         "SELECT c.id, c.members_version, m.userid FROM conversation c{by_key} \
-         LEFT JOIN member m ON m.conv = c.id WHERE c.id IN {marks} ORDER BY c.id, m.userid"
+         LEFT JOIN member m ON m.conv = c.id WHERE c.id IN {placeholders} ORDER BY c.id, m.userid"
     );
     let mut found: BTreeMap<Conversation, (u64, Vec<UserId>)> = BTreeMap::new();
     for row in conn.rows(&sql, &values).await? {

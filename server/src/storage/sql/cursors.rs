@@ -56,11 +56,11 @@ pub async fn positions(conn: &mut dyn Connection, of: &[(Conversation, UserId)])
 async fn waiting(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<Waiting>> {
     let mut waiting = Vec::new();
     for users in users.chunks(USERS_AT_ONCE) {
-        let (marks, values) = list(users);
+        let (placeholders, values) = list(users);
         let sql = format!(
             "SELECT m.userid, m.conv, m.received_seq, c.log_epoch, c.epoch_after, c.last_seq \
              FROM member m JOIN conversation c ON c.id = m.conv \
-             WHERE m.userid IN {marks} AND c.last_seq > m.received_seq"
+             WHERE m.userid IN {placeholders} AND c.last_seq > m.received_seq"
         );
         for row in conn.rows(&sql, &values).await? {
             waiting.push(Waiting {

@@ -25,8 +25,8 @@ pub fn padded_values<T>(items: &[T], mut push: impl FnMut(&T, &mut Vec<Value>)) 
 
 /// `(?, ?, …)` for a list of `items`, and its parameters.
 pub fn list<T: Clone + Into<Value>>(items: &[T]) -> (String, Vec<Value>) {
-    let marks = format!("({})", repeated("?", ", ", items.len()));
-    (marks, padded_values(items, |item, values| values.push(item.clone().into())))
+    let placeholders = format!("({})", repeated("?", ", ", items.len()));
+    (placeholders, padded_values(items, |item, values| values.push(item.clone().into())))
 }
 
 /// Splits into pieces of powers of two, at most `largest` (itself one): for rows of an INSERT, which cannot be padded.
@@ -47,9 +47,9 @@ mod tests {
 
     #[test]
     fn lists_are_padded_to_powers_of_two() {
-        let check = |items: &[u64], marks: &str, padding: &[i64]| {
+        let check = |items: &[u64], placeholders: &str, padding: &[i64]| {
             let (sql, values) = list(items);
-            assert_eq!(sql, marks);
+            assert_eq!(sql, placeholders);
             assert_eq!(values, padding.iter().map(|id| Value::Int(*id)).collect::<Vec<_>>());
         };
         check(&[7], "(?)", &[7]);

@@ -30,10 +30,10 @@ pub async fn lock_all(
     convs: &[Conversation],
     locking: &str,
 ) -> Result<BTreeMap<Conversation, Locked>> {
-    let (marks, values) = list(convs);
+    let (placeholders, values) = list(convs);
     let by_key = conn.dialect().by_primary_key;
     let sql = format!(
-        "SELECT id, last_seq, members_version, log_epoch FROM conversation{by_key} WHERE id IN {marks} \
+        "SELECT id, last_seq, members_version, log_epoch FROM conversation{by_key} WHERE id IN {placeholders} \
          ORDER BY id{locking}"
     );
     let rows = conn.rows(&sql, &values).await?;

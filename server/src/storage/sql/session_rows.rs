@@ -18,8 +18,8 @@ pub const USERS_AT_ONCE: usize = 512;
 pub async fn make_missing_rows(conn: &mut dyn Connection, users: &[UserId]) -> Result<()> {
     let dialect = conn.dialect();
     for users in users.chunks(USERS_AT_ONCE) {
-        let (marks, values) = list(users);
-        let rows = format!("INTO session (userid) SELECT id FROM user WHERE id IN {marks}");
+        let (placeholders, values) = list(users);
+        let rows = format!("INTO session (userid) SELECT id FROM user WHERE id IN {placeholders}");
         conn.run(&dialect.insert_ignore(&rows), &values).await?;
     }
     Ok(())
@@ -47,9 +47,9 @@ pub async fn read_rows(
     let by_key = conn.dialect().by_primary_key;
     let mut rows = BTreeMap::new();
     for users in users.chunks(USERS_AT_ONCE) {
-        let (marks, values) = list(users);
+        let (placeholders, values) = list(users);
         let sql = format!(
-            "SELECT userid, node, boot, epoch FROM session{by_key} WHERE userid IN {marks} ORDER BY userid{locking}"
+            "SELECT userid, node, boot, epoch FROM session{by_key} WHERE userid IN {placeholders} ORDER BY userid{locking}"
         );
         for row in conn.rows(&sql, &values).await? {
             let session = SessionRow { node: row.text_or_null(1)?, boot: row.int(2)?, epoch: row.number(3)? };
@@ -99,8 +99,8 @@ pub async fn lock_or_make_rows(conn: &mut dyn Connection, users: &[UserId]) -> R
 /// Runs `UPDATE change IN (users)`.
 pub async fn update(conn: &mut dyn Connection, change: &str, users: &[UserId]) -> Result<()> {
     for users in users.chunks(USERS_AT_ONCE) {
-        let (marks, values) = list(users);
-        conn.run(&format!("UPDATE {change} IN {marks}"), &values).await?;
+        let (placeholders, values) = list(users);
+        conn.run(&format!("UPDATE {change} IN {placeholders}"), &values).await?;
     }
     Ok(())
 }

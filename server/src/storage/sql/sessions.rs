@@ -102,9 +102,9 @@ async fn disown(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> R
 async fn routes(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<(UserId, NodeId)>> {
     let mut routes = Vec::new();
     for users in users.chunks(USERS_AT_ONCE) {
-        let (marks, values) = list(users);
+        let (placeholders, values) = list(users);
         let sql = format!(
-            "SELECT s.userid, n.id FROM session s {JOIN_LIVE_NODE} WHERE s.userid IN {marks} AND n.id IS NOT NULL"
+            "SELECT s.userid, n.id FROM session s {JOIN_LIVE_NODE} WHERE s.userid IN {placeholders} AND n.id IS NOT NULL"
         );
         for row in conn.rows(&sql, &values).await? {
             routes.push((row.number(0)?, NodeId(row.text(1)?)));
@@ -117,8 +117,8 @@ async fn routes(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<(User
 async fn existing_users(conn: &mut dyn Connection, users: &[UserId]) -> Result<HashSet<UserId>> {
     let mut existing = HashSet::with_capacity(users.len());
     for users in users.chunks(USERS_AT_ONCE) {
-        let (marks, values) = list(users);
-        for row in conn.rows(&format!("SELECT id FROM user WHERE id IN {marks}"), &values).await? {
+        let (placeholders, values) = list(users);
+        for row in conn.rows(&format!("SELECT id FROM user WHERE id IN {placeholders}"), &values).await? {
             existing.insert(row.number(0)?);
         }
     }
@@ -127,10 +127,11 @@ async fn existing_users(conn: &mut dyn Connection, users: &[UserId]) -> Result<H
 
 async fn take(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Result<()> {
     for users in users.chunks(USERS_AT_ONCE) {
-        let (marks, mut values) = list(users);
+        let (placeholders, mut values) = list(users);
         values.splice(0..0, [(&*key.id.0).into(), key.boot.into()]);
-        let sql =
-            format!("UPDATE session SET node = ?, boot = ?, epoch = epoch + 1, asked = 0 WHERE userid IN {marks}");
+        let sql = format!(
+            "UPDATE session SET node = ?, boot = ?, epoch = epoch + 1, asked = 0 WHERE userid IN {placeholders}"
+        );
         conn.run(&sql, &values).await?;
     }
     update(conn, "user SET state = 'online' WHERE id", users).await

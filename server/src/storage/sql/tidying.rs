@@ -60,11 +60,11 @@ struct Stale {
 }
 
 async fn stale(conn: &mut dyn Connection, node: &NodeId, users: &[UserId]) -> Result<Vec<Stale>> {
-    let (marks, mut values) = list(users);
+    let (placeholders, mut values) = list(users);
     let sql = format!(
         "SELECT s.userid, latest.boot IS NOT NULL AND latest.boot <> s.boot, COALESCE(u.state, 'offline') = 'online' \
          FROM session s {JOIN_LIVE_NODE} LEFT JOIN node latest ON latest.id = s.node \
-         LEFT JOIN user u ON u.id = s.userid WHERE s.userid IN {marks} AND s.node = ? AND n.id IS NULL"
+         LEFT JOIN user u ON u.id = s.userid WHERE s.userid IN {placeholders} AND s.node = ? AND n.id IS NULL"
     );
     values.push((&*node.0).into());
     let rows = conn.rows(&sql, &values).await?;

@@ -126,18 +126,8 @@ async fn a_user_who_answers_no_ping_is_given_up_after_two() {
 const DESCRIPTORS: u64 = 16_000;
 
 fn allow_many_descriptors() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls get a pointer to a struct that outlives them.
-    unsafe {
-        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
-        limit.rlim_cur = limit.rlim_max;
-        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
-    }
-    assert!(
-        limit.rlim_cur >= DESCRIPTORS,
-        "this test needs {DESCRIPTORS} descriptors, the hard limit is {}",
-        limit.rlim_cur
-    );
+    let limit = rlimit::increase_nofile_limit(DESCRIPTORS).expect("the limit on descriptors can be raised");
+    assert!(limit >= DESCRIPTORS, "this test needs {DESCRIPTORS} descriptors, the hard limit is {limit}");
 }
 
 #[tokio::test]

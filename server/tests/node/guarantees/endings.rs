@@ -186,7 +186,7 @@ async fn dead_handler_of_bus_arrivals_ends_the_node() {
 
 #[tokio::test]
 async fn tasks_that_die_by_themselves_end_the_node() {
-    for (operation, task) in [("renew_lease", "lease keeper"), ("changes", "sweep")] {
+    for (operation, task) in [("renew_lease", "lease keeper"), ("changes", "repair")] {
         let stage = stage().await;
         stage.faulty.panic_in(operation);
         ends_for(stage, task).await;

@@ -122,10 +122,10 @@ async fn a_message_is_pushed_once_in_a_session() {
     let (mut ann, mut bob) = cluster.friends_on(0, 1).await;
     ann.tell(bob.id, "once").await;
     assert_eq!(bob.push().await["msg"], "once");
-    let sweeps = cluster.node(1).metrics().sweeps_total.get();
+    let looks = cluster.node(1).metrics().sweeps_total.get();
 
-    crate::support::eventually(crate::support::BUDGET, "two sweeps went by", async || {
-        (cluster.node(1).metrics().sweeps_total.get() >= sweeps + 2).then_some(())
+    crate::support::eventually(crate::support::BUDGET, "two looks into the log went by", async || {
+        (cluster.node(1).metrics().sweeps_total.get() >= looks + 2).then_some(())
     })
     .await;
 
