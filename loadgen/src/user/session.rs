@@ -179,6 +179,9 @@ impl<'a> Session<'a> {
             if self.user.wished() != Wish::Online {
                 return Err(End::Wished);
             }
+            if self.user.tell.swap(false, Ordering::AcqRel) {
+                self.tell();
+            }
             if self.read_and_write(cx)?.is_pending() {
                 return Ok(());
             }
@@ -200,9 +203,6 @@ impl<'a> Session<'a> {
 
     /// Ready: something was read, and there may be more.
     fn read_and_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
-        if self.user.tell.swap(false, Ordering::AcqRel) {
-            self.tell();
-        }
         self.write(cx)?;
         if self.user.paused.load(Ordering::Acquire) {
             return Ok(Poll::Pending);
@@ -289,7 +289,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Logs out; what is pushed meanwhile still counts.
+    /// Logs out; what is pushed meanwhile still counts as arrived, but is not said to be received: behind LOGOUT that
+    /// counts for no session, and comes again in the next.
     async fn leave(&mut self) -> Parting {
         self.tell();
         let mut left = self.run.ask(self.user, Ask::Logout);

@@ -210,7 +210,8 @@ impl Driver {
         self.hand_over();
     }
 
-    /// Sends RECEIVED for what the application took: at most once a second, or at once if `all`.
+    /// Sends RECEIVED for what the application took: at most once a second, or at once if `all`. Never behind a LOGOUT,
+    /// which ends the session that it would count for; where that is refused, it is made up for.
     pub(super) fn tell(&mut self, link: &mut Link, now: Instant, all: bool) {
         if !all && self.tell_at.is_none_or(|at| at > now) {
             return;
@@ -219,6 +220,9 @@ impl Driver {
         let taken = std::mem::take(&mut self.shared.lock().taken);
         for (conv, seq) in taken {
             self.received.take(conv, seq);
+        }
+        if self.requests.iter().any(|request| matches!(request.effect, Effect::LogOut)) {
+            return;
         }
         self.received.flush(|conv, seq| {
             Command::Received(Told { conv: conv.to_string(), seq }).write(None, &mut link.out);

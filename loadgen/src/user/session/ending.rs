@@ -64,3 +64,68 @@ impl Session<'_> {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{Framed, Welcome, Wire};
+    use crate::link::Dialer;
+    use crate::measure::ledger::Visit;
+    use crate::plan::Plan;
+    use crate::user::establish::Established;
+    use crate::user::run::Run;
+    use serde_json::{Value, json};
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    async fn next(server: &mut TcpStream) -> Value {
+        let bytes = server.read_u32().await.expect("a frame");
+        let mut frame = vec![0; bytes as usize];
+        server.read_exact(&mut frame).await.expect("all of it");
+        serde_json::from_slice(&frame).expect("JSON")
+    }
+
+    async fn say(server: &mut TcpStream, frame: Value) {
+        let frame = frame.to_string();
+        server.write_u32(frame.len() as u32).await.expect("the user reads");
+        server.write_all(frame.as_bytes()).await.expect("the user reads");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_to_be_received_behind_a_logout() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let plan = Plan { users: 2, ..Plan::default() };
+        let target = listener.local_addr().expect("it is bound").to_string();
+        let dialer = Dialer::new(&plan, &[target]).await.expect("a target");
+        let run = Run::new(plan, 1, Arc::new(Framed) as Arc<dyn Wire>, dialer, None);
+        let user = run.users[0].clone();
+        let link = run.dialer.connect(0).await.expect("a connection");
+        let (mut server, _) = listener.accept().await.expect("a connection");
+        let welcome =
+            Welcome { id: 1, token: None, node: None, waiting: 0, time: 0, groups: Vec::new(), messages: Vec::new() };
+        let established = Established { link, rest: Vec::new(), welcome: Box::new(welcome) };
+        let mut session = Session::begin(&user, &run, established, Visit::default());
+
+        let script = async {
+            let logout = next(&mut server).await;
+            assert_eq!(logout["msgid"], 3);
+            let push = json!({"msgid": 6, "conv": "d1-2", "seq": 1, "id": 2, "name": "bob", "toid": 1, "msg": "late",
+                "time": 1, "mid": "01890a5d-ac96-774b-bcce-b302099a8057"});
+            say(&mut server, push).await;
+            // What the second's turn of this user does, once the message is there.
+            while !user.tell.load(Ordering::Acquire) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                user.tell();
+            }
+            say(&mut server, json!({"msgid": 19})).await;
+            assert_eq!(next(&mut server).await["msgid"], 20);
+            say(&mut server, json!({"msgid": 11, "errno": 0, "mid": logout["mid"]})).await;
+        };
+        let end = End::Wished;
+        let (parting, ()) = tokio::join!(session.part(&end), script);
+
+        assert_eq!(parting, Parting::Confirmed);
+    }
+}

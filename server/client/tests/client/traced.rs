@@ -5,6 +5,7 @@ use crate::{logged_in, next, next_message, options};
 use chat_client::{Event, Options, Trace};
 use chat_protocol::conversation::Target;
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test]
 async fn nothing_is_told_as_received_after_a_logout() {
@@ -23,6 +24,28 @@ async fn nothing_is_told_as_received_after_a_logout() {
     client.close().await;
 
     assert_eq!(peer.next().await, None);
+}
+
+/// The node counts it for no session, so whoever took the client's word would expect it not to come again.
+#[tokio::test]
+async fn nothing_is_told_as_received_while_a_logout_waits_for_its_answer() {
+    let node = ScriptedNode::start().await;
+    let (client, mut events, mut peer) = logged_in(&node, options(&[&node])).await;
+    let logout = async { client.logout(false).await };
+    let script = async {
+        let request = peer.expect(3).await;
+        // On its way when the client asked to leave, and the answer takes more than the second between two RECEIVED.
+        peer.send(push(1, "one")).await;
+        assert_eq!(next_message(&mut events).await.0, 1);
+        let silence = tokio::time::timeout(Duration::from_millis(1_200), peer.next()).await;
+        assert!(silence.is_err(), "{silence:?}");
+        peer.refuse(&request, 11, 11, None).await;
+    };
+    let (refused, ()) = tokio::join!(logout, script);
+
+    assert!(refused.is_err());
+    // The session goes on, and so does what is told in it.
+    assert_eq!(peer.expect(16).await["seq"], 1);
 }
 
 #[tokio::test]

@@ -111,6 +111,24 @@ async fn takeover_keeps_what_the_first_session_received() {
 }
 
 #[tokio::test]
+async fn received_counts_before_a_logout_and_not_behind_it() {
+    let cluster = Cluster::one().await;
+    let (mut ann, mut bob) = cluster.friends().await;
+    for n in 1..=2 {
+        bob.tell(ann.id, &n.to_string()).await;
+    }
+    let pushes = ann.pushes(2).await;
+
+    ann.received(&pushes[0]).await;
+    ann.send(json!({"msgid": 3})).await;
+    ann.received(&pushes[1]).await;
+    let ack = ann.login("ann").await;
+
+    assert_eq!(ack["offline"], 1);
+    assert_eq!(ann.push().await["msg"], "2");
+}
+
+#[tokio::test]
 async fn logout_returns_to_the_state_before_login() {
     let cluster = Cluster::one().await;
     let (mut ann, mut bob) = cluster.friends().await;
