@@ -4,9 +4,11 @@
 //! read what it missed from the log. A receiver is told where something may have been lost ([`Arrival::Lost`]), and
 //! looks there. `redis` stays in here.
 //!
-//! [`local::LocalHub`] joins nodes of one process; [`redis::connect`] joins processes. Both keep the order in which one
+//! [`local::LocalHub`] joins nodes of one process; [`redis::connect`] joins processes; [`carried::connect`] goes over
+//! whatever carries bytes. All keep the order in which one
 //! node sent to another, deliver an item at most once, and say [`Arrival::Lost`] before whatever follows a gap.
 
+pub mod carried;
 pub mod envelope;
 pub mod local;
 pub mod numbering;
@@ -16,6 +18,7 @@ pub mod signature;
 mod backoff;
 mod inbox;
 mod outbox;
+mod reception;
 mod stats;
 
 pub use stats::BusStats;
@@ -26,6 +29,10 @@ use async_trait::async_trait;
 use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::message::ChatMessage;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Time between two heartbeats: how soon a receiver notices that the newest envelope was lost.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Members up to which an envelope lists its recipients; beyond it each node filters by its own members.
 pub const LISTED_RECIPIENTS: usize = 64;

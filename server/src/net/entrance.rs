@@ -1,6 +1,7 @@
 //! Where a node's clients come from: a port, or channels inside this process.
 
-use crate::connection::stream::Channel;
+pub use crate::connection::stream::Channel;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};

@@ -3,10 +3,10 @@
 //! One pipeline is under way at a time, with one PUBLISH per receiving node. Nothing is published twice: what was in a
 //! failed pipeline is given up, and its used-up numbers tell the receivers.
 
-use super::super::BusStats;
 use super::super::backoff::Backoff;
 use super::super::envelope;
 use super::super::outbox::Parcel;
+use super::super::{BusStats, HEARTBEAT};
 use super::{CONNECT_TIMEOUT, Shared};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, RedisResult};
@@ -14,8 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// Time between two heartbeats: how soon a receiver notices that the newest envelope was lost.
-const HEARTBEAT: Duration = Duration::from_secs(1);
 /// A pipeline that is not answered within this counts as failed and its connection as broken.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -1,14 +1,12 @@
 //! The subscribing task: reads this node's channel as fast as Redis sends.
 //!
-//! It decodes, checks numbers and hands over, and never waits for the node: [`Inbox`] says what became of the rest.
+//! It hands over to a [`Reception`], and never waits for the node.
 //! A subscription counts as dead when the connection breaks, and also when this node's own heartbeat stays out, which
 //! notices the half-open connection and the hanging Redis that no read would.
 
 use super::super::backoff::Backoff;
-use super::super::envelope::{self, Undecodable};
-use super::super::inbox::Inbox;
-use super::super::numbering::{Numbering, Sighting};
-use super::super::signature::Seal;
+use super::super::envelope::Undecodable;
+use super::super::reception::Reception;
 use super::super::{Arrival, BusStats};
 use super::{CONNECT_TIMEOUT, Shared};
 use ::redis::aio::PubSubStream;
@@ -27,19 +25,16 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Subscriber {
     shared: Arc<Shared>,
-    /// Of this node's channel.
-    seal: Seal,
-    inbox: Inbox,
-    numbering: Numbering,
+    reception: Reception,
     last_complaint: Option<Instant>,
 }
 
 impl Subscriber {
     pub(super) fn new(shared: Arc<Shared>, arrivals: mpsc::Sender<Arrival>) -> Self {
-        let inbox = Inbox::new(arrivals, Arc::clone(&shared.stats));
         let seal = shared.bus_key.seal(&shared.outbox.channel(&shared.key.id));
-        let numbering = Numbering::new(Arc::clone(&shared.live));
-        Subscriber { shared, seal, inbox, numbering, last_complaint: None }
+        let (live, stats) = (Arc::clone(&shared.live), Arc::clone(&shared.stats));
+        let reception = Reception::new(shared.key.clone(), seal, live, arrivals, stats);
+        Subscriber { shared, reception, last_complaint: None }
     }
 
     /// Subscribes and reads until the bus closes.
@@ -56,7 +51,7 @@ impl Subscriber {
         // Each outage is told once, not each attempt in it.
         let mut is_told = false;
         loop {
-            let error = match self.inbox.alongside(subscribe(&shared)).await {
+            let error = match self.reception.inbox.alongside(subscribe(&shared)).await {
                 Ok(stream) => {
                     tracing::info!(again = was_subscribed, "subscribed at redis");
                     BusStats::add(&shared.stats.reconnects, usize::from(was_subscribed));
@@ -69,7 +64,7 @@ impl Subscriber {
             if !std::mem::replace(&mut is_told, true) {
                 tracing::warn!(%error, "not subscribed at redis, messages between nodes wait for the log to be read");
             }
-            self.inbox.alongside(tokio::time::sleep(wait)).await;
+            self.reception.inbox.alongside(tokio::time::sleep(wait)).await;
         }
     }
 
@@ -77,10 +72,10 @@ impl Subscriber {
     async fn read(&mut self, mut stream: PubSubStream, backoff: &mut Backoff) -> RedisError {
         let shared = Arc::clone(&self.shared);
         shared.is_subscribed.store(true, Ordering::Relaxed);
-        self.inbox.resubscribed();
+        self.reception.inbox.resubscribed();
         let mut overdue_at = Instant::now() + HEARTBEAT_OVERDUE;
         let reason = loop {
-            match self.inbox.alongside(timeout_at(overdue_at, stream.next())).await {
+            match self.reception.inbox.alongside(timeout_at(overdue_at, stream.next())).await {
                 Ok(Some(message)) => {
                     if self.accept(message.get_payload_bytes()) {
                         overdue_at = Instant::now() + HEARTBEAT_OVERDUE;
@@ -98,38 +93,21 @@ impl Subscriber {
 
     /// Takes one payload; whether it is this node's own.
     fn accept(&mut self, payload: &[u8]) -> bool {
-        let envelope = match envelope::decode(&self.seal, payload) {
-            Ok(envelope) => envelope,
+        let is_own = match self.reception.take(payload) {
+            Ok(is_own) => is_own,
             Err(error) => {
                 self.complain(&error);
                 return false;
             }
         };
-        let stats = &self.shared.stats;
-        BusStats::add(&stats.received_envelopes, 1);
-        BusStats::add(&stats.received_items, envelope.items.len());
-        let is_heartbeat = envelope.items.is_empty();
-        match self.numbering.observe(&envelope.from, envelope.number, is_heartbeat, Instant::now()) {
-            // Not even its own heartbeat proves anything when it is repeated.
-            Sighting::Stale => return false,
-            Sighting::InOrder => {}
-            Sighting::AfterGap => {
-                BusStats::add(&stats.gaps, 1);
-                self.inbox.lost(envelope.from.id.clone());
-            }
-        }
-        let is_own = envelope.from == self.shared.key;
         if let Some(took) = is_own.then(|| self.shared.echo.came_back()).flatten() {
-            BusStats::set_micros(&stats.round_trip_micros, took);
+            BusStats::set_micros(&self.shared.stats.round_trip_micros, took);
         }
-        self.inbox.items(envelope.from.id, envelope.items);
         is_own
     }
 
     fn complain(&mut self, error: &Undecodable) {
         let stats = &self.shared.stats;
-        let counter = if let Undecodable::Signature = error { &stats.forged } else { &stats.undecodable };
-        BusStats::add(counter, 1);
         if self.last_complaint.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
             self.last_complaint = Some(Instant::now());
             let total = stats.undecodable.load(Ordering::Relaxed) + stats.forged.load(Ordering::Relaxed);

@@ -1,0 +1,236 @@
+//! Real nodes in simulated surroundings: started, crashed, paused, drained.
+
+use crate::bus::Wires;
+use crate::chance::Chance;
+use crate::database::{Database, SharedEngine};
+use crate::environment::{Process, ProcessGate};
+use crate::network::Network;
+use crate::trace::Trace;
+use anyhow::{Context, Result};
+use chat::bus::carried;
+use chat::cluster::{ClusterSecret, NodeKey};
+use chat::config::Config;
+use chat::net::entrance::Entrance;
+use chat::node::{self, Node, Surroundings};
+use chat::shutdown::Shutdown;
+use chat::storage;
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Connections that may wait for a node to accept them.
+const BACKLOG: usize = 1_024;
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two looks at how a node is.
+const LOOK: Duration = Duration::from_millis(50);
+/// Wall clocks are off by this at most, either way.
+const CLOCK_OFF_US: i64 = 2_000_000;
+
+pub struct Cluster {
+    seed: u64,
+    begun: Instant,
+    trace: Arc<Trace>,
+    network: Arc<Network>,
+    database: Arc<Database>,
+    wires: Arc<Wires>,
+    slots: Vec<Mutex<Slot>>,
+    /// What no fault explains.
+    problems: Mutex<Vec<String>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    runs: u32,
+    run: Option<Run>,
+}
+
+/// One run of a node, from its start to its end.
+#[derive(Clone)]
+struct Run {
+    gate: Arc<ProcessGate>,
+    shutdown: Shutdown,
+    is_up: bool,
+}
+
+/// What the cluster lives in.
+pub struct World {
+    pub seed: u64,
+    pub begun: Instant,
+    pub trace: Arc<Trace>,
+    pub network: Arc<Network>,
+    pub database: Arc<Database>,
+    pub wires: Arc<Wires>,
+}
+
+impl Cluster {
+    pub fn new(world: World, nodes: usize) -> Arc<Cluster> {
+        let World { seed, begun, trace, network, database, wires } = world;
+        let slots = (0..nodes).map(|_| Mutex::default()).collect();
+        Arc::new(Cluster { seed, begun, trace, network, database, wires, slots, problems: Mutex::default() })
+    }
+
+    pub fn address(node: usize) -> String {
+        format!("node-{node}:12345")
+    }
+
+    /// Starts a node that does not run; it is up some time later.
+    pub fn start(self: &Arc<Self>, node: usize) {
+        let mut slot = self.slots[node].lock();
+        if slot.run.is_some() {
+            return;
+        }
+        slot.runs += 1;
+        let name = format!("node-{node}.{}", slot.runs);
+        let offset = Chance::new(self.seed, &format!("clock of {node}")).below(2 * CLOCK_OFF_US.unsigned_abs());
+        let process = Process::start(self.seed, &name, self.begun, offset as i64 - CLOCK_OFF_US);
+        let shutdown = Shutdown::new();
+        slot.run = Some(Run { gate: process.gate.clone(), shutdown: shutdown.clone(), is_up: false });
+        drop(slot);
+        self.trace.note("start", &name);
+        let cluster = self.clone();
+        tokio::spawn(async move {
+            let gate = process.gate.clone();
+            let ended = cluster.run(node, process, shutdown).await;
+            cluster.network.close(&Cluster::address(node));
+            cluster.trace.note("ended", format_args!("{name} {ended:?}"));
+            if let Err(error) = ended.filter_crash(&gate) {
+                cluster.problems.lock().push(format!("{name} ended: {error:#}"));
+            }
+            cluster.slots[node].lock().run = None;
+        });
+    }
+
+    /// Starts a node as soon as its earlier run has ended.
+    pub async fn start_again(self: &Arc<Self>, node: usize) {
+        while self.run_of(node).is_some_and(|run| run.gate.is_crashed() || run.shutdown.is_draining()) {
+            tokio::time::sleep(LOOK).await;
+        }
+        self.start(node);
+    }
+
+    async fn run(self: &Arc<Self>, node: usize, process: Process, shutdown: Shutdown) -> Result<()> {
+        let (door, clients) = mpsc::channel(BACKLOG);
+        let (cluster, environment) = (self.clone(), process.environment.clone());
+        let starting = async move { cluster.start_in(node, environment, clients, shutdown).await };
+        let started = process.environment.tasks.spawn_short("start", starting).await.context("it was aborted")?;
+        let running = started??;
+        self.network.open(&Cluster::address(node), door);
+        if let Some(run) = &mut self.slots[node].lock().run {
+            run.is_up = true;
+        }
+        running.stopped().await?;
+        Ok(())
+    }
+
+    async fn start_in(
+        &self,
+        node: usize,
+        environment: chat_environment::Environment,
+        clients: mpsc::Receiver<(Box<dyn chat::net::entrance::Channel>, std::net::IpAddr)>,
+        shutdown: Shutdown,
+    ) -> Result<Node> {
+        let engine = Box::new(SharedEngine(self.database.clone()));
+        let storage = storage::open_on(engine, DATABASE_TIMEOUT, &environment).await?;
+        let secret = ClusterSecret(storage.token_key().await?);
+        let key = NodeKey { id: format!("node-{node}").as_str().into(), boot: environment.clock.now_us().max(1) };
+        let (bus, arrivals) = carried::connect(self.wires.clone(), &key, &secret, &environment);
+        let address = SocketAddr::from(([127, 0, 0, 1], 12_345));
+        let entrance = Entrance::Channels { address, clients };
+        let surroundings = Surroundings { key, environment, storage, bus, arrivals, entrance };
+        Ok(Node::start_in(config(), surroundings, shutdown).await?)
+    }
+
+    /// Ends a node as if its machine had lost its power.
+    pub fn crash(&self, node: usize) {
+        if let Some(run) = self.run_of(node) {
+            self.trace.note("crash", node);
+            self.network.close(&Cluster::address(node));
+            run.gate.crash();
+        }
+    }
+
+    /// The node stands still until [`Cluster::resume`].
+    pub fn pause(&self, node: usize) {
+        if let Some(run) = self.run_of(node) {
+            self.trace.note("pause", node);
+            run.gate.pause();
+        }
+    }
+
+    pub fn resume(&self, node: usize) {
+        if let Some(run) = self.run_of(node) {
+            self.trace.note("resume", node);
+            run.gate.resume();
+        }
+    }
+
+    pub fn drain(&self, node: usize) {
+        if let Some(run) = self.run_of(node) {
+            self.trace.note("drain", node);
+            run.shutdown.drain();
+        }
+    }
+
+    /// Has all nodes run; whether they are up within `budget`.
+    pub async fn be_up(self: &Arc<Self>, budget: Duration) -> bool {
+        let deadline = Instant::now() + budget;
+        while !(0..self.slots.len()).all(|node| self.is_up(node)) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            (0..self.slots.len()).for_each(|node| self.start(node));
+            tokio::time::sleep(LOOK).await;
+        }
+        true
+    }
+
+    fn is_up(&self, node: usize) -> bool {
+        self.run_of(node).is_some_and(|run| run.is_up && !run.shutdown.is_draining())
+    }
+
+    fn run_of(&self, node: usize) -> Option<Run> {
+        self.slots[node].lock().run.clone()
+    }
+
+    /// Nodes that ended though nobody ended them.
+    pub fn problems(&self) -> Vec<String> {
+        self.problems.lock().clone()
+    }
+}
+
+trait FilterCrash {
+    fn filter_crash(self, gate: &ProcessGate) -> Self;
+}
+
+impl FilterCrash for Result<()> {
+    /// What ended in a crash ended as it should, and so did one that could not start in a bad moment.
+    fn filter_crash(self, gate: &ProcessGate) -> Self {
+        match self {
+            Err(error) if !gate.is_crashed() && !is_bad_moment(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_bad_moment(error: &anyhow::Error) -> bool {
+    if let Some(storage::Error::Unavailable(_)) = error.downcast_ref() {
+        return true;
+    }
+    matches!(
+        error.downcast_ref(),
+        Some(node::Error::Stopped | node::Error::NameTaken(_) | node::Error::Storage(storage::Error::Unavailable(_)))
+    )
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    // Nobody is to guess these, and each costs real time.
+    (config.password.memory_kib, config.password.iterations) = (8, 1);
+    config.limits.drain_s = 2;
+    config.limits.repair_interval_s = 5;
+    config.limits.heartbeat_s = 5;
+    config
+}
