@@ -28,9 +28,9 @@ pub enum Stream {
 
 /// A client inside this process, whose bytes go another way than through the kernel.
 pub trait Channel: AsyncRead + AsyncWrite + Send + Sync + Unpin {
-    /// As [`Stream::unacknowledged`].
+    /// How many of the bytes written have not arrived, as far as that can be known.
     fn unacknowledged(&self) -> Option<u64>;
-    /// As [`Stream::failure`].
+    /// Why the channel is broken, if it is. Told once.
     fn failure(&self) -> Option<io::Error>;
 }
 
