@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-/// Where connections of nginx to nodes come from: not the address that all else on this machine comes from, so that nodes
-/// can ask it for a PROXY header and tests, which connect past it, for none.
+/// Where connections of nginx to nodes come from: not the address that all else on this machine comes from, so that
+/// nodes can ask it for a PROXY header and tests, which connect past it, for none.
 pub const PROXY_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 8);
 /// The configuration as shipped.
 const SHIPPED: &str = include_str!("../../../nginx/nginx.conf");

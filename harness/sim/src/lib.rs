@@ -1,6 +1,6 @@
 //! Whole clusters, the real node and the real client, in one thread and in virtual time.
 //!
-//! A [`Schedule`] says what people do and what breaks; [`run()`] lives through it and has the judge look at the history.
+//! A [`Schedule`] says what people do and what breaks; [`run()`] lives through it, and the judge looks at the history.
 //! Whatever a machine would decide, a seed decides here: clock and entropy, who runs when, how bytes are cut and when
 //! they arrive, what becomes of an envelope on the bus and of a COMMIT. So a schedule that fails fails again.
 //!

@@ -51,8 +51,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Lives through a schedule. `keeps_trace`: as text, too. That it goes the same way each time holds for the first that a
-/// process lives through.
+/// Lives through a schedule. `keeps_trace`: as text, too. That it goes the same way each time holds for the first that
+/// a process lives through.
 ///
 /// # Errors
 /// If it cannot begin: before the first fault, everything must work.

@@ -1,5 +1,5 @@
-//! Promise under test: all of the contract's, whatever breaks. Fault: several at once, by seed. And that a seed goes the
-//! same way every time, without which none of it could be looked into.
+//! Promise under test: all of the contract's, whatever breaks. Fault: several at once, by seed. And that a seed goes
+//! the same way every time, without which none of it could be looked into.
 
 use std::process::Command;
 

@@ -125,8 +125,8 @@ pub fn help() -> String {
     for Kind { usage, effect, .. } in KINDS {
         text += &format!("  {usage:<32} {effect}\n");
     }
-    text + "\nA MACHINE is node-1, node-2 …, database, redis or nginx. The links of slow, thin, silent and reset are those \
-            between a node\nand database or redis, in a cluster started with harness up --proxied."
+    text + "\nA MACHINE is node-1, node-2 …, database, redis or nginx. The links of slow, thin, silent and reset are \
+            those between a node\nand database or redis, in a cluster started with harness up --proxied."
 }
 
 impl fmt::Display for Fault {

@@ -1,7 +1,7 @@
 //! The one way to start a task: under a name, and watched.
 //!
 //! Long tasks do one job for the whole node (a writer, the lease's keeper). If one of them panics the node learns of it
-//! by [`Tasks::died`], drains, and ends with an error that names the task. Short ones serve one client or do one errand;
+//! by [`Tasks::died`], drains, and ends with an error that names the task. Short ones serve one client or one errand;
 //! if one of them panics it ends alone. Every panic is logged and counted. Where there is a [`Gate`], every task passes
 //! it before each poll.
 //!

@@ -42,8 +42,8 @@ impl Config {
         let mut warnings = Vec::new();
         if self.database.is_mysql() && self.bus.url.is_empty() {
             warnings.push(format!(
-                "database.url is mysql but bus.url is empty: messages between nodes wait for the repair every {} s; set \
-                 bus.url unless this is the only node",
+                "database.url is mysql but bus.url is empty: messages between nodes wait for the repair every {} s; \
+                 set bus.url unless this is the only node",
                 self.limits.repair_interval_s
             ));
         }
