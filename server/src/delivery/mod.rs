@@ -2,8 +2,8 @@
 //!
 //! Stored messages are committed in batches ([`commit`]), handed to the sessions of this node ([`local`]) and, over the
 //! bus, to the other nodes ([`fan_out`]), which take them in at [`bus_receiver`]. Messages with `qos` 0 go straight
-//! from connection to connection ([`relay`]). [`repair`] finds in the log what the bus lost. [`members`] says who gets a
-//! message, [`routes`] where they are.
+//! from connection to connection ([`relay`]). [`repair`] finds in the log what the bus lost. [`members`] says who gets
+//! a message, [`routes`] where they are.
 
 pub mod batch_queue;
 pub mod bus_receiver;
