@@ -52,21 +52,25 @@ impl Chat {
 
     pub(super) fn read_to_user(reader: &mut Reader<'_, '_>) -> Result<Self, Failure> {
         let to = Target::User(reader.user(Field::Toid)?);
-        Chat::read(to, reader)
+        Chat::read(to, "groupid", reader)
     }
 
     pub(super) fn read_to_group(reader: &mut Reader<'_, '_>) -> Result<Self, Failure> {
         let to = Target::Group(reader.group()?);
-        Chat::read(to, reader)
+        Chat::read(to, "toid", reader)
     }
 
     /// Classic dialects know no `mid` and no `qos`, and say what time it is and what the sender is called.
-    fn read(to: Target, reader: &mut Reader<'_, '_>) -> Result<Self, Failure> {
+    /// `other`: what would name another recipient beside `to`.
+    fn read(to: Target, other: &str, reader: &mut Reader<'_, '_>) -> Result<Self, Failure> {
         let msg = reader.text("msg")?;
         if !reader.is_framed() {
             let (name, time) = (reader.optional_text("name"), reader.optional_text("time"));
             let sent_as = (name.is_some() || time.is_some()).then(|| Box::new(SentAs { name, time }));
             return Ok(Chat { to, msg, stored: true, mid: None, sent_as });
+        }
+        if reader.has(other) {
+            return Err(Failure::field(other, "no second recipient"));
         }
         let mid = match reader.fields.get("mid") {
             Some(Value::Str(text)) => Uuid::try_parse(text).ok(),

@@ -311,6 +311,8 @@ fn ambiguous_requests_are_refused() {
         r#"{"msgid":1,"id":1,"name":"a","password":"p"}"#,
         r#"{"msgid":1,"id":1,"password":"p","token":"t"}"#,
         r#"{"msgid":17,"toid":1,"groupid":1}"#,
+        r#"{"msgid":6,"toid":1,"groupid":1,"msg":"hi","mid":"0190b6a2-7c1e-7b6e-8000-000000000001"}"#,
+        r#"{"msgid":10,"toid":1,"groupid":1,"msg":"hi","mid":"0190b6a2-7c1e-7b6e-8000-000000000001"}"#,
     ] {
         assert_eq!(refusal(Dialect::Framed, text).2.errno, Errno::Malformed, "{text}");
     }
