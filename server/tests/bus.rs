@@ -21,6 +21,8 @@ use tokio::time::timeout;
 
 #[path = "bus/over_tls.rs"]
 mod over_tls;
+#[path = "bus/several.rs"]
+mod several;
 #[path = "bus/strangers.rs"]
 mod strangers;
 

@@ -136,7 +136,7 @@ impl Cluster {
         let storage = storage::open_on(engine, DATABASE_TIMEOUT, &environment).await?;
         let secret = ClusterSecret(storage.token_key().await?);
         let key = NodeKey { id: format!("node-{node}").as_str().into(), boot: environment.clock.now_us().max(1) };
-        let (bus, arrivals) = carried::connect(self.wires.clone(), &key, &secret, &environment);
+        let (bus, arrivals) = carried::connect(vec![self.wires.clone()], &key, &secret, &environment);
         let address = SocketAddr::from(([127, 0, 0, 1], 12_345));
         let entrance = Entrance::Channels { address, clients };
         let surroundings = Surroundings { key, environment, storage, bus, arrivals, entrance };

@@ -1,22 +1,18 @@
 //! The bus over whatever carries bytes: for nodes whose envelopes go neither through Redis nor straight across.
 //!
-//! Numbers, signatures, heartbeats and queues are those of the bus over Redis; only the way between is the carrier's,
-//! and that may lose, delay, repeat and reorder what it is given.
+//! Numbers, signatures, heartbeats and queues are those of the bus over Redis; only the way between is the carriers',
+//! and they may lose, delay, repeat and reorder what they are given.
 
-use super::envelope;
-use super::numbering::LiveRuns;
-use super::outbox::Outbox;
-use super::reception::Reception;
-use super::signature::BusKey;
-use super::{ARRIVALS, Arrival, Bus, BusStats, HEARTBEAT, Item};
-use crate::cluster::{ClusterSecret, NodeId, NodeKey};
+use super::exchange;
+use super::medium::{Failure, Letter, Medium, Publisher};
+use super::{Arrival, Bus};
+use crate::cluster::{ClusterSecret, NodeKey};
 use async_trait::async_trait;
 use chat_environment::Environment;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
 /// What channel names begin with.
 const PREFIX: &str = "chat";
@@ -32,133 +28,61 @@ pub trait Carrier: Send + Sync + 'static {
     fn subscribe(&self, channel: &str) -> mpsc::UnboundedReceiver<Vec<u8>>;
 }
 
-/// Starts a node's end of the bus; must be called inside a Tokio runtime.
+/// Starts a node's end of the bus over at least one carrier; must be called inside a Tokio runtime.
 pub fn connect(
-    carrier: Arc<dyn Carrier>,
+    carriers: Vec<Arc<dyn Carrier>>,
     key: &NodeKey,
     secret: &ClusterSecret,
     environment: &Environment,
 ) -> (Arc<dyn Bus>, mpsc::Receiver<Arrival>) {
-    let stats = Arc::new(BusStats::default());
-    let shared = Arc::new(Shared {
-        carrier,
-        key: key.clone(),
-        bus_key: BusKey::new(secret),
-        live: Arc::default(),
-        outbox: Outbox::new(key.id.clone(), PREFIX.into(), Arc::clone(&stats)),
-        stats,
-        is_subscribed: AtomicBool::new(false),
-        closing: CancellationToken::new(),
-    });
-    let (sender, arrivals) = mpsc::channel(ARRIVALS);
-    environment.tasks.spawn("bus publisher", publish_all(Arc::clone(&shared)));
-    environment.tasks.spawn("bus subscriber", subscribe(Arc::clone(&shared), sender));
-    (Arc::new(CarriedBus(shared)), arrivals)
+    let media = carriers
+        .into_iter()
+        .map(|carrier| -> Box<dyn Medium> { Box::new(Carried { name: carrier.describe(), carrier }) });
+    exchange::start(media.collect(), PREFIX, key, secret, environment)
 }
 
-struct CarriedBus(Arc<Shared>);
-
-/// What the bus and its two tasks have in common.
-struct Shared {
+struct Carried {
+    name: String,
     carrier: Arc<dyn Carrier>,
-    key: NodeKey,
-    bus_key: BusKey,
-    live: Arc<LiveRuns>,
-    outbox: Outbox,
-    stats: Arc<BusStats>,
-    is_subscribed: AtomicBool,
-    closing: CancellationToken,
 }
 
 #[async_trait]
-impl Bus for CarriedBus {
-    fn describe(&self) -> String {
-        self.0.carrier.describe()
+impl Medium for Carried {
+    fn name(&self) -> &str {
+        &self.name
     }
 
-    fn send(&self, to: &NodeId, item: Item) {
-        self.0.outbox.send(to, item);
+    async fn connect(&self) -> Result<Box<dyn Publisher>, Failure> {
+        Ok(Box::new(Connection(Arc::clone(&self.carrier))))
     }
 
-    fn set_peers(&self, peers: &[NodeKey]) {
-        self.0.live.set(peers);
-        let peers: Vec<NodeId> = peers.iter().map(|peer| peer.id.clone()).collect();
-        self.0.outbox.set_peers(&peers);
-    }
-
-    fn is_connected(&self) -> bool {
-        self.0.is_subscribed.load(Ordering::Relaxed)
-    }
-
-    fn stats(&self) -> &BusStats {
-        &self.0.stats
-    }
-
-    async fn close(&self) {
-        self.0.closing.cancel();
-        self.0.publish(false);
+    async fn subscribe(&self, channel: &str) -> Result<BoxStream<'static, Vec<u8>>, Failure> {
+        let payloads = self.carrier.subscribe(channel);
+        let next = async |mut payloads: mpsc::UnboundedReceiver<Vec<u8>>| Some((payloads.recv().await?, payloads));
+        Ok(stream::unfold(payloads, next).boxed())
     }
 }
 
-impl Drop for CarriedBus {
-    fn drop(&mut self) {
-        self.0.closing.cancel();
-    }
-}
+struct Connection(Arc<dyn Carrier>);
 
-impl Shared {
-    fn publish(&self, heartbeat: bool) {
-        for parcel in self.outbox.take(heartbeat) {
-            let seal = self.bus_key.seal(&parcel.channel);
-            BusStats::add(&self.stats.sent_envelopes, 1);
-            BusStats::add(&self.stats.sent_items, parcel.items.len());
-            self.carrier.publish(&parcel.channel, envelope::encode(&seal, &self.key, parcel.number, &parcel.items));
-        }
+#[async_trait]
+impl Publisher for Connection {
+    /// A carrier does not say who listens.
+    async fn publish(&mut self, letters: Vec<Letter>) -> Result<Vec<u64>, Failure> {
+        let listeners = vec![1; letters.len()];
+        letters.into_iter().for_each(|Letter { channel, envelope }| self.0.publish(&channel, envelope));
+        Ok(listeners)
     }
-}
-
-async fn publish_all(shared: Arc<Shared>) {
-    let mut heartbeat = tokio::time::interval(HEARTBEAT);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let is_heartbeat = tokio::select! {
-            biased;
-            () = shared.closing.cancelled() => return,
-            _ = heartbeat.tick() => true,
-            () = shared.outbox.ready() => false,
-        };
-        shared.publish(is_heartbeat);
-    }
-}
-
-async fn subscribe(shared: Arc<Shared>, arrivals: mpsc::Sender<Arrival>) {
-    let channel = shared.outbox.channel(&shared.key.id);
-    let seal = shared.bus_key.seal(&channel);
-    let (live, stats) = (Arc::clone(&shared.live), Arc::clone(&shared.stats));
-    let mut reception = Reception::new(shared.key.clone(), seal, live, arrivals, stats);
-    let reading = async {
-        loop {
-            let mut payloads = shared.carrier.subscribe(&channel);
-            shared.is_subscribed.store(true, Ordering::Relaxed);
-            reception.inbox.resubscribed();
-            while let Some(payload) = reception.inbox.alongside(payloads.recv()).await {
-                // What cannot be believed is counted, and nothing else.
-                let _ = reception.take(&payload);
-            }
-            shared.is_subscribed.store(false, Ordering::Relaxed);
-            BusStats::add(&shared.stats.reconnects, 1);
-            reception.inbox.alongside(tokio::time::sleep(HEARTBEAT)).await;
-        }
-    };
-    shared.closing.run_until_cancelled(reading).await;
-    shared.is_subscribed.store(false, Ordering::Relaxed);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::{HEARTBEAT, Item};
+    use crate::cluster::NodeId;
     use parking_lot::Mutex;
     use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     /// Loses each envelope that it is told to.
     #[derive(Default)]
@@ -192,7 +116,7 @@ mod tests {
         let (wires, environment) = (Arc::new(Wires::default()), Environment::default());
         let join = |name: &str| {
             let key = NodeKey { id: name.into(), boot: 1 };
-            connect(wires.clone(), &key, &ClusterSecret([7; 32]), &environment)
+            connect(vec![wires.clone()], &key, &ClusterSecret([7; 32]), &environment)
         };
         let ((one, _kept), (_two, mut arrivals)) = (join("one"), join("two"));
         let (to, item) = (NodeId::from("two"), |user| Item::Yielded { user });

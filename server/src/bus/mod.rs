@@ -5,8 +5,9 @@
 //! looks there. `redis` stays in here.
 //!
 //! [`local::LocalHub`] joins nodes of one process; [`redis::connect`] joins processes; [`carried::connect`] goes over
-//! whatever carries bytes. All keep the order in which one
-//! node sent to another, deliver an item at most once, and say [`Arrival::Lost`] before whatever follows a gap.
+//! whatever carries bytes. The latter two share one `exchange`, over as many media as there are. All keep the order in
+//! which one node sent to another, deliver an item at most once, and say [`Arrival::Lost`] before whatever follows a
+//! gap.
 
 pub mod carried;
 pub mod envelope;
@@ -16,9 +17,13 @@ pub mod redis;
 pub mod signature;
 
 mod backoff;
+mod exchange;
 mod inbox;
+mod medium;
 mod outbox;
 mod reception;
+mod routing;
+mod silence;
 mod stats;
 
 pub use stats::BusStats;
@@ -33,6 +38,9 @@ use std::time::Duration;
 
 /// Time between two heartbeats: how soon a receiver notices that the newest envelope was lost.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// What is not heard for this long is not relied on: a node, or a Redis through which the own heartbeats do not come
+/// back. Two heartbeats may be lost or late; with a look every half second it is noticed within three.
+const UNHEARD_AFTER: Duration = Duration::from_millis(2_500);
 
 /// Members up to which an envelope lists its recipients; beyond it each node filters by its own members.
 pub const LISTED_RECIPIENTS: usize = 64;
@@ -90,13 +98,26 @@ pub enum Arrival {
     Resubscribed,
 }
 
+/// How one Redis of the list does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Kind and address, no password.
+    pub name: String,
+    /// The own heartbeats come back through it.
+    pub works: bool,
+    /// Nodes that are reached through it, the own one included.
+    pub channels: usize,
+}
+
 /// Why there is no bus. Redis being out of reach is none of these: the node starts, and the bus keeps trying.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The setting has to be corrected; trying again changes nothing. The URL may hold a password, so it is not
     /// repeated.
-    #[error("bus.url is not a usable Redis URL: {0}")]
-    BadUrl(String),
+    #[error("entry {place} of bus.url is not a usable Redis URL: {reason}")]
+    BadUrl { place: usize, reason: String },
+    #[error("bus.url is empty")]
+    NoUrl,
     #[error("bus.ca: {0}")]
     Authority(#[from] tls::Error),
 }
@@ -112,8 +133,12 @@ pub trait Bus: Send + Sync + 'static {
     /// The runs of nodes that are alive now, told by each renewal of the lease; heartbeats go to these, and what comes
     /// from an earlier run of theirs is not listened to.
     fn set_peers(&self, peers: &[NodeKey]);
-    /// Whether the subscription is up: part of readiness.
+    /// Whether a subscription is up: part of readiness.
     fn is_connected(&self) -> bool;
+    /// How each Redis does, for readiness and metrics; empty where there is none.
+    fn links(&self) -> Vec<Link> {
+        Vec::new()
+    }
     /// What this end of the bus has done since it was made.
     fn stats(&self) -> &BusStats;
     /// Sends what is queued, within a bounded time, and ends the bus's tasks.

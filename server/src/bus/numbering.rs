@@ -1,7 +1,9 @@
 //! Finds out from the numbers of envelopes what was lost.
 //!
 //! Pure bookkeeping, one entry per sending node. A sender counts 1, 2, 3 … to each receiver within one boot and never
-//! uses a number twice for different items; numbers can get lost, and then the next one seen tells.
+//! uses a number twice for different items; numbers can get lost, and then the next one seen tells. What goes through
+//! several media, or through a second one because nobody knows what became of it in the first, has one number, so that
+//! whatever comes again is stale.
 //! A sender that was never seen before may have counted long before this node subscribed: its first number is the
 //! baseline and no gap, for a node reads the log when it starts anyway. A new boot of a known sender counts from 1, and
 //! ends the boots before it: what is repeated from those is stale, however well it is signed. Boots grow, unless a
@@ -60,6 +62,10 @@ impl LiveRuns {
         *self.0.lock() = runs.iter().map(|run| (run.id.clone(), run.boot)).collect();
     }
 
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.0.lock().keys().cloned().collect()
+    }
+
     fn boot_of(&self, node: &NodeId) -> Option<i64> {
         self.0.lock().get(node).copied()
     }
@@ -95,6 +101,11 @@ impl Numbering {
         };
         newest.number = number;
         if missing == 0 { Sighting::InOrder } else { Sighting::AfterGap }
+    }
+
+    /// Whether this is the run that is listened to, so that even what is stale comes from it.
+    pub fn is_current(&self, run: &NodeKey) -> bool {
+        self.newest.get(&run.id).is_some_and(|newest| newest.boot == run.boot)
     }
 
     fn remember(&mut self, from: &NodeKey, number: u64, now: Instant) {

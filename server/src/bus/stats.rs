@@ -21,13 +21,15 @@ pub struct BusStats {
     pub dropped_items: AtomicU64,
     /// Times that numbers of another node were found missing.
     pub gaps: AtomicU64,
+    /// Times that a node which lives was not heard for too long.
+    pub silences: AtomicU64,
     /// Payloads on this node's channel that are no envelope.
     pub undecodable: AtomicU64,
     /// Envelopes without the signature of a node of this cluster for this channel.
     pub forged: AtomicU64,
-    /// Times that a lost connection to Redis was made again, publishing and subscribed ones together.
+    /// Times that a lost connection was made again, publishing and subscribed ones together, to all Redis.
     pub reconnects: AtomicU64,
-    /// Pipelines of PUBLISH that failed.
+    /// Pipelines of PUBLISH that failed; what they held went through another Redis if there is one.
     pub publish_failures: AtomicU64,
     /// How long the latest pipeline took to be answered, in microseconds.
     pub last_publish_micros: AtomicU64,

@@ -296,6 +296,18 @@ mod tests {
     }
 
     #[test]
+    fn bus_may_be_a_text_or_a_list() {
+        for written in ["'redis://a,redis://b'", "['redis://a', 'redis://b']"] {
+            let config = load(&format!("[bus]\nurl = {written}"), &[]).unwrap();
+            assert_eq!(config.bus.urls().collect::<Vec<_>>(), ["redis://a", "redis://b"], "{written}");
+        }
+        let config = load("", &[("CHAT_BUS__URL", "redis://a, redis://b")]).unwrap();
+        assert_eq!(config.bus.urls().collect::<Vec<_>>(), ["redis://a", "redis://b"]);
+        assert_eq!(Config::default().bus.urls().count(), 0);
+        refused("[bus]\nurl = 3", &[], &["line 2", "a string or a list of strings"]);
+    }
+
+    #[test]
     fn unknown_keys_are_refused_with_the_nearest() {
         refused("[listen]\nprot = 1", &[], &["unknown key listen.prot", "did you mean listen.port?"]);
         refused("[limits]\nport = 1", &[], &["unknown key limits.port", "listen.port"]);

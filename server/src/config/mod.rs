@@ -25,6 +25,11 @@ pub const MAX_MEMORY_KIB: u32 = 1024 * 1024;
 /// The most passes of one hash, likewise.
 pub const MAX_ITERATIONS: u32 = 64;
 
+/// The most Redis that `bus.url` may name: a node keeps two connections to each, and sends it its heartbeats.
+pub const MAX_BUSES: usize = 8;
+/// Between the URLs of a list.
+const URL_SEPARATOR: char = ',';
+
 /// Why there are no settings. Stop, and show the text. It names the key; values that may hold a password are masked,
 /// except that an error in a file quotes the line it is in.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +96,9 @@ pub struct Database {
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bus {
-    /// `redis://[:password@]host:port`, or `rediss://…` over TLS; empty: in-process only, one node.
+    /// `redis://[:password@]host:port`, or `rediss://…` over TLS; several that know nothing of each other with commas
+    /// between them, in TOML also as a list. Empty: in-process only, one node.
+    #[serde(deserialize_with = "text_or_list")]
     pub url: String,
     /// Prefix of the channel names, so that clusters can share one Redis. Empty: `chat`.
     pub channel_prefix: String,
@@ -187,24 +194,55 @@ impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Bus { url, channel_prefix, ca } = self;
         f.debug_struct("Bus")
-            .field("url", &without_password(url))
+            .field("url", &without_passwords(url))
             .field("channel_prefix", channel_prefix)
             .field("ca", ca)
             .finish()
     }
 }
 
+impl Bus {
+    /// The Redis one by one.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        // An empty entry is an error of `validate`, not nothing.
+        self.url.split(URL_SEPARATOR).map(str::trim).take(if self.url.is_empty() { 0 } else { usize::MAX })
+    }
+}
+
 /// The URL as it may be shown: its password replaced by `***`.
 pub fn without_password(url: &str) -> String {
     // By hand, since what cannot be parsed as a URL is what most needs to be shown.
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     let Some((user, host)) = rest.rsplit_once('@') else {
         return url.to_owned();
     };
+    if scheme.is_empty() {
+        return format!("***@{host}");
+    }
     let user = user.split_once(':').map_or(user, |(user, _)| user);
     format!("{scheme}://{user}:***@{host}")
+}
+
+/// The same of several URLs with commas between them.
+pub fn without_passwords(urls: &str) -> String {
+    if urls.split(URL_SEPARATOR).all(|url| url.contains("://")) {
+        return urls.split(URL_SEPARATOR).map(without_password).collect::<Vec<_>>().join(",");
+    }
+    // Perhaps a comma belongs to a password: all between the first scheme and the last host is hidden.
+    without_password(urls)
+}
+
+fn text_or_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a string or a list of strings")]
+    enum TextOrList {
+        Text(String),
+        List(Vec<String>),
+    }
+    Ok(match TextOrList::deserialize(deserializer)? {
+        TextOrList::Text(text) => text,
+        TextOrList::List(list) => list.join(&URL_SEPARATOR.to_string()),
+    })
 }
 
 fn empty_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {

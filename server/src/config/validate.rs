@@ -6,10 +6,15 @@
 use super::log_filter;
 use super::problems::Problems;
 use super::{
-    Admin, Bus, Config, Database, Error, Listen, MAX_ITERATIONS, MAX_MEMORY_KIB, Node, Password, Tls, without_password,
+    Admin, Bus, Config, Database, Error, Listen, MAX_BUSES, MAX_ITERATIONS, MAX_MEMORY_KIB, Node, Password, Tls,
+    without_password, without_passwords,
 };
 use crate::cluster::MAX_NODE_ID_BYTES;
 use crate::config::networks::Networks;
+use std::collections::BTreeSet;
+
+/// Where a Redis URL names no port.
+const REDIS_PORT: u16 = 6379;
 
 impl Config {
     /// Checks every value; returns warnings for the log.
@@ -31,7 +36,7 @@ impl Config {
             problems.say(error);
         }
         if database.is_sqlite() && !bus.url.is_empty() {
-            let url = without_password(&bus.url);
+            let url = without_passwords(&bus.url);
             problems.text("bus.url", &url, false, "empty with a sqlite database, which only one node can use");
         }
         let problems = problems.all();
@@ -108,19 +113,34 @@ impl Database {
 
 impl Bus {
     fn check(&self, problems: &mut Problems) {
-        // A fragment would switch checks of the certificate off, which is not supported.
-        let is_lawful =
-            |url: url::Url| matches!(url.scheme(), "redis" | "rediss") && url.has_host() && url.fragment().is_none();
-        let is_fine = self.url.is_empty() || url::Url::parse(&self.url).is_ok_and(is_lawful);
-        let allowed = "redis://[:password@]host:port, the same with rediss:// for TLS, or empty";
-        problems.text("bus.url", &without_password(&self.url), is_fine, allowed);
-        if let Some(ca) = self.ca.as_ref().filter(|_| !self.url.starts_with("rediss://")) {
+        let shown = without_passwords(&self.url);
+        let count = self.urls().count();
+        problems.text("bus.url", &shown, count <= MAX_BUSES, format_args!("at most {MAX_BUSES} entries, not {count}"));
+        let mut places = BTreeSet::new();
+        for (entry, url) in (1..).zip(self.urls()) {
+            let place = redis_place(url);
+            let is_new = place.as_ref().is_none_or(|place| places.insert(place.clone()));
+            let allowed = "redis://[:password@]host:port, the same with rediss:// for TLS, or several with commas \
+                           between them, or empty";
+            problems.text("bus.url", &shown, place.is_some(), format_args!("{allowed} (entry {entry})"));
+            problems.text("bus.url", &shown, is_new, format_args!("each Redis once (entry {entry})"));
+        }
+        if let Some(ca) = self.ca.as_ref().filter(|_| !self.urls().any(|url| url.starts_with("rediss://"))) {
             problems.add("bus.ca", ca.display(), "bus.url = rediss://… with it, or empty");
         }
         let is_fine = self.channel_prefix.len() <= 64 && self.channel_prefix.bytes().all(is_name_byte);
         let allowed = "at most 64 characters of a-z A-Z 0-9 . _ : -";
         problems.text("bus.channel_prefix", &self.channel_prefix, is_fine, allowed);
     }
+}
+
+/// Host and port of a usable Redis URL.
+fn redis_place(url: &str) -> Option<(String, u16)> {
+    let url = url::Url::parse(url).ok()?;
+    // A fragment would switch checks of the certificate off, which is not supported.
+    let is_lawful = matches!(url.scheme(), "redis" | "rediss") && url.fragment().is_none();
+    let host = url.host_str().filter(|host| is_lawful && !host.is_empty())?;
+    Some((host.to_lowercase(), url.port().unwrap_or(REDIS_PORT)))
 }
 
 impl Password {
@@ -323,6 +343,35 @@ mod tests {
             config.bus.ca = Some("ca.pem".into());
         };
         assert_eq!(accepted(with_tls), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_redis_of_a_list_is_checked_and_no_password_shown() {
+        let with_buses = |urls: &'static str| {
+            move |config: &mut Config| {
+                config.database.url = "mysql://u:p@h/d".into();
+                config.bus.url = urls.into();
+            }
+        };
+        accepted(with_buses("redis://:p@a, rediss://b:6380,redis://c/1"));
+        refused(with_buses("redis://:geheim@a,http://b"), &["bus.url", "redis://:***@a,http://b", "(entry 2)"]);
+        refused(with_buses("redis://a,"), &["(entry 2)"]);
+        refused(with_buses("redis://a,redis://b,rediss://:p@A:6379"), &["each Redis once (entry 3)"]);
+        refused(
+            with_buses(
+                "redis://a:1,redis://a:2,redis://a:3,redis://a:4,redis://a:5,redis://a:6,redis://a:7,\
+                            redis://a:8,redis://a:9",
+            ),
+            &["at most 8 entries, not 9"],
+        );
+        for urls in
+            ["redis://:ge,heim@a", "redis://:geheim@a,redis://:ge,heim@b", "localhost,http://:geheim@a", ":geheim@a"]
+        {
+            let mut config = Config::default();
+            with_buses(urls)(&mut config);
+            let error = config.validate().expect_err("must be refused").to_string();
+            assert!(!error.contains("heim") && !format!("{:?}", config.bus).contains("heim"), "{error}");
+        }
     }
 
     #[test]

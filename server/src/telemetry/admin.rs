@@ -47,13 +47,15 @@ pub struct Readiness {
     pub database: Option<String>,
     pub bus: Option<String>,
     pub draining: Option<String>,
+    /// The Redis that nodes are reached through now.
+    pub bus_used: Vec<String>,
 }
 
 impl Readiness {
     /// The bus does not count: without it nodes serve on, and a balancer that believed otherwise would lose all at
     /// once.
     pub fn is_ready(&self) -> bool {
-        let Readiness { lease, database, bus: _, draining } = self;
+        let Readiness { lease, database, bus: _, draining, bus_used: _ } = self;
         [lease, database, draining].into_iter().all(Option::is_none)
     }
 }

@@ -1,5 +1,6 @@
-//! One sender and one receiver, either of which starts anew at any time, and a bus between them that loses, repeats and
-//! reorders; the sender's clock may be set back between two runs.
+//! One sender and one receiver, either of which starts anew at any time, and a bus of several media between them that
+//! lose, repeat and reorder; the sender's clock may be set back between two runs. What may have failed in one medium is
+//! sent again through another, and heartbeats through others say what was sent a while ago.
 
 use super::Sighting::{AfterGap, InOrder, Stale};
 use super::*;
@@ -13,6 +14,14 @@ const CASES: u32 = 400;
 enum Step {
     Send,
     Heartbeat,
+    /// Through a medium that carries nothing else.
+    HeartbeatElsewhere {
+        behind: u64,
+    },
+    /// Nobody knows whether it got through.
+    SendAgain {
+        which: usize,
+    },
     /// What the bus holds arrives, the newest mostly; it may come again.
     Arrive {
         which: usize,
@@ -37,6 +46,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => Just(Step::Send),
         3 => Just(Step::Heartbeat),
+        2 => (0..4_u64).prop_map(|behind| Step::HeartbeatElsewhere { behind }),
+        2 => (0..4_usize).prop_map(|which| Step::SendAgain { which }),
         14 => (0..4_usize, prop::bool::weighted(0.2))
             .prop_map(|(which, comes_again)| Step::Arrive { which, comes_again }),
         3 => (0..4_usize).prop_map(|which| Step::Lose { which }),
@@ -94,6 +105,14 @@ impl World {
                 self.publish(false);
             }
             Step::Heartbeat => self.publish(true),
+            Step::HeartbeatElsewhere { behind } => {
+                let number = self.number.saturating_sub(behind);
+                self.bus.push(Envelope { boot: self.boot, number, is_heartbeat: true });
+            }
+            Step::SendAgain { which } => {
+                let again = self.bus.len().checked_sub(which + 1).map(|at| self.bus[at]);
+                self.bus.extend(again);
+            }
             Step::Arrive { which, comes_again } => {
                 if let Some(at) = self.bus.len().checked_sub(which + 1) {
                     let envelope = if comes_again { self.bus[at] } else { self.bus.remove(at) };
@@ -132,6 +151,8 @@ impl World {
     fn arrive(&mut self, envelope: Envelope) -> Sighting {
         let Envelope { boot, number, is_heartbeat } = envelope;
         let sighting = self.receiver.observe(&run(boot), number, is_heartbeat, self.now);
+        let is_heard = if sighting == Stale { self.heard == Some(boot) } else { true };
+        assert_eq!(self.receiver.is_current(&run(boot)), is_heard);
         if sighting != Stale && self.heard.is_some_and(|heard| heard != boot) {
             // A run that is heard again after another, for a clock was set back, is heard as if for the first time.
             self.used.retain(|(other, _)| *other != boot);

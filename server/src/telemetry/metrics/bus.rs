@@ -1,8 +1,9 @@
 //! The bus's own counters as series: read when asked for, so that the bus knows nothing of metrics.
 
-use crate::bus::Bus;
+use crate::bus::{Bus, Link};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
@@ -33,6 +34,7 @@ impl Collector for BusCollector {
             ("bus_undecodable", "Payloads that are no envelope", &stats.undecodable),
             ("bus_forged", "Envelopes that no node of this cluster has signed", &stats.forged),
             ("bus_gaps", "Gaps in the numbering of other nodes", &stats.gaps),
+            ("bus_silences", "Times that a node which lives was not heard for too long", &stats.silences),
             ("bus_reconnects", "Connections that broke and came back", &stats.reconnects),
             ("bus_publish_failures", "Pipelines of PUBLISH that failed", &stats.publish_failures),
         ];
@@ -48,8 +50,31 @@ impl Collector for BusCollector {
             let gauge = ConstGauge::new(seconds(micros));
             gauge.encode(encoder.encode_descriptor(name, help, Some(&Unit::Seconds), gauge.metric_type())?)?;
         }
-        Ok(())
+        let links = self.0.links();
+        let works = "1 where this node's heartbeats come back through that Redis";
+        encode_links(&mut encoder, &links, "bus_works", works, |link| i64::from(link.works))?;
+        let channels = "Nodes that are reached through that Redis";
+        encode_links(&mut encoder, &links, "bus_channels", channels, |link| link.channels as i64)
     }
+}
+
+/// One series a Redis.
+fn encode_links(
+    encoder: &mut DescriptorEncoder<'_>,
+    links: &[Link],
+    name: &str,
+    help: &str,
+    value: impl Fn(&Link) -> i64,
+) -> fmt::Result {
+    if links.is_empty() {
+        return Ok(());
+    }
+    let mut series = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for link in links {
+        let gauge = ConstGauge::new(value(link));
+        gauge.encode(series.encode_family(&[("redis", link.name.as_str())])?)?;
+    }
+    Ok(())
 }
 
 fn seconds(micros: &AtomicU64) -> f64 {
@@ -58,9 +83,12 @@ fn seconds(micros: &AtomicU64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::bus::local::LocalHub;
-    use crate::cluster::NodeKey;
+    use crate::bus::{BusStats, Item};
+    use crate::cluster::{NodeId, NodeKey};
     use crate::telemetry::metrics::Metrics;
+    use async_trait::async_trait;
     use chat_environment::Tasks;
 
     #[tokio::test]
@@ -72,5 +100,48 @@ mod tests {
         for line in ["chat_bus_gaps_total 0", "chat_bus_items_sent_total 0", "chat_bus_round_trip_seconds 0.0"] {
             assert!(encoded.lines().any(|found| found == line), "{line:?} is not in\n{encoded}");
         }
+    }
+
+    /// A bus over two Redis.
+    struct Pair(BusStats);
+
+    #[async_trait]
+    impl Bus for Pair {
+        fn describe(&self) -> String {
+            "a, b".into()
+        }
+
+        fn send(&self, _: &NodeId, _: Item) {}
+
+        fn set_peers(&self, _: &[NodeKey]) {}
+
+        fn is_connected(&self) -> bool {
+            true
+        }
+
+        fn links(&self) -> Vec<Link> {
+            let link = |name: &str, works, channels| Link { name: name.into(), works, channels };
+            vec![link("redis at a:6379", true, 3), link("redis at b:6379", false, 0)]
+        }
+
+        fn stats(&self) -> &BusStats {
+            &self.0
+        }
+
+        async fn close(&self) {}
+    }
+
+    #[test]
+    fn each_redis_has_series_of_its_own() {
+        let encoded = Metrics::new(Arc::new(Pair(BusStats::default()))).encode();
+
+        let lines: Vec<&str> = encoded.lines().filter(|line| line.contains("{redis=")).collect();
+        let expected = [
+            "chat_bus_works{redis=\"redis at a:6379\"} 1",
+            "chat_bus_works{redis=\"redis at b:6379\"} 0",
+            "chat_bus_channels{redis=\"redis at a:6379\"} 3",
+            "chat_bus_channels{redis=\"redis at b:6379\"} 0",
+        ];
+        assert_eq!(lines, expected);
     }
 }

@@ -17,4 +17,5 @@ mod relayed;
 mod requests;
 mod resend;
 mod sessions;
+mod several_redis;
 mod strangers;

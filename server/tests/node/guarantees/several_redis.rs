@@ -1,0 +1,91 @@
+//! G7, and that nobody waits: nodes over two Redis. Whatever becomes of one, and where nodes see different ones, messages
+//! come long before the next look into the log is due.
+
+use crate::support::cluster::{database, make_cheap};
+use crate::support::{PASSWORD, Peer, json};
+use chat::bus;
+use chat::cluster::{ClusterSecret, NodeKey};
+use chat::config::Config;
+use chat::net::entrance::{Entrance, Port};
+use chat::node::{Node, Surroundings};
+use chat::shutdown::Shutdown;
+use chat::storage::Storage;
+use chat_environment::Environment;
+use services::redis::Redis;
+use std::sync::Arc;
+
+/// Between two looks into the log: far beyond what a test waits for a message.
+const REPAIR_INTERVAL_S: u64 = 3_600;
+
+async fn redis() -> Redis {
+    Redis::start().await.expect("redis starts")
+}
+
+async fn start_node(name: &str, storage: &Arc<dyn Storage>, redis: &[&Redis]) -> Node {
+    let mut config = Config::default();
+    make_cheap(&mut config);
+    config.limits.repair_interval_s = REPAIR_INTERVAL_S;
+    let urls: Vec<String> = redis.iter().map(|redis| redis.url()).collect();
+    config.bus.url = urls.join(",");
+    let environment = Environment::default();
+    let key = NodeKey { id: name.into(), boot: environment.clock.now_us() };
+    let secret = ClusterSecret(storage.token_key().await.expect("the cluster's secret"));
+    let (bus, arrivals) = bus::redis::connect(&config.bus, &key, &secret, &environment).await.expect("good settings");
+    let port = Port::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let (storage, entrance) = (storage.clone(), Entrance::Port(port));
+    let surroundings = Surroundings { key, environment, storage, bus, arrivals, entrance };
+    Node::start_in(config, surroundings, Shutdown::new()).await.expect("the node starts")
+}
+
+/// A new account, logged in on this node.
+async fn user_on(node: &Node, name: &str) -> Peer {
+    let mut peer = Peer::connect(node.address()).await;
+    peer.done(json!({"msgid": 4, "name": name, "password": PASSWORD})).await;
+    peer.login(name).await;
+    peer
+}
+
+/// Says some things that all arrive, once and in order.
+async fn chat(ann: &mut Peer, bob: &mut Peer, about: &str) {
+    for number in 0..20 {
+        let text = format!("{about} {number}");
+        ann.tell(bob.id, &text).await;
+        assert_eq!(bob.push().await["msg"], text.as_str());
+    }
+}
+
+#[tokio::test]
+async fn messages_reach_another_node_whichever_redis_dies() {
+    let storage = database().await;
+    let mut redis = [redis().await, redis().await];
+    let here = start_node("a", &storage, &[&redis[0], &redis[1]]).await;
+    let there = start_node("b", &storage, &[&redis[0], &redis[1]]).await;
+    let (mut ann, mut bob) = (user_on(&here, "ann").await, user_on(&there, "bob").await);
+    ann.befriend(bob.id).await;
+    chat(&mut ann, &mut bob, "both").await;
+
+    for dies in [0, 1] {
+        redis[dies].kill().expect("redis can be killed");
+        chat(&mut ann, &mut bob, "one is dead").await;
+        redis[dies].restart_empty().await.expect("redis starts again");
+        chat(&mut ann, &mut bob, "it is back").await;
+        redis[dies].pause().expect("redis can be stopped");
+        chat(&mut ann, &mut bob, "it stands still").await;
+        redis[dies].resume().expect("redis can go on");
+        chat(&mut ann, &mut bob, "it goes on").await;
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_see_different_redis_read_the_log() {
+    let storage = database().await;
+    let (one, other) = (redis().await, redis().await);
+    let (here, there) = (start_node("a", &storage, &[&one]).await, start_node("b", &storage, &[&other]).await);
+    let (mut ann, mut bob) = (user_on(&here, "ann").await, user_on(&there, "bob").await);
+    ann.befriend(bob.id).await;
+
+    for text in ["first", "second", "third"] {
+        ann.tell(bob.id, text).await;
+        assert_eq!(bob.push().await["msg"], text);
+    }
+}
