@@ -1,7 +1,7 @@
 //! The bus between processes: Redis, or several that know nothing of each other; publish and subscribe only.
 //!
 //! Redis keeps nothing for us, and is not trusted with more than carrying: what it brings counts only with the
-//! signature of a node of this cluster. When to leave one for another is decided in [`exchange`](super::exchange).
+//! signature of a node of this cluster. When to leave one for another is decided in `exchange`.
 
 use super::exchange;
 use super::medium::{Failure, Letter, Medium, Publisher};
