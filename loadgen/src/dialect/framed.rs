@@ -61,7 +61,7 @@ impl Wire for Framed {
             Ask::Register { name, password } => {
                 Command::Register(message::Register { name: name.into(), password: Secret(password.into()) })
             }
-            Ask::AddFriend { friend } => Command::AddFriend(message::AddFriend { friendid: friend }),
+            Ask::AddFriend { friend } => Command::AddFriend(message::AddFriend { friend: Who::Id(friend) }),
             Ask::CreateGroup { name } => {
                 Command::CreateGroup(message::CreateGroup { groupname: name.into(), groupdesc: String::new() })
             }

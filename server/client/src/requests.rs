@@ -13,7 +13,7 @@ use chat_protocol::conversation::{GroupId, Target, UserId};
 use chat_protocol::from_node::Reply;
 use chat_protocol::message::{
     self, AddFriend, AskRoster, ChangePassword, Command, CreateGroup, Friend, GroupPage, GroupUser, JoinGroup,
-    JoinedGroup, LeaveGroup, LoginAck, Logout, Ping, Register, RemoveFriend, Roster, Secret, TimeMs, write_chat,
+    JoinedGroup, LeaveGroup, LoginAck, Logout, Ping, Register, RemoveFriend, Roster, Secret, TimeMs, Who, write_chat,
 };
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -70,7 +70,16 @@ impl Client {
     }
 
     pub async fn add_friend(&self, friendid: UserId) -> Result<Friend, Error> {
-        let request = Command::AddFriend(AddFriend { friendid });
+        self.befriend(Who::Id(friendid)).await
+    }
+
+    /// [`Client::add_friend`] by what the other is called.
+    pub async fn add_friend_named(&self, name: &str) -> Result<Friend, Error> {
+        self.befriend(Who::Name(name.into())).await
+    }
+
+    async fn befriend(&self, friend: Who) -> Result<Friend, Error> {
+        let request = Command::AddFriend(AddFriend { friend });
         expect!(self.ask(request, Effect::None).await?, Reply::AddFriend(friend) => friend)
     }
 

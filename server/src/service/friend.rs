@@ -11,7 +11,11 @@ use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::{Event, FriendRemoved, Reply, Who};
 use std::sync::Arc;
 
-pub async fn add(context: &Arc<Context>, session: &Arc<Session>, friend: UserId) -> Result<Reply, Failure> {
+pub async fn add(context: &Arc<Context>, session: &Arc<Session>, friend: Who) -> Result<Reply, Failure> {
+    let friend = match friend {
+        Who::Id(id) => id,
+        Who::Name(_) => context.storage.account(&friend).await.map_err(storage_failure)?.ok_or(Errno::NoSuchUser)?.id,
+    };
     let change = begin(context, session, friend)?;
     let user = session.user;
     match context.storage.add_friend(&session.actor(&context.key), friend).await {
@@ -49,7 +53,7 @@ pub async fn remove(context: &Arc<Context>, session: &Arc<Session>, friend: User
 
 fn begin(context: &Arc<Context>, session: &Arc<Session>, friend: UserId) -> Result<Change, Failure> {
     if friend == session.user {
-        return Err(Failure::field("friendid", "someone else's id"));
+        return Err(Failure::field("friendid", "someone else"));
     }
     context.member_changes.begin(session, Conversation::direct(session.user, friend))
 }

@@ -67,7 +67,7 @@ async fn answer_user(context: &Arc<Context>, caller: &Caller, session: &Arc<Sess
     }
     let user = session.user;
     let result = match command {
-        Command::AddFriend(add) => friend::add(context, session, add.friendid).await,
+        Command::AddFriend(add) => friend::add(context, session, add.friend).await,
         Command::RemoveFriend(remove) => friend::remove(context, session, remove.friendid).await,
         Command::CreateGroup(new) => group::create(context, session, new.groupname, new.groupdesc).await,
         Command::JoinGroup(join) => group::join(context, session, join.groupid).await,

@@ -1,12 +1,40 @@
 //! ADD_FRIEND and REMOVE_FRIEND.
 
+use super::fields::Ask;
+use super::login::Who;
 use crate::conversation::UserId;
+use crate::errno::Failure;
+use crate::reader::Reader;
 use crate::spelling::Field;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 
-ask! {
-    /// Makes two users friends, both ways and at once.
-    AddFriend { friendid: UserId = user(Field::Friendid) }
+/// Makes two users friends, both ways and at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddFriend {
+    pub friend: Who,
+}
+
+impl Ask for AddFriend {
+    const FIELDS: &'static [&'static str] = &["friendid", "name"];
+
+    /// `friendid` counts where both are there: clients may send a `name` that means nothing, as to every request.
+    fn read(reader: &mut Reader<'_, '_>) -> Result<Self, Failure> {
+        let by_name = reader.is_framed() && reader.has("name") && !reader.has("friendid");
+        let friend = if by_name { Who::Name(reader.name("name")?) } else { Who::Id(reader.user(Field::Friendid)?) };
+        Ok(AddFriend { friend })
+    }
+}
+
+impl Serialize for AddFriend {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("AddFriend", 1)?;
+        match &self.friend {
+            Who::Id(id) => object.serialize_field("friendid", id)?,
+            Who::Name(name) => object.serialize_field("name", name)?,
+        }
+        object.end()
+    }
 }
 
 answer! {

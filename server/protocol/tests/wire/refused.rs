@@ -3,7 +3,7 @@
 use crate::support::{decode, request};
 use chat_protocol::Dialect;
 use chat_protocol::errno::{Errno, Failure};
-use chat_protocol::message::{Command, Incoming, Kind};
+use chat_protocol::message::{AddFriend, Command, Incoming, Kind, Who};
 
 const MID: &str = "\"0190b6a2-7c1e-7b6e-8000-000000000001\"";
 
@@ -141,6 +141,7 @@ fn friends_and_groups() -> Vec<Lawful> {
     let group = Takes::Id(Errno::NoSuchGroup);
     vec![
         lawful(Kind::AddFriend, &[("msgid", "7"), ("friendid", "1")], &[("friendid", user, true)]),
+        lawful(Kind::AddFriend, &[("msgid", "7"), ("name", "\"a\"")], &[("name", Takes::Name, true)]),
         lawful(Kind::RemoveFriend, &[("msgid", "22"), ("friendid", "1")], &[("friendid", user, true)]),
         lawful(
             Kind::CreateGroup,
@@ -316,6 +317,20 @@ fn ambiguous_requests_are_refused() {
     ] {
         assert_eq!(refusal(Dialect::Framed, text).2.errno, Errno::Malformed, "{text}");
     }
+}
+
+/// As before friends could be added by name: a client may send a `name` with anything.
+#[test]
+fn name_beside_friendid_and_in_the_classic_dialects_counts_for_nothing() {
+    for (dialect, text) in [
+        (Dialect::Framed, r#"{"msgid":7,"friendid":2,"name":"bob"}"#),
+        (Dialect::Framed, r#"{"msgid":7,"friendid":2,"name":7}"#),
+        (Dialect::Bare, r#"{"msgid":7,"id":1,"friendid":2,"name":"ann"}"#),
+    ] {
+        let expected = Command::AddFriend(AddFriend { friend: Who::Id(2) });
+        assert_eq!(request(dialect, text).command, expected, "{text}");
+    }
+    assert_eq!(refusal(Dialect::Bare, r#"{"msgid":7,"id":1,"name":"bob"}"#).2.errno, Errno::Malformed);
 }
 
 #[test]

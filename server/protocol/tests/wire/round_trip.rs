@@ -51,10 +51,14 @@ fn classic_command() -> impl Strategy<Value = Command> {
         (name(), secret()).prop_map(|(name, password)| Command::Register(Register { name, password })),
         (target(), any::<String>(), option::of(sent_as))
             .prop_map(|(to, msg, sent_as)| { Command::Chat(Chat { to, msg, stored: true, mid: None, sent_as }) }),
-        id().prop_map(|friendid| Command::AddFriend(AddFriend { friendid })),
+        id().prop_map(by_id),
         (name(), name()).prop_map(|(groupname, groupdesc)| Command::CreateGroup(CreateGroup { groupname, groupdesc })),
         id().prop_map(|groupid| Command::JoinGroup(JoinGroup { groupid })),
     ]
+}
+
+fn by_id(friend: u64) -> Command {
+    Command::AddFriend(AddFriend { friend: Who::Id(friend) })
 }
 
 /// Requests as the framed dialect has them.
@@ -74,7 +78,8 @@ fn framed_command() -> impl Strategy<Value = Command> {
         any::<bool>().prop_map(|revoke| Command::Logout(Logout { revoke })),
         (name(), secret()).prop_map(|(name, password)| Command::Register(Register { name, password })),
         chat,
-        id().prop_map(|friendid| Command::AddFriend(AddFriend { friendid })),
+        id().prop_map(by_id),
+        name().prop_map(|name| Command::AddFriend(AddFriend { friend: Who::Name(name) })),
         (name(), name()).prop_map(|(groupname, groupdesc)| Command::CreateGroup(CreateGroup { groupname, groupdesc })),
         id().prop_map(|groupid| Command::JoinGroup(JoinGroup { groupid })),
         (log(), 0..MAX_ID).prop_map(|(log, seq)| Command::Received(Received { conv: log.to_string(), seq })),
@@ -130,7 +135,9 @@ fn fields(command: &Command) -> Value {
         Command::Logout(Logout { revoke }) => json!({ "revoke": revoke }),
         Command::Register(Register { name, password }) => json!({ "name": name, "password": password.0 }),
         Command::Chat(chat) => chat_fields(chat),
-        Command::AddFriend(AddFriend { friendid }) | Command::RemoveFriend(RemoveFriend { friendid }) => {
+        Command::AddFriend(AddFriend { friend: Who::Name(name) }) => json!({ "name": name }),
+        Command::AddFriend(AddFriend { friend: Who::Id(friendid) })
+        | Command::RemoveFriend(RemoveFriend { friendid }) => {
             json!({ "friendid": friendid })
         }
         Command::CreateGroup(CreateGroup { groupname, groupdesc }) => {

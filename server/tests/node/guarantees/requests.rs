@@ -120,6 +120,23 @@ async fn add_friend_is_mutual_and_says_whether_the_friend_is_online() {
 }
 
 #[tokio::test]
+async fn add_friend_works_by_name_in_any_unicode_form() {
+    let cluster = Cluster::one().await;
+    let (mut ann, mut zoe) = (cluster.user("ann").await, cluster.user("Zo\u{eb}").await);
+
+    let ack = ann.done(json!({"msgid": 7, "name": "Zoe\u{308}"})).await;
+
+    assert_eq!((&ack["msgid"], &ack["id"], &ack["state"]), (&json!(13), &json!(zoe.id), &json!("online")));
+    zoe.tell(ann.id, "hello").await;
+    assert_eq!(ann.push().await["msg"], "hello");
+    ann.refused(json!({"msgid": 7, "name": "Zo\u{eb}"}), 8).await;
+    ann.refused(json!({"msgid": 7, "name": "nobody"}), 5).await;
+    ann.refused(json!({"msgid": 7, "name": "zo\u{eb}"}), 5).await;
+    ann.refused(json!({"msgid": 7, "name": "ann"}), 4).await;
+    ann.refused(json!({"msgid": 7, "name": 7}), 4).await;
+}
+
+#[tokio::test]
 async fn remove_friend_ends_the_posting_on_both_sides() {
     let cluster = Cluster::one().await;
     let (mut ann, mut bob) = cluster.friends().await;
