@@ -18,6 +18,8 @@ use strum::VariantArray;
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Arguments {
+    #[command(flatten)]
+    generate: chat_generate::Flag,
     #[command(subcommand)]
     command: Command,
 }
@@ -86,6 +88,9 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(code) = chat_generate::asked::<Arguments>() {
+        return code;
+    }
     match run(Arguments::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -211,6 +216,15 @@ fn setting(text: &str) -> Result<(String, String)> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn man_pages_can_be_made_of_every_command() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = chat_generate::generate(Arguments::command(), directory.path()).expect("it is written");
+        for name in ["harness.1", "harness-story.1", "_harness"] {
+            assert!(files.contains(&directory.path().join(name)), "{name} is not among {files:?}");
+        }
+    }
 
     #[test]
     fn help_says_what_each_command_does() {

@@ -7,6 +7,9 @@ use std::process::ExitCode;
 const NOT_RUN: u8 = 3;
 
 fn main() -> ExitCode {
+    if let Some(code) = chat_generate::asked::<loadgen::cli::Arguments>() {
+        return code;
+    }
     let arguments = match loadgen::cli::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(shown) => {

@@ -49,6 +49,17 @@ fn store(directory: &TempDir, name: &str, micros: u64) -> PathBuf {
 }
 
 #[test]
+fn generate_writes_a_man_page_for_each_command_and_completions() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = loadgen(&["--generate", directory.path().to_str().expect("a name")]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for name in ["loadgen.1", "loadgen-run.1", "loadgen-find-capacity.1", "loadgen.bash", "_loadgen", "loadgen.fish"] {
+        assert!(directory.path().join(name).exists(), "{name} is missing");
+    }
+    assert!(!directory.path().join("loadgen-nodes.1").exists(), "a page for what is not shown");
+}
+
+#[test]
 fn a_failed_assertion_is_printed_with_its_figure_and_exits_with_1() {
     let directory = tempfile::tempdir().expect("a directory");
     let result = store(&directory, "a.json", 2_000);

@@ -28,6 +28,8 @@ use std::process::ExitCode;
 run early, with a full report of what ran; a second one ends it at once, with 130."
 )]
 pub struct Arguments {
+    #[command(flatten)]
+    generate: chat_generate::Flag,
     #[command(subcommand)]
     command: Option<Command>,
 }
