@@ -23,13 +23,20 @@ pub struct Book {
 /// Nothing, or more than one thing, goes by the name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
-    #[error("nobody known is called {0}; an id works for anybody")]
-    Person(String),
-    #[error("you are in no group called {0}; /groups lists yours")]
-    Group(String),
+    #[error("nobody known is called {name}{}", hint(nearest, "an id works for anybody"))]
+    Person { name: String, nearest: Option<String> },
+    #[error("you are in no group called {name}{}", hint(nearest, "/groups lists yours"))]
+    Group { name: String, nearest: Option<String> },
     #[error("more than one known is called {0}; use the id")]
     Several(String),
 }
+
+fn hint(nearest: &Option<String>, otherwise: &str) -> String {
+    nearest.as_ref().map_or_else(|| format!("; {otherwise}"), |name| format!("; did you mean {name}?"))
+}
+
+/// Of every so many characters one may be wrong, and one at least.
+const CHARACTERS_PER_SLIP: usize = 4;
 
 impl Book {
     /// Replaces friends and groups by what the node says.
@@ -76,6 +83,11 @@ impl Book {
     /// Makes `target` the current conversation; what is unread in it is now read.
     pub fn enter(&mut self, target: Target) {
         self.current = Some(target);
+        self.read(target);
+    }
+
+    /// What is unread there is now read.
+    pub fn read(&mut self, target: Target) {
         self.unread.retain(|_, (unread, _)| *unread != target);
     }
 
@@ -100,34 +112,64 @@ impl Book {
         self.people.get(&id).cloned().unwrap_or_else(|| format!("user {id}"))
     }
 
-    /// The target that was meant.
+    /// The target that was meant. A group is also found without its `#`, where nobody is called so.
     pub fn find(&self, whom: &Whom) -> Result<Target, Unknown> {
         match whom {
-            Whom::Person(name) => self.find_person(name).map(Target::User),
+            Whom::Person(name) => match (self.called(name), self.group_called(name)) {
+                (Ok(None), Some(group)) => Ok(Target::Group(group)),
+                _ => self.find_person(name).map(Target::User),
+            },
             Whom::Group(name) => self.find_group(name).map(Target::Group),
         }
     }
 
     /// The person of this name, friends first, else of this id.
     pub fn find_person(&self, name: &str) -> Result<UserId, Unknown> {
+        match self.called(name)? {
+            Some(id) => Ok(id),
+            None => {
+                let unknown = || Unknown::Person { name: name.to_owned(), nearest: self.nearest(name) };
+                name.parse().map_err(|_| unknown())
+            }
+        }
+    }
+
+    fn called(&self, name: &str) -> Result<Option<UserId>, Unknown> {
         if let Some(friend) = self.friends.values().find(|friend| friend.name == name) {
-            return Ok(friend.id);
+            return Ok(Some(friend.id));
         }
         let mut called = self.people.iter().filter(|(_, known)| *known == name).map(|(id, _)| *id);
         match (called.next(), called.next()) {
-            (Some(id), None) => Ok(id),
             (Some(_), Some(_)) => Err(Unknown::Several(name.to_owned())),
-            (None, _) => name.parse().map_err(|_| Unknown::Person(name.to_owned())),
+            (called, _) => Ok(called),
         }
     }
 
     /// The group of this name that one is in, else of this id.
     pub fn find_group(&self, name: &str) -> Result<GroupId, Unknown> {
         let name = name.strip_prefix('#').unwrap_or(name);
-        match self.groups.values().find(|group| group.groupname == name) {
-            Some(group) => Ok(group.id),
-            None => name.parse().map_err(|_| Unknown::Group(name.to_owned())),
+        match self.group_called(name) {
+            Some(group) => Ok(group),
+            None => {
+                let unknown = || Unknown::Group { name: name.to_owned(), nearest: self.nearest(&format!("#{name}")) };
+                name.parse().map_err(|_| unknown())
+            }
         }
+    }
+
+    fn group_called(&self, name: &str) -> Option<GroupId> {
+        self.groups.values().find(|group| group.groupname == name).map(|group| group.id)
+    }
+
+    /// What was probably meant, as it is typed; `None` where nothing is near.
+    fn nearest(&self, typed: &str) -> Option<String> {
+        let plain = |name: &str| name.trim_start_matches('#').to_lowercase();
+        let typed = plain(typed);
+        let length = typed.chars().count();
+        // Where nothing of it is right, nothing is near.
+        let slips = (length / CHARACTERS_PER_SLIP).max(1).min(length.saturating_sub(1));
+        let distance = |name: &String| strsim::osa_distance(&plain(name), &typed);
+        self.names().into_iter().min_by_key(distance).filter(|name| distance(name) <= slips)
     }
 
     /// Everything that can be typed as a name, `#` before groups.
@@ -172,10 +214,39 @@ mod tests {
         assert_eq!(person("bob"), Ok(Target::User(2)));
         assert_eq!(person("7"), Ok(Target::User(3)));
         assert_eq!(person("8"), Ok(Target::User(8)));
-        assert_eq!(person("cem"), Err(Unknown::Person("cem".into())));
+        assert_eq!(person("cem"), Err(Unknown::Person { name: "cem".into(), nearest: None }));
         assert_eq!(book.find_group("#tea"), Ok(5));
         assert_eq!(book.find_group("9"), Ok(9));
-        assert_eq!(book.find_group("coffee"), Err(Unknown::Group("coffee".into())));
+        assert_eq!(book.find_group("coffee"), Err(Unknown::Group { name: "coffee".into(), nearest: None }));
+    }
+
+    #[test]
+    fn groups_are_found_without_their_mark_where_nobody_is_called_so() {
+        let mut book = Book::default();
+        book.learn(roster());
+        assert_eq!(book.find(&Whom::Person("tea".into())), Ok(Target::Group(5)));
+
+        book.note(&from(9, "tea", Target::User(1)));
+        assert_eq!(book.find(&Whom::Person("tea".into())), Ok(Target::User(9)));
+    }
+
+    #[test]
+    fn what_is_not_found_names_the_nearest() {
+        let mut book = Book::default();
+        book.learn(roster());
+        book.note(&from(4, "Li Xiaolong", Target::User(1)));
+        for (typed, nearest) in [
+            ("Bob", Some("bob")),
+            ("bbo", Some("bob")),
+            ("tae", Some("#tea")),
+            ("li xiaolon", Some("Li Xiaolong")),
+            ("xyz", None),
+            ("", None),
+        ] {
+            assert_eq!(book.nearest(typed).as_deref(), nearest, "{typed:?}");
+        }
+        let said = book.find(&Whom::Group("teas".into())).unwrap_err().to_string();
+        assert_eq!(said, "you are in no group called teas; did you mean #tea?");
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use crate::Arguments;
 use chat_client::tls::Trust;
-use chat_client::{Credentials, Error, Options, Tls, Why};
+use chat_client::{Client, Credentials, Error, Events, Options, Tls, Why};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The client's settings as the arguments say. Errors: certificates that cannot be read.
 pub fn options(arguments: &Arguments) -> anyhow::Result<Options> {
@@ -15,6 +18,28 @@ pub fn options(arguments: &Arguments) -> anyhow::Result<Options> {
         options.tls = Some(Tls { config: Arc::new(tls(arguments.ca.as_deref())?), server_name: None });
     }
     Ok(options)
+}
+
+/// Between two tries to reach a server that is not there yet.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Connects; where nobody listens, tries again for a while, since a server may still be starting.
+pub async fn connect(options: &Options, patience: Duration) -> Result<(Client, Events), Error> {
+    let give_up_at = Instant::now() + patience;
+    let mut told = false;
+    loop {
+        match Client::connect(options.clone()).await {
+            Err(Error::Connect { address, kind: ErrorKind::ConnectionRefused, .. }) if Instant::now() < give_up_at => {
+                if !told {
+                    let patience = patience.as_secs();
+                    eprintln!("nobody listens at {address} yet; trying for {patience} s, Ctrl-C gives up");
+                    told = true;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Name and password as the client logs in with.
@@ -41,7 +66,7 @@ fn tls(ca: Option<&Path>) -> anyhow::Result<rustls::ClientConfig> {
 /// What went wrong, and what to do about it.
 pub fn explain(error: &Error, secure: bool) -> String {
     match error {
-        Error::Connect { address, kind: std::io::ErrorKind::ConnectionRefused, .. } => {
+        Error::Connect { address, kind: ErrorKind::ConnectionRefused, .. } => {
             format!("nobody listens at {address}: is the server running, and is this its port?")
         }
         Error::Tls { address, text, certificate: true } => {
@@ -66,7 +91,7 @@ mod tests {
 
     #[test]
     fn failures_say_what_to_do() {
-        let refused = std::io::ErrorKind::ConnectionRefused;
+        let refused = ErrorKind::ConnectionRefused;
         let (address, text) = ("h:1".to_owned(), "t".to_owned());
         for (error, secure, hint) in [
             (

@@ -211,7 +211,9 @@ fn complete(typed: &str, names: &[String]) -> (usize, Vec<String>) {
         return (0, matching.map(|(name, ..)| format!("/{name}")).collect());
     };
     let one_word = command == "msg";
-    if !matches!(command, "msg" | "to" | "add" | "remove" | "leave") || (one_word && argument.ends_with(' ')) {
+    if !matches!(command, "msg" | "to" | "add" | "remove" | "leave" | "history")
+        || (one_word && argument.ends_with(' '))
+    {
         return (typed.len(), Vec::new());
     }
     let begun = argument.replace('"', "");

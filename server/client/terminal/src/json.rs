@@ -13,13 +13,19 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// The end of `--help`.
-pub const HELP: &str = r#"Scripts (--json):
+pub const HELP: &str = r#"Examples:
+  chat-client 127.0.0.1                              a server on this machine; then: register ann
+  chat-client chat.example.org 12345 --user ann --tls
+  echo '/msg bob dinner is ready' | CHAT_PASSWORD=secret chat-client 127.0.0.1 --user ann
+  echo '{"do":"history","to":2}' | CHAT_PASSWORD=secret chat-client 127.0.0.1 --user ann --json
+
+Scripts (--json):
   Each line of standard input is a command; they are done one after the other:
     {"do":"register","name":"ann","password":"…"}
     {"do":"login","name":"ann" (or "id":1),"password":"…" (or "token":"…"),"takeover":false}
     {"do":"logout","revoke":false}
     {"do":"send","to":2 (or "group":5),"text":"hi","qos":1}
-    {"do":"add_friend","id":2}   {"do":"remove_friend","id":2}
+    {"do":"add_friend","id":2 (or "name":"bob")}   {"do":"remove_friend","id":2}
     {"do":"create_group","name":"tea","desc":""}   {"do":"join_group","id":5}   {"do":"leave_group","id":5}
     {"do":"roster"}   {"do":"group_users","group":5,"after":0,"limit":100}
     {"do":"history","to":2 (or "group":5),"before":9,"limit":50}
@@ -69,7 +75,8 @@ enum Command {
         qos: u8,
     },
     AddFriend {
-        id: UserId,
+        id: Option<UserId>,
+        name: Option<String>,
     },
     RemoveFriend {
         id: UserId,
@@ -274,7 +281,11 @@ async fn ask(client: &Client, command: Command) -> Outcome {
         Command::Send { to, group, text, qos } => {
             client.send(target(to, group)?, &text, qos).await.map(|ack| json!(ack))
         }
-        Command::AddFriend { id } => client.add_friend(id).await.map(|friend| json!(friend)),
+        Command::AddFriend { id, name } => match (id, name) {
+            (Some(id), None) => client.add_friend(id).await.map(|friend| json!(friend)),
+            (None, Some(name)) => client.add_friend_named(&name).await.map(|friend| json!(friend)),
+            _ => return Err(json!({"error": "either id or name is needed"})),
+        },
         Command::RemoveFriend { id } => client.remove_friend(id).await.map(|()| json!({})),
         Command::CreateGroup { name, desc } => client.create_group(&name, &desc).await.map(|id| json!({"id": id})),
         Command::JoinGroup { id } => client.join_group(id).await.map(|group| json!(group)),

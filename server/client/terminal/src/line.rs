@@ -26,7 +26,11 @@ pub enum Line {
     Groups,
     Friends,
     Who,
-    History(u32),
+    History {
+        of: Option<Whom>,
+        count: u32,
+    },
+    Search(String),
     To(Whom),
     Message {
         to: Whom,
@@ -58,11 +62,16 @@ pub const COMMANDS: &[(&str, &str, &str)] = &[
     ("to", "NAME | #GROUP", "choose whom plain text goes to"),
     ("msg", "NAME | #GROUP TEXT", "send one message"),
     ("say", "TEXT", "send TEXT to the current conversation as it is, also if it looks like a command"),
-    ("history", "[COUNT]", "show the last messages of the current conversation (20, at most 200)"),
+    (
+        "history",
+        "[NAME | #GROUP] [COUNT]",
+        "show the last messages, of the current conversation or another (20, at most 200)",
+    ),
+    ("search", "TEXT", "show where TEXT stands in what was received or shown by /history so far"),
     ("unread", "", "count the messages you have not looked at"),
     ("friends", "", "list your friends"),
-    ("add", "ID | NAME", "make someone your friend; a name works if you share a group"),
-    ("remove", "ID | NAME", "end a friendship"),
+    ("add", "NAME | ID", "make someone your friend"),
+    ("remove", "NAME | ID", "end a friendship"),
     ("groups", "", "list your groups"),
     ("create", "GROUP [DESCRIPTION]", "make a group"),
     ("join", "ID", "join a group"),
@@ -123,6 +132,7 @@ fn parse_command(command: &str) -> Line {
         "friends" => Line::Friends,
         "who" => Line::Who,
         "history" => parse_history(rest),
+        "search" => needed(Line::Search),
         "to" => needed(|name| Line::To(whom(&name))),
         "msg" => parse_message(rest),
         "say" => needed(Line::Say),
@@ -146,13 +156,38 @@ fn parse_create(rest: &str) -> Line {
 }
 
 fn parse_history(rest: &str) -> Line {
-    match rest {
-        "" => Line::History(HISTORY_DEFAULT),
-        count => match count.parse() {
-            Ok(count @ 1..=HISTORY_MOST) => Line::History(count),
-            _ => usage("history"),
-        },
+    if is_number(rest) || rest.is_empty() {
+        return history(None, rest);
     }
+    let (group, rest) = rest.strip_prefix('#').map_or((false, rest), |rest| (true, rest));
+    match name_and_count(rest) {
+        None | Some(("", _)) => usage("history"),
+        Some((name, count)) if group => history(Some(Whom::Group(name.to_owned())), count),
+        Some((name, count)) => history(Some(Whom::Person(name.to_owned())), count),
+    }
+}
+
+fn history(of: Option<Whom>, count: &str) -> Line {
+    match count.parse() {
+        Ok(count @ 1..=HISTORY_MOST) => Line::History { of, count },
+        Err(_) if count.is_empty() => Line::History { of, count: HISTORY_DEFAULT },
+        _ => usage("history"),
+    }
+}
+
+/// A name, in double quotes or not, and the number behind it if there is one.
+fn name_and_count(text: &str) -> Option<(&str, &str)> {
+    if let Some(quoted) = text.strip_prefix('"') {
+        return quoted.split_once('"').map(|(name, count)| (name, count.trim_start()));
+    }
+    match text.rsplit_once(' ') {
+        Some((name, count)) if is_number(count) => Some((name.trim_end(), count)),
+        _ => Some((text, "")),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn parse_message(rest: &str) -> Line {
@@ -249,8 +284,7 @@ mod tests {
             "/create tea for those who drink it",
             Line::Create { name: "tea".into(), description: "for those who drink it".into() },
         );
-        check("/history", Line::History(20));
-        check("/history 7", Line::History(7));
+        check("/search a cup", Line::Search("a cup".into()));
         check("/leave", Line::Leave(None));
         check("/quit", Line::Quit);
         for wrong in [
@@ -260,12 +294,35 @@ mod tests {
             "/msg \"bob hi",
             "/history 0",
             "/history 201",
-            "/history x",
+            "/history bob 0",
+            "/history \"bob",
+            "/history \"bob\" x",
+            "/history #",
+            "/search",
             "/create",
             "/nonsense",
         ] {
             assert!(matches!(parse(wrong, true), Line::Wrong(_)), "{wrong}");
         }
+    }
+
+    #[test]
+    fn history_is_of_the_current_conversation_or_a_named_one() {
+        let check = |line: &str, of: Option<Whom>, count: u32| {
+            assert_eq!(parse(line, true), Line::History { of, count }, "{line}");
+        };
+        check("/history", None, 20);
+        check("/history 7", None, 7);
+        check("/history bob", Some(person("bob")), 20);
+        check("/history bob 7", Some(person("bob")), 7);
+        check("/history Ann Lee", Some(person("Ann Lee")), 20);
+        check("/history Ann Lee 7", Some(person("Ann Lee")), 7);
+        check("/history \"7\"", Some(person("7")), 20);
+        check("/history \"agent 7\" 3", Some(person("agent 7")), 3);
+        check("/history #tea", Some(group("tea")), 20);
+        check("/history #tea club 200", Some(group("tea club")), 200);
+        check("/history #\"tea 9\" 8", Some(group("tea 9")), 8);
+        check("/history #5", Some(group("5")), 20);
     }
 
     #[test]

@@ -9,13 +9,14 @@ mod format;
 mod input;
 mod json;
 mod line;
+mod loaded;
 mod person;
 
-use chat_client::Client;
 use clap::Parser;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Chat from the command line.
 #[derive(Debug, Parser)]
@@ -41,6 +42,14 @@ pub struct Arguments {
     /// For scripts: one JSON command a line on standard input, one JSON object a line on standard output
     #[arg(long)]
     json: bool,
+    /// Where nobody listens yet, try again for so many seconds: the server may still be starting
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    wait: u64,
+    /// Do not ring for messages to you alone and where your name is mentioned
+    #[arg(long)]
+    no_bell: bool,
+    #[command(flatten)]
+    generate: chat_generate::Flag,
 }
 
 /// Something was refused or failed.
@@ -49,6 +58,9 @@ const FAILED: u8 = 1;
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
+    if let Some(code) = chat_generate::asked::<Arguments>() {
+        return code;
+    }
     let arguments = Arguments::parse();
     // A thread may sit in a read from the terminal for ever, so the runtime's end must not wait for anything.
     let result = tokio::runtime::Builder::new_multi_thread()
@@ -74,7 +86,7 @@ fn main() -> ExitCode {
 /// Returns whether everything that was asked for was done. Errors: no connection, unusable arguments.
 async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let options = connect::options(arguments)?;
-    let connected = Client::connect(options.clone()).await;
+    let connected = connect::connect(&options, Duration::from_secs(arguments.wait)).await;
     let (client, events) = connected.map_err(|error| anyhow::anyhow!(connect::explain(&error, arguments.tls)))?;
     // Whatever listens there, only a chat server answers this.
     client.ping().await.map_err(|error| anyhow::anyhow!(connect::explain(&error, arguments.tls)))?;

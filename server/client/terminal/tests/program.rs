@@ -6,7 +6,7 @@ mod scripted_node;
 
 use scripted_node::{Peer, ScriptedNode, login_ack, push};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -144,6 +144,82 @@ async fn lines_work_without_a_terminal() {
 }
 
 #[tokio::test]
+async fn friends_are_added_by_name_and_groups_found_without_their_mark() {
+    let node = ScriptedNode::start().await;
+    let script = async {
+        let mut peer = greeted_and_logged_in(&node).await;
+        let add = peer.expect(7).await;
+        assert_eq!((&add["name"], &add["friendid"]), (&json!("Cem Kaya"), &Value::Null));
+        peer.reply(&add, json!({"msgid": 13, "errno": 0, "id": 3, "name": "Cem Kaya", "state": "online"})).await;
+        let roster = peer.expect(26).await;
+        peer.reply(&roster, json!({"msgid": 27, "errno": 0, "friends": [], "groups": []})).await;
+        assert_eq!(peer.next().await, None);
+    };
+    let address = node.address();
+    let input = "/to tea\n/to bbo\n/add Cem Kaya\n";
+    let (outcome, ()) = tokio::join!(chat_client(&address, &["--user", "ann"], input), script);
+    assert_eq!(outcome.code, Some(1), "{} {}", outcome.stdout, outcome.stderr);
+    for said in ["now talking to #tea", "nobody known is called bbo; did you mean bob?", "Cem Kaya is your friend now"]
+    {
+        assert!(outcome.stdout.contains(said), "{said}: {}", outcome.stdout);
+    }
+}
+
+#[tokio::test]
+async fn history_of_another_conversation_is_loaded_and_searched() {
+    let node = ScriptedNode::start().await;
+    let script = async {
+        let mut peer = greeted_and_logged_in(&node).await;
+        let history = peer.expect(17).await;
+        assert_eq!((&history["toid"], &history["limit"]), (&json!(2), &json!(2)));
+        let messages = [push(1, "Shall we have TEA?"), push(2, "no")];
+        let page = json!({"msgid": 18, "errno": 0, "conv": "d1-2", "messages": messages, "more": false});
+        peer.reply(&history, page).await;
+        assert_eq!(peer.next().await, None);
+    };
+    let address = node.address();
+    let input = "/history bob 2\n/search have tea\n/search coffee\n";
+    let (outcome, ()) = tokio::join!(chat_client(&address, &["--user", "ann"], input), script);
+    assert_eq!(outcome.code, Some(0), "{} {}", outcome.stdout, outcome.stderr);
+    assert_eq!(outcome.stdout.matches("bob: Shall we have TEA?").count(), 2, "{}", outcome.stdout);
+    assert_eq!(outcome.stdout.matches("bob: no").count(), 1, "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("nothing that was received or shown says so"), "{}", outcome.stdout);
+}
+
+#[tokio::test]
+async fn a_server_that_is_still_starting_is_waited_for() {
+    let gone = ScriptedNode::start().await.address();
+    let (host, port) = gone.rsplit_once(':').expect("host:port");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chat-client"));
+    command.args([host, port, "--json"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let stderr = child.stderr.take().expect("it is piped");
+    let first_words = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        BufReader::new(stderr).read_line(&mut line).expect("it is read");
+        line
+    });
+    assert!(first_words.await.expect("no panic").starts_with("nobody listens at"));
+
+    let node = ScriptedNode::at(&gone).await;
+    let mut peer = greeted(&node).await;
+
+    assert_eq!(peer.next().await, None);
+    let status = tokio::task::spawn_blocking(move || child.wait()).await.expect("no panic").expect("it ends");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn generate_writes_the_man_page_and_completions() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_chat-client")).arg("--generate").arg(directory.path()).output();
+    assert!(output.unwrap().status.success());
+    for name in ["chat-client.1", "chat-client.bash", "_chat-client", "chat-client.fish"] {
+        assert!(directory.path().join(name).exists(), "{name} is missing");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_line_shows_in_the_exit_code() {
     let node = ScriptedNode::start().await;
     let script = async {
@@ -184,7 +260,7 @@ async fn a_lost_connection_is_made_again() {
 #[tokio::test]
 async fn connections_that_cannot_be_say_why() {
     let gone = ScriptedNode::start().await.address();
-    let outcome = chat_client(&gone, &[], "").await;
+    let outcome = chat_client(&gone, &["--wait", "0"], "").await;
     assert_eq!((outcome.code, outcome.stderr.contains("nobody listens")), (Some(2), true), "{}", outcome.stderr);
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

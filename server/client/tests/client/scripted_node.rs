@@ -19,7 +19,11 @@ pub struct ScriptedNode {
 
 impl ScriptedNode {
     pub async fn start() -> Self {
-        ScriptedNode { listener: TcpListener::bind("127.0.0.1:0").await.expect("a free port") }
+        ScriptedNode::at("127.0.0.1:0").await
+    }
+
+    pub async fn at(address: &str) -> Self {
+        ScriptedNode { listener: TcpListener::bind(address).await.expect("a free port") }
     }
 
     pub fn address(&self) -> String {

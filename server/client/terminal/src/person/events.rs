@@ -34,10 +34,7 @@ impl Chat<'_> {
     /// `None`: the connection has ended for good.
     pub(super) fn on_event(&mut self, event: Option<Event>) {
         match event {
-            Some(Event::Message(message)) => {
-                self.book.note(&message);
-                self.show_message(&message);
-            }
+            Some(Event::Message(message)) => self.receive(&message),
             Some(Event::Acked { to, result, .. }) => self.on_ack(to, result),
             Some(Event::LoggedIn(ack)) => self.on_login(*ack),
             Some(Event::News(news)) => self.on_news(&news),

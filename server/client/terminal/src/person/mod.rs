@@ -5,16 +5,17 @@
 
 mod events;
 mod people;
+mod reading;
 
-use crate::book::{Book, conversation_of};
+use crate::book::Book;
 use crate::format::{Style, harmless};
 use crate::input::{Input, Names, Output};
 use crate::line::{self, Line, Whom};
+use crate::loaded::Loaded;
 use crate::{Arguments, connect};
-use chat_client::{Client, Error, Event, Events, Message, Options, Session};
+use chat_client::{Client, Error, Event, Events, Options, Session};
 use chat_protocol::conversation::Target;
 use chat_protocol::errno::{Errno, Failure};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub struct Chat<'a> {
     output: Output,
     style: Style,
     book: Book,
+    loaded: Loaded,
     names: Names,
     /// `None` once the connection has ended for good; `/login` makes a new one.
     client: Option<Client>,
@@ -54,6 +56,7 @@ impl<'a> Chat<'a> {
             output,
             style: Style { colours, zone: TimeZone::system() },
             book: Book::default(),
+            loaded: Loaded::default(),
             names,
             client: None,
             events: None,
@@ -155,7 +158,8 @@ impl<'a> Chat<'a> {
             Line::Groups => self.groups().await,
             Line::Friends => self.friends().await,
             Line::Who => self.who().await,
-            Line::History(count) => self.history(count).await,
+            Line::History { of, count } => self.history(of, count).await,
+            Line::Search(text) => self.search(&text),
             Line::To(whom) => self.enter(&whom),
             Line::Message { to, text } => self.book.find(&to).map_err(words).and_then(|to| self.send(to, &text)),
             Line::Password => self.change_password().await,
@@ -263,7 +267,7 @@ impl<'a> Chat<'a> {
 
     async fn log_out(&mut self) -> Done {
         self.ask(|client| async move { client.logout(false).await }).await?;
-        self.book = Book::default();
+        (self.book, self.loaded) = (Book::default(), Loaded::default());
         self.share_names();
         self.say("logged out");
         Ok(())
@@ -303,31 +307,6 @@ impl<'a> Chat<'a> {
         client.send_nowait(to, text, 1).map_err(|error| connect::explain(&error, self.arguments.tls))?;
         self.unacked += 1;
         Ok(())
-    }
-
-    async fn history(&mut self, count: u32) -> Done {
-        let of = self.book.current.ok_or("of which conversation? /to NAME or /to #GROUP chooses")?;
-        let history = self.ask(|client| async move { client.history(of, None, Some(count)).await }).await?;
-        if history.messages.is_empty() {
-            self.say("nothing was said here yet");
-        }
-        for message in &history.messages {
-            self.show_message(message);
-        }
-        self.book.enter(of);
-        Ok(())
-    }
-
-    fn unread(&mut self) -> Done {
-        let row = |(label, count): (&str, usize)| vec![harmless(label), count.to_string()];
-        let rows: Vec<_> = self.book.unread().map(row).collect();
-        self.show_rows(&rows, "nothing is unread")
-    }
-
-    fn show_message(&mut self, message: &Message) {
-        let label = self.book.label(conversation_of(message));
-        let shown = self.style.message(message, &label, Timestamp::now().as_millisecond());
-        self.say(&shown);
     }
 }
 

@@ -1,14 +1,28 @@
 //! Commands about friends and groups.
 
 use super::{Chat, Done, words};
+use crate::book::Unknown;
 use crate::format::{harmless, table};
+use chat_client::Client;
 use chat_protocol::conversation::Target;
 use chat_protocol::message::{Group, State};
 
 impl Chat<'_> {
     pub(super) async fn add(&mut self, who: &str) -> Done {
-        let id = self.book.find_person(who).map_err(words)?;
-        let friend = self.ask(|client| async move { client.add_friend(id).await }).await?;
+        let known = match self.book.find_person(who) {
+            Ok(id) => Some(id),
+            // The node knows more people.
+            Err(Unknown::Person { .. }) => None,
+            Err(several) => return Err(words(several)),
+        };
+        let name = who.to_owned();
+        let request = |client: Client| async move {
+            match known {
+                Some(id) => client.add_friend(id).await,
+                None => client.add_friend_named(&name).await,
+            }
+        };
+        let friend = self.ask(request).await?;
         self.say(&format!("{} is your friend now", harmless(&friend.name)));
         self.refresh().await
     }
@@ -64,7 +78,7 @@ impl Chat<'_> {
         self.refresh().await?;
         let rows: Vec<_> =
             self.book.friends.values().map(|friend| person(friend.id, &friend.name, friend.state)).collect();
-        self.show_rows(&rows, "no friends yet; /add ID makes one")
+        self.show_rows(&rows, "no friends yet; /add NAME makes one")
     }
 
     pub(super) async fn who(&mut self) -> Done {
