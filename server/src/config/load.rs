@@ -32,11 +32,11 @@ impl Config {
     /// checked: see [`Config::validate`].
     ///
     /// Variables that belong to the test harness (`CHAT_TEST_*`, and `CHAT_*_IMAGE`, which name container images), and
-    /// [`MIGRATE_FROM`], are left alone.
+    /// [`MIGRATE_FROM`], are left alone; so are those of [`unknown_variables`].
     ///
     /// # Errors
-    /// A file that does not exist or is not TOML; a key or variable that is not known, or has a value of the wrong
-    /// kind.
+    /// A file that does not exist or is not TOML; a key, or a variable of a known section, that is not known or has a
+    /// value of the wrong kind.
     pub fn load(path: Option<&Path>) -> Result<Config, Error> {
         Self::load_with(path, std::env::vars_os())
     }
@@ -56,7 +56,7 @@ impl Config {
         };
         let mut overridden = Vec::new();
         for (name, value) in variables {
-            if let Some(name) = name.to_str().filter(|name| is_ours(name)) {
+            if let Some(name) = name.to_str().filter(|name| is_ours(name) && is_of_a_section(&keys, name)) {
                 override_key(&mut table, &keys, name, value.to_str())?;
                 overridden.push(name.to_owned());
             }
@@ -66,6 +66,37 @@ impl Config {
             Error::Variable(format!("{} (set are {})", one_line(&error.to_string()), overridden.join(", ")))
         })
     }
+}
+
+/// What to say of the variables of this process that begin as ours do and name no section: nothing, or one line.
+///
+/// They are no error, since Kubernetes makes such for every service: for one called `chat`, `CHAT_SERVICE_HOST` and
+/// `CHAT_PORT` among others.
+pub fn unknown_variables() -> Option<String> {
+    unknown_among(std::env::vars_os().map(|(name, _)| name))
+}
+
+fn unknown_among(names: impl Iterator<Item = OsString>) -> Option<String> {
+    let keys = keys();
+    let names = names.filter_map(|name| name.into_string().ok());
+    let mut unknown: Vec<String> = names.filter(|name| is_ours(name) && !is_of_a_section(&keys, name)).collect();
+    unknown.sort_unstable();
+    let told: Vec<String> = unknown.into_iter().map(|name| format!("{name}{}", meant(&keys, &name))).collect();
+    let text = "variables of the environment that name no setting, and count for nothing";
+    (!told.is_empty()).then(|| format!("{text}: {}", told.join(", ")))
+}
+
+/// Whether the variable has the form `CHAT_SECTION__…` of a section that there is.
+fn is_of_a_section(keys: &BTreeMap<String, Kind>, name: &str) -> bool {
+    let Some((section, _)) = name[PREFIX.len()..].split_once(SEPARATOR) else { return false };
+    keys.keys().any(|key| key.split('.').next().is_some_and(|known| known.eq_ignore_ascii_case(section)))
+}
+
+/// What a variable without a section was meant for, where only the separator is missing.
+fn meant(keys: &BTreeMap<String, Kind>, name: &str) -> String {
+    let bare = |name: &str| name.replace('_', "").to_uppercase();
+    let meant = keys.keys().map(|key| variable(key)).find(|known| bare(known) == bare(name));
+    meant.map_or_else(String::new, |known| format!(" (did you mean {known}?)"))
 }
 
 /// Every key as `section.key`, with its kind.
@@ -316,13 +347,35 @@ mod tests {
         refused("[listne]", &[], &["unknown section listne"]);
     }
 
+    /// An error where the section is known, else a warning, with what was probably meant.
     #[test]
-    fn unknown_variables_are_refused_with_the_nearest() {
-        refused("", &[("CHAT_DATABASE_URL", "x")], &["CHAT_DATABASE_URL", "did you mean CHAT_DATABASE__URL?"]);
-        refused("", &[("CHAT_LISTEN__PRT", "1")], &["did you mean CHAT_LISTEN__PORT?"]);
-        refused("", &[("CHAT_PORT", "1")], &["did you mean CHAT_LISTEN__PORT?"]);
-        refused("", &[("CHAT_listen__port", "1")], &["did you mean CHAT_LISTEN__PORT?"]);
-        refused("", &[("CHAT_", "1")], &["unknown variable CHAT_"]);
+    fn variables_that_name_no_setting_are_refused_in_a_section_and_told_elsewhere() {
+        let refusals = [
+            ("CHAT_LISTEN__PRT", "did you mean CHAT_LISTEN__PORT?"),
+            ("CHAT_listen__port", "did you mean CHAT_LISTEN__PORT?"),
+            ("CHAT_LIMITS__", "unknown variable CHAT_LIMITS__"),
+            ("CHAT_LIMITS__A__B", "unknown variable CHAT_LIMITS__A__B"),
+        ];
+        for (name, expected) in refusals {
+            refused("", &[(name, "1")], &[name, expected]);
+            assert_eq!(unknown_among([name.into()].into_iter()), None, "{name} is told twice");
+        }
+        for (name, expected) in [
+            ("CHAT_SERVICE_HOST", "CHAT_SERVICE_HOST"),
+            ("CHAT_SERVICE_PORT_CLIENTS", "CHAT_SERVICE_PORT_CLIENTS"),
+            ("CHAT_PORT", "CHAT_PORT"),
+            ("CHAT_PORT_12345_TCP_ADDR", "CHAT_PORT_12345_TCP_ADDR"),
+            ("CHAT_ADMIN_PORT", "CHAT_ADMIN_PORT"),
+            ("CHAT_PASSWORD", "CHAT_PASSWORD"),
+            ("CHAT_", "CHAT_"),
+            ("CHAT_LISTNE__PORT", "CHAT_LISTNE__PORT"),
+            ("CHAT_DATABASE_URL", "CHAT_DATABASE_URL (did you mean CHAT_DATABASE__URL?)"),
+        ] {
+            assert_eq!(load("", &[(name, "1")]).unwrap(), Config::default(), "{name}");
+            let told = unknown_among([name.into()].into_iter()).unwrap_or_default();
+            assert_eq!(told.split_once(": ").map(|(_, told)| told), Some(expected));
+        }
+        assert_eq!(unknown_among(["CHAT_LISTEN__PORT", "PATH", "CHAT_TEST_X"].map(OsString::from).into_iter()), None);
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! One node's settings: built-in defaults, then a TOML file, then the environment; the later wins.
 //!
 //! `conf/server.toml` shows every key with its default and says what it is for; it is read only where it is named. A
-//! key `section.key` is overridden by the variable `CHAT_SECTION__KEY`. What nobody knows (a key, or a variable that
-//! begins with `CHAT_`) is an error and never ignored, since a misspelt limit is a missing limit.
-//! Reading is in `load`, what values are allowed in `validate`.
+//! key `section.key` is overridden by the variable `CHAT_SECTION__KEY`. What nobody knows (a key, or a variable of a
+//! known section) is an error and never ignored, since a misspelt limit is a missing limit.
+//! Reading is in `load`, what values are allowed in `validate`, which of them can change while a node runs in `reload`.
 
 pub mod limits;
 pub mod log_filter;
 pub mod networks;
 
+mod current;
 mod load;
 mod problems;
+mod reload;
 mod validate;
 
-pub use load::MIGRATE_FROM;
+pub use current::Current;
+pub use load::{MIGRATE_FROM, unknown_variables};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
