@@ -27,6 +27,7 @@ impl LocalPair {
     /// Nothing of this is in the database, and the users need not exist there.
     pub fn new(node: &Node, sender: UserId, recipient: UserId) -> Self {
         let context = node.context().clone();
+        let config = context.config.get();
         let conv = Conversation::direct(sender, recipient);
         let members = [sender.min(recipient), sender.max(recipient)];
         context.delivery.members.learn(
@@ -35,8 +36,9 @@ impl LocalPair {
             Instant::now(),
         );
         let log_in = |user| {
-            let outbound = Arc::new(Outbound::new(context.config.limits.queue_bytes, context.metrics.clone()));
-            outbound.speak(Codec::new(Dialect::Framed, context.config.limits.max_frame_bytes));
+            let limits = &config.limits;
+            let outbound = Arc::new(Outbound::new(limits.queue_bytes, context.metrics.clone()));
+            outbound.speak(Codec::new(Dialect::Framed, limits.max_frame_bytes));
             let session = Arc::new(Session::new(user, "somebody".into(), 1, false, true, outbound.clone()));
             session.waits(&Waiting { user, conv, position: Position::default(), last_seq: 0 }, 0);
             for conv in session.go_live() {

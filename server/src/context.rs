@@ -8,7 +8,7 @@ use crate::auth::password::PasswordHasher;
 use crate::auth::token::TokenKey;
 use crate::bus::Bus;
 use crate::cluster::NodeKey;
-use crate::config::Config;
+use crate::config::{Config, Current};
 use crate::delivery::Delivery;
 use crate::delivery::commit::Writers;
 use crate::delivery::member_changes::MemberChanges;
@@ -28,10 +28,12 @@ use crate::telemetry::metrics::Metrics;
 use chat_environment::Environment;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use tokio_rustls::TlsAcceptor;
 
 pub struct Context {
     pub key: NodeKey,
-    pub config: Config,
+    pub config: Current<Config>,
+    pub tls: Current<Option<TlsAcceptor>>,
     pub environment: Environment,
     pub storage: Arc<dyn Storage>,
     pub bus: Arc<dyn Bus>,

@@ -1,7 +1,7 @@
 //! TLS of a node: PEM files in, a ready acceptor out.
 //!
 //! The provider is ring, named explicitly, so that nothing depends on a process-wide default. Certificates are read
-//! once at start: a node is restarted to renew them. Every error names the file and what is wrong with it.
+//! at start and when the settings are read again. Every error names the file and what is wrong with it.
 
 use crate::config;
 use rustls::crypto::ring;

@@ -9,6 +9,7 @@ mod deadlines;
 mod requests;
 pub mod stream;
 
+use crate::config::Config;
 use crate::context::Context;
 use crate::service::{Answer, SessionChange, login};
 use crate::session::Session;
@@ -44,6 +45,8 @@ type InProgress = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// What the listener learnt about a new connection.
 pub struct Accepted {
+    /// The connection keeps to these, whatever is changed meanwhile: they are what its client was told.
+    pub config: Arc<Config>,
     pub stream: Stream,
     pub address: IpAddr,
     pub outbound: Arc<Outbound>,
@@ -53,6 +56,7 @@ pub struct Accepted {
 
 pub struct Connection {
     context: Arc<Context>,
+    config: Arc<Config>,
     stream: Stream,
     address: IpAddr,
     outbound: Arc<Outbound>,
@@ -102,11 +106,12 @@ enum Life {
 impl Connection {
     pub fn new(context: Arc<Context>, accepted: Accepted) -> Self {
         let now = Instant::now();
-        let deadlines = Deadlines::new(&context.config.limits, now);
+        let deadlines = Deadlines::new(&accepted.config.limits, now);
         Connection {
             timer: Box::pin(tokio::time::sleep_until(deadlines.next(now))),
-            pace: Pace::new(&context.config.limits),
+            pace: Pace::new(&accepted.config.limits),
             deadlines,
+            config: accepted.config,
             stream: accepted.stream,
             address: accepted.address,
             outbound: accepted.outbound,
@@ -281,10 +286,10 @@ impl Connection {
     }
 
     fn speak(&mut self, dialect: Dialect) {
-        let codec = Codec::new(dialect, self.context.config.limits.max_frame_bytes);
-        self.outbound.speak(Codec::new(dialect, self.context.config.limits.max_frame_bytes));
+        let codec = Codec::new(dialect, self.config.limits.max_frame_bytes);
+        self.outbound.speak(Codec::new(dialect, self.config.limits.max_frame_bytes));
         if !codec.speaks_ping_and_notice() {
-            let keepalive = Duration::from_secs(self.context.config.limits.heartbeat_s);
+            let keepalive = Duration::from_secs(self.config.limits.heartbeat_s);
             self.deadlines.no_heartbeat();
             if let Err(error) = self.stream.watch_for_dead_peer(CLASSIC_USER_TIMEOUT, keepalive) {
                 tracing::debug!(%error, "cannot set keepalive");

@@ -111,7 +111,12 @@ impl Connection {
         if let (Some(session), Command::Logout(_)) = (&self.session, &command) {
             self.keep_pace(session);
         }
-        let caller = Caller { address: self.address, outbound: self.outbound.clone(), session: self.session.clone() };
+        let caller = Caller {
+            config: self.config.clone(),
+            address: self.address,
+            outbound: self.outbound.clone(),
+            session: self.session.clone(),
+        };
         let context = self.context.clone();
         if matches!(command, Command::Logout(_)) {
             // Usually all has arrived with the request, and the session need not wait for the next look.
@@ -145,7 +150,7 @@ impl Connection {
             SessionChange::Ended => {
                 self.session = None;
                 self.outbound.forget_arrivals();
-                self.pace = Pace::new(&self.context.config.limits);
+                self.pace = Pace::new(&self.config.limits);
                 self.deadlines.logged_out(Instant::now());
                 self.arm();
             }
@@ -155,8 +160,8 @@ impl Connection {
                     // They travel inside LOGIN_ACK, the end of what is queued.
                     session.unreceived().into_iter().for_each(|(log, seq)| self.outbound.note(log, seq));
                 }
-                self.pace =
-                    Pace::resumed(&self.context.config.limits, self.context.paces.take(session.user), Instant::now());
+                let spent = self.context.paces.take(session.user);
+                self.pace = Pace::resumed(&self.config.limits, spent, Instant::now());
                 self.deadlines.logged_in();
                 self.arm();
                 if let Some(admitted) = self.admitted.take() {

@@ -2,8 +2,8 @@
 //!
 //! What comes before the first message happens here: the PROXY header, if required, and the TLS handshake.
 
-use crate::config;
 use crate::config::networks::Networks;
+use crate::config::{self, Config};
 use crate::connection::stream::Stream;
 use crate::connection::{Accepted, Connection};
 use crate::context::Context;
@@ -53,6 +53,7 @@ impl Proxies {
 
 /// A connection as it comes in.
 struct Arrival {
+    config: Arc<Config>,
     visitor: Visitor,
     peer: IpAddr,
     /// A header comes first, and says for whom the peer speaks.
@@ -60,20 +61,25 @@ struct Arrival {
 }
 
 /// Accepts until the node drains.
-pub async fn run(context: Arc<Context>, mut entrance: Opened, tls: Option<TlsAcceptor>, open: Arc<Open>) {
-    let proxies = Proxies::of(&context.config.listen);
+pub async fn run(context: Arc<Context>, mut entrance: Opened, open: Arc<Open>) {
+    let mut config = context.config.get();
+    let mut proxies = Proxies::of(&config.listen);
     loop {
         let accepted = tokio::select! {
             accepted = entrance.accept() => accepted,
             () = context.shutdown.draining() => return,
         };
+        let now = context.config.get();
+        if !Arc::ptr_eq(&now, &config) {
+            (proxies, config) = (Proxies::of(&now.listen), now);
+        }
         match accepted {
             Ok(visitor) => {
                 let (peer, is_proxy) = match &visitor {
                     Visitor::Socket(_, peer) => (*peer, proxies.contain(*peer)),
                     Visitor::Channel(_, address) => (*address, false),
                 };
-                accept(&context, Arrival { visitor, peer, is_proxy }, tls.clone(), &open);
+                accept(&context, Arrival { config: config.clone(), visitor, peer, is_proxy }, &open);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -83,11 +89,11 @@ pub async fn run(context: Arc<Context>, mut entrance: Opened, tls: Option<TlsAcc
     }
 }
 
-fn accept(context: &Arc<Context>, arrival: Arrival, tls: Option<TlsAcceptor>, open: &Arc<Open>) {
+fn accept(context: &Arc<Context>, arrival: Arrival, open: &Arc<Open>) {
+    let limits = &arrival.config.limits;
     context.metrics.connections_total.inc();
-    let outbound = Arc::new(Outbound::new(context.config.limits.queue_bytes, context.metrics.clone()));
-    let Some(number) = open.admit(&context.config.limits, &outbound, (!arrival.is_proxy).then_some(arrival.peer))
-    else {
+    let outbound = Arc::new(Outbound::new(limits.queue_bytes, context.metrics.clone()));
+    let Some(number) = open.admit(limits, &outbound, (!arrival.is_proxy).then_some(arrival.peer)) else {
         context.metrics.connections_refused_total.inc();
         return;
     };
@@ -101,7 +107,7 @@ fn accept(context: &Arc<Context>, arrival: Arrival, tls: Option<TlsAcceptor>, op
     context.environment.tasks.clone().spawn_short("connection", async move {
         let Place { context, open, number } = &place;
         let served =
-            context.environment.tasks.catch("connection", serve(context, arrival, tls, &outbound, open, *number)).await;
+            context.environment.tasks.catch("connection", serve(context, arrival, &outbound, open, *number)).await;
         if served.is_err() {
             login::clean_up_after(context, &outbound).await;
         }
@@ -129,18 +135,11 @@ impl Drop for Place {
     }
 }
 
-async fn serve(
-    context: &Arc<Context>,
-    arrival: Arrival,
-    tls: Option<TlsAcceptor>,
-    outbound: &Arc<Outbound>,
-    open: &Arc<Open>,
-    number: u64,
-) {
-    let (peer, is_proxy) = (arrival.peer, arrival.is_proxy);
+async fn serve(context: &Arc<Context>, arrival: Arrival, outbound: &Arc<Outbound>, open: &Arc<Open>, number: u64) {
+    let (config, peer, is_proxy) = (arrival.config.clone(), arrival.peer, arrival.is_proxy);
     // Boxed: what the greeting needs is not carried through the connection's life.
     let greeted = {
-        let greeting = Box::pin(greet(context, arrival, tls));
+        let greeting = Box::pin(greet(arrival, context.tls.get()));
         tokio::select! {
             greeted = greeting => greeted,
             () = outbound.close_wanted() => return,
@@ -150,7 +149,7 @@ async fn serve(
         Ok(greeted) => greeted,
         Err(error) => return tracing::debug!(%error, %peer, "connection ended before its first message"),
     };
-    if is_proxy && !open.count(number, address, context.config.limits.connections_per_ip) {
+    if is_proxy && !open.count(number, address, config.limits.connections_per_ip) {
         context.metrics.connections_refused_total.inc();
         return tracing::debug!(%address, "too many connections from one address");
     }
@@ -158,15 +157,15 @@ async fn serve(
         let open = open.clone();
         Box::new(move || open.logged_in(number))
     };
-    let accepted = Accepted { stream, address, outbound: outbound.clone(), admitted };
+    let accepted = Accepted { config, stream, address, outbound: outbound.clone(), admitted };
     Box::pin(Connection::new(context.clone(), accepted).run()).await;
 }
 
 /// The PROXY header and the TLS handshake, within the time that a connection may be silent.
-async fn greet(context: &Context, arrival: Arrival, tls: Option<TlsAcceptor>) -> io::Result<(Stream, IpAddr)> {
-    let limits = &context.config.limits;
+async fn greet(arrival: Arrival, tls: Arc<Option<TlsAcceptor>>) -> io::Result<(Stream, IpAddr)> {
+    let Arrival { config, visitor, peer: mut address, is_proxy } = arrival;
+    let limits = &config.limits;
     let patience = Duration::from_secs(limits.prelogin_timeout_s);
-    let Arrival { visitor, peer: mut address, is_proxy } = arrival;
     let mut socket = match visitor {
         Visitor::Socket(socket, _) => socket,
         Visitor::Channel(channel, _) => return Ok((Stream::Channel(channel), address)),
@@ -175,10 +174,10 @@ async fn greet(context: &Context, arrival: Arrival, tls: Option<TlsAcceptor>) ->
         let source = within(Duration::from_secs(limits.frame_timeout_s), read_proxy_header(&mut socket)).await?;
         address = source.map_or(address, |source| source.ip().to_canonical());
     }
-    let Some(tls) = tls else { return Ok((Stream::Plain(socket), address)) };
+    let Some(tls) = tls.as_ref() else { return Ok((Stream::Plain(socket), address)) };
     let mut first = [0];
     if within(patience, socket.peek(&mut first)).await? == 1 && first[0] != TLS_FIRST_BYTE {
-        if context.config.tls.required {
+        if config.tls.required {
             return Err(io::Error::other("not TLS, which is required"));
         }
         return Ok((Stream::Plain(socket), address));

@@ -9,7 +9,7 @@ use crate::auth::password::PasswordHasher;
 use crate::auth::token::TokenKey;
 use crate::bus::Bus;
 use crate::cluster::{NodeId, NodeKey};
-use crate::config::Config;
+use crate::config::{Config, Current};
 use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::delivery::commit::Writers;
@@ -35,10 +35,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 
 /// What there is before the node has its lease.
 pub struct Foundations {
     pub config: Config,
+    pub tls: Option<TlsAcceptor>,
     pub key: NodeKey,
     pub environment: Environment,
     pub storage: Arc<dyn Storage>,
@@ -49,7 +51,7 @@ pub struct Foundations {
 /// Renews the lease for the first time, and starts all that waits for something to do. Returns also how often sessions
 /// have been taken from the node so far.
 pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), Error> {
-    let Foundations { config, key, environment, storage, bus, shutdown } = foundations;
+    let Foundations { config, tls, key, environment, storage, bus, shutdown } = foundations;
     let lease = Arc::new(Lease::default());
     let renewing = || {
         let (sent, renewal) = (Instant::now(), storage.renew_lease(&key, false));
@@ -105,7 +107,8 @@ pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), E
         peers,
         database_answers: Arc::new(AtomicBool::new(true)),
         key,
-        config,
+        config: Current::new(config),
+        tls: Current::new(tls),
         environment,
         storage,
         bus,

@@ -39,7 +39,7 @@ impl Background {
             relays: context.relays.clone(),
             endings: context.endings.clone(),
         };
-        let interval = Duration::from_secs(context.config.limits.repair_interval_s);
+        let interval = Duration::from_secs(context.config.get().limits.repair_interval_s);
         let mut others = vec![
             tasks.spawn("bus arrivals", receiver.run(arrivals)),
             tasks.spawn("repair", repair::run(delivery.clone(), interval)),

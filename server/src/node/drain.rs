@@ -78,7 +78,7 @@ pub async fn step(context: &Context, name: &'static str, work: impl Future<Outpu
 /// The first half of the grace time is for spreading clients over the other nodes; the second is for those that are
 /// slow to go.
 async fn send_away_and_wait(context: &Context, open: &Open) {
-    let grace = Duration::from_secs(context.config.limits.drain_s);
+    let grace = Duration::from_secs(context.config.get().limits.drain_s);
     let give_up_at = Instant::now() + grace;
     let connections = open.all();
     tracing::info!(connections = connections.len(), ?grace, "draining");

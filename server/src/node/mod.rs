@@ -10,6 +10,7 @@ mod drain;
 mod error;
 mod life;
 mod readiness;
+mod settings;
 mod start;
 mod tenants;
 
@@ -35,6 +36,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub use error::Error;
+pub use settings::Settings;
 
 /// How long a node that does not start after all tries to give its lease back; then the lease runs out by itself.
 const GIVE_UP_PATIENCE: Duration = Duration::from_secs(2);
@@ -137,7 +139,7 @@ impl Node {
         let entering = async {
             obtain_lease(storage.as_ref(), &key).await?;
             let (key, storage, bus) = (key.clone(), storage.clone(), bus.clone());
-            let foundations = Foundations { config, key, environment, storage, bus, shutdown: shutdown.clone() };
+            let foundations = Foundations { config, tls, key, environment, storage, bus, shutdown: shutdown.clone() };
             let (context, takeovers) = assemble(foundations).await?;
             let opened = entrance.open().map_err(|source| listen_error(&host, source))?;
             Ok((context, takeovers, opened))
@@ -154,7 +156,7 @@ impl Node {
         announce(&context, address, admin_address);
         let background = Background::start(&context, takeovers, arrivals, admin);
         let open = Arc::new(Open::default());
-        let accepting = tasks.spawn("listener", listener::run(context.clone(), opened, tls, open.clone()));
+        let accepting = tasks.spawn("listener", listener::run(context.clone(), opened, open.clone()));
         let main = tasks.spawn("node", life::run(context.clone(), open, accepting, background));
         Ok(Node { context, address, admin: admin_address, main })
     }
@@ -178,6 +180,11 @@ impl Node {
 
     pub(crate) fn context(&self) -> &Arc<Context> {
         &self.context
+    }
+
+    /// What can be changed while the node runs.
+    pub fn settings(&self) -> Settings {
+        Settings { context: self.context.clone() }
     }
 
     /// Stops the node: drain, or force.
@@ -206,16 +213,17 @@ async fn unless_stopped<T>(shutdown: &Shutdown, starting: impl Future<Output = R
 }
 
 fn announce(context: &Context, address: SocketAddr, admin: Option<SocketAddr>) {
-    let limits = &context.config.limits;
+    let config = context.config.get();
+    let limits = &config.limits;
     tracing::info!(
         %address,
         node = %context.key.id,
         storage = context.storage.describe(),
         bus = context.bus.describe(),
         admin = admin.map_or("off".into(), |admin| admin.to_string()),
-        tls = context.config.tls.certificate.is_some(),
-        proxy_protocol = context.config.listen.proxy_protocol,
-        proxy_from = context.config.listen.proxy_from,
+        tls = config.tls.certificate.is_some(),
+        proxy_protocol = config.listen.proxy_protocol,
+        proxy_from = config.listen.proxy_from,
         max_frame_bytes = limits.max_frame_bytes,
         connections = limits.connections,
         queue_bytes = limits.queue_bytes,

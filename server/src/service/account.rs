@@ -65,6 +65,6 @@ pub async fn change_password(
 
 /// A token for the account as it is now.
 pub fn token(context: &Context, account: &Account) -> String {
-    let expires_at = context.environment.now_ms() + i64::from(context.config.password.token_days) * MS_PER_DAY;
+    let expires_at = context.environment.now_ms() + i64::from(context.config.get().password.token_days) * MS_PER_DAY;
     crate::auth::token::issue(&context.token_key, account.id, account.token_generation, &account.password, expires_at).0
 }

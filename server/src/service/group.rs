@@ -24,7 +24,7 @@ pub async fn create(
 }
 
 pub async fn join(context: &Arc<Context>, session: &Arc<Session>, group: GroupId) -> Result<Reply, Failure> {
-    let limit = context.config.limits.group_members;
+    let limit = context.config.get().limits.group_members;
     let change = context.member_changes.begin(session, Conversation::Group(group))?;
     let (outcome, reply) = match context.storage.join_group(&session.actor(&context.key), group, limit).await {
         Err(error) => return Err(change.unknown(error)),

@@ -8,6 +8,7 @@ use crate::auth::origin::Origin;
 use crate::auth::password::{Asker, Purpose};
 use crate::bus::Item;
 use crate::cluster::NodeId;
+use crate::config::limits::Limits;
 use crate::context::Context;
 use crate::failpoint::{self, Failpoint};
 use crate::membership::lease::{LEASE_RENEWAL, LEASE_WATCH};
@@ -100,7 +101,7 @@ async fn try_login(context: &Arc<Context>, caller: &Caller, login: Login) -> Res
     context.metrics.sessions.inc();
     context.metrics.logins_total.inc();
     context.peers.tell(|| Item::Online { users: vec![account.id] });
-    match greet(context, &session, &account).await {
+    match greet(context, &caller.config.limits, &session, &account).await {
         Ok(ack) => {
             events::presence(&context.delivery, &session, true);
             Ok((ack, session))
@@ -219,7 +220,12 @@ fn held_elsewhere(lease_left: Duration) -> Failure {
     if lease_left < KNOWN_ALIVE { failure.retry_after(lease_left) } else { failure }
 }
 
-async fn greet(context: &Context, session: &Arc<Session>, account: &Account) -> Result<LoginAck, Failure> {
+async fn greet(
+    context: &Context,
+    limits: &Limits,
+    session: &Arc<Session>,
+    account: &Account,
+) -> Result<LoginAck, Failure> {
     let waiting = context.storage.waiting(&[session.user]).await.map_err(storage_failure)?;
     let offline = match waiting.is_empty() {
         true => 0,
@@ -246,11 +252,11 @@ async fn greet(context: &Context, session: &Arc<Session>, account: &Account) -> 
         version: 1,
         server: concat!("chat ", env!("CARGO_PKG_VERSION")).into(),
         time: context.environment.now_ms(),
-        heartbeat_s: context.config.limits.heartbeat_s,
+        heartbeat_s: limits.heartbeat_s,
         roster,
         offline,
         caps: vec!["events".into()],
-        max_frame_bytes: context.config.limits.max_frame_bytes,
+        max_frame_bytes: limits.max_frame_bytes,
         waiting: inline,
     })
 }

@@ -9,6 +9,7 @@ mod history;
 pub mod login;
 mod roster;
 
+use crate::config::Config;
 use crate::context::Context;
 use crate::session::Session;
 use crate::session::failure::unavailable;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 /// Who asks: a connection, and its session if it has one.
 #[derive(Clone)]
 pub struct Caller {
+    /// Those that the connection keeps to.
+    pub config: Arc<Config>,
     pub address: IpAddr,
     pub outbound: Arc<Outbound>,
     pub session: Option<Arc<Session>>,

@@ -1,14 +1,14 @@
 //! `chat-server`: runs one node until it is told to stop.
 
 mod migrate;
+mod serve;
+mod supervisor;
 
 use anyhow::Context;
-use chat::config::Config;
-use chat::node::{Error, Node};
-use chat::shutdown::Shutdown;
-use chat::telemetry::logging;
+use chat::config;
+use chat::telemetry::{admin_health, logging};
 use clap::{Parser, Subcommand};
-use std::convert::Infallible;
+use serve::Sources;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,11 +18,12 @@ use std::process::ExitCode;
 /// installed. For a cluster give every node the same MySQL (database.url) and Redis (bus.url).
 #[derive(Parser)]
 #[command(
+    name = "chat-server",
     version,
     args_conflicts_with_subcommands = true,
     after_help = "Every setting can come from the environment: CHAT_DATABASE__URL=mysql://…, \
 CHAT_BUS__URL=redis://…\nconf/server.toml lists them all.\n\nSIGTERM or Ctrl-C drains: clients are sent elsewhere, what is in \
-flight is finished, exit code 0. A second one stops at once. A node that ends by itself drains as well, and says why: exit code 1."
+flight is finished, exit code 0. A second one stops at once. SIGHUP reads settings and certificate again. A node that ends by itself drains as well, and says why: exit code 1."
 )]
 struct Arguments {
     /// Port for clients [default: 12345, or listen.port of the configuration]
@@ -30,6 +31,8 @@ struct Arguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    generate: chat_generate::Flag,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -38,9 +41,18 @@ struct Arguments {
 enum Command {
     /// Take over the database of a classic chat server: users, friends, groups and waiting messages
     Migrate(migrate::Arguments),
+    /// Ask the node with these settings whether it is healthy: exit code 0 if it says so, else 1
+    Health {
+        /// Configuration file (TOML)
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
 }
 
 pub fn main() -> ExitCode {
+    if let Some(code) = chat_generate::asked::<Arguments>() {
+        return code;
+    }
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,14 +65,16 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let file = match &arguments.command {
-        Some(Command::Migrate(migrate)) => migrate.config.as_deref(),
-        None => arguments.config.as_deref(),
+        Some(Command::Migrate(migrate)) => migrate.config.clone(),
+        Some(Command::Health { config }) => config.clone(),
+        None => arguments.config.clone(),
     };
-    let mut config = Config::load(file)?;
-    if let Some(port) = arguments.port {
-        config.listen.port = port;
+    let sources = Sources { file, port: arguments.port };
+    let config = sources.read()?;
+    let filter = logging::init(&config.log)?;
+    if let Some(warning) = config::unknown_variables() {
+        tracing::warn!("{warning}");
     }
-    logging::init(&config.log)?;
     #[cfg(feature = "failpoints")]
     chat::failpoint::set_from_environment()?;
     let runtime =
@@ -68,33 +82,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     runtime.block_on(async {
         match arguments.command {
             Some(Command::Migrate(arguments)) => migrate::run(&arguments, &config).await,
-            None => serve(config).await,
+            Some(Command::Health { .. }) => Ok(admin_health::ask(&config.admin.address).await?),
+            None => serve::serve(config, sources, filter).await,
         }
     })
-}
-
-async fn serve(config: Config) -> anyhow::Result<()> {
-    if config.database.is_sqlite() && config.bus.url.is_empty() {
-        tracing::info!(
-            database = config.database.url,
-            "a single node: SQLite and no Redis. For a cluster set database.url = mysql://… and bus.url = redis://…"
-        );
-    }
-    // From here on a signal is heard, also while the node starts: as process 1 of a container it would else be ignored.
-    let shutdown = Shutdown::new();
-    let signals = shutdown.signals().context("cannot listen for signals")?;
-    let serving = async {
-        match Node::start_under(config, shutdown).await {
-            Ok(node) => Ok(node.stopped().await?),
-            Err(Error::Stopped) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    };
-    tokio::select! {
-        served = serving => served,
-        never = async {
-            signals.await;
-            std::future::pending::<Infallible>().await
-        } => match never {},
-    }
 }
