@@ -10,6 +10,7 @@ pub mod nginx;
 pub mod nginx_config;
 pub mod ports;
 pub mod process;
+pub mod prometheus;
 pub mod redis;
 
 pub use eventually::{eventually, within};

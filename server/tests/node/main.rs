@@ -11,3 +11,5 @@ mod guarantees;
 mod holes;
 
 mod bad_input;
+
+mod observed;
