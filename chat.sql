@@ -54,6 +54,8 @@ CREATE TABLE conversation (
     -- The latest change: which run of a node made it (`node.boot`), and its number within that run.
     changed_by      BIGINT NOT NULL DEFAULT 0,
     change_number   BIGINT NOT NULL DEFAULT 0,
+    -- Where the log begins: what came before has been removed, since it is kept no longer.
+    first_seq       BIGINT NOT NULL DEFAULT 1,
     PRIMARY KEY (id),
     KEY changed (changed_by, change_number)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
@@ -120,4 +122,4 @@ CREATE TABLE meta (
     PRIMARY KEY (name)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
-INSERT INTO meta (name, value) VALUES ('schema_version', '2');
+INSERT INTO meta (name, value) VALUES ('schema_version', '3');

@@ -27,6 +27,8 @@ pub struct History {
     pub messages: Vec<Message>,
     /// There are older ones.
     pub more: bool,
+    /// The conversation begins here, since what came before is kept no longer; known once there are no older ones.
+    pub first_seq: Option<u64>,
 }
 
 /// A page of a group's users.
@@ -129,7 +131,7 @@ impl Client {
         let (conv, at): (Arc<str>, _) = (page.conv.into(), Instant::now());
         let me = self.session().map_or(0, |session: Arc<Session>| session.id);
         let messages = page.messages.into_iter().map(|push| Message::new(push, conv.clone(), me, at)).collect();
-        Ok(History { conv, messages, more: page.more })
+        Ok(History { conv, messages, more: page.more, first_seq: page.first_seq })
     }
 
     /// Ends all tokens but the new one, which this client keeps for its reconnects.

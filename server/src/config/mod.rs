@@ -8,6 +8,7 @@
 pub mod limits;
 pub mod log_filter;
 pub mod networks;
+pub mod retention;
 
 mod current;
 mod load;
@@ -58,6 +59,7 @@ pub struct Config {
     pub bus: Bus,
     pub password: Password,
     pub limits: limits::Limits,
+    pub retention: retention::Retention,
     pub tls: Tls,
     pub admin: Admin,
     pub log: Log,

@@ -11,7 +11,7 @@ impl Config {
     /// These settings with all of `new` that can change while the node runs.
     #[must_use]
     pub fn reloaded(&self, new: &Config) -> Config {
-        let Config { node, listen, database, bus, password, limits, tls: _, admin, log } = self.clone();
+        let Config { node, listen, database, bus, password, limits, retention, tls: _, admin, log } = self.clone();
         // Given to tasks and counters at the start.
         let Limits {
             failed_logins_per_minute,
@@ -35,6 +35,7 @@ impl Config {
             bus,
             password: Password { token_days: new.password.token_days, ..password },
             limits,
+            retention,
             tls: new.tls.clone(),
             admin,
             log: Log { filter: new.log.filter.clone(), ..log },

@@ -23,13 +23,14 @@ impl Config {
     /// [`Error::Invalid`] with all that is wrong.
     pub fn validate(&self) -> Result<Vec<String>, Error> {
         let mut problems = Problems::default();
-        let Config { node, listen, database, bus, password, limits, tls, admin, log } = self;
+        let Config { node, listen, database, bus, password, limits, retention, tls, admin, log } = self;
         node.check(&mut problems);
         listen.check(&mut problems);
         database.check(&mut problems);
         bus.check(&mut problems);
         password.check(&mut problems);
         limits.check(&mut problems);
+        retention.check(&mut problems);
         tls.check(&mut problems);
         admin.check(&mut problems);
         if let Err(error) = log_filter::parse(&log.filter) {
@@ -60,6 +61,7 @@ impl Config {
                 self.password.memory_kib, self.password.iterations
             ));
         }
+        warnings.extend(self.retention.warning());
         warnings
     }
 }

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::delivery::bus_receiver::BusReceiver;
 use crate::delivery::repair;
 use crate::membership::lease_keeper;
+use crate::retention::Retention;
 use crate::session::cursor_saver;
 use crate::storage;
 use crate::telemetry::admin;
@@ -47,6 +48,7 @@ impl Background {
             tasks.spawn("cursors", save_cursors(context.clone())),
             tasks.spawn("tidying", context.tidier.clone().run(context.key.id.clone())),
             tasks.spawn("strangers", forget_strangers(context.clone())),
+            tasks.spawn("retention", retention(context).run()),
         ];
         if let Some(admin) = admin {
             let serving = admin::serve(admin, context.clone(), context.shutdown.clone(), tasks.clone());
@@ -66,6 +68,17 @@ fn keeper_parts(context: &Arc<Context>) -> lease_keeper::Parts {
         watch: context.watch.clone(),
         database_answers: context.database_answers.clone(),
         tenants: Arc::new(NodeTenants(context.clone())),
+    }
+}
+
+fn retention(context: &Context) -> Retention {
+    Retention {
+        key: context.key.clone(),
+        settings: context.config.get().retention.clone(),
+        environment: context.environment.clone(),
+        storage: context.storage.clone(),
+        lease: context.lease.clone(),
+        metrics: context.metrics.clone(),
     }
 }
 

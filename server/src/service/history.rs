@@ -32,5 +32,6 @@ pub async fn history(
         .last()
         .map_or(0, |message| message.log_epoch)
         .max(context.delivery.log_ends.known(conv).log_epoch);
-    Ok(Reply::History(Page { conv: Log { conv, epoch }, messages: page.messages, more: page.more }))
+    let first_seq = (page.first_seq > 1).then_some(page.first_seq);
+    Ok(Reply::History(Page { conv: Log { conv, epoch }, messages: page.messages, more: page.more, first_seq }))
 }

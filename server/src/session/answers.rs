@@ -18,9 +18,11 @@ pub trait Queue {
     fn tell_when_drained(&self);
     /// These messages are gone from the log.
     fn gap(&self, gap: Gap);
+    /// These are kept no longer, though the client has not received them.
+    fn removed(&self, gap: Gap);
 }
 
-/// Messages that should be in the log and are not.
+/// Messages that are not in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     pub log: Log,

@@ -39,6 +39,10 @@ impl Queue for Pushed {
     fn gap(&self, gap: Gap) {
         panic!("{gap:?}");
     }
+
+    fn removed(&self, gap: Gap) {
+        panic!("{gap:?}");
+    }
 }
 
 fn message(log_epoch: u32, seq: u64) -> ChatMessage {
@@ -67,7 +71,7 @@ fn read(cursors: &mut Cursors, queue: &Pushed, position: Position, log: Vec<Chat
             Next::LoadCursor { ticket } => cursors.cursor_loaded(CONV, ticket, Some(position)),
             Next::ReadAfter { after, ticket, .. } => {
                 let messages = log.iter().filter(|message| message.seq > after).cloned().collect();
-                if cursors.push_page(CONV, ticket, &Page { messages, more: false }, None, queue) == Read::Done {
+                if cursors.push_page(CONV, ticket, &Page { messages, ..Page::default() }, None, queue) == Read::Done {
                     return;
                 }
             }

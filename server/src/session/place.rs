@@ -60,9 +60,11 @@ impl Place {
         true
     }
 
-    /// Pushes what follows on. With `last_seq` nothing else can come up to there, so what is missing is passed over.
+    /// Pushes what follows on. What is kept no longer is passed over. With `last_seq` nothing else can come up to
+    /// there, so what is missing is passed over as well.
     pub fn push(&mut self, log: Log, page: &Page, last_seq: Option<u64>, queue: &impl Queue) -> Pushed {
         let seen = page.messages.partition_point(|message| message.seq <= self.pushed);
+        self.pass_removed(page, seen, log, queue);
         for message in &page.messages[seen..] {
             if message.seq != self.pushed + 1 {
                 if last_seq.is_none() {
@@ -78,6 +80,15 @@ impl Place {
             self.skip_to(last_seq, log, queue);
         }
         Pushed::All
+    }
+
+    /// What is in the page all the same was removed after it was read.
+    fn pass_removed(&mut self, page: &Page, seen: usize, log: Log, queue: &impl Queue) {
+        let next = page.messages.get(seen).map_or(page.first_seq, |message| message.seq.min(page.first_seq));
+        if next > self.pushed + 1 {
+            queue.removed(Gap { log, first: self.pushed + 1, last: next - 1 });
+            self.pushed = next - 1;
+        }
     }
 
     fn skip_to(&mut self, last: u64, log: Log, queue: &impl Queue) {

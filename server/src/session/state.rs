@@ -79,8 +79,12 @@ impl Queue for Way<'_> {
         self.session.stalled.store(true, Ordering::Release);
     }
 
-    fn gap(&self, Gap { log, first, last }: Gap) {
+    fn gap(&self, gap: Gap) {
         self.gaps.set(self.gaps.get() + 1);
+        self.removed(gap);
+    }
+
+    fn removed(&self, Gap { log, first, last }: Gap) {
         if self.session.events {
             self.session.outbound.tell(&Event::Gap { conv: log.to_string(), first, last });
         }

@@ -80,6 +80,8 @@ pub struct Page {
     pub messages: Vec<ChatMessage>,
     /// There is more in the direction of reading (newer for [`Log::messages_after`], older for history).
     pub more: bool,
+    /// Where the log begins, if that was looked up: what is missing in the page before this has been removed.
+    pub first_seq: u64,
 }
 
 /// A page of the log, read while nobody was writing: what is missing in it is gone.
@@ -98,7 +100,7 @@ domain! {
     /// answered with the stored seq, also where the sender may no longer post.
     async fn append(&self, key: &NodeKey, batch: &[Append], now: TimeMs, fence: Fence<'_>) -> Result<AppendedBatch>;
     /// Messages above `after`, oldest first, at most `limit` and (past the first) `max_bytes` of text. May be out of
-    /// date.
+    /// date. Says where the log begins if the page does not follow on `after`.
     async fn messages_after(&self, conv: Conversation, after: u64, limit: u32, max_bytes: usize) -> Result<Page>;
     /// [`Log::messages_after`], waiting as [`Conversations::settled`](super::Conversations::settled) does.
     async fn certain_messages_after(
@@ -108,7 +110,8 @@ domain! {
         limit: u32,
         max_bytes: usize,
     ) -> Result<CertainPage>;
-    /// Messages below `before` (the newest if `None`), at most `limit` and `max_bytes` of text, oldest first.
+    /// Messages below `before` (the newest if `None`), at most `limit` and `max_bytes` of text, oldest first. Says
+    /// where the log begins if there are no older ones.
     async fn messages_before(
         &self,
         conv: Conversation,

@@ -15,6 +15,7 @@ mod groups;
 mod log;
 mod nodes;
 mod repair;
+mod retention;
 mod sessions;
 
 mod error;
@@ -38,10 +39,13 @@ pub use nodes::{NodeStart, Nodes, NodesLayer, Peer, Renewal};
 pub use open::{open, open_engine, open_on, open_with};
 pub use position::{End, Position};
 pub use repair::{Change, Changes, Repair, RepairLayer, Seen};
+pub use retention::{KeepRule, LogsPage, Retention, RetentionLayer, Shortened};
 pub use sessions::{Actor, Claim, Claimant, Claimed, Release, SessionKey, Sessions, SessionsLayer};
 
 /// The database as the rest of the node sees it. Every call is bounded by the configured database timeout.
-pub trait Storage: Accounts + Friends + Groups + Conversations + Log + Cursors + Nodes + Sessions + Repair {
+pub trait Storage:
+    Accounts + Friends + Groups + Conversations + Log + Cursors + Nodes + Sessions + Repair + Retention
+{
     /// For the log: product and version, and where (no password).
     fn describe(&self) -> String;
 

@@ -52,6 +52,10 @@ pub struct Metrics {
     pub catch_ups_total: Counter,
     /// Stretches of messages that were missing from the log and skipped, once for each session that did.
     pub log_gaps_total: Counter,
+    /// Messages that are kept no longer, and were removed.
+    pub messages_removed_total: Counter,
+    /// Those of them that some member had not received.
+    pub unreceived_removed_total: Counter,
     /// Looks into the log for what the bus may have lost.
     pub sweeps_total: Counter,
     /// Sessions that such a look found behind.
@@ -123,6 +127,10 @@ impl Metrics {
             queue_bytes: series.gauge("queue_bytes", "Bytes in the outbound queues"),
             catch_ups_total: series.counter("catch_ups", "Sessions that fell behind their queue"),
             log_gaps_total: series.counter("log_gaps", "Missing stretches of the log that sessions skipped"),
+            messages_removed_total: series
+                .counter("messages_removed", "Messages removed, since they are kept no longer"),
+            unreceived_removed_total: series
+                .counter("unreceived_messages_removed", "Messages removed that some member had not received"),
             sweeps_total: series.counter("sweeps", "Looks into the log for lost messages"),
             repairs_total: series.counter("repairs", "Sessions that such a look found behind"),
             bytes_received_total: series.counter("received_bytes", "Bytes read from clients"),

@@ -1,9 +1,9 @@
 //! An engine from outside the server carries the whole storage.
 
-use crate::database::{Database, NOBODY, NOW, stored_at, text, two_friends};
+use crate::database::{Database, NOBODY, NOW, say, stored_at, text, two_friends};
 use async_trait::async_trait;
 use chat::storage::engine::{Connection, Dialect, Done, Engine, Result, Row, Value};
-use chat::storage::{open_engine, open_on};
+use chat::storage::{Storage, open_engine, open_on};
 use chat_environment::Environment;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -88,14 +88,20 @@ impl Connection for Noted {
     }
 }
 
-#[tokio::test]
-async fn batch_is_one_transaction_on_an_engine_from_outside() {
-    let database = Database::sqlite();
+/// A storage on such an engine, and what it asks.
+async fn noted(database: &Database) -> (Arc<dyn Storage>, Statements) {
     let environment = Environment::default();
     let engine = open_engine(&database.config, &environment).await.expect("SQLite opens");
     let statements = Statements::default();
     let noting = Noting { engine, statements: statements.clone() };
     let storage = open_on(Box::new(noting), Duration::from_secs(20), &environment).await.expect("it takes the engine");
+    (storage, statements)
+}
+
+#[tokio::test]
+async fn batch_is_one_transaction_on_an_engine_from_outside() {
+    let database = Database::sqlite();
+    let (storage, statements) = noted(&database).await;
     let (one, other, conv) = two_friends(&storage).await;
     statements.lock().expect("nobody panics with it").clear();
 
@@ -107,4 +113,25 @@ async fn batch_is_one_transaction_on_an_engine_from_outside() {
     let statements = statements.lock().expect("nobody panics with it");
     let ends = ["BEGIN", "COMMIT", "ROLLBACK"].map(|end| statements.iter().filter(|sql| *sql == end).count());
     assert_eq!(ends, [1, 1, 0], "{statements:#?}");
+}
+
+#[tokio::test]
+async fn log_is_read_in_one_statement_unless_something_is_missing() {
+    let database = Database::sqlite();
+    let (storage, statements) = noted(&database).await;
+    let (one, _, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 5).await;
+    let asked = async |after, before| {
+        statements.lock().expect("nobody panics with it").clear();
+        match before {
+            None => storage.messages_after(conv, after, 10, usize::MAX).await.expect("reading works"),
+            before => storage.messages_before(conv, before, 10, usize::MAX).await.expect("reading works"),
+        };
+        statements.lock().expect("nobody panics with it").len()
+    };
+
+    assert_eq!([asked(0, None).await, asked(3, None).await, asked(0, Some(4)).await], [1, 1, 1]);
+
+    database.execute("DELETE FROM message WHERE seq = 1").await;
+    assert_eq!([asked(0, None).await, asked(3, None).await, asked(0, Some(4)).await], [2, 1, 2]);
 }

@@ -14,6 +14,7 @@ mod losses;
 mod migrate;
 mod nodes;
 mod refusals;
+mod retention;
 mod schema;
 mod sessions;
 mod tidying;

@@ -1,13 +1,18 @@
 //! Which databases are taken, and that a refusal says what to do.
 
-use crate::database::{Database, user};
+use crate::database::{Database, say, two_friends, user};
 use crate::on_every_database;
 use chat::config;
 use chat::storage::{self, Error};
 use sqlx::{Connection, MySqlConnection};
 use std::path::Path;
 
-on_every_database!(database_is_kept_between_runs, tables_without_a_version_are_refused, newer_schema_is_refused);
+on_every_database!(
+    database_is_kept_between_runs,
+    tables_without_a_version_are_refused,
+    newer_schema_is_refused,
+    earlier_schema_is_upgraded_with_all_that_it_holds,
+);
 
 async fn refusal(config: &config::Database) -> String {
     match storage::open(config).await {
@@ -32,9 +37,45 @@ async fn tables_without_a_version_are_refused(database: Database) {
 
 async fn newer_schema_is_refused(database: Database) {
     drop(database.open().await);
-    database.execute("UPDATE meta SET value = '3' WHERE name = 'schema_version'").await;
+    database.execute("UPDATE meta SET value = '4' WHERE name = 'schema_version'").await;
     let text = refusal(&database.config).await;
-    assert!(text.contains("version 3") && text.contains("needs 2"), "{text}");
+    assert!(text.contains("version 4") && text.contains("needs 3"), "{text}");
+}
+
+/// Makes the database one of version 2.
+async fn downgrade(database: &Database) {
+    database.execute("ALTER TABLE conversation DROP COLUMN first_seq").await;
+    database.execute("UPDATE meta SET value = '2' WHERE name = 'schema_version'").await;
+}
+
+async fn earlier_schema_is_upgraded_with_all_that_it_holds(database: Database) {
+    let storage = database.open().await;
+    let (one, _, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 3).await;
+    drop(storage);
+    downgrade(&database).await;
+
+    let storage = database.open().await;
+
+    let page = storage.messages_after(conv, 3, 10, usize::MAX).await.expect("reading works");
+    assert_eq!((page.messages.len(), page.first_seq), (0, 1));
+    say(&storage, conv, one, 1).await;
+    drop(storage);
+    // A node may have died between the change and the new version.
+    database.execute("UPDATE meta SET value = '2' WHERE name = 'schema_version'").await;
+    database.open().await;
+    assert_eq!(database.texts("SELECT value FROM meta WHERE name = 'schema_version'").await, ["3"]);
+}
+
+#[tokio::test]
+async fn upgraded_database_equals_a_new_one() {
+    let (new, upgraded) = (Database::mariadb(), Database::mariadb());
+    drop((new.open().await, upgraded.open().await));
+    downgrade(&upgraded).await;
+
+    drop(upgraded.open().await);
+
+    assert_eq!(new.layout(), upgraded.layout());
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ fn frames_parse() {
         mid: None,
     };
     check(message.clone(), FromNode::Push(push()));
-    let page = Page { conv: "g9".into(), messages: vec![push()], more: true };
+    let page = Page { conv: "g9".into(), messages: vec![push()], more: true, first_seq: None };
     check(
         json!({"msgid": 18, "errno": 0, "conv": "g9", "messages": [message], "more": true}),
         FromNode::Reply { mid: None, result: Ok(Reply::History(page)) },

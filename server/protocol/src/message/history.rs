@@ -73,6 +73,8 @@ pub struct Page<C = Log, M = ChatMessage> {
     /// There are older ones.
     #[serde(default)]
     pub more: bool,
+    /// Where the log begins, if there are no older ones since they are kept no longer.
+    pub first_seq: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -80,15 +82,18 @@ struct Written<'a> {
     conv: Log,
     messages: Pushes<'a>,
     more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_seq: Option<u64>,
 }
 
 impl Body for Page {
-    const FIELDS: &'static [&'static str] = &["conv", "messages", "more"];
+    const FIELDS: &'static [&'static str] = &["conv", "messages", "more", "first_seq"];
 
     fn write(&self, answer: Answer<'_>) {
         let newest = newest(&self.messages);
         let more = self.more || newest.len() < self.messages.len();
-        answer.done(&Written { conv: self.conv, messages: Pushes(newest), more });
+        let first_seq = self.first_seq.filter(|_| !more);
+        answer.done(&Written { conv: self.conv, messages: Pushes(newest), more, first_seq });
     }
 }
 

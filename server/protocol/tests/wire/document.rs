@@ -85,7 +85,9 @@ fn framed_replies() -> Vec<Outgoing<'static>> {
     let stored = Stored { log: Log { conv: direct, epoch: 0 }, seq: 42, time: TIME };
     let friend = Friend { id: BOB, name: "bob".into(), state: State::Online };
     let joined = JoinedGroup { groupid: GROUP, groupname: "tea".into(), groupdesc: "at five".into() };
-    let page = Page { conv: Log { conv: direct, epoch: 0 }, messages: vec![message(direct, 42)], more: true };
+    let log = Log { conv: direct, epoch: 0 };
+    let page = Page { conv: log, messages: vec![message(direct, 42)], more: true, first_seq: None };
+    let beginning = Page { conv: log, messages: vec![message(direct, 42)], more: false, first_seq: Some(42) };
     let busy = Failure::from(Errno::Unavailable).retry_after(Duration::from_millis(500));
     let acked = Outgoing::Reply {
         kind: Kind::OneChat,
@@ -106,6 +108,7 @@ fn framed_replies() -> Vec<Outgoing<'static>> {
         done(Kind::CreateGroup, Reply::CreateGroup(GroupCreated { groupid: GROUP })),
         done(Kind::JoinGroup, Reply::JoinGroup(joined)),
         done(Kind::History, Reply::History(page)),
+        done(Kind::History, Reply::History(beginning)),
         done(Kind::Ping, Reply::Ping(ServerTime { time: TIME })),
         done(Kind::RemoveFriend, Reply::RemoveFriend(FriendRemoved { friendid: BOB })),
         done(Kind::LeaveGroup, Reply::LeaveGroup(GroupLeft { groupid: GROUP })),

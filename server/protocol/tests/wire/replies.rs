@@ -150,7 +150,10 @@ fn history_past_the_frame_limit_keeps_the_newest_and_says_more() {
     let messages: Vec<_> = (1..=200).map(message).collect();
     let page = said_once(
         Dialect::Framed,
-        &reply(Kind::History, Ok(Reply::History(Page { conv: Log { conv, epoch: 0 }, messages, more: false }))),
+        &reply(
+            Kind::History,
+            Ok(Reply::History(Page { conv: Log { conv, epoch: 0 }, messages, more: false, first_seq: None })),
+        ),
     );
     assert!(page.len() <= MAX_NODE_FRAME_BYTES);
     let page: Value = serde_json::from_str(&page).expect("a node speaks JSON");

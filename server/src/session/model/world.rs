@@ -73,6 +73,10 @@ pub enum Step {
         which: usize,
     },
     Received,
+    /// What is in the log, but for the newest so many, is kept no longer, whoever has not received it.
+    Shorten {
+        to: usize,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -95,6 +99,8 @@ pub enum Outcome {
 #[derive(Clone, Debug, Default)]
 pub struct World {
     pub log: Vec<Said>,
+    /// So many from its beginning are gone.
+    pub removed: usize,
     pub is_member: bool,
     pub joined_at: u64,
     /// Of the latest membership that has ended.
@@ -142,9 +148,10 @@ impl World {
     pub fn page(&self, after: u64, lag: usize, hides_first: bool) -> Page {
         let end = self.log.len().saturating_sub(lag) as u64;
         let after = after + u64::from(hides_first);
-        let mut there = (after + 1..=end).filter(|seq| !self.log[*seq as usize - 1].is_lost);
+        let is_there = |seq: &u64| *seq > self.removed as u64 && !self.log[*seq as usize - 1].is_lost;
+        let mut there = (after + 1..=end).filter(is_there);
         let messages = there.by_ref().take(PAGE).map(|seq| self.message(seq)).collect();
-        Page { messages, more: there.next().is_some() }
+        Page { messages, more: there.next().is_some(), first_seq: self.removed as u64 + 1 }
     }
 }
 
@@ -184,6 +191,7 @@ impl ReferenceStateMachine for Model {
             3 => (0..3_usize).prop_map(|which| Step::BeginSettle { which }),
             3 => (0..3_usize).prop_map(|which| Step::EndSettle { which }),
             2 => Just(Step::Received),
+            2 => (0..6_usize).prop_map(|to| Step::Shorten { to }),
         ]
         .boxed()
     }
@@ -192,6 +200,7 @@ impl ReferenceStateMachine for Model {
         match step {
             // Whoever holds the conversation lets nobody else write to it.
             Step::Say { own, .. } => world.hanging.is_none() && (!own || world.is_member),
+            Step::Shorten { .. } => world.hanging.is_none(),
             Step::Begin(_) => world.is_started && world.request.is_none(),
             Step::Answer => world.request.is_some() && world.hanging.is_none(),
             Step::Fail(fate) => world.request.is_some() && (matches!(fate, Fate::Never) || world.hanging.is_none()),
@@ -208,6 +217,7 @@ impl ReferenceStateMachine for Model {
                 let sender = if own { ME } else { OTHER };
                 world.log.push(Said { sender, is_lost, is_owed: world.is_member });
             }
+            Step::Shorten { to } => world.removed = world.removed.max(world.log.len().saturating_sub(to)),
             Step::Start => world.is_started = true,
             Step::Suspend | Step::Resume => world.is_suspended = matches!(step, Step::Suspend),
             Step::Begin(kind) => world.request = Some(kind),

@@ -91,7 +91,11 @@ async fn messages_after(
     limit: u32,
     max_bytes: usize,
 ) -> Result<Page> {
-    read_page(conn, conv, "m.seq > ? ORDER BY m.seq LIMIT ?", after, limit, max_bytes).await
+    let mut page = read_page(conn, conv, "m.seq > ? ORDER BY m.seq LIMIT ?", after, limit, max_bytes).await?;
+    if page.messages.first().is_none_or(|first| first.seq != after.saturating_add(1)) {
+        page.first_seq = first_seq(conn, conv).await?;
+    }
+    Ok(page)
 }
 
 async fn messages_before(
@@ -104,7 +108,19 @@ async fn messages_before(
     let before = before.unwrap_or(u64::MAX);
     let mut page = read_page(conn, conv, "m.seq < ? ORDER BY m.seq DESC LIMIT ?", before, limit, max_bytes).await?;
     page.messages.reverse();
+    if !page.more {
+        page.first_seq = match page.messages.first() {
+            Some(first) if first.seq == 1 => 1,
+            _ => first_seq(conn, conv).await?,
+        };
+    }
     Ok(page)
+}
+
+/// Where the log begins. Asked after a page was read: what that lacks because it was removed lies before this.
+async fn first_seq(conn: &mut dyn Connection, conv: Conversation) -> Result<u64> {
+    let row = conn.first("SELECT first_seq FROM conversation WHERE id = ?", &[conv.into()]).await?;
+    Ok(row.map(|row| row.number(0)).transpose()?.unwrap_or_default())
 }
 
 async fn read_page(
@@ -118,7 +134,7 @@ async fn read_page(
     // One more than asked for tells whether there is more.
     let values = [conv.into(), bound.into(), limit.saturating_add(1).into()];
     let rows = conn.rows_within(&format!("{MESSAGE} {range}"), &values, max_bytes).await?;
-    let mut page = Page { messages: Vec::with_capacity(rows.len()), more: false };
+    let mut page = Page { messages: Vec::with_capacity(rows.len()), ..Page::default() };
     let mut bytes = 0;
     for row in &rows {
         bytes += row.text_bytes();

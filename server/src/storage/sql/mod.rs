@@ -13,6 +13,7 @@ mod groups;
 mod log;
 mod nodes;
 mod repair;
+mod retention;
 mod sessions;
 mod tidying;
 
@@ -23,5 +24,6 @@ mod locks;
 pub mod schema;
 mod session_rows;
 mod storage;
+mod upgrade;
 
 pub use storage::{SqlStorage, settle};

@@ -1,14 +1,16 @@
 //! Whether a database is ours, and making an empty one so.
 //!
 //! The tables are those of `chat.sql`, applied as they stand there; the version in `meta` is its last statement. A
-//! database that holds any of our tables but not that version is left alone, whatever it is.
+//! database of an earlier version of ours is brought up to this one; one that holds any of our tables but no version
+//! that we know is left alone, whatever it is.
 
+use super::upgrade;
 use crate::storage::Error;
 use crate::storage::engine::{Connection, Result};
 use std::sync::Arc;
 
 /// Bumped when the schema changes in a way that an older node cannot live with.
-pub const VERSION: &str = "2";
+pub const VERSION: &str = "3";
 
 /// Every table of ours, and the one that tells the classic layout.
 const TABLES: [&str; 10] =
@@ -43,6 +45,7 @@ async fn check_or_apply(conn: &mut dyn Connection) -> Result<()> {
         return apply(conn).await;
     }
     match version(conn, &found).await?.as_deref() {
+        Some(earlier) if upgrade::can_upgrade(earlier) => upgrade::upgrade(conn, earlier).await,
         Some(VERSION) => Ok(()),
         Some(other) => Err(Error::Unusable(format!(
             "the database has schema version {other}, and this server needs {VERSION}: use the server's release that \

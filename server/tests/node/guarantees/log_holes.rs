@@ -13,22 +13,25 @@ use std::sync::Arc;
 /// More reads than one hole can need; without an end there would be thousands.
 const ENOUGH_READS: u64 = 30;
 
-/// Deletes messages behind the node's back.
-async fn lose(directory: &Path, condition: &str) {
+/// Changes rows behind the node's back.
+pub async fn change(directory: &Path, sql: &str) {
     let url = format!("sqlite:{}", directory.join("chat.db").display());
     let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("SQLite opens");
-    let delete = format!("DELETE FROM message WHERE {condition}");
-    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(delete)).execute(&mut connection).await.expect("SQLite deletes");
+    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.expect("SQLite changes them");
     assert!(done.rows_affected() > 0);
 }
 
-fn count(cluster: &Cluster, series: &str) -> u64 {
+async fn lose(directory: &Path, condition: &str) {
+    change(directory, &format!("DELETE FROM message WHERE {condition}")).await;
+}
+
+pub fn count(cluster: &Cluster, series: &str) -> u64 {
     let all = cluster.node(0).metrics().encode();
     let line = all.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.and_then(|value| value.parse().ok()).expect("a counter")
 }
 
-async fn login_for_events(cluster: &Cluster, name: &str) -> Peer {
+pub async fn login_for_events(cluster: &Cluster, name: &str) -> Peer {
     let mut peer = cluster.connect().await;
     peer.login_with(json!({"name": name, "password": PASSWORD, "caps": ["events"]})).await;
     peer

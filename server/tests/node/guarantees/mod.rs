@@ -16,6 +16,7 @@ mod received;
 mod relayed;
 mod requests;
 mod resend;
+mod retention;
 mod sessions;
 mod several_redis;
 mod strangers;

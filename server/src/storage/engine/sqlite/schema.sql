@@ -34,7 +34,8 @@ CREATE TABLE conversation (
     epoch_after     INTEGER NOT NULL DEFAULT 0,
     members_version INTEGER NOT NULL DEFAULT 1,
     changed_by      INTEGER NOT NULL DEFAULT 0,
-    change_number   INTEGER NOT NULL DEFAULT 0
+    change_number   INTEGER NOT NULL DEFAULT 0,
+    first_seq       INTEGER NOT NULL DEFAULT 1
 ) WITHOUT ROWID;
 CREATE INDEX conversation_changed ON conversation (changed_by, change_number);
 
@@ -84,4 +85,4 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 
-INSERT INTO meta (name, value) VALUES ('schema_version', '2');
+INSERT INTO meta (name, value) VALUES ('schema_version', '3');

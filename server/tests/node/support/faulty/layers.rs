@@ -6,7 +6,7 @@ use chat::cluster::NodeKey;
 use chat::storage::{
     AccountsLayer, Actor, Append, AppendedBatch, Befriended, Claim, Claimed, ConversationsLayer, CursorsLayer, Error,
     Fence, FriendsLayer, GroupsLayer, Joined, Layer, Left, LogLayer, NodesLayer, Page, RepairLayer, Result,
-    SessionsLayer, Settled, Storage, Waiting,
+    RetentionLayer, SessionsLayer, Settled, Storage, Waiting,
 };
 use chat_protocol::conversation::{Conversation, GroupId, UserId};
 use chat_protocol::message::TimeMs;
@@ -43,6 +43,7 @@ impl Storage for Faulty {
 impl AccountsLayer for Faulty {}
 impl NodesLayer for Faulty {}
 impl RepairLayer for Faulty {}
+impl RetentionLayer for Faulty {}
 
 #[async_trait]
 impl LogLayer for Faulty {

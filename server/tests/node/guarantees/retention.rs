@@ -1,0 +1,147 @@
+//! Messages that are kept no longer: who has not received them is told at once, and gets what is left.
+
+use super::log_holes::{change, count, login_for_events};
+use crate::support::classic::{Bare, unpack};
+use crate::support::cluster::database_in;
+use crate::support::{BUDGET, Cluster, Peer, Value, eventually, json, texts};
+use chat::config::Config;
+use std::path::Path;
+
+/// More reads than the log of a user needs that has lost its beginning.
+const ENOUGH_READS: u64 = 8;
+
+/// Looks every second, and keeps the newest three; the rest waits for whoever has not received it, for a day at most.
+fn keep_three(config: &mut Config) {
+    config.retention.messages = 3;
+    config.retention.unreceived_days = 1;
+    config.retention.mid_window_s = 0;
+    config.retention.interval_s = 1;
+}
+
+async fn make_old(directory: &Path) {
+    change(directory, "UPDATE message SET time = 1").await;
+}
+
+async fn removed(cluster: &Cluster, messages: u64) {
+    let claim = format!("{messages} messages are removed");
+    eventually(BUDGET, &claim, async || (count(cluster, "chat_messages_removed_total") >= messages).then_some(()))
+        .await;
+}
+
+/// The next so many pushes and gaps.
+async fn told(peer: &mut Peer, count: usize) -> Vec<Value> {
+    let mut told = Vec::new();
+    while told.len() < count {
+        let frame = peer.frame().await;
+        match frame["msgid"].as_u64() {
+            Some(6) => told.push(frame["seq"].clone()),
+            Some(31) if frame["kind"] == "gap" => told.push(json!([frame["first"], frame["last"], frame["conv"]])),
+            _ => {}
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn whoever_was_away_for_too_long_is_told_what_is_gone_and_gets_the_rest() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let cluster = Cluster::on(database_in(directory.path()).await, keep_three).await;
+    let (mut ann, bob) = cluster.friend_offline().await;
+    for n in 1..=6 {
+        ann.tell(bob, &n.to_string()).await;
+    }
+    make_old(directory.path()).await;
+    removed(&cluster, 3).await;
+
+    let reads = count(&cluster, "chat_catch_ups_total");
+    let mut peer = login_for_events(&cluster, "bob").await;
+    let conv = format!("d{}-{bob}", ann.id);
+    assert_eq!(told(&mut peer, 4).await, [json!([1, 3, conv]), json!(4), json!(5), json!(6)]);
+
+    let history = ann.done(json!({"msgid": 17, "toid": bob})).await;
+    assert_eq!((&history["more"], &history["first_seq"]), (&json!(false), &json!(4)));
+    assert_eq!(texts(history["messages"].as_array().expect("a list")), ["4", "5", "6"]);
+    let page = ann.done(json!({"msgid": 17, "toid": bob, "limit": 2})).await;
+    assert_eq!((&page["more"], &page["first_seq"]), (&json!(true), &Value::Null));
+    ann.tell(bob, "later").await;
+    assert_eq!(peer.push().await["seq"], 7);
+    assert_eq!(count(&cluster, "chat_log_gaps_total"), 0, "that is no damage");
+    assert_eq!(count(&cluster, "chat_unreceived_messages_removed_total"), 3);
+    assert!(count(&cluster, "chat_catch_ups_total") - reads < ENOUGH_READS);
+}
+
+#[tokio::test]
+async fn log_that_is_empty_goes_on() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let set = |config: &mut Config| {
+        keep_three(config);
+        (config.retention.days, config.retention.messages) = (1, 0);
+    };
+    let cluster = Cluster::on(database_in(directory.path()).await, set).await;
+    let (mut ann, bob) = cluster.friend_offline().await;
+    for n in 1..=2 {
+        ann.tell(bob, &n.to_string()).await;
+    }
+    make_old(directory.path()).await;
+    removed(&cluster, 2).await;
+
+    let mut peer = login_for_events(&cluster, "bob").await;
+    let conv = format!("d{}-{bob}", ann.id);
+    assert_eq!(told(&mut peer, 1).await, [json!([1, 2, conv])]);
+    ann.tell(bob, "3").await;
+
+    assert_eq!(peer.push().await["seq"], 3);
+    assert_eq!(count(&cluster, "chat_log_gaps_total"), 0);
+}
+
+#[tokio::test]
+async fn what_somebody_has_not_received_is_kept() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let set = |config: &mut Config| {
+        keep_three(config);
+        config.retention.unreceived_days = 0;
+    };
+    let cluster = Cluster::on(database_in(directory.path()).await, set).await;
+    let (mut ann, bob) = cluster.friend_offline().await;
+    let mut carol = cluster.user("carol").await;
+    ann.befriend(carol.id).await;
+    for n in 1..=6 {
+        ann.tell(bob, &n.to_string()).await;
+    }
+    for n in 1..=6 {
+        ann.tell(carol.id, &n.to_string()).await;
+        let push = carol.push().await;
+        carol.received(&push).await;
+    }
+    make_old(directory.path()).await;
+    // Bob's conversation comes first in that look, by its name.
+    removed(&cluster, 3).await;
+
+    let mut peer = login_for_events(&cluster, "bob").await;
+    assert_eq!(told(&mut peer, 6).await, (1..=6).map(|seq| json!(seq)).collect::<Vec<_>>());
+    assert_eq!(count(&cluster, "chat_unreceived_messages_removed_total"), 0);
+}
+
+#[tokio::test]
+async fn classic_client_gets_what_is_left() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let cluster = Cluster::on(database_in(directory.path()).await, keep_three).await;
+    let (mut ann, bob) = cluster.friend_offline().await;
+    for n in 1..=4 {
+        ann.tell(bob, &n.to_string()).await;
+    }
+    make_old(directory.path()).await;
+    removed(&cluster, 1).await;
+
+    let mut peer = Bare::connect(cluster.address(0)).await;
+    let ack = peer.login(bob).await;
+
+    let mut got: Vec<String> = match ack.get("offlinemsg") {
+        Some(inline) => texts(&unpack(inline)).into_iter().map(str::to_owned).collect(),
+        None => Vec::new(),
+    };
+    while got.len() < 3 {
+        got.push(peer.next().await["msg"].as_str().expect("a text").to_owned());
+    }
+    assert_eq!(got, ["2", "3", "4"]);
+}
