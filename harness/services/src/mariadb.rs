@@ -79,6 +79,16 @@ impl Mariadb {
         printed(client.output().map_err(|error| explain(error, "mariadb", PACKAGE))?).map(|_| ())
     }
 
+    /// Writes a database into a file of statements, as of one moment, while it is in use.
+    pub fn dump(&self, database: &str, file: &Path) -> Result<()> {
+        let mut dump = Command::new("mariadb-dump");
+        dump.args(["--no-defaults", "--single-transaction", "--hex-blob", "--default-character-set=utf8mb4"]);
+        dump.arg(format!("--user={USER}")).arg(format!("--password={PASSWORD}"));
+        dump.arg(format!("--socket={}", socket(self.directory.path()).display()));
+        dump.arg(format!("--result-file={}", file.display())).arg(database).stdin(Stdio::null());
+        printed(dump.output().map_err(|error| explain(error, "mariadb-dump", PACKAGE))?).map(|_| ())
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) -> Result<()> {
         self.process.take().map_or(Ok(()), |mut process| process.kill())

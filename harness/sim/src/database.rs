@@ -82,10 +82,20 @@ impl Database {
         self.inner.lock().stalled_until = Some(Instant::now() + length);
     }
 
-    /// All messages, past every fault.
+    /// From now on messages that are removed are kept aside. The tables must be there.
+    pub fn keep_removed(&self) -> anyhow::Result<()> {
+        const KEEP: &str = "CREATE TABLE removed (conv TEXT, seq INTEGER, sender INTEGER, mid BLOB, body TEXT);
+             CREATE TRIGGER remove BEFORE DELETE ON message
+             BEGIN INSERT INTO removed VALUES (old.conv, old.seq, old.sender, old.mid, old.body); END";
+        self.inner.lock().sqlite.execute_batch(KEEP).context("cannot watch the messages")
+    }
+
+    /// All messages that ever were, past every fault.
     pub fn messages(&self) -> anyhow::Result<Vec<StoredRow>> {
+        const ALL: &str = "SELECT conv, seq, sender, mid, body FROM message \
+                           UNION ALL SELECT conv, seq, sender, mid, body FROM removed ORDER BY 1, 2";
         let inner = self.inner.lock();
-        let mut query = inner.sqlite.prepare("SELECT conv, seq, sender, mid, body FROM message ORDER BY conv, seq")?;
+        let mut query = inner.sqlite.prepare(ALL)?;
         let rows = query.query_map([], |row| {
             let mid: Vec<u8> = row.get(3)?;
             let mid = Uuid::from_slice(&mid).unwrap_or_default();

@@ -18,6 +18,8 @@ use uuid::Uuid;
 const PASSWORD: &str = "correct horse";
 /// How long a user believes in a message: longer than all faults together.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// A message is said again only while it is certainly still there.
+const SAID_AGAIN_WITHIN: Duration = Duration::from_secs(10);
 /// For a farewell to a node that may not answer any more.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Between two tries to log in at last.
@@ -41,7 +43,7 @@ pub struct Person {
     record: Arc<Record>,
     sessions: Arc<AtomicU32>,
     said: usize,
-    last: Option<(Uuid, Target, String, u8)>,
+    last: Option<(Uuid, Target, String, u8, Instant)>,
     /// The newest, which may have ended.
     online: Option<Online>,
     /// Those before it.
@@ -208,12 +210,12 @@ impl Person {
             self.record.outcome(who, mid, Instant::now(), Err(error));
         }
         self.said += 1;
-        self.last = Some((mid, to, text, qos));
+        self.last = Some((mid, to, text, qos, Instant::now()));
     }
 
     fn say_last_again(&mut self) {
-        let (Some(online), Some((mid, to, text, qos))) = (&self.online, &self.last) else { return };
-        if *qos == 1 && !online.client.is_ended() && self.record.is_acked(*mid) {
+        let (Some(online), Some((mid, to, text, qos, at))) = (&self.online, &self.last) else { return };
+        if *qos == 1 && at.elapsed() < SAID_AGAIN_WITHIN && !online.client.is_ended() && self.record.is_acked(*mid) {
             self.record.says_again(self.who(online), *mid);
             // Where it cannot be sent nothing is lost: it is stored already.
             let _ = online.client.send_nowait_as(*mid, *to, text, *qos);

@@ -2,7 +2,7 @@
 
 use crate::bus::{Badness, Wires};
 use crate::cluster::{Cluster, World};
-use crate::database::Database;
+use crate::database::{Database, SharedEngine};
 use crate::environment::Process;
 use crate::keys;
 use crate::network::Network;
@@ -11,6 +11,9 @@ use crate::record::Record;
 use crate::schedule::{Breaking, Fault, Schedule};
 use crate::trace::{Digest, Trace};
 use anyhow::{Context, Result, ensure};
+use chat::storage;
+use chat::storage::verify::{Finding, verify_all};
+use chat_environment::Environment;
 use judge::history::{Entry, Event};
 use judge::{Judgement, Told, Verdict};
 use std::fmt;
@@ -80,6 +83,7 @@ async fn live(schedule: &Schedule, keeps_trace: bool) -> Result<Outcome> {
     };
     let cluster = Cluster::new(world, schedule.nodes);
     ensure!(cluster.be_up(RECOVERY).await, "the nodes do not start: {:?}", cluster.problems());
+    database.keep_removed()?;
     let (mut people, circle) = gather(schedule, begun, &network, &record).await?;
 
     let breaker = Breaker { cluster, network, database, wires, record: record.clone() };
@@ -102,10 +106,21 @@ async fn live(schedule: &Schedule, keeps_trace: bool) -> Result<Outcome> {
     let Breaker { cluster, database, .. } = breaker;
     let mut problems = settle(&cluster, &record, people).await;
     problems.extend(cluster.problems());
+    problems.extend(damage(&database).await?);
     record.rows(database.messages()?);
     let (entries, digest) = (record.entries(), trace.digest());
     let (judgement, length) = (judge::check(&entries), begun.elapsed());
     Ok(Outcome { entries, judgement, problems, digest, trace: trace.take_lines(), length })
+}
+
+/// What is not in the database as it must be.
+async fn damage(database: &Arc<Database>) -> Result<Vec<String>> {
+    let engine = Box::new(SharedEngine(database.clone()));
+    let storage = storage::open_on(engine, RECOVERY, &Environment::default()).await?;
+    let mut damage = Vec::new();
+    let told = |finding: Finding| damage.extend(finding.wrong.is_damage().then(|| format!("{finding:?}")));
+    verify_all(&*storage, false, told).await?;
+    Ok(damage)
 }
 
 /// Everybody is registered, friends with everybody, in one group, and logged in.

@@ -151,6 +151,14 @@ pub trait Cluster: Send + Sync {
         Ok(())
     }
 
+    /// Whether the database is as it must be, where this cluster can look.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    async fn verify(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Waits until everything has arrived, and has the checkers judge what was written down.
     ///
     /// # Panics
@@ -159,6 +167,7 @@ pub trait Cluster: Send + Sync {
         record.everything_arrives(budget).await;
         record.drained();
         self.read_rows(record).await.expect("the database answers");
+        self.verify().await.expect("the database is as it must be");
         record.conclude().expect_valid()
     }
 

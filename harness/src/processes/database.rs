@@ -1,8 +1,13 @@
 //! The database of a cluster: on a server of its own, or on one that all clusters share that leave it alone.
 
 use super::machine::Machine;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
+use chat::config;
+use chat::storage::{
+    self,
+    verify::{Finding, verify_all},
+};
 use parking_lot::Mutex;
 use services::mariadb::Mariadb;
 use std::net::SocketAddr;
@@ -48,6 +53,17 @@ impl Database {
     /// The database as it is reached through a relay.
     pub fn url_at(&self, address: SocketAddr) -> String {
         format!("mysql://chat:chat@{address}/{}", self.name)
+    }
+
+    /// Whether every promise that the tables can break is kept.
+    pub async fn verify(&self) -> Result<()> {
+        let config = config::Database { url: self.url(), ..Default::default() };
+        let storage = storage::open_existing(&config).await?;
+        let mut damaged = Vec::new();
+        let told = |finding: Finding| damaged.extend(finding.wrong.is_damage().then_some(finding));
+        verify_all(&*storage, false, told).await?;
+        ensure!(damaged.is_empty(), "the database is damaged: {damaged:#?}");
+        Ok(())
     }
 
     /// For what others must not notice.

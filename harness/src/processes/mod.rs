@@ -206,6 +206,10 @@ impl Cluster for Processes {
         query(&self.database.url(), statement).await
     }
 
+    async fn verify(&self) -> Result<()> {
+        self.database.verify().await
+    }
+
     async fn kill(&self, machine: &str) -> Result<()> {
         self.machine(machine)?.kill().await
     }

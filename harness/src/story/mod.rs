@@ -155,6 +155,7 @@ impl<'a> Story<'a> {
         last.heal(&record).await?;
         presence::everybody_looks(&record, cast.into_circles()).await?;
         self.cluster.read_rows(&record).await?;
+        self.cluster.verify().await?;
         Ok(record.conclude())
     }
 }

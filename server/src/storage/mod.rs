@@ -26,6 +26,7 @@ pub mod engine;
 pub mod migrate;
 mod open;
 mod sql;
+pub mod verify;
 
 pub use accounts::{Account, Accounts, AccountsLayer};
 pub use conversations::{Audience, Conversations, ConversationsLayer, Settled};
@@ -36,15 +37,17 @@ pub use groups::{Groups, GroupsLayer, Joined, Left};
 pub use layer::Layer;
 pub use log::{Append, Appended, AppendedBatch, CertainPage, Fence, Log, LogLayer, Page};
 pub use nodes::{NodeStart, Nodes, NodesLayer, Peer, Renewal};
-pub use open::{open, open_engine, open_on, open_with};
+pub use open::{open, open_engine, open_existing, open_on, open_with};
 pub use position::{End, Position};
 pub use repair::{Change, Changes, Repair, RepairLayer, Seen};
 pub use retention::{KeepRule, LogsPage, Retention, RetentionLayer, Shortened};
 pub use sessions::{Actor, Claim, Claimant, Claimed, Release, SessionKey, Sessions, SessionsLayer};
 
+use verify::Verify;
+
 /// The database as the rest of the node sees it. Every call is bounded by the configured database timeout.
 pub trait Storage:
-    Accounts + Friends + Groups + Conversations + Log + Cursors + Nodes + Sessions + Repair + Retention
+    Accounts + Friends + Groups + Conversations + Log + Cursors + Nodes + Sessions + Repair + Retention + Verify
 {
     /// For the log: product and version, and where (no password).
     fn describe(&self) -> String;

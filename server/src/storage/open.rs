@@ -36,7 +36,19 @@ pub async fn open_with(database: &config::Database, environment: &Environment) -
     }
 }
 
-/// The same on an engine that may be somebody else's. Each call to the storage takes `timeout` at most.
+/// Opens it only if it has our tables, as of this release; nothing is made or upgraded.
+///
+/// Errors: as [`open`].
+pub async fn open_existing(database: &config::Database) -> Result<Arc<dyn Storage>> {
+    let environment = Environment::default();
+    if let Some(path) = sqlite::path(&database.url).filter(|path| !path.exists()) {
+        return Err(Error::Unusable(format!("there is no database {}", path.display())));
+    }
+    let engine = open_engine(database, &environment).await?;
+    Ok(Arc::new(SqlStorage::open_existing(engine, timeout(database), environment).await?))
+}
+
+/// The same as [`open`] on an engine that may be somebody else's. Each call to the storage takes `timeout` at most.
 pub async fn open_on(
     engine: Box<dyn Engine>,
     timeout: Duration,

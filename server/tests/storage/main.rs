@@ -4,6 +4,7 @@
 
 mod accounts;
 mod append;
+mod backup;
 mod conversations;
 mod database;
 mod engine;
@@ -18,6 +19,7 @@ mod retention;
 mod schema;
 mod sessions;
 mod tidying;
+mod verifying;
 mod writers;
 
 /// Makes a test per database of each function of the module it stands in.

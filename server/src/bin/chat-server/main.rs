@@ -3,6 +3,7 @@
 mod migrate;
 mod serve;
 mod supervisor;
+mod verify;
 
 use anyhow::Context;
 use chat::config;
@@ -47,6 +48,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Check whether the database is as it must be: every message, every cursor, every member
+    Verify(verify::Arguments),
 }
 
 pub fn main() -> ExitCode {
@@ -55,7 +58,7 @@ pub fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("chat-server: {error:#}");
             ExitCode::FAILURE
@@ -63,10 +66,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let file = match &arguments.command {
         Some(Command::Migrate(migrate)) => migrate.config.clone(),
         Some(Command::Health { config }) => config.clone(),
+        Some(Command::Verify(verify)) => verify.config.clone(),
         None => arguments.config.clone(),
     };
     let sources = Sources { file, port: arguments.port };
@@ -81,9 +85,11 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         match arguments.command {
-            Some(Command::Migrate(arguments)) => migrate::run(&arguments, &config).await,
-            Some(Command::Health { .. }) => Ok(admin_health::ask(&config.admin.address).await?),
-            None => serve::serve(config, sources, filter).await,
+            Some(Command::Migrate(arguments)) => migrate::run(&arguments, &config).await?,
+            Some(Command::Health { .. }) => admin_health::ask(&config.admin.address).await?,
+            Some(Command::Verify(arguments)) => return Ok(verify::run(&arguments, &config).await),
+            None => serve::serve(config, sources, filter).await?,
         }
+        Ok(ExitCode::SUCCESS)
     })
 }

@@ -119,6 +119,12 @@ impl Handle {
     }
 }
 
+/// The file that a URL of ours names.
+pub fn path(url: &str) -> Option<PathBuf> {
+    let options = SqliteConnectOptions::from_str(url).ok().filter(|_| url.starts_with("sqlite:"))?;
+    Some(options.get_filename().to_path_buf()).filter(|_| !url.contains(":memory:"))
+}
+
 async fn connect(options: &SqliteConnectOptions) -> StorageResult<SqliteConnection> {
     let options = options
         .clone()

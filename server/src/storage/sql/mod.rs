@@ -16,6 +16,7 @@ mod repair;
 mod retention;
 mod sessions;
 mod tidying;
+mod verify;
 
 mod changes;
 mod columns;

@@ -46,12 +46,21 @@ async fn check_or_apply(conn: &mut dyn Connection) -> Result<()> {
     }
     match version(conn, &found).await?.as_deref() {
         Some(earlier) if upgrade::can_upgrade(earlier) => upgrade::upgrade(conn, earlier).await,
+        _ => check(conn).await,
+    }
+}
+
+/// Whether the tables are all there, and of this version.
+pub async fn check(conn: &mut dyn Connection) -> Result<()> {
+    let found = our_tables(conn).await?;
+    match version(conn, &found).await?.as_deref() {
         Some(VERSION) => Ok(()),
         Some(other) => Err(Error::Unusable(format!(
             "the database has schema version {other}, and this server needs {VERSION}: use the server's release that \
              belongs to it, or another database"
         ))
         .into()),
+        None if found.is_empty() => Err(Error::Unusable("the database has none of our tables".into()).into()),
         None => Err(Error::Unusable(explain(&found)).into()),
     }
 }

@@ -97,6 +97,14 @@ impl SqlStorage {
         Ok(SqlStorage { engine, numbers: Numbers::default(), environment, timeout })
     }
 
+    /// Takes a database only as it is.
+    pub async fn open_existing(engine: Box<dyn Engine>, timeout: Duration, environment: Environment) -> Result<Self> {
+        let mut conn = engine.read().await?;
+        schema::check(&mut *conn).await?;
+        drop(conn);
+        Ok(SqlStorage { engine, numbers: Numbers::default(), environment, timeout })
+    }
+
     /// Gives a number to a change that a session makes.
     pub(super) fn begin(&self, by: &Actor, convs: &[Conversation]) -> Option<Numbered<'_>> {
         by.session.as_ref().map(|session| self.numbers.begin(session.node.boot, convs.to_vec()))

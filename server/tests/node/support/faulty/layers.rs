@@ -3,6 +3,7 @@
 use super::{Faulty, Trouble, answered, is_over};
 use async_trait::async_trait;
 use chat::cluster::NodeKey;
+use chat::storage::verify::VerifyLayer;
 use chat::storage::{
     AccountsLayer, Actor, Append, AppendedBatch, Befriended, Claim, Claimed, ConversationsLayer, CursorsLayer, Error,
     Fence, FriendsLayer, GroupsLayer, Joined, Layer, Left, LogLayer, NodesLayer, Page, RepairLayer, Result,
@@ -44,6 +45,7 @@ impl AccountsLayer for Faulty {}
 impl NodesLayer for Faulty {}
 impl RepairLayer for Faulty {}
 impl RetentionLayer for Faulty {}
+impl VerifyLayer for Faulty {}
 
 #[async_trait]
 impl LogLayer for Faulty {
