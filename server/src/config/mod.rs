@@ -5,6 +5,7 @@
 //! known section) is an error and never ignored, since a misspelt limit is a missing limit.
 //! Reading is in `load`, what values are allowed in `validate`, which of them can change while a node runs in `reload`.
 
+pub mod database_url;
 pub mod limits;
 pub mod log_filter;
 pub mod networks;
@@ -88,7 +89,7 @@ pub struct Listen {
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
-    /// `sqlite:PATH` or `mysql://user:password@host:port/database`.
+    /// `sqlite:PATH` or `mysql://user:password@host:port,host:port/database`, the preferred server first.
     pub url: String,
     /// Connections in the pool (MySQL).
     pub connections: u32,

@@ -10,6 +10,7 @@ use super::{
     without_password, without_passwords,
 };
 use crate::cluster::MAX_NODE_ID_BYTES;
+use crate::config::database_url::{self, DatabaseUrl};
 use crate::config::networks::Networks;
 use std::collections::BTreeSet;
 
@@ -100,13 +101,15 @@ impl Database {
     }
 
     fn check(&self, problems: &mut Problems) {
-        let is_fine = match self.url.split_once(':') {
-            Some(("sqlite", path)) => !path.is_empty(),
-            Some(("mysql", _)) => url::Url::parse(&self.url).is_ok_and(|url| url.has_host() && url.path().len() > 1),
-            _ => false,
+        let wrong = match self.url.split_once(':') {
+            Some(("sqlite", path)) if !path.is_empty() => None,
+            Some(("mysql", _)) => DatabaseUrl::parse(&self.url).err().map(|why| format!("; {why}")),
+            _ => Some(String::new()),
         };
-        let allowed = "sqlite:PATH or mysql://user:password@host:port/database";
-        problems.text("database.url", &without_password(&self.url), is_fine, allowed);
+        if let Some(why) = wrong {
+            let allowed = format!("sqlite:PATH or {}{why}", database_url::FORM);
+            problems.text("database.url", &without_password(&self.url), false, allowed);
+        }
         problems.range("database.connections", self.connections, 1..=1_000);
         problems.range("database.writers", self.writers, 1..=64);
         problems.range("database.timeout_ms", self.timeout_ms, 100..=600_000);
@@ -283,6 +286,8 @@ mod tests {
         for url in ["", "postgres://h/d", "sqlite:", "mysql:chat", "mysql://", "mysql://u:p@h", "mysql://u:p@h/"] {
             refused(|config| config.database.url = url.into(), &["database.url", "sqlite:PATH or mysql://"]);
         }
+        refused(|config| config.database.url = "mysql://u:p@h1,h2:x/d".into(), &["host 2: \":x\" is no port"]);
+        accepted(|config| config.database.url = "mysql://u:p@h1,h2:3307,[::1]/d".into());
         for url in ["redis", "http://h", "redis://", "rediss://", "rediss://h#insecure"] {
             refused(|config| config.bus.url = url.into(), &["bus.url", "redis://"]);
         }
