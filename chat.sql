@@ -5,7 +5,17 @@
 -- A node applies it by itself to a database without these tables; this file is for those who rather do it by hand.
 -- `user`, `friend`, `allgroup` and `groupuser` keep the names and columns of the classic project. A conversation is a
 -- log (`message`) with a cursor per member (`member.received_seq`); times are in milliseconds since the Unix epoch.
--- The version in `meta` comes last: with it, the schema is complete.
+-- The version in `meta` comes last: with it, the schema is complete. A node that finds the beginning of it goes on; by
+-- hand it is for an empty database only.
+
+CREATE TABLE meta (
+    name  VARCHAR(64) NOT NULL,
+    value VARCHAR(255) NOT NULL,
+    PRIMARY KEY (name)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- From here on the tables below are being made.
+INSERT INTO meta (name, value) VALUES ('schema_begun', '3');
 
 CREATE TABLE user (
     id       BIGINT NOT NULL AUTO_INCREMENT,
@@ -114,12 +124,6 @@ CREATE TABLE session (
     token_generation BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (userid),
     KEY node_asked (node, asked)
-) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
-
-CREATE TABLE meta (
-    name  VARCHAR(64) NOT NULL,
-    value VARCHAR(255) NOT NULL,
-    PRIMARY KEY (name)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 INSERT INTO meta (name, value) VALUES ('schema_version', '3');

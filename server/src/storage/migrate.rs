@@ -20,7 +20,7 @@ pub use evidence::Encoding;
 pub use passwords::{HashPassword, Progress};
 pub use report::{Example, MigrationReport, Problem, Renamed};
 
-use super::engine::mysql::{self, Mysql};
+use super::engine::mysql::{self, Mysql, Purpose};
 use super::engine::{Connection, Engine, Result as EngineResult};
 use super::open::{open_engine, without_password};
 use super::sql::{schema, settle};
@@ -59,7 +59,7 @@ pub async fn migrate_as(
     let database = read(from_url, timeout).await?;
     let environment = Environment::default();
     let target = open_engine(into, &environment).await?;
-    prepare(&*target).await?;
+    prepare(&*target, &environment).await?;
     let (plan, report) = plan(database, encoding);
     let hashes = passwords::hash_all(&plan.users, hash, progress, &environment.tasks).await?;
 
@@ -92,15 +92,16 @@ async fn read(from_url: &str, timeout: Duration) -> Result<classic::Classic> {
         let found = without_password(from_url);
         return Err(Error::Unusable(format!("--from should be {}, not {found:?}", mysql::URL)));
     }
-    let source = Mysql::open(from_url, SOURCE_CONNECTIONS, timeout).await?;
+    let tasks = Environment::default().tasks;
+    let source = Mysql::open(from_url, Purpose::Reading, SOURCE_CONNECTIONS, timeout, &tasks).await?;
     let mut conn = source.read().await?;
     Ok(classic::read(&mut *conn).await?)
 }
 
 /// Makes the tables if they are missing, and checks early what would make the work in vain.
-async fn prepare(target: &dyn Engine) -> Result<()> {
+async fn prepare(target: &dyn Engine, environment: &Environment) -> Result<()> {
     let mut conn = target.write().await?;
-    schema::ensure(&mut *conn).await.map_err(Error::from)?;
+    schema::ensure(&mut *conn, environment).await.map_err(Error::from)?;
     Ok(ensure_unused(&mut *conn).await?)
 }
 

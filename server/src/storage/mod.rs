@@ -21,6 +21,7 @@ mod sessions;
 mod error;
 mod layer;
 mod position;
+mod servers;
 
 pub mod engine;
 pub mod migrate;
@@ -41,6 +42,7 @@ pub use open::{open, open_engine, open_existing, open_on, open_with};
 pub use position::{End, Position};
 pub use repair::{Change, Changes, Repair, RepairLayer, Seen};
 pub use retention::{KeepRule, LogsPage, Retention, RetentionLayer, Shortened};
+pub use servers::ServerState;
 pub use sessions::{Actor, Claim, Claimant, Claimed, Release, SessionKey, Sessions, SessionsLayer};
 
 use verify::Verify;
@@ -54,4 +56,14 @@ pub trait Storage:
 
     /// How many tasks should commit messages, where the settings ask for `configured`.
     fn writers(&self, configured: usize) -> usize;
+
+    /// The servers that the database may be at; none where it is not at a server.
+    fn servers(&self) -> Vec<ServerState> {
+        Vec::new()
+    }
+
+    /// How often another of them was used than before.
+    fn server_changes(&self) -> u64 {
+        0
+    }
 }

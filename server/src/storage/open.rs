@@ -2,7 +2,7 @@
 
 use super::Storage;
 use super::engine::Engine;
-use super::engine::mysql::{self, Mysql};
+use super::engine::mysql::{self, Mysql, Purpose};
 use super::engine::sqlite::{self, Sqlite};
 use super::error::{Error, Result};
 use super::sql::SqlStorage;
@@ -62,7 +62,10 @@ pub async fn open_engine(database: &config::Database, environment: &Environment)
     let url = &database.url;
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("sqlite") => Ok(Box::new(Sqlite::open(url, &environment.tasks).await?)),
-        Some("mysql" | "mariadb") => Ok(Box::new(Mysql::open(url, database.connections, timeout(database)).await?)),
+        Some("mysql" | "mariadb") => {
+            let (timeout, tasks) = (timeout(database), &environment.tasks);
+            Ok(Box::new(Mysql::open(url, Purpose::Serving, database.connections, timeout, tasks).await?))
+        }
         _ => Err(Error::Unusable(format!(
             "database.url should be {} or {}, not {:?}",
             sqlite::URL,

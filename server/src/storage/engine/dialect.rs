@@ -24,9 +24,6 @@ pub struct Dialect {
     pub inserted: (&'static str, &'static str),
     /// Lists the tables of the database.
     pub list_tables: &'static str,
-    /// Waits until no other node is making the tables, and answers 1; `None` where there is no other node.
-    pub lock_schema: Option<&'static str>,
-    pub unlock_schema: Option<&'static str>,
     /// The statements that make the tables.
     pub schema: &'static str,
 }

@@ -19,6 +19,7 @@ pub use dialect::Dialect;
 pub use fault::{Fault, Result};
 pub use value::{Row, Value};
 
+use crate::storage::ServerState;
 use async_trait::async_trait;
 
 /// What a statement that returns no rows did.
@@ -40,6 +41,12 @@ pub trait Connection: Send {
     async fn commit(&mut self) -> Result<()>;
     async fn rollback(&mut self) -> Result<()>;
 
+    /// Outside of a transaction: waits until what is read next shows all that was committed at any server before. False:
+    /// it always does, and nothing was waited for.
+    async fn freshen(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn rows(&mut self, sql: &str, arguments: &[Value]) -> Result<Vec<Row>> {
         self.rows_within(sql, arguments, usize::MAX).await
     }
@@ -56,6 +63,16 @@ pub trait Engine: Send + Sync + 'static {
     fn describe(&self) -> String;
     /// How many transactions can usefully commit at once.
     fn writers(&self, configured: usize) -> usize;
+    /// The servers that the database may be at, if any.
+    fn servers(&self) -> Vec<ServerState> {
+        Vec::new()
+    }
+
+    /// How often another of them was used than before.
+    fn server_changes(&self) -> u64 {
+        0
+    }
+
     async fn read(&self) -> Result<Box<dyn Connection>>;
     async fn write(&self) -> Result<Box<dyn Connection>>;
     /// A connection for the lease: other work, however much, does not keep it waiting.

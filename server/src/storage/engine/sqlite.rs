@@ -47,8 +47,6 @@ pub static DIALECT: Dialect = Dialect {
     on_duplicate_id: "ON CONFLICT (id) DO UPDATE SET",
     inserted: ("excluded.", ""),
     list_tables: "SELECT name FROM sqlite_master WHERE type = 'table'",
-    lock_schema: None,
-    unlock_schema: None,
     schema: SCHEMA,
 };
 

@@ -22,11 +22,11 @@ impl Accounts for SqlStorage {
     }
 
     async fn account(&self, who: &Who) -> storage::Result<Option<Account>> {
-        read!(self, conn => account(conn, who))
+        read!(self, conn => fresh_account(conn, who))
     }
 
     async fn change_password(&self, by: &Actor, old_hash: &str, new_hash: &str) -> storage::Result<Option<u64>> {
-        transaction!(self, conn => change_password(conn, by, old_hash, new_hash))
+        transaction!(self, conn => change_password(conn, by, old_hash, new_hash), in doubt Option::is_none)
     }
 
     async fn revoke_tokens(&self, by: &Actor) -> storage::Result<u64> {
@@ -68,6 +68,12 @@ async fn register(conn: &mut dyn Connection, name: &str, password_hash: &str) ->
     };
     conn.run("INSERT INTO session (userid) VALUES (?)", &[id.into()]).await?;
     Ok(Some(id.unsigned_abs()))
+}
+
+/// A login begins with this, so what its greeting reads afterwards is as fresh.
+async fn fresh_account(conn: &mut dyn Connection, who: &Who) -> Result<Option<Account>> {
+    conn.freshen().await?;
+    account(conn, who).await
 }
 
 async fn account(conn: &mut dyn Connection, who: &Who) -> Result<Option<Account>> {

@@ -16,11 +16,14 @@ use chat_protocol::message::Friend;
 #[async_trait]
 impl Friends for SqlStorage {
     async fn add_friend(&self, by: &Actor, friend: UserId) -> storage::Result<Befriended> {
-        change!(self, by, &[Conversation::direct(by.user, friend)], conn, change => add(conn, by, friend, change))
+        let convs = [Conversation::direct(by.user, friend)];
+        let in_doubt = |done: &Befriended| *done != Befriended::Done;
+        change!(self, by, &convs, conn, change => add(conn, by, friend, change), in doubt in_doubt)
     }
 
     async fn remove_friend(&self, by: &Actor, friend: UserId) -> storage::Result<bool> {
-        change!(self, by, &[Conversation::direct(by.user, friend)], conn, change => remove(conn, by, friend, change))
+        let convs = [Conversation::direct(by.user, friend)];
+        change!(self, by, &convs, conn, change => remove(conn, by, friend, change), in doubt |is_done| !is_done)
     }
 
     async fn friends(&self, user: UserId, limit: u32) -> storage::Result<Vec<Friend>> {
@@ -28,7 +31,7 @@ impl Friends for SqlStorage {
     }
 
     async fn friend(&self, user: UserId, friend: UserId) -> storage::Result<Option<Friend>> {
-        read!(self, conn => one(conn, user, friend))
+        read!(self, conn => one(conn, user, friend), in doubt Option::is_none)
     }
 
     async fn online_friends(&self, user: UserId, limit: u32) -> storage::Result<Vec<UserId>> {

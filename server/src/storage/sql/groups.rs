@@ -30,11 +30,15 @@ impl Groups for SqlStorage {
     }
 
     async fn join_group(&self, by: &Actor, group: GroupId, max_members: u32) -> storage::Result<Joined> {
-        change!(self, by, &[Conversation::Group(group)], conn, change => join(conn, by, group, max_members, change))
+        let in_doubt = |joined: &Joined| !matches!(joined, Joined::Done { .. });
+        let convs = [Conversation::Group(group)];
+        change!(self, by, &convs, conn, change => join(conn, by, group, max_members, change), in doubt in_doubt)
     }
 
     async fn leave_group(&self, by: &Actor, group: GroupId) -> storage::Result<Left> {
-        change!(self, by, &[Conversation::Group(group)], conn, change => leave(conn, by, group, change))
+        let in_doubt = |left: &Left| *left != Left::Done;
+        let convs = [Conversation::Group(group)];
+        change!(self, by, &convs, conn, change => leave(conn, by, group, change), in doubt in_doubt)
     }
 
     async fn groups(&self, user: UserId, limit: u32, users_limit: u32) -> storage::Result<Vec<Group>> {
@@ -42,7 +46,7 @@ impl Groups for SqlStorage {
     }
 
     async fn group_page(&self, user: UserId, page: GroupPage) -> storage::Result<Option<Group>> {
-        read!(self, conn => page_of(conn, user, page))
+        read!(self, conn => page_of(conn, user, page), in doubt Option::is_none)
     }
 }
 

@@ -4,7 +4,7 @@
 //! count in `gone`; the next renewal makes the two differ again. Both write the row, so of a late renewal and whoever
 //! calls the node gone, or takes a session from it, one comes after the other and sees it. No clock takes part.
 
-use super::storage::{SqlStorage, idempotent, settle, transaction};
+use super::storage::{SqlStorage, idempotent, transaction};
 use crate::cluster::{NodeId, NodeKey};
 use crate::storage::engine::{Connection, Result, Row};
 use crate::storage::{self, Error, NodeStart, Nodes, Peer, Release, Renewal};
@@ -21,13 +21,7 @@ impl Nodes for SqlStorage {
 
     async fn renew_lease(&self, key: &NodeKey, list: bool) -> storage::Result<Renewal> {
         let settled = self.numbers.settled(key.boot);
-        self.bounded(async {
-            let mut conn = self.engine.reserved().await?;
-            conn.begin().await?;
-            let renewed = renew(&mut *conn, key, list, settled).await;
-            settle(&mut *conn, renewed).await
-        })
-        .await
+        transaction!(self, reserved, conn => renew(conn, key, list, settled), in doubt |_| false)
     }
 
     async fn call_gone(&self, seen: &Peer) -> storage::Result<bool> {

@@ -1,16 +1,24 @@
 //! Whether a database is ours, and making an empty one so.
 //!
-//! The tables are those of `chat.sql`, applied as they stand there; the version in `meta` is its last statement. A
-//! database of an earlier version of ours is brought up to this one; one that holds any of our tables but no version
-//! that we know is left alone, whatever it is.
+//! The tables are those of `chat.sql`, applied as they stand there: first `meta` with a mark that the rest follows, last
+//! the version. A database of an earlier version of ours is brought up to this one; one that holds any of our tables but
+//! neither mark nor a version that we know is left alone, whatever it is.
 
+use super::storage::wait_before_next;
 use super::upgrade;
 use crate::storage::Error;
-use crate::storage::engine::{Connection, Result};
+use crate::storage::engine::{Connection, Dialect, Fault, Result};
+use chat_environment::Environment;
 use std::sync::Arc;
 
 /// Bumped when the schema changes in a way that an older node cannot live with.
 pub const VERSION: &str = "3";
+
+/// The rows of `meta` that the schema's first and last INSERT make.
+const BEGUN_MARK: &str = "schema_begun";
+const VERSION_MARK: &str = "schema_version";
+/// How often the tables are tried to be made where others are in the way.
+const MAKING_ATTEMPTS: u32 = 20;
 
 /// Every table of ours, and the one that tells the classic layout.
 const TABLES: [&str; 10] =
@@ -18,34 +26,26 @@ const TABLES: [&str; 10] =
 const CLASSIC_TABLE: &str = "offlinemessage";
 
 /// Applies the schema to a database without our tables; errors: [`Error::Unusable`] if the tables are of another kind.
-pub async fn ensure(conn: &mut dyn Connection) -> Result<()> {
-    // Where there is nothing to make, nobody waits for one who is paused while it holds the lock.
-    let found = our_tables(conn).await?;
-    if version(conn, &found).await?.as_deref() == Some(VERSION) {
-        return Ok(());
-    }
-    let dialect = conn.dialect();
-    // Of several nodes that start at once, one applies the schema while the others wait.
-    if let Some(sql) = dialect.lock_schema {
-        let row = conn.first(sql, &[]).await?;
-        if row.as_ref().map(|row| row.flag(0)).transpose()? != Some(true) {
-            return Err(Error::Unavailable("another node is busy making the tables".into()).into());
+///
+/// Several nodes may do so at once, at several servers of a group: each statement does nothing where it is done already.
+pub async fn ensure(conn: &mut dyn Connection, environment: &Environment) -> Result<()> {
+    let mut attempt = 1;
+    loop {
+        // What others have made is seen by now, or is in the way of making it.
+        conn.freshen().await?;
+        match check_or_apply(conn).await {
+            Err(Fault::Deadlock | Fault::LockTimeout)
+                if wait_before_next(environment, &mut attempt, MAKING_ATTEMPTS).await => {}
+            outcome => return outcome,
         }
     }
-    let outcome = check_or_apply(conn).await;
-    if let Some(sql) = dialect.unlock_schema {
-        conn.rows(sql, &[]).await?;
-    }
-    outcome
 }
 
 async fn check_or_apply(conn: &mut dyn Connection) -> Result<()> {
     let found = our_tables(conn).await?;
-    if found.is_empty() {
-        return apply(conn).await;
-    }
-    match version(conn, &found).await?.as_deref() {
+    match mark(conn, &found, VERSION_MARK).await?.as_deref() {
         Some(earlier) if upgrade::can_upgrade(earlier) => upgrade::upgrade(conn, earlier).await,
+        None if is_ours_to_make(conn, &found).await? => apply(conn).await,
         _ => check(conn).await,
     }
 }
@@ -53,7 +53,7 @@ async fn check_or_apply(conn: &mut dyn Connection) -> Result<()> {
 /// Whether the tables are all there, and of this version.
 pub async fn check(conn: &mut dyn Connection) -> Result<()> {
     let found = our_tables(conn).await?;
-    match version(conn, &found).await?.as_deref() {
+    match mark(conn, &found, VERSION_MARK).await?.as_deref() {
         Some(VERSION) => Ok(()),
         Some(other) => Err(Error::Unusable(format!(
             "the database has schema version {other}, and this server needs {VERSION}: use the server's release that \
@@ -65,11 +65,20 @@ pub async fn check(conn: &mut dyn Connection) -> Result<()> {
     }
 }
 
-async fn version(conn: &mut dyn Connection, found: &[String]) -> Result<Option<Arc<str>>> {
+/// Whether there is nothing, or what somebody has begun to make. The table of marks is made first.
+async fn is_ours_to_make(conn: &mut dyn Connection, found: &[String]) -> Result<bool> {
+    match found {
+        [] => Ok(true),
+        [only] if only == "meta" && conn.first("SELECT 1 FROM meta LIMIT 1", &[]).await?.is_none() => Ok(true),
+        _ => Ok(mark(conn, found, BEGUN_MARK).await?.as_deref() == Some(VERSION)),
+    }
+}
+
+async fn mark(conn: &mut dyn Connection, found: &[String], name: &str) -> Result<Option<Arc<str>>> {
     if !found.iter().any(|table| table == "meta") {
         return Ok(None);
     }
-    let row = conn.first("SELECT value FROM meta WHERE name = 'schema_version'", &[]).await?;
+    let row = conn.first("SELECT value FROM meta WHERE name = ?", &[name.into()]).await?;
     Ok(row.map(|row| row.text(0)).transpose()?)
 }
 
@@ -104,13 +113,27 @@ async fn our_tables(conn: &mut dyn Connection) -> Result<Vec<String>> {
 }
 
 async fn apply(conn: &mut dyn Connection) -> Result<()> {
-    tracing::info!("the database is empty: making the tables");
+    tracing::info!("making the tables of an empty database");
     // Where DDL is transactional, all or nothing; elsewhere BEGIN and COMMIT do no harm.
     conn.begin().await?;
-    for statement in statements(conn.dialect().schema) {
-        conn.run(&statement, &[]).await?;
+    let dialect = conn.dialect();
+    for statement in statements(dialect.schema) {
+        conn.run(&repeatable(&statement, dialect), &[]).await?;
     }
     conn.commit().await
+}
+
+/// A statement of the schema that does nothing where it is done already.
+fn repeatable(statement: &str, dialect: &Dialect) -> String {
+    if let Some(rest) = statement.strip_prefix("INSERT ") {
+        return dialect.insert_ignore(rest);
+    }
+    for begin in ["CREATE TABLE ", "CREATE INDEX "] {
+        if let Some(rest) = statement.strip_prefix(begin) {
+            return format!("{begin}IF NOT EXISTS {rest}");
+        }
+    }
+    statement.to_owned()
 }
 
 /// The statements of an SQL file of ours: comments are lines of their own, a statement ends with its line.
@@ -135,6 +158,10 @@ mod tests {
             }
             let version = format!("INSERT INTO meta (name, value) VALUES ('schema_version', '{VERSION}')");
             assert_eq!(statements.last(), Some(&version));
+            let begun = format!("INSERT INTO meta (name, value) VALUES ('{BEGUN_MARK}', '{VERSION}')");
+            assert_eq!(statements.get(1), Some(&begun));
+            let repeatable: Vec<String> = statements.iter().map(|sql| repeatable(sql, dialect)).collect();
+            assert!(repeatable.iter().all(|sql| sql.contains("IF NOT EXISTS") || sql.contains("IGNORE")));
             assert!(statements.iter().all(|sql| !sql.contains("--")));
         }
     }

@@ -3,13 +3,17 @@
 use super::changes::{Numbered, Numbers, is_certain};
 use super::schema;
 use crate::storage::engine::{Connection, Engine, Result as EngineResult};
-use crate::storage::{Actor, Error, Result, Storage};
+use crate::storage::{Actor, Error, Result, ServerState, Storage};
 use chat_environment::Environment;
 use chat_protocol::conversation::Conversation;
 use std::time::Duration;
 
 /// How often something is tried that met a deadlock, a blocked row, or a row that another just made.
-pub const ATTEMPTS: u32 = 5;
+pub const ATTEMPTS: u32 = 8;
+/// The longest wait before the second try; it doubles with each, up to [`MOST_WAIT`]. A part of it by chance, so that
+/// those who were in each other's way are not so again.
+const FIRST_WAIT: Duration = Duration::from_millis(5);
+const MOST_WAIT: Duration = Duration::from_millis(200);
 
 /// A [`Storage`] on an SQL database.
 pub struct SqlStorage {
@@ -19,14 +23,20 @@ pub struct SqlStorage {
     timeout: Duration,
 }
 
-/// One read, outside of any transaction.
+/// One read, outside of any transaction. What is said to be in doubt is read once more, after all that was committed at
+/// other servers has come.
 macro_rules! read {
     ($self:ident, $conn:ident => $operation:expr) => {
+        crate::storage::sql::storage::read!($self, $conn => $operation, in doubt |_| false)
+    };
+    ($self:ident, $conn:ident => $operation:expr, in doubt $is_in_doubt:expr) => {
         $self
             .bounded(async {
                 let mut leased = $self.engine.read().await?;
                 let $conn = &mut *leased;
-                $operation.await
+                let found = $operation.await?;
+                let is_in_doubt = crate::storage::sql::storage::about(&found, $is_in_doubt);
+                if is_in_doubt && $conn.freshen().await? { $operation.await } else { Ok(found) }
             })
             .await
     };
@@ -38,13 +48,12 @@ macro_rules! idempotent {
         $self
             .bounded(async {
                 use crate::storage::engine::Fault;
-                let mut attempts_left = crate::storage::sql::storage::ATTEMPTS;
+                let mut attempt = 1;
                 loop {
-                    attempts_left -= 1;
                     let mut leased = $self.engine.write().await?;
                     let $conn = &mut *leased;
                     match $operation.await {
-                        Err(Fault::Deadlock | Fault::LockTimeout) if attempts_left > 0 => {}
+                        Err(Fault::Deadlock | Fault::LockTimeout) if $self.may_try_again(&mut attempt).await => {}
                         outcome => break outcome,
                     }
                 }
@@ -53,21 +62,35 @@ macro_rules! idempotent {
     };
 }
 
-/// One transaction, tried again while that may help.
+/// One transaction, tried again while that may help; and once more where its outcome is said to be in doubt, after all
+/// that was committed at other servers has come.
 macro_rules! transaction {
     ($self:ident, $conn:ident => $operation:expr) => {
+        crate::storage::sql::storage::transaction!($self, $conn => $operation, in doubt |_| false)
+    };
+    ($self:ident, $conn:ident => $operation:expr, in doubt $is_in_doubt:expr) => {
+        crate::storage::sql::storage::transaction!($self, write, $conn => $operation, in doubt $is_in_doubt)
+    };
+    ($self:ident, $lease:ident, $conn:ident => $operation:expr, in doubt $is_in_doubt:expr) => {
         $self
             .bounded(async {
                 use crate::storage::engine::Fault;
-                let mut attempts_left = crate::storage::sql::storage::ATTEMPTS;
+                let (mut attempt, mut is_fresh) = (1, false);
                 loop {
-                    attempts_left -= 1;
-                    let mut leased = $self.engine.write().await?;
+                    let mut leased = $self.engine.$lease().await?;
                     leased.begin().await?;
                     let $conn = &mut *leased;
                     let outcome = $operation.await;
                     match crate::storage::sql::storage::settle($conn, outcome).await {
-                        Err(Fault::Deadlock | Fault::LockTimeout | Fault::Duplicate) if attempts_left > 0 => {}
+                        Err(Fault::Deadlock | Fault::LockTimeout | Fault::Duplicate)
+                            if $self.may_try_again(&mut attempt).await => {}
+                        Ok(found)
+                            if !is_fresh
+                                && crate::storage::sql::storage::about(&found, $is_in_doubt)
+                                && $conn.freshen().await? =>
+                        {
+                            is_fresh = true;
+                        }
                         settled => break settled,
                     }
                 }
@@ -78,10 +101,15 @@ macro_rules! transaction {
 
 /// A transaction that changes conversations, under a number if a session makes the change.
 macro_rules! change {
-    ($self:ident, $by:expr, $convs:expr, $conn:ident, $change:ident => $operation:expr) => {{
+    ($self:ident, $by:expr, $convs:expr, $conn:ident, $change:ident => $operation:expr) => {
+        crate::storage::sql::storage::change!($self, $by, $convs, $conn, $change => $operation, in doubt |_| false)
+    };
+    ($self:ident, $by:expr, $convs:expr, $conn:ident, $change:ident => $operation:expr,
+     in doubt $is_in_doubt:expr) => {{
         let numbered = $self.begin($by, $convs);
         let $change = numbered.as_ref().map(|numbered| numbered.change).unwrap_or_default();
-        let outcome = crate::storage::sql::storage::transaction!($self, $conn => $operation);
+        let outcome =
+            crate::storage::sql::storage::transaction!($self, $conn => $operation, in doubt $is_in_doubt);
         crate::storage::sql::storage::ended(numbered, outcome)
     }};
 }
@@ -92,7 +120,7 @@ impl SqlStorage {
     /// Applies the schema to an empty database, or checks the one that is there.
     pub async fn open(engine: Box<dyn Engine>, timeout: Duration, environment: Environment) -> Result<Self> {
         let mut conn = engine.write().await?;
-        schema::ensure(&mut *conn).await?;
+        schema::ensure(&mut *conn, &environment).await?;
         drop(conn);
         Ok(SqlStorage { engine, numbers: Numbers::default(), environment, timeout })
     }
@@ -108,6 +136,11 @@ impl SqlStorage {
     /// Gives a number to a change that a session makes.
     pub(super) fn begin(&self, by: &Actor, convs: &[Conversation]) -> Option<Numbered<'_>> {
         by.session.as_ref().map(|session| self.numbers.begin(session.node.boot, convs.to_vec()))
+    }
+
+    /// Waits a little before the next attempt; false: there were enough. The time limit of the whole still holds.
+    pub(super) async fn may_try_again(&self, attempt: &mut u32) -> bool {
+        wait_before_next(&self.environment, attempt, ATTEMPTS).await
     }
 
     pub(super) async fn bounded<T>(&self, work: impl Future<Output = EngineResult<T>>) -> Result<T> {
@@ -126,6 +159,30 @@ impl Storage for SqlStorage {
     fn writers(&self, configured: usize) -> usize {
         self.engine.writers(configured)
     }
+
+    fn servers(&self) -> Vec<ServerState> {
+        self.engine.servers()
+    }
+
+    fn server_changes(&self) -> u64 {
+        self.engine.server_changes()
+    }
+}
+
+/// Whether `is_so` of what was found: tells the closure what it is given.
+pub fn about<T>(found: &T, is_so: impl FnOnce(&T) -> bool) -> bool {
+    is_so(found)
+}
+
+/// Waits by chance, longer with each attempt, and counts it; false after the last one.
+pub async fn wait_before_next(environment: &Environment, attempt: &mut u32, attempts: u32) -> bool {
+    if *attempt >= attempts {
+        return false;
+    }
+    let most = FIRST_WAIT.saturating_mul(1_u32.checked_shl(*attempt - 1).unwrap_or(u32::MAX)).min(MOST_WAIT);
+    *attempt += 1;
+    tokio::time::sleep(environment.part_of(most)).await;
+    true
 }
 
 /// What came of a numbered change; one whose outcome is unknown stays open.

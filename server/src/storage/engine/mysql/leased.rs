@@ -1,55 +1,84 @@
 //! A connection while one operation has it.
+//!
+//! What is left unfinished when it is dropped ends with it. So does what is under way when the server is left: nothing
+//! waits for a server that is demoted, or cut off from its group.
 
 use super::DIALECT;
-use super::fault::fault;
+use super::connect::{Connector, Open, barrier};
+use super::fault::{Verdict, fault, verdict};
 use super::values::{bind, decode};
-use crate::storage::engine::{Connection, Dialect, Done, Result, Row, Value};
+use crate::storage::Error;
+use crate::storage::engine::{Connection, Dialect, Done, Fault, Result, Row, Value};
 use async_trait::async_trait;
+use deadpool::managed::{Object, Pool};
 use futures_util::TryStreamExt;
 use sqlx::mysql::MySqlArguments;
-use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, MySql};
+use sqlx::{AssertSqlSafe, MySqlConnection};
+use tokio::time::Instant;
 
-/// A connection from the pool. What is left unfinished when it is dropped ends with it.
 pub struct Leased {
     /// `None` only while dropping.
-    pooled: Option<PoolConnection<MySql>>,
+    object: Option<Object<Connector>>,
+    pool: Pool<Connector>,
     /// A statement was sent and its answer not read to the end, or the connection failed.
     is_busy: bool,
     /// Set from before BEGIN until COMMIT or ROLLBACK has returned.
     in_transaction: bool,
+    /// The server has said something after which this connection is of no use.
+    is_condemned: bool,
 }
 
 impl Drop for Leased {
     fn drop(&mut self) {
-        if let Some(pooled) = self.pooled.take()
-            && (self.is_busy || self.in_transaction)
-        {
+        let Some(mut object) = self.object.take() else { return };
+        if self.is_busy || self.in_transaction || self.is_condemned || self.pool.manager().left.is_cancelled() {
             // Closing the socket makes the server roll back.
-            drop(pooled.detach());
+            drop(Object::take(object));
+        } else {
+            object.used_at = Instant::now();
         }
     }
 }
 
 impl Leased {
-    pub fn new(pooled: PoolConnection<MySql>) -> Self {
-        Leased { pooled: Some(pooled), is_busy: false, in_transaction: false }
+    pub fn new(object: Object<Connector>, pool: Pool<Connector>) -> Self {
+        Leased { object: Some(object), pool, is_busy: false, in_transaction: false, is_condemned: false }
     }
 
-    fn connection(&mut self) -> &mut PoolConnection<MySql> {
-        self.pooled.as_mut().expect("taken only by drop")
+    fn open(&mut self) -> &mut Open {
+        self.object.as_mut().expect("taken only by drop")
     }
 
     async fn command(&mut self, sql: &'static str) -> Result<()> {
-        self.is_busy = true;
-        let outcome = sqlx::raw_sql(sql).execute(&mut **self.connection()).await;
-        self.answered(outcome).map(|_| ())
+        self.ask(async move |connection| sqlx::raw_sql(sql).execute(connection).await).await.map(|_| ())
     }
 
-    /// After an answer, even a refusal, the connection can be used again; after anything else it cannot.
-    fn answered<T>(&mut self, outcome: sqlx::Result<T>) -> Result<T> {
+    /// Does something with the connection, unless the server is left meanwhile. After an answer, even a refusal, the
+    /// connection can be used again; after anything else it cannot.
+    async fn ask<T>(&mut self, work: impl AsyncFnOnce(&mut MySqlConnection) -> sqlx::Result<T>) -> Result<T> {
+        let left = self.pool.manager().left.clone();
+        self.is_busy = true;
+        let outcome = tokio::select! {
+            biased;
+            outcome = work(&mut self.open().connection) => outcome,
+            () = left.cancelled() => {
+                return Err(Error::Unavailable("the server is not used any more".into()).into());
+            }
+        };
         self.is_busy = !matches!(outcome, Ok(_) | Err(sqlx::Error::Database(_)));
-        outcome.map_err(fault)
+        outcome.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&mut self, error: sqlx::Error) -> Fault {
+        let verdict = verdict(&error);
+        if verdict != Verdict::Fine {
+            self.is_condemned = true;
+            self.pool.manager().doubt.notify_one();
+        }
+        if verdict == Verdict::Demoted {
+            self.pool.manager().left.cancel();
+        }
+        fault(error)
     }
 }
 
@@ -61,18 +90,14 @@ impl Connection for Leased {
 
     async fn run(&mut self, sql: &str, arguments: &[Value]) -> Result<Done> {
         let arguments = bind(arguments)?;
-        self.is_busy = true;
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-        let outcome = query.execute(&mut **self.connection()).await;
-        let done = self.answered(outcome)?;
+        let done = self.ask(async |connection| query.execute(connection).await).await?;
         Ok(Done { affected: done.rows_affected(), last_id: done.last_insert_id().cast_signed() })
     }
 
     async fn rows_within(&mut self, sql: &str, arguments: &[Value], max_bytes: usize) -> Result<Vec<Row>> {
         let arguments = bind(arguments)?;
-        self.is_busy = true;
-        let outcome = read_rows(self.connection(), sql, arguments, max_bytes).await;
-        self.answered(outcome)
+        self.ask(async |connection| read_rows(connection, sql, arguments, max_bytes).await).await
     }
 
     async fn begin(&mut self) -> Result<()> {
@@ -81,7 +106,12 @@ impl Connection for Leased {
     }
 
     async fn commit(&mut self) -> Result<()> {
-        self.command("COMMIT").await?;
+        let committed = self.command("COMMIT").await;
+        if matches!(committed, Err(Fault::Deadlock)) {
+            // It is over: the group has refused it, and the server has undone it.
+            self.rollback().await?;
+        }
+        committed?;
         self.in_transaction = false;
         Ok(())
     }
@@ -91,15 +121,22 @@ impl Connection for Leased {
         self.in_transaction = false;
         Ok(())
     }
+
+    async fn freshen(&mut self) -> Result<bool> {
+        match barrier(self.open().replication) {
+            Some(barrier) => self.command(barrier).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
 }
 
 async fn read_rows(
-    connection: &mut PoolConnection<MySql>,
+    connection: &mut MySqlConnection,
     sql: &str,
     arguments: MySqlArguments,
     max_bytes: usize,
 ) -> sqlx::Result<Vec<Row>> {
-    let mut stream = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch(&mut **connection);
+    let mut stream = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch(&mut *connection);
     let (mut rows, mut bytes) = (Vec::new(), 0_usize);
     // The driver reads what is left of the answer, and forgets it, before the connection's next statement.
     while bytes <= max_bytes

@@ -1,5 +1,13 @@
 -- The schema of chat.sql in SQLite's words. An id column is INTEGER PRIMARY KEY AUTOINCREMENT, so that no id is reused.
 
+CREATE TABLE meta (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- From here on the tables below are being made.
+INSERT INTO meta (name, value) VALUES ('schema_begun', '3');
+
 CREATE TABLE user (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     name     TEXT NOT NULL UNIQUE,
@@ -79,10 +87,5 @@ CREATE TABLE session (
     token_generation INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX session_node ON session (node, asked);
-
-CREATE TABLE meta (
-    name  TEXT NOT NULL PRIMARY KEY,
-    value TEXT NOT NULL
-) WITHOUT ROWID;
 
 INSERT INTO meta (name, value) VALUES ('schema_version', '3');

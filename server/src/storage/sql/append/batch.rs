@@ -25,6 +25,8 @@ pub struct Batch<'a> {
     pub outcomes: Vec<Option<Appended>>,
     pub audiences: BTreeMap<Conversation, Audience>,
     pub losses: BTreeSet<Conversation>,
+    /// What was committed at any server before the batch has come.
+    pub is_fresh: bool,
 }
 
 impl<'a> Batch<'a> {
@@ -36,6 +38,7 @@ impl<'a> Batch<'a> {
             outcomes: vec![None; messages.len()],
             audiences: BTreeMap::new(),
             losses: BTreeSet::new(),
+            is_fresh: false,
         }
     }
 

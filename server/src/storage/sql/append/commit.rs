@@ -32,13 +32,19 @@ impl Batch<'_> {
 
     async fn commit(&mut self, conn: &mut dyn Connection, messages: &[usize], locking: &str) -> Result<()> {
         conn.begin().await?;
+        let losses_before = self.losses.clone();
         let transaction = self.transaction(conn, messages, locking).await;
         let stored = match transaction {
             // The lease may have run out while this waited for locks: then another node owns these sessions.
             Ok(_) if !(self.by.fence)() => Err(Error::LeaseLost.into()),
             outcome => outcome,
         };
-        for (at, outcome) in settle(conn, stored).await? {
+        let settled = settle(conn, stored).await;
+        if settled.is_err() {
+            // What was taken for a loss may only not have come here yet.
+            self.losses = losses_before;
+        }
+        for (at, outcome) in settled? {
             self.outcomes[at] = Some(outcome);
         }
         Ok(())

@@ -12,6 +12,7 @@ mod transaction;
 pub use batch::Appender;
 
 use crate::storage::engine::{Connection, Fault, Result};
+use crate::storage::sql::storage::wait_before_next;
 use crate::storage::{Append, Appended, AppendedBatch};
 use batch::Batch;
 use chat_protocol::conversation::Conversation;
@@ -21,6 +22,9 @@ use std::collections::BTreeMap;
 /// Refused parts of a batch that are divided further where the database does not say that a value is to blame. Finding
 /// one message takes one for each halving; where the whole database refuses, a few are enough to know.
 const PARTS_DIVIDED: u32 = 20;
+/// How often one conversation's messages are tried that meet a conflict: at several servers at once others may be first
+/// time and again.
+const CONFLICT_ATTEMPTS: u32 = 6;
 
 pub async fn append(
     conn: &mut dyn Connection,
@@ -41,6 +45,9 @@ pub async fn append(
             }
             outcome => outcome?,
         }
+        if let Err(fault) = batch.look_again_at_refused(conn).await {
+            tracing::warn!(%fault, "refused messages could not be looked at again");
+        }
         pending = batch.settle_repeated(later);
     }
     Ok(batch.finish())
@@ -57,6 +64,30 @@ impl Batch<'_> {
                 self.store_in_parts(conn, messages, for_update, fault).await
             }
             outcome => outcome,
+        }
+    }
+
+    /// Who may post is read without waiting for what other servers have committed. So a refusal is not final before
+    /// that has come.
+    async fn look_again_at_refused(&mut self, conn: &mut dyn Connection) -> Result<()> {
+        let is_refused = |at: &usize| self.outcomes[*at] == Some(Appended::NotAllowed);
+        let refused: Vec<usize> = (0..self.messages.len()).filter(is_refused).collect();
+        if self.is_fresh || refused.is_empty() || !conn.freshen().await? {
+            return Ok(());
+        }
+        self.is_fresh = true;
+        refused.iter().for_each(|at| self.outcomes[*at] = None);
+        self.store(conn, refused).await
+    }
+
+    async fn commit_patiently(&mut self, conn: &mut dyn Connection, messages: &[usize], locking: &str) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            match self.commit_with_duplicates(conn, messages, locking).await {
+                Err(Fault::Deadlock)
+                    if wait_before_next(self.by.environment, &mut attempt, CONFLICT_ATTEMPTS).await => {}
+                outcome => return outcome,
+            }
         }
     }
 
@@ -118,7 +149,7 @@ impl Batch<'_> {
         for (conv, messages) in by_conv {
             let dialect = conn.dialect();
             let locking = if has_waited { dialect.for_update_nowait } else { dialect.for_update };
-            let stored = match self.commit_with_duplicates(conn, &messages, locking).await {
+            let stored = match self.commit_patiently(conn, &messages, locking).await {
                 Err(fault @ (Fault::Data(_) | Fault::Refused(_))) => {
                     self.store_in_parts(conn, messages.clone(), locking, fault).await
                 }
