@@ -62,7 +62,7 @@ pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), E
     let peers: Vec<NodeId> = renewal.live.into_iter().map(|peer| peer.key.id).filter(|id| *id != key.id).collect();
 
     let token_key = TokenKey(patiently(|| storage.token_key()).await?);
-    let metrics = Arc::new(Metrics::new(bus.clone()));
+    let metrics = Arc::new(Metrics::new(bus.clone()).with_database(storage.clone()));
     let panics = metrics.task_panics_total.clone();
     environment.tasks.on_panic(move || {
         panics.inc();

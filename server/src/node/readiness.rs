@@ -2,6 +2,7 @@
 
 use crate::bus::Link;
 use crate::context::Context;
+use crate::storage::ServerState;
 use crate::telemetry::admin::{AdminState, Readiness};
 use std::sync::atomic::Ordering;
 
@@ -11,10 +12,11 @@ impl AdminState for Context {
     }
 
     fn readiness(&self) -> Readiness {
+        let servers = self.storage.servers();
         let links = self.bus.links();
         Readiness {
             lease: (!self.lease.is_held()).then(|| "not held".into()),
-            database: (!self.database_answers.load(Ordering::Acquire)).then(|| "does not answer".into()),
+            database: (!self.database_answers.load(Ordering::Acquire)).then(|| why_not(&servers)),
             bus: bus_trouble(self.bus.is_connected(), &links),
             bus_used: links
                 .iter()
@@ -22,8 +24,16 @@ impl AdminState for Context {
                 .map(|link| link.name.clone())
                 .collect(),
             draining: self.shutdown.is_draining().then(|| "yes".into()),
+            database_server: servers.into_iter().find(|server| server.is_used).map(|server| server.place),
         }
     }
+}
+
+/// Why the database does not answer, as far as its servers say.
+fn why_not(servers: &[ServerState]) -> String {
+    let trouble = |server: &ServerState| Some(format!("{}: {}", server.place, server.trouble.as_ref()?));
+    let troubles: Vec<String> = servers.iter().filter_map(trouble).collect();
+    if troubles.is_empty() { "does not answer".into() } else { troubles.join("; ") }
 }
 
 fn bus_trouble(is_connected: bool, links: &[Link]) -> Option<String> {

@@ -40,7 +40,8 @@ pub trait AdminState: Send + Sync + 'static {
     fn readiness(&self) -> Readiness;
 }
 
-/// Whether the node should be given clients; `None` where a part is fine, else why it is not.
+/// Whether the node should be given clients; `None` where a part is fine, else why it is not. And which server of the
+/// database it uses, `None` where there is no such choice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Readiness {
     pub lease: Option<String>,
@@ -49,13 +50,14 @@ pub struct Readiness {
     pub draining: Option<String>,
     /// The Redis that nodes are reached through now.
     pub bus_used: Vec<String>,
+    pub database_server: Option<String>,
 }
 
 impl Readiness {
     /// The bus does not count: without it nodes serve on, and a balancer that believed otherwise would lose all at
     /// once.
     pub fn is_ready(&self) -> bool {
-        let Readiness { lease, database, bus: _, draining, bus_used: _ } = self;
+        let Readiness { lease, database, bus: _, draining, bus_used: _, database_server: _ } = self;
         [lease, database, draining].into_iter().all(Option::is_none)
     }
 }
@@ -278,7 +280,9 @@ mod tests {
         );
 
         server.node.readiness.lock().database = None;
-        check(&server.get("/readyz?verbose").await, 200, &["\"ready\":true"]);
+        server.node.readiness.lock().database_server = Some("h2:3306".into());
+        let parts = ["\"ready\":true", "\"database_server\":\"h2:3306\""];
+        check(&server.get("/readyz?verbose").await, 200, &parts);
     }
 
     #[test]

@@ -5,11 +5,14 @@
 //! they are fed once a batch, never once a message.
 
 mod bus;
+mod database;
 
 use crate::bus::Bus;
+use crate::storage::Storage;
 use bus::BusCollector;
 use chat_protocol::conversation::Conversation;
 use chat_protocol::errno::{self, Errno};
+use database::DatabaseCollector;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -142,6 +145,12 @@ impl Metrics {
             errors: series.errors(),
             registry: series.0,
         }
+    }
+
+    /// Those of the database as well.
+    pub fn with_database(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.registry.register_collector(Box::new(DatabaseCollector(storage)));
+        self
     }
 
     /// Chat messages accepted. `qos` above 1 counts as 1.
