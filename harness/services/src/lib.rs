@@ -5,7 +5,9 @@
 //! listens on 127.0.0.1 only and keeps nothing after its end. Nothing here knows what a chat is.
 
 mod eventually;
+pub mod galera;
 pub mod mariadb;
+mod mariadbd;
 pub mod nginx;
 pub mod nginx_config;
 pub mod ports;

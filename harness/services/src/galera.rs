@@ -1,0 +1,290 @@
+//! A Galera cluster of one's own: MariaDB servers on this machine that replicate to each other synchronously.
+//!
+//! Members are named by their place, from 0. Failure detection is quick (a second of silence), as it has to be for
+//! nodes whose leases last some seconds. A member that was killed gets what it missed; one that has forgotten
+//! everything, or missed too much, gets all the data anew from another.
+
+use crate::mariadbd::{RunsAs, Server};
+use crate::ports::free_port;
+use anyhow::{Context, Result, ensure};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Where Debian's galera-4 has it.
+const PROVIDER: &str = "/usr/lib/galera/libgalera_smm.so";
+/// A member that was silent for 1 s is asked about, and put out of the group after 3 s at most.
+const DETECTION: &str = "evs.suspect_timeout=PT1S;evs.inactive_timeout=PT3S;evs.keepalive_period=PT0.3S;\
+                         evs.inactive_check_period=PT0.3S";
+/// What a member that was away can get without a full transfer.
+const CACHE: &str = "gcache.size=16M";
+/// Where Debian's libfaketime is, in the build for programs of several threads.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+const IS_READY: &str =
+    "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'wsrep_ready'";
+
+pub struct Galera {
+    members: Vec<Member>,
+}
+
+/// One of the servers.
+pub struct Member {
+    server: Server,
+    options: Vec<String>,
+}
+
+impl Galera {
+    /// Makes one of so many members, and returns when all are ready. Blocks: for ten seconds and more.
+    pub fn start(count: usize) -> Result<Galera> {
+        Galera::new(count)?.begin()
+    }
+
+    /// The same with members whose clocks can be set.
+    pub fn start_with_clocks(count: usize) -> Result<Galera> {
+        let mut galera = Galera::new(count)?;
+        galera.members.iter_mut().try_for_each(Member::give_clock)?;
+        galera.begin()
+    }
+
+    fn new(count: usize) -> Result<Galera> {
+        ensure!(count > 0, "a cluster has members");
+        ensure!(std::fs::exists(PROVIDER)?, "{PROVIDER} is missing: apt-get install galera-4 rsync (or run ci/test)");
+        let ports = (0..count).map(|_| free_port()).collect::<Result<Vec<u16>>>()?;
+        let peers = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
+        let members = ports.iter().enumerate().map(|(place, port)| Member::new(place, *port, &peers));
+        Ok(Galera { members: members.collect::<Result<_>>()? })
+    }
+
+    /// The first makes the cluster, and the others get its data.
+    fn begin(mut self) -> Result<Galera> {
+        self.members[0].server.install()?;
+        self.members[0].bootstrap()?;
+        self.ready(0)?;
+        for place in 1..self.members.len() {
+            self.launch(place)?;
+        }
+        for place in 1..self.members.len() {
+            self.ready(place)?;
+        }
+        Ok(self)
+    }
+
+    /// Where each member listens, by its place.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.members.iter().map(|member| member.server.address()).collect()
+    }
+
+    /// All members in their order: `mysql://user:password@host:port,host:port,host:port/database`.
+    pub fn url(&self, database: &str) -> String {
+        let others = self.members[1..].iter().map(|member| format!(",{}", member.server.address()));
+        format!("mysql://{}{}/{database}", self.members[0].server.authority(), others.collect::<String>())
+    }
+
+    /// One member alone.
+    pub fn url_of(&self, place: usize, database: &str) -> String {
+        format!("mysql://{}/{database}", self.members[place].server.authority())
+    }
+
+    pub fn create_database(&self, name: &str) -> Result<()> {
+        self.execute(0, "", &format!("CREATE DATABASE `{name}`")).map(|_| ())
+    }
+
+    /// Runs statements on a member, as root, in a database (empty: in none); returns a line per row, columns separated
+    /// by tabs.
+    pub fn execute(&self, place: usize, database: &str, statements: &str) -> Result<String> {
+        self.members[place].server.execute(database, statements)
+    }
+
+    /// Ends a member at once, as a crash would.
+    pub fn kill(&mut self, place: usize) -> Result<()> {
+        self.members[place].kill()
+    }
+
+    /// Kills a member if it runs, starts it again, and waits until it is ready.
+    pub fn restart(&mut self, place: usize) -> Result<()> {
+        self.kill(place)?;
+        self.launch(place)?;
+        self.ready(place)
+    }
+
+    /// Starts a member that is down, and does not wait: alone among dead ones it will never be ready.
+    pub fn launch(&mut self, place: usize) -> Result<()> {
+        self.members[place].launch()
+    }
+
+    /// Waits until a member takes statements.
+    pub fn ready(&mut self, place: usize) -> Result<()> {
+        self.members[place].ready().with_context(|| format!("member {place}"))
+    }
+
+    /// A dead member loses all its data: it will get everything anew.
+    pub fn forget(&self, place: usize) -> Result<()> {
+        self.members[place].forget()
+    }
+
+    /// Stops a member in its tracks: connections stay open and nothing is answered, until [`Galera::resume`].
+    pub fn pause(&self, place: usize) -> Result<()> {
+        self.members[place].pause()
+    }
+
+    /// Lets it go on, with all that was sent to it meanwhile.
+    pub fn resume(&self, place: usize) -> Result<()> {
+        self.members[place].resume()
+    }
+
+    /// A member takes no writes from users, or takes them again. Connections stay open.
+    pub fn set_read_only(&self, place: usize, is_read_only: bool) -> Result<()> {
+        let value = u8::from(is_read_only);
+        self.execute(place, "", &format!("SET GLOBAL read_only = {value}")).map(|_| ())
+    }
+
+    /// The members by themselves, to be broken independently of each other.
+    pub fn into_members(self) -> Vec<Member> {
+        self.members
+    }
+}
+
+impl Member {
+    fn new(place: usize, port: u16, peers: &str) -> Result<Member> {
+        let server = Server::new(RunsAs::Nobody)?;
+        let (transfer_port, catch_up_port) = (free_port()?, free_port()?);
+        let options = [
+            "--wsrep-on=ON".to_owned(),
+            format!("--wsrep-provider={PROVIDER}"),
+            "--binlog-format=ROW".to_owned(),
+            "--innodb-autoinc-lock-mode=2".to_owned(),
+            "--wsrep-cluster-name=chat".to_owned(),
+            format!("--wsrep-cluster-address=gcomm://{peers}"),
+            format!("--wsrep-node-name=database-{}", place + 1),
+            format!("--wsrep-node-address=127.0.0.1:{port}"),
+            "--wsrep-sst-method=rsync".to_owned(),
+            format!("--wsrep-sst-receive-address=127.0.0.1:{transfer_port}"),
+            format!(
+                "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{port};\
+                 ist.recv_addr=127.0.0.1:{catch_up_port};{DETECTION};{CACHE}"
+            ),
+        ];
+        Ok(Member { server, options: options.into() })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    pub fn kill(&mut self) -> Result<()> {
+        self.server.kill()
+    }
+
+    pub fn ready(&mut self) -> Result<()> {
+        self.server.says(IS_READY, "ON")
+    }
+
+    pub fn forget(&self) -> Result<()> {
+        self.server.forget()
+    }
+
+    pub fn pause(&self) -> Result<()> {
+        self.server.pause()
+    }
+
+    pub fn resume(&self) -> Result<()> {
+        self.server.resume()
+    }
+
+    /// From here on its clock is so many seconds ahead (or behind, if negative). It has to be one of
+    /// [`Galera::start_with_clocks`].
+    pub fn set_clock(&self, ahead_s: i64) -> Result<()> {
+        // In one piece: it is read at any time.
+        let (file, new) = (self.clock(), self.server.directory().join("clock.new"));
+        std::fs::write(&new, format!("{ahead_s:+}s\n"))?;
+        Ok(std::fs::rename(new, file)?)
+    }
+
+    fn clock(&self) -> PathBuf {
+        self.server.directory().join("clock")
+    }
+
+    /// With a clock that can be set, which the time of the whole process goes by, but not how it passes.
+    fn give_clock(&mut self) -> Result<()> {
+        ensure!(std::fs::exists(FAKETIME)?, "{FAKETIME} is missing: apt-get install libfaketime (or run ci/test)");
+        self.set_clock(0)?;
+        let clock = self.clock().display().to_string();
+        self.server.set_environment([
+            ("LD_PRELOAD", FAKETIME.to_owned()),
+            ("FAKETIME_TIMESTAMP_FILE", clock),
+            ("FAKETIME_CACHE_DURATION", "1".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ]);
+        Ok(())
+    }
+
+    fn bootstrap(&mut self) -> Result<()> {
+        self.server.launch(&[&self.options[..], &["--wsrep-new-cluster".to_owned()]].concat())
+    }
+
+    /// Starts it from where it was, so that it needs only what it missed.
+    pub fn launch(&mut self) -> Result<()> {
+        let mut options = self.options.clone();
+        options.extend(self.position()?.map(|position| format!("--wsrep-start-position={position}")));
+        self.server.launch(&options)
+    }
+
+    /// How far its data goes; `None` if it has none.
+    fn position(&self) -> Result<Option<String>> {
+        if self.server.has_forgotten()? {
+            return Ok(None);
+        }
+        let log = self.server.directory().join("recover.log");
+        let mut options = self.options.clone();
+        options.extend(["--wsrep-recover".to_owned(), format!("--log-error={}", log.display())]);
+        self.server.program(&options).output()?;
+        let said = std::fs::read_to_string(&log)?;
+        // The last of them: what earlier starts said stands before it.
+        let found = said.lines().rev().find_map(|line| line.split_once("Recovered position: "));
+        Ok(found.map(|(_, position)| position.trim().to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(galera: &Galera, place: usize) -> String {
+        let statements = "SET SESSION wsrep_sync_wait = 1; SELECT COUNT(*) FROM t";
+        galera.execute(place, "one", statements).expect("the member answers").trim().to_owned()
+    }
+
+    #[test]
+    fn members_that_were_away_have_everything_again() {
+        let mut galera = Galera::start(3).expect("Galera starts");
+        galera.create_database("one").expect("a database is made");
+        galera.execute(0, "one", "CREATE TABLE t (n INT PRIMARY KEY); INSERT INTO t VALUES (1)").expect("a row");
+        assert_eq!(rows(&galera, 2), "1");
+
+        galera.kill(0).expect("a member dies");
+        galera.execute(1, "one", "INSERT INTO t VALUES (2)").expect("the others go on");
+        galera.restart(0).expect("it is back");
+        assert_eq!(rows(&galera, 0), "2");
+
+        galera.kill(2).expect("a member dies");
+        galera.forget(2).expect("its data is gone");
+        galera.restart(2).expect("it is back");
+        assert_eq!(rows(&galera, 2), "2");
+    }
+
+    #[test]
+    fn one_of_three_takes_no_statement_until_another_is_back() {
+        let mut galera = Galera::start(3).expect("Galera starts");
+        galera.create_database("one").expect("a database is made");
+        galera.execute(0, "one", "CREATE TABLE t (n INT PRIMARY KEY)").expect("a table is made");
+
+        galera.kill(0).expect("a member dies");
+        galera.kill(1).expect("another dies");
+        assert!(galera.execute(2, "one", "INSERT INTO t VALUES (1)").is_err());
+
+        galera.launch(0).expect("one comes back");
+        galera.ready(0).expect("two of three are enough");
+        galera.ready(2).expect("two of three are enough");
+        galera.execute(2, "one", "INSERT INTO t VALUES (1)").expect("statements are taken");
+        assert_eq!(rows(&galera, 0), "1");
+    }
+}
