@@ -1,0 +1,71 @@
+//! It does not matter at which member something was done, nor whether at several at once.
+
+use crate::support::{MEMBERS, cluster, log, open, open_at_each, say, text, two_friends, user};
+use chat::storage::{Befriended, Joined};
+use chat_protocol::conversation::Conversation;
+use chat_protocol::message::Who;
+use futures_util::future::join_all;
+use std::collections::BTreeSet;
+
+/// Times that something is done at one member and looked for at another.
+const TIMES: usize = 50;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nodes_that_start_at_once_at_different_members_all_come_up() {
+    let cluster = cluster();
+    for nth in 0..3 {
+        let database = format!("new_{nth}");
+        cluster.create_database(&database).expect("a new database");
+        let urls: Vec<String> = (0..MEMBERS).map(|member| cluster.url_of(member, &database)).collect();
+        let opens: Vec<_> = urls.into_iter().map(|url| tokio::spawn(open(url))).collect();
+        let mut storages = Vec::new();
+        for open in opens {
+            storages.push(open.await.expect("every node comes up"));
+        }
+        two_friends(&storages[nth % MEMBERS]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_done_at_one_member_is_known_at_the_next() {
+    let cluster = cluster();
+    let storages = open_at_each(&cluster).await;
+    for nth in 0..TIMES {
+        let (here, there) = (&storages[nth % MEMBERS], &storages[(nth + 1) % MEMBERS]);
+        let one = user(here, &format!("user {nth}")).await;
+        let account = there.account(&Who::Id(one)).await.expect("reading works");
+        assert!(account.is_some(), "registered here, logged in there: {nth}");
+
+        let other = user(here, &format!("friend {nth}")).await;
+        let done = there.add_friend(&one.into(), other).await.expect("adding a friend works");
+        assert_eq!(done, Befriended::Done, "registered here, befriended there: {nth}");
+        assert_eq!(say(here, &text(Conversation::direct(one, other), one, "hello")).await, 1);
+
+        let group = here.create_group(&one.into(), &format!("group {nth}"), "").await.expect("creating works");
+        let group = group.expect("the name is free");
+        let joined = there.join_group(&other.into(), group, 10).await.expect("joining works");
+        assert!(matches!(joined, Joined::Done { .. }), "created here, joined there: {nth}: {joined:?}");
+        assert_eq!(say(here, &text(Conversation::Group(group), other, "hello")).await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_writers_leave_no_gap_and_lose_nothing() {
+    let cluster = cluster();
+    let storages = open_at_each(&cluster).await;
+    let (one, _, conv) = two_friends(&storages[0]).await;
+    let writing = storages.iter().enumerate().map(async |(writer, storage)| {
+        let mut said = BTreeSet::new();
+        for nth in 0..TIMES {
+            let message = text(conv, one, &format!("{writer}/{nth}"));
+            said.insert((say(storage, &message).await, message.mid));
+        }
+        said
+    });
+    let said: BTreeSet<_> = join_all(writing).await.into_iter().flatten().collect();
+
+    assert_eq!(said.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (1..=said.len() as u64).collect::<Vec<_>>());
+    // Read where something was just written, so that all of it has come.
+    say(&storages[2], &text(conv, one, "last")).await;
+    assert_eq!(log(&storages[2], conv).await[..said.len()], said.into_iter().collect::<Vec<_>>());
+}
