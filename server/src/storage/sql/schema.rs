@@ -27,12 +27,11 @@ const CLASSIC_TABLE: &str = "offlinemessage";
 
 /// Applies the schema to a database without our tables; errors: [`Error::Unusable`] if the tables are of another kind.
 ///
-/// Several nodes may do so at once, at several servers of a group: each statement does nothing where it is done already.
+/// Several nodes may do so at once, at several servers of a group: each statement does nothing where it is done already,
+/// whether that is to be seen yet or not.
 pub async fn ensure(conn: &mut dyn Connection, environment: &Environment) -> Result<()> {
     let mut attempt = 1;
     loop {
-        // What others have made is seen by now, or is in the way of making it.
-        conn.freshen().await?;
         match check_or_apply(conn).await {
             Err(Fault::Deadlock | Fault::LockTimeout)
                 if wait_before_next(environment, &mut attempt, MAKING_ATTEMPTS).await => {}
