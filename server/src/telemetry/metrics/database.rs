@@ -59,7 +59,7 @@ mod tests {
                 trouble: trouble.map(str::to_owned),
             };
             let servers = [server("h1:3306", false, Some("read_only is on")), server("[::1]:3307", true, None)];
-            super::encode(&servers, 2, &mut encoder)
+            encode(&servers, 2, &mut encoder)
         }
     }
 
