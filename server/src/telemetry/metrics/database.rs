@@ -28,16 +28,23 @@ fn encode(servers: &[ServerState], changes: u64, encoder: &mut DescriptorEncoder
     let changes = ConstCounter::new(changes);
     let help = "Times that another server of the database was used than before, or none";
     changes.encode(encoder.encode_descriptor("database_server_changes", help, None, changes.metric_type())?)?;
-    let gauges: [(&str, &str, fn(&ServerState) -> bool); 2] = [
-        ("database_server_used", "1 for the server that this node uses", |server| server.is_used),
-        ("database_server_ready", "1 where a server could be used", |server| server.trouble.is_none()),
-    ];
-    for (name, help, is_so) in gauges {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for server in servers {
-            let labels = [("server", server.place.as_str())];
-            ConstGauge::new(i64::from(is_so(server))).encode(family.encode_family(&labels)?)?;
-        }
+    let is_used = |server: &ServerState| server.is_used;
+    by_server("database_server_used", "1 for the server that this node uses", servers, is_used, encoder)?;
+    let is_ready = |server: &ServerState| server.trouble.is_none();
+    by_server("database_server_ready", "1 where a server could be used", servers, is_ready, encoder)
+}
+
+fn by_server(
+    name: &str,
+    help: &str,
+    servers: &[ServerState],
+    is_so: impl Fn(&ServerState) -> bool,
+    encoder: &mut DescriptorEncoder<'_>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for server in servers {
+        let labels = [("server", server.place.as_str())];
+        ConstGauge::new(i64::from(is_so(server))).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }
