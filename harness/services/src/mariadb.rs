@@ -1,9 +1,11 @@
 //! A MariaDB of one's own: a single server.
 
-use crate::mariadbd::{RunsAs, Server};
+use crate::mariadbd::{PACKAGE, PASSWORD, RunsAs, Server, USER, printed};
+use crate::process::explain;
 use anyhow::Result;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Ports tried before giving up, since another process may take one first.
 const ATTEMPTS: usize = 5;
@@ -55,7 +57,7 @@ impl Mariadb {
         let mut dump = Command::new("mariadb-dump");
         dump.args(["--no-defaults", "--single-transaction", "--hex-blob", "--default-character-set=utf8mb4"]);
         dump.arg(format!("--user={USER}")).arg(format!("--password={PASSWORD}"));
-        dump.arg(format!("--socket={}", socket(self.directory.path()).display()));
+        dump.arg(format!("--socket={}", self.0.socket().display()));
         dump.arg(format!("--result-file={}", file.display())).arg(database).stdin(Stdio::null());
         printed(dump.output().map_err(|error| explain(error, "mariadb-dump", PACKAGE))?).map(|_| ())
     }

@@ -14,13 +14,13 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const PACKAGE: &str = "mariadb-server";
+pub const PACKAGE: &str = "mariadb-server";
 /// How long MariaDB may take until it answers: on a busy machine, recovery after a kill takes its time.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const READY_INTERVAL: Duration = Duration::from_millis(50);
 /// Who may do everything, from anywhere; but not write to a server that is set to be read only.
-const USER: &str = "chat";
-const PASSWORD: &str = "chat";
+pub const USER: &str = "chat";
+pub const PASSWORD: &str = "chat";
 /// Small files and little memory; but flushed as a real one.
 const SIZES: [&str; 3] =
     ["--innodb-log-file-size=16M", "--innodb-buffer-pool-size=64M", "--innodb-data-file-path=ibdata1:4M:autoextend"];
@@ -224,7 +224,7 @@ impl Server {
         self.directory.path().join("data")
     }
 
-    fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.directory.path().join("socket")
     }
 
