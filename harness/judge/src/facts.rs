@@ -60,8 +60,27 @@ pub struct Session<'a> {
     pub ended: Option<(usize, &'a str)>,
 }
 
-/// When somebody was a member: from one place in the history to another.
+/// From one place in the history to another.
 type Stay = (usize, Option<usize>);
+
+/// When somebody may have been a member, and when it certainly was one.
+#[derive(Debug, Default)]
+struct Membership {
+    possible: Vec<Stay>,
+    certain: Vec<Stay>,
+}
+
+fn begin(stays: &mut Vec<Stay>, event: usize) {
+    if stays.last().is_none_or(|stay| stay.1.is_some()) {
+        stays.push((event, None));
+    }
+}
+
+fn end(stays: &mut [Stay], event: usize) {
+    if let Some(stay) = stays.last_mut() {
+        stay.1.get_or_insert(event);
+    }
+}
 
 /// Everything that the checkers look at.
 #[derive(Debug)]
@@ -85,7 +104,7 @@ pub struct Facts<'a> {
     /// Where all rows had been told.
     pub rows_read: Option<usize>,
     by_mid: HashMap<(u64, Uuid), usize>,
-    members: HashMap<u64, BTreeMap<u64, Vec<Stay>>>,
+    members: HashMap<u64, BTreeMap<u64, Membership>>,
 }
 
 impl<'a> Facts<'a> {
@@ -121,14 +140,17 @@ impl<'a> Facts<'a> {
         match what {
             Event::Begin { .. } => {}
             Event::Unacknowledged => self.unacknowledged = true,
+            Event::Joining { group, user } => begin(&mut self.membership(*group, *user).possible, event),
             Event::Joined { group, user } => {
-                self.members.entry(*group).or_default().entry(*user).or_default().push((event, None));
+                let membership = self.membership(*group, *user);
+                begin(&mut membership.possible, event);
+                begin(&mut membership.certain, event);
             }
+            Event::Leaving { group, user } => end(&mut self.membership(*group, *user).certain, event),
             Event::Left { group, user } => {
-                let stays = self.members.entry(*group).or_default().entry(*user).or_default();
-                if let Some(stay) = stays.last_mut() {
-                    stay.1 = Some(event);
-                }
+                let membership = self.membership(*group, *user);
+                end(&mut membership.possible, event);
+                end(&mut membership.certain, event);
             }
             Event::Login { user, session, .. } => {
                 self.sessions.insert(Who { user: *user, session: *session }, Session { begun: event, ended: None });
@@ -165,6 +187,10 @@ impl<'a> Facts<'a> {
             Event::RowsRead => self.rows_read = Some(event),
             Event::Send { .. } | Event::Ack { .. } | Event::Refused { .. } => self.add_to_message(event, what),
         }
+    }
+
+    fn membership(&mut self, group: u64, user: u64) -> &mut Membership {
+        self.members.entry(group).or_default().entry(user).or_default()
     }
 
     fn add_to_message(&mut self, event: usize, what: &'a Event) {
@@ -224,32 +250,35 @@ impl<'a> Facts<'a> {
         self.sessions.range(Who { user, session: 0 }..).next().is_some_and(|(who, _)| who.user == user)
     }
 
-    /// Those who must get a message that was sent and acknowledged at these places: everyone who was a member all the
-    /// while.
-    pub fn recipients(&self, message: &Message<'_>, from: usize, to: usize) -> Vec<u64> {
+    /// Those who must get a message: everyone who was a member when it was sent and has been ever since, since leaving
+    /// ends the delivery of what waits.
+    pub fn recipients(&self, message: &Message<'_>) -> Vec<u64> {
         match message.to {
             To::User(user) => vec![user],
             To::Group(group) => {
-                let all = self.members.get(&group).into_iter().flatten();
-                let whole = |stays: &[Stay]| {
-                    stays.iter().any(|(begun, ended)| *begun <= from && ended.is_none_or(|end| end >= to))
-                };
-                all.filter(|(user, stays)| **user != message.sender && whole(stays)).map(|(user, _)| *user).collect()
+                let owes = |(begun, ended): &Stay| *begun <= message.first_sent() && ended.is_none();
+                let is_owed = |membership: &Membership| membership.certain.iter().any(owes);
+                let members = self.members.get(&group).into_iter().flatten();
+                members
+                    .filter(|(user, membership)| **user != message.sender && is_owed(membership))
+                    .map(|(user, _)| *user)
+                    .collect()
             }
         }
     }
 
     /// Whether a user may get a message that was pushed at this place.
     pub fn may_receive(&self, message: &Message<'_>, user: u64, pushed: usize) -> bool {
-        let first_sent = message.sends.first().map_or(0, |sent| sent.event);
         match message.to {
             To::User(to) => to == user,
             To::Group(group) => {
-                let stays = self.members.get(&group).and_then(|members| members.get(&user));
-                // What was accepted before somebody left may still reach them: only those who had left before it was
-                // sent, or joined after it was pushed, may not have it.
-                let stay = |(begun, ended): &Stay| *begun <= pushed && ended.is_none_or(|end| end >= first_sent);
-                user != message.sender && stays.is_some_and(|stays| stays.iter().any(stay))
+                let membership = self.members.get(&group).and_then(|members| members.get(&user));
+                // What was read in the moment in which the server said that somebody has left may have come before.
+                let came_after = |end: usize| self.entries[pushed].t > self.entries[end].t;
+                let stay = |(begun, ended): &Stay| {
+                    *begun <= pushed && ended.is_none_or(|end| end >= message.first_sent() && !came_after(end))
+                };
+                user != message.sender && membership.is_some_and(|membership| membership.possible.iter().any(stay))
             }
         }
     }

@@ -17,17 +17,15 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
 
 /// Judges the deliveries of one message; G7 does so for those acknowledged while Redis was gone.
 pub(super) fn check_message(facts: &Facts<'_>, message: &Message<'_>, finding: &mut Finding) {
-    if let Some((acked, _)) = message.acknowledged() {
-        check_recipients(facts, message, (acked, "acknowledged"), finding);
+    if message.acknowledged().is_some() {
+        check_recipients(facts, message, "acknowledged", finding);
     }
 }
 
-/// Judges the deliveries to everyone who was a recipient until the place in the history where the message became
-/// `owed`.
-pub(super) fn check_recipients(facts: &Facts<'_>, message: &Message<'_>, owed: (usize, &str), finding: &mut Finding) {
-    let (owed_from, why) = owed;
+/// Judges the deliveries to everyone to whom the message is owed; `why` it is.
+pub(super) fn check_recipients(facts: &Facts<'_>, message: &Message<'_>, why: &str, finding: &mut Finding) {
     let reached: BTreeSet<u64> = message.pushes.iter().map(|push| facts.pushes[*push].who.user).collect();
-    for recipient in facts.recipients(message, message.first_sent(), owed_from) {
+    for recipient in facts.recipients(message) {
         if reached.contains(&recipient) {
             finding.judge(None);
         } else if facts.drained.contains(&recipient) {

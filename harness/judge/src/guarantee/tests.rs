@@ -159,6 +159,32 @@ fn members_count_from_joining_to_leaving() {
 }
 
 #[test]
+fn who_may_be_a_member_may_be_told_and_need_not() {
+    let asked = |what: fn(u64, u64) -> Event| what(GROUP, BOB);
+    let joining = asked(|group, user| Event::Joining { group, user });
+    let leaving = asked(|group, user| Event::Leaving { group, user });
+    let owner = Event::Joined { group: GROUP, user: ALICE };
+    let said = [send_to_group(1), ack_in("g9", 1, 1)];
+    let pushed = push_in("g9", BOB, 1, 1, 1);
+
+    let told = [owner.clone(), joining.clone()].into_iter().chain(said.clone());
+    expect(&[], told.clone().chain([drained(BOB)]));
+    expect(&[], told.chain([pushed.clone(), drained(BOB)]));
+    expect(&[NoPhantoms], [owner.clone()].into_iter().chain(said.clone()).chain([pushed.clone(), drained(BOB)]));
+    let member = [owner, Event::Joined { group: GROUP, user: BOB }].into_iter().chain(said);
+    expect(&[DeliveredOnce], member.clone().chain([drained(BOB)]));
+    expect(&[], member.chain([leaving, pushed, drained(BOB)]));
+}
+
+#[test]
+fn who_has_left_gets_nothing_more() {
+    let joined = [ALICE, BOB].map(|user| Event::Joined { group: GROUP, user });
+    let told = [send_to_group(1), ack_in("g9", 1, 1), Event::Left { group: GROUP, user: BOB }];
+    let pushed = [push_in("g9", BOB, 1, 1, 1), drained(BOB)];
+    expect(&[NoPhantoms], joined.into_iter().chain(told).chain(pushed));
+}
+
+#[test]
 fn a_second_push_in_a_session_breaks_delivery() {
     expect(&[DeliveredOnce], [send(1), ack(1, 1), push(1, 1), push(1, 1), drained(BOB)]);
 }
