@@ -10,6 +10,8 @@
 mod bus;
 mod chance;
 mod cluster;
+mod counters;
+pub mod coverage;
 mod database;
 mod environment;
 mod keys;
@@ -19,7 +21,9 @@ mod record;
 mod run;
 pub mod schedule;
 mod trace;
+mod troubles;
 
+pub use coverage::Reached;
 pub use run::{Outcome, run};
-pub use schedule::Schedule;
+pub use schedule::{Schedule, Shape, Workload};
 pub use trace::Digest;

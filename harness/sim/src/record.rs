@@ -1,5 +1,6 @@
 //! The history of a simulation in the judge's format, and what of it is still to come.
 
+use crate::coverage;
 use crate::database::StoredRow;
 use crate::trace::Trace;
 use chat_client::{Acknowledged, Error, Message};
@@ -24,7 +25,8 @@ pub struct Record {
 #[derive(Default)]
 struct Inner {
     entries: Vec<Entry>,
-    members: BTreeMap<GroupId, Vec<UserId>>,
+    /// Those who certainly are members.
+    members: BTreeMap<GroupId, BTreeSet<UserId>>,
     sent: BTreeMap<Uuid, Sent>,
     /// Neither acknowledged nor refused nor given up.
     pending: BTreeSet<Uuid>,
@@ -61,7 +63,38 @@ impl Record {
     /// These are members of the group from now on.
     pub fn group(&self, group: GroupId, members: Vec<UserId>) {
         members.iter().for_each(|user| self.note(Event::Joined { group, user: *user }));
-        self.inner.lock().members.insert(group, members);
+        self.inner.lock().members.insert(group, members.into_iter().collect());
+    }
+
+    /// Counts something that the run got to.
+    pub fn reach(&self, name: impl Into<String>) {
+        self.trace.reach(name);
+    }
+
+    /// A user is about to ask for it.
+    pub fn joining(&self, group: GroupId, user: UserId) {
+        self.note(Event::Joining { group, user });
+    }
+
+    pub fn joined(&self, group: GroupId, user: UserId) {
+        self.inner.lock().members.entry(group).or_default().insert(user);
+        self.note(Event::Joined { group, user });
+    }
+
+    /// A user is about to ask for it: nothing of the group is owed any more.
+    pub fn leaving(&self, group: GroupId, user: UserId) {
+        self.note(Event::Leaving { group, user });
+        let mut inner = self.inner.lock();
+        let Inner { members, sent, outstanding, .. } = &mut *inner;
+        members.entry(group).or_default().remove(&user);
+        for (mid, sent) in sent.iter_mut().filter(|(_, sent)| sent.to == To::Group(group)) {
+            sent.recipients.retain(|recipient| *recipient != user);
+            outstanding.remove(&(user, *mid));
+        }
+    }
+
+    pub fn left(&self, group: GroupId, user: UserId) {
+        self.note(Event::Left { group, user });
     }
 
     /// A message is about to be sent for the first time.
@@ -92,6 +125,7 @@ impl Record {
 
     pub fn deferred(&self, who: Who, mid: Uuid, failure: &Failure) {
         let Who { user, session } = who;
+        self.reach(coverage::name_of_errno(failure.errno));
         self.note(Event::Refused { user, session, mid, code: u64::from(failure.errno as u8), retryable: true });
     }
 
@@ -102,11 +136,17 @@ impl Record {
             Ok(Acknowledged { conv, seq, .. }) => {
                 let is_stored = seq.is_some();
                 let conv = conv.map(String::from);
+                self.reach(match is_stored {
+                    true if self.is_acked(mid) => coverage::ACKED_AGAIN,
+                    true => coverage::STORED,
+                    false => coverage::RELAYED,
+                });
                 self.note_at(at, Event::Ack { user, session, mid, conv, seq });
                 self.inner.lock().acked(mid, is_stored);
             }
             Err(error) => {
                 if let Error::Refused(failure) = &error {
+                    self.reach(coverage::name_of_errno(failure.errno));
                     let (code, retryable) = (u64::from(failure.errno as u8), failure.errno.is_retryable());
                     self.note_at(at, Event::Refused { user, session, mid, code, retryable });
                 }
