@@ -88,6 +88,8 @@ pub struct Facts<'a> {
     pub entries: &'a [Entry],
     /// Nothing is acknowledged.
     pub unacknowledged: bool,
+    /// Users whose messages are not answered.
+    pub unanswered: BTreeSet<u64>,
     pub messages: Vec<Message<'a>>,
     pub pushes: Vec<Push<'a>>,
     pub sessions: BTreeMap<Who, Session<'a>>,
@@ -112,6 +114,7 @@ impl<'a> Facts<'a> {
         let mut facts = Facts {
             entries,
             unacknowledged: false,
+            unanswered: BTreeSet::new(),
             messages: Vec::new(),
             pushes: Vec::new(),
             sessions: BTreeMap::new(),
@@ -140,6 +143,9 @@ impl<'a> Facts<'a> {
         match what {
             Event::Begin { .. } => {}
             Event::Unacknowledged => self.unacknowledged = true,
+            Event::Unanswered { user } => {
+                self.unanswered.insert(*user);
+            }
             Event::Joining { group, user } => begin(&mut self.membership(*group, *user).possible, event),
             Event::Joined { group, user } => {
                 let membership = self.membership(*group, *user);

@@ -82,6 +82,9 @@ const SAID: &[&str] = &[
     "closing connections that did not go in time",
 ];
 
+/// Where some of it is said quietly.
+const QUIET: &[&str] = &["chat::delivery::bus_receiver", "chat::membership::tidy"];
+
 fn name_of_saying(text: &str) -> String {
     format!("log: {text}")
 }
@@ -96,7 +99,8 @@ pub struct Listener(pub Arc<Trace>);
 
 impl Subscriber for Listener {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= Level::INFO && metadata.target().starts_with("chat")
+        let most = if QUIET.contains(&metadata.target()) { Level::DEBUG } else { Level::INFO };
+        metadata.is_event() && *metadata.level() <= most && metadata.target().starts_with("chat")
     }
 
     fn event(&self, event: &Event<'_>) {

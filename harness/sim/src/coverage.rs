@@ -52,6 +52,8 @@ pub(crate) const PUSHED_AGAIN: &str = "message: pushed again in another session"
 pub(crate) const RECONNECTED: &str = "client: connected again";
 pub(crate) const SILENT_NODE: &str = "client: its node was silent for too long";
 pub(crate) const EVENT: &str = "client: told an EVENT";
+/// Of workloads with classic clients.
+pub(crate) const CLASSIC_REFUSED: &str = "classic: refused";
 const NOTICED: &[&str] = &[STORED, RELAYED, ACKED_AGAIN, SENT_AGAIN, PUSHED_AGAIN, RECONNECTED, SILENT_NODE, EVENT];
 
 /// What people are told: of the others some cannot come of what they do (unknown msgids, strangers who guess), and some
@@ -67,7 +69,8 @@ pub fn names(workload: Workload) -> Vec<String> {
     let asked = if workload.has_requests() { ERRNOS_OF_REQUESTS } else { &[] };
     let errnos = ERRNOS.iter().chain(asked).map(|errno| name_of_errno(*errno));
     let notices = NOTICES.iter().map(|errno| name_of_notice(*errno));
-    let noticed = NOTICED.iter().map(|name| (*name).to_owned());
+    let classic = workload.has_classic().then_some(CLASSIC_REFUSED);
+    let noticed = NOTICED.iter().copied().chain(classic).map(str::to_owned);
     faults.chain(steps).chain(errnos).chain(notices).chain(noticed).chain(counters::names()).collect()
 }
 

@@ -1,5 +1,6 @@
 //! A user with the real client, who does as the schedule says and writes down all that it does and sees.
 
+mod classic;
 mod pen;
 mod requests;
 
@@ -7,10 +8,11 @@ use crate::coverage;
 use crate::environment::Process;
 use crate::network::{Connector, Network};
 use crate::record::Record;
-use crate::schedule::{Doing, Step};
+use crate::schedule::{Dialect, Doing, Step};
 use chat_client::{Client, Credentials, Error, Options, Reconnect};
 use chat_protocol::conversation::{GroupId, Target, UserId};
 use chat_protocol::errno::{Errno, Failure};
+use classic::Classic;
 use judge::history::Who;
 use pen::Pen;
 use requests::Club;
@@ -50,6 +52,8 @@ pub struct Person {
     password: usize,
     token: Option<String>,
     club: Club,
+    /// In place of the real client.
+    classic: Option<Classic>,
     process: Process,
     options: Options,
     record: Arc<Record>,
@@ -103,6 +107,7 @@ impl Person {
             password: 0,
             token: None,
             club: Club::default(),
+            classic: None,
             process,
             options,
             record,
@@ -139,6 +144,14 @@ impl Person {
         self.club = Club::Member;
     }
 
+    /// Takes to this dialect from now on.
+    pub fn speaks(&mut self, dialect: Dialect) {
+        self.classic = Classic::new(self, dialect);
+        if self.classic.is_some() {
+            self.record.is_classic(self.id);
+        }
+    }
+
     /// Does these steps, each when it is due, or when those before it are done.
     pub async fn live(&mut self, begun: Instant, steps: Vec<Step>, circle: &Circle) {
         for step in steps {
@@ -149,6 +162,9 @@ impl Person {
 
     async fn take(&mut self, what: Doing, circle: &Circle) {
         self.record.reach(coverage::name_of_step(what.name()));
+        if let Some(classic) = &mut self.classic {
+            return classic.take(what, circle).await;
+        }
         match what {
             Doing::Write { friend, qos } => self.say(Target::User(circle.users[friend]), qos),
             Doing::WriteToGroup { qos } => self.say(Target::Group(circle.group), qos),
@@ -175,15 +191,29 @@ impl Person {
     /// Is online in the end, whatever it takes; whether it is within `budget`.
     pub async fn be_online(&mut self, budget: Duration) -> bool {
         let deadline = Instant::now() + budget;
-        while self.online.as_ref().is_none_or(|online| online.client.session().is_none()) {
+        while !self.is_online() {
             if Instant::now() >= deadline {
                 return false;
             }
-            if !self.is_away() || self.log_in(0, self.credentials().taking_over()).await.is_err() {
+            if !self.is_away() || self.come_back().await.is_err() {
                 tokio::time::sleep(LOGIN_RETRY).await;
             }
         }
         true
+    }
+
+    fn is_online(&self) -> bool {
+        match &self.classic {
+            Some(classic) => classic.is_online(),
+            None => self.online.as_ref().is_some_and(|online| online.client.session().is_some()),
+        }
+    }
+
+    async fn come_back(&mut self) -> Result<(), Error> {
+        match &mut self.classic {
+            Some(classic) => classic.log_in(0).await,
+            None => self.log_in(0, self.credentials().taking_over()).await,
+        }
     }
 
     /// Is online again whenever it is not, until `is_over`: a login that a paused node had not looked at yet can still
@@ -204,6 +234,7 @@ impl Person {
     }
 
     fn is_away(&self) -> bool {
+        // A classic client does not connect again by itself.
         self.online.as_ref().is_none_or(|online| online.client.is_ended())
     }
 
@@ -216,7 +247,10 @@ impl Person {
     }
 
     pub async fn log_in_at(&mut self, node: usize) -> Result<(), Error> {
-        self.log_in(node, self.credentials()).await
+        match &mut self.classic {
+            Some(classic) => classic.log_in(node).await,
+            None => self.log_in(node, self.credentials()).await,
+        }
     }
 
     async fn log_in(&mut self, node: usize, credentials: Credentials) -> Result<(), Error> {
@@ -265,8 +299,8 @@ impl Person {
 
     fn say(&mut self, to: Target, qos: u8) {
         let Some(online) = self.online.as_ref().filter(|online| !online.client.is_ended()) else { return };
-        let text = format!("{} says {} 你好", self.name, self.said);
         let (mid, who) = (self.process.environment.uuid(), self.who(online));
+        let text = text(&self.name, self.said, mid);
         self.record.says(who, mid, to, &text, qos);
         if let Err(error) = online.client.send_nowait_as(mid, to, &text, qos) {
             self.record.outcome(who, mid, Instant::now(), Err(error));
@@ -291,4 +325,9 @@ impl Person {
             let _ = online.client.send_nowait_as(*mid, *to, &format!("{text}, or not"), *qos);
         }
     }
+}
+
+/// What somebody says, with the mid for those whose clients know of none.
+fn text(name: &str, number: usize, mid: Uuid) -> String {
+    format!("{name} says {number} 你好 {mid}")
 }

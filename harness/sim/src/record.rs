@@ -25,6 +25,8 @@ pub struct Record {
 #[derive(Default)]
 struct Inner {
     entries: Vec<Entry>,
+    /// Whose messages have mids of a node's making on the wire.
+    classic: BTreeSet<UserId>,
     /// Those who certainly are members.
     members: BTreeMap<GroupId, BTreeSet<UserId>>,
     sent: BTreeMap<Uuid, Sent>,
@@ -115,6 +117,18 @@ impl Record {
         self.note(event);
     }
 
+    /// The same with a client that is told nothing of what becomes of it.
+    pub fn says_without_answer(&self, who: Who, mid: Uuid, to: Target, text: &str) {
+        self.says(who, mid, to, text, 1);
+        self.inner.lock().pending.remove(&mid);
+    }
+
+    /// This user's client is a classic one.
+    pub fn is_classic(&self, user: UserId) {
+        self.note(Event::Unanswered { user });
+        self.inner.lock().classic.insert(user);
+    }
+
     /// A message is sent once more.
     pub fn says_again(&self, who: Who, mid: Uuid) {
         let event = self.inner.lock().sent.get(&mid).map(|sent| send(who, mid, sent, true));
@@ -158,14 +172,29 @@ impl Record {
     /// A message was pushed to a user, for the first time or not.
     pub fn sees(&self, who: Who, message: &Message) {
         let Message { conv, seq, id, msg, mid, at, .. } = message;
+        let mid = self.mid_of(*id, *mid, msg);
+        self.sees_push(who, *at, (*id, conv, *seq), mid, msg);
+    }
+
+    /// A line of chat reached a classic client.
+    pub fn sees_line(&self, who: Who, from: UserId, text: &str) {
+        self.sees_push(who, Instant::now(), (from, "", 0), mid_in(text), text);
+    }
+
+    fn sees_push(&self, who: Who, at: Instant, (from, conv, seq): (UserId, &str, u64), mid: Option<Uuid>, text: &str) {
         let Who { user, session } = who;
-        let (conv, body) = (conv.to_string(), history::body(msg));
-        self.note_at(*at, Event::Push { user, session, from: *id, conv, seq: *seq, mid: *mid, body });
-        if let Some(mid) = *mid {
+        let (conv, body) = (conv.to_owned(), history::body(text));
+        self.note_at(at, Event::Push { user, session, from, conv, seq, mid, body });
+        if let Some(mid) = mid {
             let mut inner = self.inner.lock();
             inner.arrived.insert((user, mid));
             inner.outstanding.remove(&(user, mid));
         }
+    }
+
+    /// The mid that a message was sent under, as its sender knows it.
+    fn mid_of(&self, sender: UserId, mid: Option<Uuid>, text: &str) -> Option<Uuid> {
+        if self.inner.lock().classic.contains(&sender) { mid_in(text) } else { mid }
     }
 
     pub fn is_acked(&self, mid: Uuid) -> bool {
@@ -206,6 +235,7 @@ impl Record {
     /// What the database holds.
     pub fn rows(&self, rows: Vec<StoredRow>) {
         for StoredRow { conv, seq, sender, mid, text } in rows {
+            let mid = self.mid_of(sender, Some(mid), &text).unwrap_or_default();
             self.note(Event::Row { conv, seq, sender, mid, body: history::body(&text) });
         }
         self.note(Event::RowsRead);
@@ -214,6 +244,11 @@ impl Record {
     pub fn entries(&self) -> Vec<Entry> {
         self.inner.lock().entries.clone()
     }
+}
+
+/// Every text ends with its mid.
+fn mid_in(text: &str) -> Option<Uuid> {
+    text.split_whitespace().next_back()?.parse().ok()
 }
 
 fn send(who: Who, mid: Uuid, sent: &Sent, again: bool) -> Event {

@@ -142,6 +142,7 @@ async fn gather(
         record.group(circle.club, vec![*first]);
     }
     for (number, person) in people.iter_mut().enumerate() {
+        person.speaks(schedule.dialect(number));
         person.log_in_at(number % schedule.nodes).await.context("cannot log in")?;
     }
     Ok((people, circle))

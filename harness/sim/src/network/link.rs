@@ -9,12 +9,15 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What a way holds before its writer has to wait, as a kernel's buffers do.
 const CAPACITY: usize = 64 * 1024;
 /// The same on the way to a client that is deaf.
 pub(super) const DEAF_CAPACITY: usize = 512;
+/// After so long a kernel gives a connection up whose other end does not answer.
+const KEEPALIVE: Duration = Duration::from_secs(20);
 /// The usual time that bytes fly, at most.
 const FLIGHT_MS: u64 = 2;
 /// One piece in so many takes longer, at most this.
@@ -67,8 +70,14 @@ impl Link {
         }
     }
 
-    pub(super) fn lose(&self) {
+    /// The client's machine is gone. In the end the node's kernel finds out.
+    pub(super) fn lose(self: &Arc<Self>) {
         self.trace.note("lose", self.number);
+        let link = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(KEEPALIVE).await;
+            link.reset();
+        });
         for way in &self.ways {
             let mut way = way.lock();
             way.is_lost = true;

@@ -24,20 +24,27 @@ impl Workload {
         self.moves().1 > 0
     }
 
+    pub(crate) fn has_classic(self) -> bool {
+        matches!(self, Workload::Classic | Workload::Mixed)
+    }
+
     /// Whether such a step, by its name, can be in a schedule of this workload.
     pub(crate) fn does(self, step: &str) -> bool {
         self.has_requests() || !REQUESTS.contains(&step)
     }
 }
 
+/// These speak our own dialect always: without acknowledgements there is little to judge.
+const FRAMED: usize = 2;
+
 /// What everybody speaks: our own, unless the workload has classic clients.
 pub(super) fn dialects(chance: &Chance, workload: Workload, users: usize) -> Vec<Dialect> {
     let classic_once_in = match workload {
-        Workload::Classic => 2,
-        Workload::Mixed => 6,
+        Workload::Classic => 1,
+        Workload::Mixed => 4,
         _ => return Vec::new(),
     };
-    let dialect = |_| match (chance.once_in(classic_once_in), chance.once_in(2)) {
+    let dialect = |user| match (user >= FRAMED && chance.once_in(classic_once_in), chance.once_in(2)) {
         (false, _) => Dialect::Framed,
         (true, false) => Dialect::Bare,
         (true, true) => Dialect::Checked,
@@ -82,11 +89,11 @@ fn moving(chance: &Chance, nodes: usize) -> Doing {
     let node = chance.below(nodes as u64) as usize;
     // Most of the time everybody is there.
     match chance.below(24) {
-        0..=8 => Doing::LogIn { node },
-        9..=11 => Doing::Resume { node },
-        12..=14 => Doing::LogOut,
-        15 => Doing::Revoke,
-        16..=21 => Doing::TakeOver { node },
+        0..=9 => Doing::LogIn { node },
+        10..=13 => Doing::Resume { node },
+        14..=15 => Doing::LogOut,
+        16 => Doing::Revoke,
+        17..=21 => Doing::TakeOver { node },
         _ => Doing::Vanish,
     }
 }
