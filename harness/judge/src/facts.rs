@@ -2,6 +2,7 @@
 
 use crate::history::{Entry, Event, To, Who};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use uuid::Uuid;
 
 /// A place in a conversation.
@@ -271,6 +272,14 @@ impl<'a> Facts<'a> {
                     .collect()
             }
         }
+    }
+
+    /// Whether a user certainly is where this message was sent, all the while between two places in the history.
+    pub fn stays(&self, message: &Message<'_>, user: u64, between: Range<usize>) -> bool {
+        let To::Group(group) = message.to else { return true };
+        let membership = self.members.get(&group).and_then(|members| members.get(&user));
+        let covers = |(begun, ended): &Stay| *begun <= between.start && ended.is_none_or(|end| end >= between.end);
+        membership.is_none_or(|membership| membership.certain.iter().any(covers))
     }
 
     /// Whether a user may get a message that was pushed at this place.

@@ -71,7 +71,6 @@ const SAID: &[&str] = &[
     "tidied up after its earlier runs",
     "something was lost on the bus, looking into the log",
     "messages could not be stored",
-    "some messages of a batch could not be stored",
     "the outcome of some changes is still unknown",
     "cannot read the log, trying again",
     "cannot save cursors, trying again",
@@ -79,7 +78,6 @@ const SAID: &[&str] = &[
     "cannot look for lost messages, trying again",
     "cannot tell who is in a conversation, trying on",
     "cannot free sessions, trying on",
-    "closing connections that did not go in time",
 ];
 
 /// Where some of it is said quietly.

@@ -177,6 +177,19 @@ fn who_may_be_a_member_may_be_told_and_need_not() {
 }
 
 #[test]
+fn what_was_said_between_leaving_and_joining_again_is_no_hole() {
+    let joined = [ALICE, BOB].map(|user| Event::Joined { group: GROUP, user });
+    let all = (1..=3).flat_map(|number| [send_to_group(number), ack_in("g9", number, number)]).collect::<Vec<_>>();
+    let [first, last] = [1, 3].map(|number| push_in("g9", BOB, 1, number, number));
+    let told = joined.into_iter().chain(all).chain([first]);
+    let away = [Event::Leaving { group: GROUP, user: BOB }, Event::Joined { group: GROUP, user: BOB }];
+
+    let stayed = told.clone().chain([last.clone(), push_in("g9", BOB, 2, 2, 2), drained(BOB)]);
+    expect(&[InOrder], stayed);
+    expect(&[], told.chain(away).chain([last, drained(BOB)]));
+}
+
+#[test]
 fn who_has_left_gets_nothing_more() {
     let joined = [ALICE, BOB].map(|user| Event::Joined { group: GROUP, user });
     let told = [send_to_group(1), ack_in("g9", 1, 1), Event::Left { group: GROUP, user: BOB }];
