@@ -1,6 +1,7 @@
 //! A history put in order: messages with all that happened to them, sessions, members.
 
 use crate::history::{Entry, Event, To, Who};
+use crate::membership::Membership;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use uuid::Uuid;
@@ -59,28 +60,6 @@ pub struct Row<'a> {
 pub struct Session<'a> {
     pub begun: usize,
     pub ended: Option<(usize, &'a str)>,
-}
-
-/// From one place in the history to another.
-type Stay = (usize, Option<usize>);
-
-/// When somebody may have been a member, and when it certainly was one.
-#[derive(Debug, Default)]
-struct Membership {
-    possible: Vec<Stay>,
-    certain: Vec<Stay>,
-}
-
-fn begin(stays: &mut Vec<Stay>, event: usize) {
-    if stays.last().is_none_or(|stay| stay.1.is_some()) {
-        stays.push((event, None));
-    }
-}
-
-fn end(stays: &mut [Stay], event: usize) {
-    if let Some(stay) = stays.last_mut() {
-        stay.1.get_or_insert(event);
-    }
 }
 
 /// Everything that the checkers look at.
@@ -147,18 +126,10 @@ impl<'a> Facts<'a> {
             Event::Unanswered { user } => {
                 self.unanswered.insert(*user);
             }
-            Event::Joining { group, user } => begin(&mut self.membership(*group, *user).possible, event),
-            Event::Joined { group, user } => {
-                let membership = self.membership(*group, *user);
-                begin(&mut membership.possible, event);
-                begin(&mut membership.certain, event);
-            }
-            Event::Leaving { group, user } => end(&mut self.membership(*group, *user).certain, event),
-            Event::Left { group, user } => {
-                let membership = self.membership(*group, *user);
-                end(&mut membership.possible, event);
-                end(&mut membership.certain, event);
-            }
+            Event::Joining { group, user } => self.membership(*group, *user).joining(event),
+            Event::Joined { group, user } => self.membership(*group, *user).joined(event),
+            Event::Leaving { group, user } => self.membership(*group, *user).leaving(event),
+            Event::Left { group, user } => self.membership(*group, *user).left(event),
             Event::Login { user, session, .. } => {
                 self.sessions.insert(Who { user: *user, session: *session }, Session { begun: event, ended: None });
             }
@@ -245,6 +216,13 @@ impl<'a> Facts<'a> {
         self.by_mid.get(&(sender, mid)).map(|place| &self.messages[*place])
     }
 
+    /// Whether something of this name was broken at this place in the history.
+    pub fn is_broken(&self, name: &str, event: usize) -> bool {
+        let is_named = |what: &str| what.split_whitespace().any(|word| word == name);
+        let covers = |begun: usize, ended: Option<usize>| begun < event && ended.is_none_or(|end| end > event);
+        self.faults.iter().any(|(what, begun, ended)| covers(*begun, *ended) && is_named(what))
+    }
+
     /// Where the session began that the user had at this place in the history.
     pub fn session_at(&self, user: u64, event: usize) -> Option<usize> {
         let all = self.sessions.range(Who { user, session: 0 }..=Who { user, session: u32::MAX });
@@ -263,13 +241,11 @@ impl<'a> Facts<'a> {
         match message.to {
             To::User(user) => vec![user],
             To::Group(group) => {
-                let owes = |(begun, ended): &Stay| *begun <= message.first_sent() && ended.is_none();
-                let is_owed = |membership: &Membership| membership.certain.iter().any(owes);
                 let members = self.members.get(&group).into_iter().flatten();
-                members
-                    .filter(|(user, membership)| **user != message.sender && is_owed(membership))
-                    .map(|(user, _)| *user)
-                    .collect()
+                let owed = members.filter(|(user, membership)| {
+                    **user != message.sender && membership.lasts_from(message.first_sent())
+                });
+                owed.map(|(user, _)| *user).collect()
             }
         }
     }
@@ -278,8 +254,7 @@ impl<'a> Facts<'a> {
     pub fn stays(&self, message: &Message<'_>, user: u64, between: Range<usize>) -> bool {
         let To::Group(group) = message.to else { return true };
         let membership = self.members.get(&group).and_then(|members| members.get(&user));
-        let covers = |(begun, ended): &Stay| *begun <= between.start && ended.is_none_or(|end| end >= between.end);
-        membership.is_none_or(|membership| membership.certain.iter().any(covers))
+        membership.is_none_or(|membership| membership.covers(&between))
     }
 
     /// Whether a user may get a message that was pushed at this place.
@@ -290,10 +265,8 @@ impl<'a> Facts<'a> {
                 let membership = self.members.get(&group).and_then(|members| members.get(&user));
                 // What was read in the moment in which the server said that somebody has left may have come before.
                 let came_after = |end: usize| self.entries[pushed].t > self.entries[end].t;
-                let stay = |(begun, ended): &Stay| {
-                    *begun <= pushed && ended.is_none_or(|end| end >= message.first_sent() && !came_after(end))
-                };
-                user != message.sender && membership.is_some_and(|membership| membership.possible.iter().any(stay))
+                let may = |membership: &Membership| membership.may_get(message.first_sent(), pushed, came_after);
+                user != message.sender && membership.is_some_and(may)
             }
         }
     }

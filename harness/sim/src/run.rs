@@ -197,7 +197,7 @@ struct Breaker {
 impl Breaker {
     async fn break_and_heal(self, begun: Instant, number: usize, fault: Fault) {
         sleep_until(begun + fault.at()).await;
-        let what = format!("{:?}", fault.what);
+        let what = fault.what.in_words();
         self.record.note(Event::Fault { what: what.clone(), healed: false });
         self.troubles.begin(number, &fault);
         if self.strike(&fault.what) {

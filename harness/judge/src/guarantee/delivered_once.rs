@@ -5,6 +5,9 @@ use super::{Facts, Finding, Message, Violation, unacknowledged};
 use crate::history::{LEFT, Who};
 use std::collections::{BTreeSet, HashMap};
 
+/// What a fault must name to be one of the database.
+const DATABASE: &str = "database";
+
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     for message in facts.messages.iter().filter(|message| message.is_stored()) {
         check_message(facts, message, finding);
@@ -41,8 +44,8 @@ fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
     let mut confirmed: HashMap<(u64, &str), (u64, u32, usize)> = HashMap::new();
     for (event, who, (conv, seq)) in &facts.received {
         let ended = facts.sessions.get(who).and_then(|session| session.ended);
-        // Only the end in good order promises that the server knows.
-        if ended.is_some_and(|(_, why)| why == LEFT) {
+        // Only the end in good order promises that the server knows, and LOGOUT is answered without the database too.
+        if ended.is_some_and(|(end, why)| why == LEFT && !facts.is_broken(DATABASE, end)) {
             let known = confirmed.entry((who.user, conv)).or_insert((*seq, who.session, *event));
             if known.0 < *seq {
                 *known = (*seq, who.session, *event);

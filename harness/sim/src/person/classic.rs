@@ -115,7 +115,7 @@ impl Classic {
             return;
         }
         let mid = self.environment.uuid();
-        let text = super::text(&self.name, self.said, mid);
+        let text = super::messages::text(&self.name, self.said, mid);
         let who = Who { user: self.user, session: self.sessions };
         self.record.says_without_answer(who, mid, to, &text);
         self.send(self.wire.chat((self.user, &self.name), to, &text));
