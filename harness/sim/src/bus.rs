@@ -30,9 +30,12 @@ pub struct Wires {
     chance: Chance,
     trace: Arc<Trace>,
     troubles: Arc<Troubles>,
-    /// By channel: whose it is, and where it leads.
-    ends: Mutex<BTreeMap<String, (usize, mpsc::UnboundedSender<Vec<u8>>)>>,
+    /// By channel.
+    ends: Mutex<BTreeMap<String, End>>,
 }
+
+/// Whose a channel is, and where it leads.
+type End = (usize, mpsc::UnboundedSender<Vec<u8>>);
 
 impl Wires {
     pub fn new(seed: u64, trace: Arc<Trace>, troubles: Arc<Troubles>) -> Arc<Wires> {
