@@ -40,6 +40,10 @@ scale *arguments:
 picture *arguments:
     ci/picture {{arguments}}
 
+# Lives through so many fresh seeds in the simulator.
+sim *arguments="2000":
+    ci/sim {{arguments}}
+
 # Clusters in containers, faults and stories: just harness --help
 harness *arguments:
     cargo run -p harness -- {{arguments}}

@@ -4,6 +4,7 @@ mod cli;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use cli::sim::NOT_RUN;
 use harness::cluster::{Cluster, Setup};
 use harness::containers::images;
 use harness::containers::reaper::{CLUSTER, sweep};
@@ -75,6 +76,9 @@ enum Command {
     /// Break one thing after the other at random while people chat; where that fails, look for the fewest steps that
     /// do.
     Chaos(cli::chaos::Arguments),
+    /// Live through schedules of whole clusters in virtual time, with several faults at once; where one fails, look for
+    /// the smallest that does.
+    Sim(cli::sim::Arguments),
     /// Tell every story with every fault, and print a table of the verdicts.
     Table(cli::table::Arguments),
     /// Build faults into the server and show that the stories' checkers find every one of them.
@@ -86,22 +90,32 @@ enum Command {
     Reap { run: String },
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    // Before there is any runtime: tokio's chance counts them.
+    if std::env::args().nth(1).as_deref() == Some(cli::sim::WORKER) {
+        return sim::worker::serve();
+    }
     if let Some(code) = chat_generate::asked::<Arguments>() {
         return code;
     }
-    match run(Arguments::parse().command).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("harness: {error:#}");
-            ExitCode::FAILURE
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(shown) => {
+            // Help and version are no errors. Where even this cannot be printed, the exit code has to do.
+            let _ = shown.print();
+            return if shown.use_stderr() { ExitCode::from(NOT_RUN) } else { ExitCode::SUCCESS };
         }
-    }
+    };
+    let failure = if matches!(command, Command::Sim(_)) { ExitCode::from(NOT_RUN) } else { ExitCode::FAILURE };
+    let runtime = tokio::runtime::Runtime::new().context("no runtime");
+    runtime.and_then(|runtime| runtime.block_on(run(command))).unwrap_or_else(|error| {
+        eprintln!("harness: {error:#}");
+        failure
+    })
 }
 
-async fn run(command: Command) -> Result<()> {
-    match command {
+async fn run(command: Command) -> Result<ExitCode> {
+    let done = match command {
         Command::Up { nodes, mariadb, name, proxied, settings, database_options } => {
             let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
             let setup = settings.iter().fold(Setup::nodes(nodes), |setup, (key, value)| setup.setting(key, value));
@@ -119,11 +133,13 @@ async fn run(command: Command) -> Result<()> {
         Command::Fault { fault, cluster, seconds } => inflict(&fault.join(" "), cluster, seconds).await,
         Command::Story(arguments) => cli::story::execute(arguments).await,
         Command::Chaos(arguments) => cli::chaos::execute(arguments).await,
+        Command::Sim(arguments) => return cli::sim::execute(arguments).await,
         Command::Table(arguments) => cli::table::execute(arguments).await,
         Command::Prove(arguments) => cli::prove::execute(arguments).await,
         Command::Images => images().await,
         Command::Reap { run } => reaper::reap(&run).await,
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 async fn up(builder: Builder) -> Result<()> {

@@ -36,8 +36,8 @@ impl LocalPair {
             Instant::now(),
         );
         let log_in = |user| {
-            let limits = &config.limits;
-            let outbound = Arc::new(Outbound::new(limits.queue_bytes, context.metrics.clone()));
+            let (limits, clock) = (&config.limits, context.environment.clock.clone());
+            let outbound = Arc::new(Outbound::new(limits.queue_bytes, clock, context.metrics.clone()));
             outbound.speak(Codec::new(Dialect::Framed, limits.max_frame_bytes));
             let session = Arc::new(Session::new(user, "somebody".into(), 1, false, true, outbound.clone()));
             session.waits(&Waiting { user, conv, position: Position::default(), last_seq: 0 }, 0);

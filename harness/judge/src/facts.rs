@@ -1,7 +1,9 @@
 //! A history put in order: messages with all that happened to them, sessions, members.
 
 use crate::history::{Entry, Event, To, Who};
+use crate::membership::Membership;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use uuid::Uuid;
 
 /// A place in a conversation.
@@ -60,15 +62,14 @@ pub struct Session<'a> {
     pub ended: Option<(usize, &'a str)>,
 }
 
-/// When somebody was a member: from one place in the history to another.
-type Stay = (usize, Option<usize>);
-
 /// Everything that the checkers look at.
 #[derive(Debug)]
 pub struct Facts<'a> {
     pub entries: &'a [Entry],
     /// Nothing is acknowledged.
     pub unacknowledged: bool,
+    /// Users whose messages are not answered.
+    pub unanswered: BTreeSet<u64>,
     pub messages: Vec<Message<'a>>,
     pub pushes: Vec<Push<'a>>,
     pub sessions: BTreeMap<Who, Session<'a>>,
@@ -85,7 +86,7 @@ pub struct Facts<'a> {
     /// Where all rows had been told.
     pub rows_read: Option<usize>,
     by_mid: HashMap<(u64, Uuid), usize>,
-    members: HashMap<u64, BTreeMap<u64, Vec<Stay>>>,
+    members: HashMap<u64, BTreeMap<u64, Membership>>,
 }
 
 impl<'a> Facts<'a> {
@@ -93,6 +94,7 @@ impl<'a> Facts<'a> {
         let mut facts = Facts {
             entries,
             unacknowledged: false,
+            unanswered: BTreeSet::new(),
             messages: Vec::new(),
             pushes: Vec::new(),
             sessions: BTreeMap::new(),
@@ -121,15 +123,13 @@ impl<'a> Facts<'a> {
         match what {
             Event::Begin { .. } => {}
             Event::Unacknowledged => self.unacknowledged = true,
-            Event::Joined { group, user } => {
-                self.members.entry(*group).or_default().entry(*user).or_default().push((event, None));
+            Event::Unanswered { user } => {
+                self.unanswered.insert(*user);
             }
-            Event::Left { group, user } => {
-                let stays = self.members.entry(*group).or_default().entry(*user).or_default();
-                if let Some(stay) = stays.last_mut() {
-                    stay.1 = Some(event);
-                }
-            }
+            Event::Joining { group, user } => self.membership(*group, *user).joining(event),
+            Event::Joined { group, user } => self.membership(*group, *user).joined(event),
+            Event::Leaving { group, user } => self.membership(*group, *user).leaving(event),
+            Event::Left { group, user } => self.membership(*group, *user).left(event),
             Event::Login { user, session, .. } => {
                 self.sessions.insert(Who { user: *user, session: *session }, Session { begun: event, ended: None });
             }
@@ -165,6 +165,10 @@ impl<'a> Facts<'a> {
             Event::RowsRead => self.rows_read = Some(event),
             Event::Send { .. } | Event::Ack { .. } | Event::Refused { .. } => self.add_to_message(event, what),
         }
+    }
+
+    fn membership(&mut self, group: u64, user: u64) -> &mut Membership {
+        self.members.entry(group).or_default().entry(user).or_default()
     }
 
     fn add_to_message(&mut self, event: usize, what: &'a Event) {
@@ -212,6 +216,13 @@ impl<'a> Facts<'a> {
         self.by_mid.get(&(sender, mid)).map(|place| &self.messages[*place])
     }
 
+    /// Whether something of this name was broken at this place in the history.
+    pub fn is_broken(&self, name: &str, event: usize) -> bool {
+        let is_named = |what: &str| what.split_whitespace().any(|word| word == name);
+        let covers = |begun: usize, ended: Option<usize>| begun < event && ended.is_none_or(|end| end > event);
+        self.faults.iter().any(|(what, begun, ended)| covers(*begun, *ended) && is_named(what))
+    }
+
     /// Where the session began that the user had at this place in the history.
     pub fn session_at(&self, user: u64, event: usize) -> Option<usize> {
         let all = self.sessions.range(Who { user, session: 0 }..=Who { user, session: u32::MAX });
@@ -224,32 +235,38 @@ impl<'a> Facts<'a> {
         self.sessions.range(Who { user, session: 0 }..).next().is_some_and(|(who, _)| who.user == user)
     }
 
-    /// Those who must get a message that was sent and acknowledged at these places: everyone who was a member all the
-    /// while.
-    pub fn recipients(&self, message: &Message<'_>, from: usize, to: usize) -> Vec<u64> {
+    /// Those who must get a message: everyone who was a member when it was sent and has been ever since, since leaving
+    /// ends the delivery of what waits.
+    pub fn recipients(&self, message: &Message<'_>) -> Vec<u64> {
         match message.to {
             To::User(user) => vec![user],
             To::Group(group) => {
-                let all = self.members.get(&group).into_iter().flatten();
-                let whole = |stays: &[Stay]| {
-                    stays.iter().any(|(begun, ended)| *begun <= from && ended.is_none_or(|end| end >= to))
-                };
-                all.filter(|(user, stays)| **user != message.sender && whole(stays)).map(|(user, _)| *user).collect()
+                let members = self.members.get(&group).into_iter().flatten();
+                let owed = members.filter(|(user, membership)| {
+                    **user != message.sender && membership.lasts_from(message.first_sent())
+                });
+                owed.map(|(user, _)| *user).collect()
             }
         }
     }
 
+    /// Whether a user certainly is where this message was sent, all the while between two places in the history.
+    pub fn stays(&self, message: &Message<'_>, user: u64, between: Range<usize>) -> bool {
+        let To::Group(group) = message.to else { return true };
+        let membership = self.members.get(&group).and_then(|members| members.get(&user));
+        membership.is_none_or(|membership| membership.covers(&between))
+    }
+
     /// Whether a user may get a message that was pushed at this place.
     pub fn may_receive(&self, message: &Message<'_>, user: u64, pushed: usize) -> bool {
-        let first_sent = message.sends.first().map_or(0, |sent| sent.event);
         match message.to {
             To::User(to) => to == user,
             To::Group(group) => {
-                let stays = self.members.get(&group).and_then(|members| members.get(&user));
-                // What was accepted before somebody left may still reach them: only those who had left before it was
-                // sent, or joined after it was pushed, may not have it.
-                let stay = |(begun, ended): &Stay| *begun <= pushed && ended.is_none_or(|end| end >= first_sent);
-                user != message.sender && stays.is_some_and(|stays| stays.iter().any(stay))
+                let membership = self.members.get(&group).and_then(|members| members.get(&user));
+                // What was read in the moment in which the server said that somebody has left may have come before.
+                let came_after = |end: usize| self.entries[pushed].t > self.entries[end].t;
+                let may = |membership: &Membership| membership.may_get(message.first_sent(), pushed, came_after);
+                user != message.sender && membership.is_some_and(may)
             }
         }
     }

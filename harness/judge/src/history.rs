@@ -49,9 +49,15 @@ pub enum Event {
     Begin { format: u32, run: u32 },
     /// The server says of no message what became of it: what was sent is owed.
     Unacknowledged,
+    /// The server says of no message of this user what became of it: nothing is known of those.
+    Unanswered { user: u64 },
+    /// From here on the user may be a member of the group: it has asked for it.
+    Joining { group: u64, user: u64 },
     /// From here on the user is a member of the group.
     Joined { group: u64, user: u64 },
-    /// From here on not any more.
+    /// From here on the user need not be a member any more: it has asked for that.
+    Leaving { group: u64, user: u64 },
+    /// From here on the user is no member any more: the server has said so.
     Left { group: u64, user: u64 },
     /// The server accepted a login. Sessions of a user count up.
     Login {

@@ -13,6 +13,7 @@ pub mod history;
 mod facts;
 mod guarantee;
 mod judgement;
+mod membership;
 mod verdict;
 
 pub use facts::{Facts, Message};

@@ -1,8 +1,10 @@
-//! What lies between the nodes in place of Redis: it loses, delays, repeats and reorders envelopes by seed, as far as
-//! it is told to be bad.
+//! What lies between the nodes in place of Redis: it loses, delays, repeats and reorders envelopes by seed, is split or
+//! gone, as far as something is broken.
 
 use crate::chance::Chance;
+use crate::schedule::Breaking;
 use crate::trace::Trace;
+use crate::troubles::Troubles;
 use chat::bus::carried::Carrier;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -27,45 +29,69 @@ const FLIGHT_MS: u64 = 1;
 pub struct Wires {
     chance: Chance,
     trace: Arc<Trace>,
-    inner: Mutex<Inner>,
+    troubles: Arc<Troubles>,
+    /// By channel.
+    ends: Mutex<BTreeMap<String, End>>,
 }
 
-#[derive(Default)]
-struct Inner {
-    badness: Badness,
-    ends: BTreeMap<String, mpsc::UnboundedSender<Vec<u8>>>,
-}
+/// Whose a channel is, and where it leads.
+type End = (usize, mpsc::UnboundedSender<Vec<u8>>);
 
 impl Wires {
-    pub fn new(seed: u64, trace: Arc<Trace>) -> Arc<Wires> {
-        Arc::new(Wires { chance: Chance::new(seed, "bus"), trace, inner: Mutex::default() })
+    pub fn new(seed: u64, trace: Arc<Trace>, troubles: Arc<Troubles>) -> Arc<Wires> {
+        Arc::new(Wires { chance: Chance::new(seed, "bus"), trace, troubles, ends: Mutex::default() })
     }
 
-    pub fn set_badness(&self, badness: Badness) {
-        self.inner.lock().badness = badness;
+    /// Breaks every subscription; whether there were any.
+    pub fn cut(&self) -> bool {
+        !std::mem::take(&mut *self.ends.lock()).is_empty()
     }
 
-    /// Breaks every subscription.
-    pub fn cut(&self) {
-        self.inner.lock().ends.clear();
+    /// How many times an envelope arrives.
+    fn times(&self, from: usize, to: usize) -> u64 {
+        let is_lost = self.troubles.strike(|what| match what {
+            Breaking::Bus { badness } => badness.lost,
+            Breaking::NoBus => 100,
+            Breaking::MuteBus { node } if *node == from && from != to => 100,
+            Breaking::SplitBus { nodes } if nodes.contains(&from) != nodes.contains(&to) => 100,
+            _ => 0,
+        });
+        let is_repeated = || {
+            self.troubles.strike(|what| match what {
+                Breaking::Bus { badness } => badness.repeated,
+                _ => 0,
+            })
+        };
+        if is_lost { 0 } else { 1 + u64::from(is_repeated()) }
+    }
+
+    fn is_delayed(&self) -> bool {
+        self.troubles.strike(|what| match what {
+            Breaking::Bus { badness } => badness.delayed,
+            _ => 0,
+        })
     }
 }
 
-impl Carrier for Wires {
+/// A node's connection to the wires.
+pub struct Wire {
+    pub wires: Arc<Wires>,
+    pub node: usize,
+}
+
+impl Carrier for Wire {
     fn describe(&self) -> String {
         "simulated wires".into()
     }
 
     fn publish(&self, channel: &str, envelope: Vec<u8>) {
-        let inner = self.inner.lock();
-        let Badness { lost, repeated, delayed } = inner.badness;
-        let (is_lost, is_delayed) = (self.chance.percent(lost), self.chance.percent(delayed));
-        let times = if is_lost { 0 } else { 1 + u64::from(self.chance.percent(repeated)) };
-        self.trace.note("bus", format_args!("{channel} {} bytes, {times} times", envelope.len()));
-        let Some(end) = inner.ends.get(channel) else { return };
+        let Wires { chance, trace, ends, .. } = &*self.wires;
+        let Some((to, end)) = ends.lock().get(channel).cloned() else { return };
+        let times = self.wires.times(self.node, to);
+        trace.note("bus", format_args!("{channel} {} bytes, {times} times", envelope.len()));
         for time in 0..times {
-            let is_late = is_delayed || time > 0;
-            let flight = self.chance.wait(if is_late { DELAY_MS } else { FLIGHT_MS });
+            let is_late = time > 0 || self.wires.is_delayed();
+            let flight = chance.wait(if is_late { DELAY_MS } else { FLIGHT_MS });
             let (end, envelope) = (end.clone(), envelope.clone());
             // No task of a node: what it has sent is under way whatever becomes of it.
             tokio::spawn(async move {
@@ -78,7 +104,10 @@ impl Carrier for Wires {
 
     fn subscribe(&self, channel: &str) -> mpsc::UnboundedReceiver<Vec<u8>> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.inner.lock().ends.insert(channel.into(), sender);
+        let is_gone = self.wires.troubles.strike(|what| u8::from(matches!(what, Breaking::NoBus)) * 100);
+        if !is_gone {
+            self.wires.ends.lock().insert(channel.into(), (self.node, sender));
+        }
         receiver
     }
 }
@@ -86,13 +115,22 @@ impl Carrier for Wires {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::Fault;
 
-    async fn arriving(badness: Badness) -> Vec<u8> {
-        let wires = Wires::new(5, Arc::new(Trace::start(false)));
-        let mut end = wires.subscribe("node");
-        wires.set_badness(badness);
+    const FROM: usize = 0;
+    const TO: usize = 1;
+
+    /// Which of a hundred envelopes arrive while this is broken.
+    async fn arriving(what: Option<Breaking>) -> Vec<u8> {
+        let trace = Arc::new(Trace::start(false));
+        let wires = Wires::new(5, trace.clone(), Troubles::new(5, trace));
+        let [one, other] = [FROM, TO].map(|node| Wire { wires: wires.clone(), node });
+        let mut end = other.subscribe("other");
+        if let Some(what) = what {
+            wires.troubles.begin(0, &Fault { at_ms: 0, length_ms: 9_000, what });
+        }
         for number in 0..100 {
-            wires.publish("node", vec![number]);
+            one.publish("other", vec![number]);
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
@@ -106,12 +144,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bus_is_as_bad_as_it_is_told_to_be() {
-        let good = arriving(Badness::default()).await;
-        assert_eq!(good, (0..100).collect::<Vec<u8>>());
-        let losing = arriving(Badness { lost: 50, ..Badness::default() }).await;
+        let all: Vec<u8> = (0..100).collect();
+        let bad = |badness| arriving(Some(Breaking::Bus { badness }));
+        assert_eq!(arriving(None).await, all);
+        let losing = bad(Badness { lost: 50, ..Badness::default() }).await;
         assert!((20..80).contains(&losing.len()) && losing.is_sorted(), "{losing:?}");
-        assert!(arriving(Badness { repeated: 50, ..Badness::default() }).await.len() > 120);
-        let disordered = arriving(Badness { delayed: 50, ..Badness::default() }).await;
+        assert!(bad(Badness { repeated: 50, ..Badness::default() }).await.len() > 120);
+        let disordered = bad(Badness { delayed: 50, ..Badness::default() }).await;
         assert!(disordered.len() == 100 && !disordered.is_sorted());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_crosses_a_bus_that_is_split_mute_or_gone() {
+        for what in [Breaking::SplitBus { nodes: vec![TO] }, Breaking::MuteBus { node: FROM }, Breaking::NoBus] {
+            assert_eq!(arriving(Some(what)).await, [0; 0]);
+        }
+        assert_eq!(arriving(Some(Breaking::SplitBus { nodes: vec![FROM, TO] })).await.len(), 100);
+        assert_eq!(arriving(Some(Breaking::MuteBus { node: TO })).await.len(), 100);
     }
 }

@@ -1,11 +1,13 @@
 //! Real nodes in simulated surroundings: started, crashed, paused, drained.
 
-use crate::bus::Wires;
+use crate::bus::{Wire, Wires};
 use crate::chance::Chance;
+use crate::counters::Counters;
 use crate::database::{Database, SharedEngine};
 use crate::environment::{Process, ProcessGate};
 use crate::network::Network;
 use crate::trace::Trace;
+use crate::troubles::Troubles;
 use anyhow::{Context, Result};
 use chat::bus::carried;
 use chat::cluster::{ClusterSecret, NodeKey};
@@ -33,6 +35,7 @@ pub struct Cluster {
     seed: u64,
     begun: Instant,
     trace: Arc<Trace>,
+    troubles: Arc<Troubles>,
     network: Arc<Network>,
     database: Arc<Database>,
     wires: Arc<Wires>,
@@ -53,6 +56,8 @@ struct Run {
     gate: Arc<ProcessGate>,
     shutdown: Shutdown,
     is_up: bool,
+    /// Once it is up.
+    counters: Option<Arc<Counters>>,
 }
 
 /// What the cluster lives in.
@@ -60,6 +65,7 @@ pub struct World {
     pub seed: u64,
     pub begun: Instant,
     pub trace: Arc<Trace>,
+    pub troubles: Arc<Troubles>,
     pub network: Arc<Network>,
     pub database: Arc<Database>,
     pub wires: Arc<Wires>,
@@ -67,9 +73,10 @@ pub struct World {
 
 impl Cluster {
     pub fn new(world: World, nodes: usize) -> Arc<Cluster> {
-        let World { seed, begun, trace, network, database, wires } = world;
+        let World { seed, begun, trace, troubles, network, database, wires } = world;
         let slots = (0..nodes).map(|_| Mutex::default()).collect();
-        Arc::new(Cluster { seed, begun, trace, network, database, wires, slots, problems: Mutex::default() })
+        let problems = Mutex::default();
+        Arc::new(Cluster { seed, begun, trace, troubles, network, database, wires, slots, problems })
     }
 
     pub fn address(node: usize) -> String {
@@ -85,9 +92,12 @@ impl Cluster {
         slot.runs += 1;
         let name = format!("node-{node}.{}", slot.runs);
         let offset = Chance::new(self.seed, &format!("clock of {node}")).below(2 * CLOCK_OFF_US.unsigned_abs());
-        let process = Process::start(self.seed, &name, self.begun, offset as i64 - CLOCK_OFF_US);
+        let (offset_us, troubles) = (offset as i64 - CLOCK_OFF_US, self.troubles.clone());
+        let off_us = Box::new(move || offset_us + troubles.clock_off_us(node));
+        let process = Process::start(self.seed, &name, self.begun, off_us);
         let shutdown = Shutdown::new();
-        slot.run = Some(Run { gate: process.gate.clone(), shutdown: shutdown.clone(), is_up: false });
+        let (gate, shut) = (process.gate.clone(), shutdown.clone());
+        slot.run = Some(Run { gate, shutdown: shut, is_up: false, counters: None });
         drop(slot);
         self.trace.note("start", &name);
         let cluster = self.clone();
@@ -99,7 +109,9 @@ impl Cluster {
             if let Err(error) = ended.filter_crash(&gate) {
                 cluster.problems.lock().push(format!("{name} ended: {error:#}"));
             }
-            cluster.slots[node].lock().run = None;
+            if let Some(Run { counters: Some(counters), .. }) = cluster.slots[node].lock().run.take() {
+                cluster.count(&name, &counters);
+            }
         });
     }
 
@@ -120,6 +132,7 @@ impl Cluster {
         self.network.open(&Cluster::address(node), door);
         if let Some(run) = &mut self.slots[node].lock().run {
             run.is_up = true;
+            run.counters = Some(Arc::new(Counters::of(&running)));
         }
         running.stopped().await?;
         Ok(())
@@ -132,32 +145,35 @@ impl Cluster {
         clients: mpsc::Receiver<(Box<dyn chat::net::entrance::Channel>, std::net::IpAddr)>,
         shutdown: Shutdown,
     ) -> Result<Node> {
-        let engine = Box::new(SharedEngine(self.database.clone()));
+        let engine = Box::new(SharedEngine { database: self.database.clone(), node });
         let storage = storage::open_on(engine, DATABASE_TIMEOUT, &environment).await?;
         let secret = ClusterSecret(storage.token_key().await?);
         let key = NodeKey { id: format!("node-{node}").as_str().into(), boot: environment.clock.now_us().max(1) };
-        let (bus, arrivals) = carried::connect(vec![self.wires.clone()], &key, &secret, &environment);
+        let wire = Arc::new(Wire { wires: self.wires.clone(), node });
+        let (bus, arrivals) = carried::connect(vec![wire], &key, &secret, &environment);
         let address = SocketAddr::from(([127, 0, 0, 1], 12_345));
         let entrance = Entrance::Channels { address, clients };
         let surroundings = Surroundings { key, environment, storage, bus, arrivals, entrance };
         Ok(Node::start_in(config(self.seed), surroundings, shutdown).await?)
     }
 
-    /// Ends a node as if its machine had lost its power.
-    pub fn crash(&self, node: usize) {
-        if let Some(run) = self.run_of(node) {
+    /// Ends a node as if its machine had lost its power; whether it ran.
+    pub fn crash(&self, node: usize) -> bool {
+        self.run_of(node).is_some_and(|run| {
             self.trace.note("crash", node);
             self.network.close(&Cluster::address(node));
             run.gate.crash();
-        }
+            true
+        })
     }
 
-    /// The node stands still until [`Cluster::resume`].
-    pub fn pause(&self, node: usize) {
-        if let Some(run) = self.run_of(node) {
+    /// The node stands still until [`Cluster::resume`]; whether it ran.
+    pub fn pause(&self, node: usize) -> bool {
+        self.run_of(node).is_some_and(|run| {
             self.trace.note("pause", node);
             run.gate.pause();
-        }
+            true
+        })
     }
 
     pub fn resume(&self, node: usize) {
@@ -167,11 +183,13 @@ impl Cluster {
         }
     }
 
-    pub fn drain(&self, node: usize) {
-        if let Some(run) = self.run_of(node) {
+    /// Whether it ran.
+    pub fn drain(&self, node: usize) -> bool {
+        self.run_of(node).is_some_and(|run| {
             self.trace.note("drain", node);
             run.shutdown.drain();
-        }
+            true
+        })
     }
 
     /// Has all nodes run; whether they are up within `budget`.
@@ -195,9 +213,25 @@ impl Cluster {
         self.slots[node].lock().run.clone()
     }
 
-    /// Nodes that ended though nobody ended them.
+    /// Nodes that ended though nobody ended them, and tasks that panicked.
     pub fn problems(&self) -> Vec<String> {
         self.problems.lock().clone()
+    }
+
+    /// Adds up what the nodes that still run have counted.
+    pub fn count_all(&self) {
+        for node in 0..self.slots.len() {
+            if let Some(Run { counters: Some(counters), .. }) = self.run_of(node) {
+                self.count(&format!("node-{node}"), &counters);
+            }
+        }
+    }
+
+    fn count(&self, name: &str, counters: &Counters) {
+        counters.add_to(&self.trace);
+        if counters.panics() > 0 {
+            self.problems.lock().push(format!("a task of {name} panicked"));
+        }
     }
 }
 
@@ -240,5 +274,7 @@ fn config(seed: u64) -> Config {
         config.retention.mid_window_s = 20;
         config.retention.interval_s = 1;
     }
+    // So little that people who read slowly fall behind, and are sent away.
+    (config.limits.queue_bytes, config.limits.write_timeout_s) = (4 * 1_024, 4);
     config
 }

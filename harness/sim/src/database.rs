@@ -4,36 +4,37 @@
 //! in between wherever a transaction does not hold them off. Who holds it and says nothing for a while (its process is
 //! paused) loses it, with what it had not committed, as at a server that limits idle transactions.
 //!
-//! A COMMIT can fail before it took effect and after; any statement can stall.
+//! What is broken (see [`Troubles`]) strikes a node's statements: a COMMIT fails before it took effect or after, a
+//! transaction is ended by a deadlock, a statement stalls, the connection is lost.
+
+mod connection;
+mod values;
 
 use crate::chance::Chance;
 use crate::trace::Trace;
+use crate::troubles::Troubles;
 use anyhow::Context;
 use async_trait::async_trait;
-use chat::storage::Error;
-use chat::storage::engine::{Connection, Dialect, Done, Engine, Fault, Result, Row, Value, sqlite};
+use chat::storage::engine::{Connection, Engine, Result};
 use chat_protocol::conversation::UserId;
-use parking_lot::{Mutex, MutexGuard};
-use rusqlite::types::{Value as SqlValue, ValueRef};
-use rusqlite::{ErrorCode, params_from_iter};
+use connection::Lease;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 /// A holder that has said nothing for so long loses its transaction.
 const IDLE_LIMIT: Duration = Duration::from_secs(3);
-/// One statement in so many takes time, at most this.
-const SLOW_ONCE_IN: u64 = 4;
-const SLOW_MS: u64 = 2;
-/// What a COMMIT takes at most.
-const COMMIT_MS: u64 = 3;
+/// Statements that SQLite keeps prepared: about as many as the storage has.
+const PREPARED: usize = 256;
 
 /// Shared by all nodes.
 pub struct Database {
     chance: Chance,
     trace: Arc<Trace>,
+    troubles: Arc<Troubles>,
     inner: Mutex<Inner>,
     is_free: Notify,
 }
@@ -42,10 +43,6 @@ struct Inner {
     sqlite: rusqlite::Connection,
     leases: u64,
     holder: Option<Holder>,
-    /// Of a hundred COMMITs so many fail before they took effect, and so many after.
-    fails_before: u8,
-    fails_after: u8,
-    stalled_until: Option<Instant>,
 }
 
 struct Holder {
@@ -64,22 +61,11 @@ pub struct StoredRow {
 }
 
 impl Database {
-    pub fn open(seed: u64, trace: Arc<Trace>) -> anyhow::Result<Arc<Database>> {
+    pub fn open(seed: u64, trace: Arc<Trace>, troubles: Arc<Troubles>) -> anyhow::Result<Arc<Database>> {
         let sqlite = rusqlite::Connection::open_in_memory().context("cannot open a database in memory")?;
-        let inner = Inner { sqlite, leases: 0, holder: None, fails_before: 0, fails_after: 0, stalled_until: None };
-        let chance = Chance::new(seed, "database");
-        Ok(Arc::new(Database { chance, trace, inner: Mutex::new(inner), is_free: Notify::new() }))
-    }
-
-    /// From now on so many of a hundred COMMITs fail before they took effect, and so many after.
-    pub fn fail_commits(&self, before: u8, after: u8) {
-        let mut inner = self.inner.lock();
-        (inner.fails_before, inner.fails_after) = (before, after);
-    }
-
-    /// No statement is answered for a while.
-    pub fn stall(&self, length: Duration) {
-        self.inner.lock().stalled_until = Some(Instant::now() + length);
+        sqlite.set_prepared_statement_cache_capacity(PREPARED);
+        let inner = Mutex::new(Inner { sqlite, leases: 0, holder: None });
+        Ok(Arc::new(Database { chance: Chance::new(seed, "database"), trace, troubles, inner, is_free: Notify::new() }))
     }
 
     /// From now on messages that are removed are kept aside. The tables must be there.
@@ -106,7 +92,9 @@ impl Database {
         rows.collect::<std::result::Result<_, _>>().context("cannot read the messages")
     }
 
-    async fn lease(self: &Arc<Self>) -> Lease {
+    /// A connection for a node.
+    async fn lease(self: &Arc<Self>, node: usize) -> Result<Lease> {
+        Lease::arrive(self, node).await?;
         loop {
             let freed = self.is_free.notified();
             let lost_at = {
@@ -119,7 +107,7 @@ impl Database {
                         inner.leases += 1;
                         let lease = inner.leases;
                         inner.holder = Some(Holder { lease, in_transaction: false, last_heard: now });
-                        return Lease { database: self.clone(), lease };
+                        return Ok(Lease { database: self.clone(), node, lease });
                     }
                 }
             };
@@ -129,6 +117,7 @@ impl Database {
 }
 
 impl Inner {
+    /// Whoever holds the connection holds it no more, and its transaction is undone.
     fn end_transaction(&mut self) {
         if self.holder.take().is_some_and(|holder| holder.in_transaction) {
             // There is nothing else that could be done; it fails only where SQLite has rolled back by itself.
@@ -138,7 +127,10 @@ impl Inner {
 }
 
 /// What a node's storage runs on.
-pub struct SharedEngine(pub Arc<Database>);
+pub struct SharedEngine {
+    pub database: Arc<Database>,
+    pub node: usize,
+}
 
 #[async_trait]
 impl Engine for SharedEngine {
@@ -151,202 +143,50 @@ impl Engine for SharedEngine {
     }
 
     async fn read(&self) -> Result<Box<dyn Connection>> {
-        Ok(Box::new(self.0.lease().await))
+        Ok(Box::new(self.database.lease(self.node).await?))
     }
 
     async fn write(&self) -> Result<Box<dyn Connection>> {
-        Ok(Box::new(self.0.lease().await))
+        Ok(Box::new(self.database.lease(self.node).await?))
     }
 
     async fn reserved(&self) -> Result<Box<dyn Connection>> {
-        Ok(Box::new(self.0.lease().await))
-    }
-}
-
-/// The connection, for one operation.
-struct Lease {
-    database: Arc<Database>,
-    lease: u64,
-}
-
-impl Lease {
-    /// Lets time pass as a server's answer takes it.
-    async fn take_time(&self, once_in: u64, most_ms: u64) {
-        let stalled_until = self.database.inner.lock().stalled_until;
-        if let Some(until) = stalled_until.filter(|until| *until > Instant::now()) {
-            sleep_until(until).await;
-        }
-        let chance = &self.database.chance;
-        if chance.once_in(once_in) {
-            sleep(chance.wait(most_ms)).await;
-        }
-    }
-
-    /// The database, as long as this connection is good.
-    fn holding(&self) -> Result<MutexGuard<'_, Inner>> {
-        let mut inner = self.database.inner.lock();
-        match &mut inner.holder {
-            Some(holder) if holder.lease == self.lease => holder.last_heard = Instant::now(),
-            _ => return Err(lost("the connection was cut")),
-        }
-        Ok(inner)
-    }
-
-    fn set_in_transaction(inner: &mut Inner, is: bool) {
-        if let Some(holder) = &mut inner.holder {
-            holder.in_transaction = is;
-        }
-    }
-}
-
-fn lost(why: &str) -> Fault {
-    Fault::Failed(Error::Unavailable(why.into()))
-}
-
-#[async_trait]
-impl Connection for Lease {
-    fn dialect(&self) -> &'static Dialect {
-        &sqlite::DIALECT
-    }
-
-    async fn run(&mut self, sql: &str, arguments: &[Value]) -> Result<Done> {
-        self.take_time(SLOW_ONCE_IN, SLOW_MS).await;
-        let inner = self.holding()?;
-        self.database.trace.note("sql", format_args!("{} {sql} {arguments:?}", self.lease));
-        let affected = inner.sqlite.execute(sql, params_from_iter(arguments.iter().map(bind))).map_err(fault)?;
-        Ok(Done { affected: affected as u64, last_id: inner.sqlite.last_insert_rowid() })
-    }
-
-    async fn rows_within(&mut self, sql: &str, arguments: &[Value], max_bytes: usize) -> Result<Vec<Row>> {
-        self.take_time(SLOW_ONCE_IN, SLOW_MS).await;
-        let inner = self.holding()?;
-        self.database.trace.note("sql", format_args!("{} {sql} {arguments:?}", self.lease));
-        let mut statement = inner.sqlite.prepare(sql).map_err(fault)?;
-        let columns = statement.column_count();
-        let mut found = statement.query(params_from_iter(arguments.iter().map(bind))).map_err(fault)?;
-        let (mut rows, mut bytes) = (Vec::new(), 0_usize);
-        while bytes <= max_bytes
-            && let Some(row) = found.next().map_err(fault)?
-        {
-            let values: Result<Vec<Value>> =
-                (0..columns).map(|column| decode(row.get_ref(column).map_err(fault)?)).collect();
-            let row = Row(values?);
-            bytes = bytes.saturating_add(row.text_bytes());
-            rows.push(row);
-        }
-        Ok(rows)
-    }
-
-    async fn begin(&mut self) -> Result<()> {
-        self.take_time(SLOW_ONCE_IN, SLOW_MS).await;
-        let mut inner = self.holding()?;
-        inner.sqlite.execute_batch("BEGIN IMMEDIATE").map_err(fault)?;
-        Lease::set_in_transaction(&mut inner, true);
-        Ok(())
-    }
-
-    async fn commit(&mut self) -> Result<()> {
-        let chance = &self.database.chance;
-        // Its answer can be late as well as itself.
-        let (answer_is_late, roll) = (chance.once_in(2), chance.below(100) as u8);
-        if !answer_is_late {
-            self.take_time(1, COMMIT_MS).await;
-        }
-        let is_lost_after = {
-            let mut inner = self.holding()?;
-            let (before, after) = (inner.fails_before, inner.fails_after);
-            if roll < before {
-                self.database.trace.note("commit", format_args!("{} lost before it", self.lease));
-                inner.end_transaction();
-                self.database.is_free.notify_one();
-                return Err(lost("the connection was cut before COMMIT"));
-            }
-            inner.sqlite.execute_batch("COMMIT").map_err(fault)?;
-            Lease::set_in_transaction(&mut inner, false);
-            roll < before.saturating_add(after)
-        };
-        self.database.trace.note("commit", format_args!("{} lost after it: {is_lost_after}", self.lease));
-        if answer_is_late {
-            self.take_time(1, COMMIT_MS).await;
-        }
-        if is_lost_after { Err(lost("the connection was cut after COMMIT")) } else { Ok(()) }
-    }
-
-    async fn rollback(&mut self) -> Result<()> {
-        let mut inner = self.holding()?;
-        inner.sqlite.execute_batch("ROLLBACK").map_err(fault)?;
-        Lease::set_in_transaction(&mut inner, false);
-        Ok(())
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let mut inner = self.database.inner.lock();
-        if inner.holder.as_ref().is_some_and(|holder| holder.lease == self.lease) {
-            inner.end_transaction();
-            self.database.is_free.notify_one();
-        }
-    }
-}
-
-fn bind(value: &Value) -> SqlValue {
-    match value {
-        Value::Null => SqlValue::Null,
-        Value::Int(number) => SqlValue::Integer(*number),
-        Value::Text(text) => SqlValue::Text(text.to_string()),
-        Value::Bytes(bytes) => SqlValue::Blob(bytes.clone()),
-    }
-}
-
-fn decode(value: ValueRef<'_>) -> Result<Value> {
-    Ok(match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(number) => Value::Int(number),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into()),
-        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
-        ValueRef::Real(number) => return Err(lost(&format!("a fraction, {number}, which no column of ours holds"))),
-    })
-}
-
-/// SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_PRIMARYKEY and SQLITE_CONSTRAINT_ROWID.
-const DUPLICATE_CODES: [i32; 3] = [2067, 1555, 2579];
-
-fn fault(error: rusqlite::Error) -> Fault {
-    match &error {
-        rusqlite::Error::SqliteFailure(cause, _) if DUPLICATE_CODES.contains(&cause.extended_code) => Fault::Duplicate,
-        rusqlite::Error::SqliteFailure(cause, _) => match cause.code {
-            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Fault::LockTimeout,
-            ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch => {
-                Fault::Data(error.to_string())
-            }
-            _ => lost(&error.to_string()),
-        },
-        _ => lost(&error.to_string()),
+        Ok(Box::new(self.database.lease(self.node).await?))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::{Breaking, Fault};
+    use chat::storage::engine;
     use chat::storage::{Storage, open_on};
     use chat_environment::Environment;
 
+    const NODE: usize = 0;
+    const OTHER: usize = 1;
+
     async fn open() -> (Arc<Database>, Arc<dyn Storage>) {
-        let database = Database::open(3, Arc::new(Trace::start(false))).expect("it opens");
-        let engine = Box::new(SharedEngine(database.clone()));
+        let trace = Arc::new(Trace::start(false));
+        let database = Database::open(3, trace.clone(), Troubles::new(3, trace)).expect("it opens");
+        let engine = Box::new(SharedEngine { database: database.clone(), node: NODE });
         let storage = open_on(engine, Duration::from_secs(5), &Environment::default()).await.expect("an empty one");
         (database, storage)
     }
 
+    /// In place of all that was broken.
+    fn breaks(database: &Database, what: Breaking) {
+        database.troubles.begin(0, &Fault { at_ms: 0, length_ms: 2_000, what });
+    }
+
     async fn count(database: &Arc<Database>) -> i64 {
-        let mut lease = database.lease().await;
+        let mut lease = database.lease(OTHER).await.expect("it is not cut");
         let row = lease.first("SELECT COUNT(*) FROM meta WHERE name = 'x'", &[]).await.expect("it works");
         row.expect("a row").int(0).expect("a number")
     }
 
     async fn insert(database: &Arc<Database>) -> Result<()> {
-        let mut lease = database.lease().await;
+        let mut lease = database.lease(NODE).await?;
         lease.begin().await?;
         lease.run("INSERT INTO meta (name, value) VALUES (?, ?)", &["x".into(), "y".into()]).await?;
         lease.commit().await
@@ -357,22 +197,22 @@ mod tests {
         let (database, storage) = open().await;
         assert_eq!(storage.describe(), "simulated SQLite");
 
-        database.fail_commits(100, 0);
+        breaks(&database, Breaking::Commits { before: 100, after: 0, node: Some(NODE) });
         assert!(insert(&database).await.is_err());
         assert_eq!(count(&database).await, 0);
 
-        database.fail_commits(0, 100);
+        breaks(&database, Breaking::Commits { before: 0, after: 100, node: None });
         assert!(insert(&database).await.is_err());
         assert_eq!(count(&database).await, 1);
 
-        database.fail_commits(0, 0);
-        assert!(matches!(insert(&database).await, Err(Fault::Duplicate)));
+        database.troubles.end(0);
+        assert!(matches!(insert(&database).await, Err(engine::Fault::Duplicate)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn silent_holder_loses_its_transaction() {
         let (database, _storage) = open().await;
-        let mut silent = database.lease().await;
+        let mut silent = database.lease(NODE).await.expect("it is not cut");
         silent.begin().await.expect("it works");
         let sql = "INSERT INTO meta (name, value) VALUES ('x', 'y')";
         silent.run(sql, &[]).await.expect("it works");
@@ -385,11 +225,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn stall_holds_every_statement() {
+    async fn stall_holds_every_statement_of_whom_it_strikes() {
         let (database, _storage) = open().await;
         let begun = Instant::now();
-        database.stall(Duration::from_secs(2));
+        breaks(&database, Breaking::Stall { node: Some(NODE) });
+        count(&database).await;
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        breaks(&database, Breaking::Stall { node: None });
         count(&database).await;
         assert!(begun.elapsed() >= Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn transaction_that_meets_trouble_is_undone() {
+        let (database, _storage) = open().await;
+        breaks(&database, Breaking::Deadlocks { percent: 100, node: None });
+        assert!(matches!(insert(&database).await, Err(engine::Fault::Deadlock)));
+        breaks(&database, Breaking::LockTimeouts { percent: 100, node: None });
+        assert!(matches!(insert(&database).await, Err(engine::Fault::LockTimeout)));
+        breaks(&database, Breaking::ReadOnly { node: Some(NODE) });
+        assert!(matches!(insert(&database).await, Err(engine::Fault::Refused(_))));
+        breaks(&database, Breaking::CutDatabase { node: NODE });
+        assert!(insert(&database).await.is_err());
+
+        assert_eq!(count(&database).await, 0);
+        database.troubles.end(0);
+        insert(&database).await.expect("all is well again");
     }
 }

@@ -22,13 +22,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// `clock_off_us`: how far its wall clock is off. Must be called within the simulation's runtime.
-    pub fn start(seed: u64, name: &str, begun: Instant, clock_off_us: i64) -> Process {
+    /// `off_us`: how far its wall clock is off. Must be called within the simulation's runtime.
+    pub fn start(seed: u64, name: &str, begun: Instant, off_us: Box<dyn Fn() -> i64 + Send + Sync>) -> Process {
         let gate = Arc::new(ProcessGate {
             chance: Chance::new(seed, &format!("gate of {name}")),
             inner: Mutex::new(Inner { state: State::Runs, waiting: Vec::new() }),
         });
-        let clock = Arc::new(Clock { begun, offset_us: EPOCH_US + clock_off_us });
+        let clock = Arc::new(Clock { begun, off_us });
         let entropy = Arc::new(Seeded(Chance::new(seed, &format!("entropy of {name}"))));
         let tasks = Tasks::gated(gate.clone());
         Process { gate, environment: Environment { clock, entropy, tasks } }
@@ -37,12 +37,12 @@ impl Process {
 
 struct Clock {
     begun: Instant,
-    offset_us: i64,
+    off_us: Box<dyn Fn() -> i64 + Send + Sync>,
 }
 
 impl WallClock for Clock {
     fn now_us(&self) -> i64 {
-        self.offset_us + i64::try_from(self.begun.elapsed().as_micros()).unwrap_or(i64::MAX / 2)
+        EPOCH_US + (self.off_us)() + i64::try_from(self.begun.elapsed().as_micros()).unwrap_or(i64::MAX / 2)
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn paused_process_stands_still_and_a_crashed_one_is_gone() {
-        let process = Process::start(1, "one", Instant::now(), 0);
+        let process = Process::start(1, "one", Instant::now(), Box::new(|| 0));
         let steps = Arc::new(AtomicU64::new(0));
         let (counter, step) = (steps.clone(), Duration::from_millis(10));
         let ticking = process.environment.tasks.spawn("ticking", async move {

@@ -1,25 +1,31 @@
 //! A user with the real client, who does as the schedule says and writes down all that it does and sees.
 
+mod classic;
+mod messages;
+mod pen;
+mod requests;
+
+use crate::coverage;
 use crate::environment::Process;
 use crate::network::{Connector, Network};
 use crate::record::Record;
-use crate::schedule::{Doing, Step};
-use chat_client::{Client, Credentials, Error, Event, Events, Options, Reconnect, Trace, Why};
+use crate::schedule::{Dialect, Doing, Step};
+use chat_client::{Client, Credentials, Error, Options, Reconnect};
 use chat_protocol::conversation::{GroupId, Target, UserId};
-use chat_protocol::message::LoginAck;
-use judge::history::{Event as Entry, LEFT, Who};
+use chat_protocol::errno::{Errno, Failure};
+use classic::Classic;
+use pen::Pen;
+use requests::Club;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use uuid::Uuid;
 
-const PASSWORD: &str = "correct horse";
+/// The first is everybody's when they register.
+const PASSWORDS: [&str; 2] = ["correct horse", "battery staple"];
 /// How long a user believes in a message: longer than all faults together.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A message is said again only while it is certainly still there.
-const SAID_AGAIN_WITHIN: Duration = Duration::from_secs(10);
 /// For a farewell to a node that may not answer any more.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Between two tries to log in at last.
@@ -32,18 +38,27 @@ const RECONNECT: Reconnect =
 pub struct Circle {
     /// By number in the schedule.
     pub users: Vec<UserId>,
+    /// Of everybody, for ever.
     pub group: GroupId,
+    /// Where people come and go.
+    pub club: GroupId,
 }
 
 pub struct Person {
     pub id: UserId,
     name: String,
+    /// Which of the passwords it believes in.
+    password: usize,
+    token: Option<String>,
+    club: Club,
+    /// In place of the real client.
+    classic: Option<Classic>,
     process: Process,
     options: Options,
     record: Arc<Record>,
     sessions: Arc<AtomicU32>,
     said: usize,
-    last: Option<(Uuid, Target, String, u8, Instant)>,
+    last: Option<messages::Said>,
     /// The newest, which may have ended.
     online: Option<Online>,
     /// Those before it.
@@ -65,14 +80,15 @@ struct Session {
 impl Person {
     /// Registers an account, and is not logged in yet.
     pub async fn register(
-        name: String,
+        number: usize,
         process: Process,
         network: Arc<Network>,
         addresses: &[String],
         record: Arc<Record>,
     ) -> Result<Person, Error> {
+        let name = format!("user-{number}");
         let mut options = Options::new(addresses.iter().cloned());
-        options.connect = Some(Arc::new(Connector { network, who: name.clone() }));
+        options.connect = Some(Arc::new(Connector { network, user: number }));
         options.environment = process.environment.clone();
         options.reconnect = Some(RECONNECT);
         options.send_timeout = PATIENCE;
@@ -82,26 +98,57 @@ impl Person {
         options.heartbeat = Duration::from_secs(2);
         options.trace = true;
         let (client, _events) = Client::connect(options.clone()).await?;
-        let id = client.register(&name, PASSWORD).await?;
+        let id = client.register(&name, PASSWORDS[0]).await?;
         client.close().await;
-        let sessions = Arc::default();
-        Ok(Person { id, name, process, options, record, sessions, said: 0, last: None, online: None, earlier: vec![] })
+        Ok(Person {
+            id,
+            name,
+            password: 0,
+            token: None,
+            club: Club::default(),
+            classic: None,
+            process,
+            options,
+            record,
+            sessions: Arc::default(),
+            said: 0,
+            last: None,
+            online: None,
+            earlier: vec![],
+        })
     }
 
-    /// Makes friends with those, and joins the group or makes one.
-    pub async fn meet(&self, others: &[UserId], group: Option<GroupId>) -> Result<GroupId, Error> {
+    /// Makes friends with those, and joins the group or makes one, and a club.
+    pub async fn meet(
+        &self,
+        others: &[UserId],
+        groups: Option<(GroupId, GroupId)>,
+    ) -> Result<(GroupId, GroupId), Error> {
         let options = self.options.clone().login(self.credentials());
         let (client, _events) = Client::connect(options).await?;
         for other in others {
             client.add_friend(*other).await?;
         }
-        let group = match group {
-            Some(group) => client.join_group(group).await.map(|_| group)?,
-            None => client.create_group("everybody", "").await?,
+        let groups = match groups {
+            Some(groups) => client.join_group(groups.0).await.map(|_| groups)?,
+            None => (client.create_group("everybody", "").await?, client.create_group("club", "").await?),
         };
         client.logout(false).await?;
         client.close().await;
-        Ok(group)
+        Ok(groups)
+    }
+
+    /// Is a member of the club from the beginning.
+    pub fn founds_club(&mut self) {
+        self.club = Club::Member;
+    }
+
+    /// Takes to this dialect from now on.
+    pub fn speaks(&mut self, dialect: Dialect) {
+        self.classic = Classic::new(self, dialect);
+        if self.classic.is_some() {
+            self.record.is_classic(self.id);
+        }
     }
 
     /// Does these steps, each when it is due, or when those before it are done.
@@ -113,40 +160,59 @@ impl Person {
     }
 
     async fn take(&mut self, what: Doing, circle: &Circle) {
+        self.record.reach(coverage::name_of_step(what.name()));
+        if let Some(classic) = &mut self.classic {
+            return classic.take(what, circle).await;
+        }
         match what {
             Doing::Write { friend, qos } => self.say(Target::User(circle.users[friend]), qos),
             Doing::WriteToGroup { qos } => self.say(Target::Group(circle.group), qos),
+            Doing::WriteToClub { qos } => self.say(Target::Group(circle.club), qos),
             Doing::WriteAgain => self.say_last_again(),
-            Doing::LogIn { node } if self.is_away() => {
-                // Refused where an earlier session is not over yet.
-                let _ = self.log_in(node, false).await;
-            }
-            Doing::LogIn { .. } => {}
-            Doing::TakeOver { node } => {
-                let _ = self.log_in(node, true).await;
-            }
-            Doing::LogOut => self.log_out().await,
+            Doing::WriteOver => self.say_another_under_the_last_mid(),
+            Doing::LogIn { .. } | Doing::Resume { .. } if !self.is_away() => {}
+            // Refused where an earlier session is not over yet.
+            Doing::LogIn { node } => _ = self.log_in(node, self.credentials()).await,
+            Doing::Resume { node } => _ = self.log_in(node, self.token_or_password()).await,
+            Doing::TakeOver { node } => _ = self.log_in(node, self.credentials().taking_over()).await,
+            Doing::LogOut => self.log_out(false).await,
+            Doing::Revoke => self.log_out(true).await,
             Doing::Vanish => {
                 if let Some(online) = self.online.take() {
                     online.client.abort().await;
                     self.earlier.push(online.pen);
                 }
             }
+            asking => self.ask(asking, circle).await,
         }
     }
 
     /// Is online in the end, whatever it takes; whether it is within `budget`.
     pub async fn be_online(&mut self, budget: Duration) -> bool {
         let deadline = Instant::now() + budget;
-        while self.online.as_ref().is_none_or(|online| online.client.session().is_none()) {
+        while !self.is_online() {
             if Instant::now() >= deadline {
                 return false;
             }
-            if !self.is_away() || self.log_in(0, true).await.is_err() {
+            if !self.is_away() || self.come_back().await.is_err() {
                 tokio::time::sleep(LOGIN_RETRY).await;
             }
         }
         true
+    }
+
+    fn is_online(&self) -> bool {
+        match &self.classic {
+            Some(classic) => classic.is_online(),
+            None => self.online.as_ref().is_some_and(|online| online.client.session().is_some()),
+        }
+    }
+
+    async fn come_back(&mut self) -> Result<(), Error> {
+        match &mut self.classic {
+            Some(classic) => classic.log_in(0).await,
+            None => self.log_in(0, self.credentials().taking_over()).await,
+        }
     }
 
     /// Is online again whenever it is not, until `is_over`: a login that a paused node had not looked at yet can still
@@ -159,18 +225,47 @@ impl Person {
     }
 
     fn credentials(&self) -> Credentials {
-        Credentials::password(&self.name, PASSWORD)
+        Credentials::password(&self.name, PASSWORDS[self.password])
+    }
+
+    fn token_or_password(&self) -> Credentials {
+        self.token.as_ref().map_or_else(|| self.credentials(), |token| Credentials::token(&self.name, token))
     }
 
     fn is_away(&self) -> bool {
+        // A classic client does not connect again by itself.
         self.online.as_ref().is_none_or(|online| online.client.is_ended())
     }
 
-    pub async fn log_in(&mut self, node: usize, takes_over: bool) -> Result<(), Error> {
-        let credentials = if takes_over { self.credentials().taking_over() } else { self.credentials() };
+    /// Counts a refusal.
+    fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Refused(failure)) = &result {
+            self.record.reach(coverage::name_of_errno(failure.errno));
+        }
+        result
+    }
+
+    pub async fn log_in_at(&mut self, node: usize) -> Result<(), Error> {
+        match &mut self.classic {
+            Some(classic) => classic.log_in(node).await,
+            None => self.log_in(node, self.credentials()).await,
+        }
+    }
+
+    async fn log_in(&mut self, node: usize, credentials: Credentials) -> Result<(), Error> {
+        let is_by_token = credentials.token.is_some();
         let mut options = self.options.clone().login(credentials);
         options.first_address = node;
-        let (client, events) = Client::connect(options).await?;
+        let connected = self.counted(Client::connect(options).await);
+        if let Err(Error::Refused(Failure { errno: Errno::WrongCredentials, .. })) = &connected {
+            // Whether a change of the password was done may be unknown, and revoked tokens are gone.
+            match is_by_token {
+                true => self.token = None,
+                false => self.password = 1 - self.password,
+            }
+        }
+        let (client, events) = connected?;
+        self.token = client.session().map(|session| session.token.clone());
         let session = Arc::new(Session::default());
         let (user, record, sessions) = (self.id, self.record.clone(), self.sessions.clone());
         let mut pen = Pen { user, record, sessions, session: session.clone(), is_open: false };
@@ -186,97 +281,14 @@ impl Person {
         Ok(())
     }
 
-    async fn log_out(&mut self) {
+    async fn log_out(&mut self, revoke: bool) {
         let Some(Online { client, session, pen }) = self.online.take() else { return };
-        if let Ok(Ok(())) = timeout(FAREWELL, client.logout(false)).await {
+        if let Ok(Ok(())) = timeout(FAREWELL, client.logout(revoke)).await {
             session.has_left.store(true, Ordering::Relaxed);
             client.close().await;
         } else {
             client.abort().await;
         }
         self.earlier.push(pen);
-    }
-
-    fn who(&self, online: &Online) -> Who {
-        Who { user: self.id, session: online.session.number.load(Ordering::Relaxed) }
-    }
-
-    fn say(&mut self, to: Target, qos: u8) {
-        let Some(online) = self.online.as_ref().filter(|online| !online.client.is_ended()) else { return };
-        let text = format!("{} says {} 你好", self.name, self.said);
-        let (mid, who) = (self.process.environment.uuid(), self.who(online));
-        self.record.says(who, mid, to, &text, qos);
-        if let Err(error) = online.client.send_nowait_as(mid, to, &text, qos) {
-            self.record.outcome(who, mid, Instant::now(), Err(error));
-        }
-        self.said += 1;
-        self.last = Some((mid, to, text, qos, Instant::now()));
-    }
-
-    fn say_last_again(&mut self) {
-        let (Some(online), Some((mid, to, text, qos, at))) = (&self.online, &self.last) else { return };
-        if *qos == 1 && at.elapsed() < SAID_AGAIN_WITHIN && !online.client.is_ended() && self.record.is_acked(*mid) {
-            self.record.says_again(self.who(online), *mid);
-            // Where it cannot be sent nothing is lost: it is stored already.
-            let _ = online.client.send_nowait_as(*mid, *to, text, *qos);
-        }
-    }
-}
-
-/// Writes down what a client tells.
-struct Pen {
-    user: UserId,
-    record: Arc<Record>,
-    sessions: Arc<AtomicU32>,
-    session: Arc<Session>,
-    is_open: bool,
-}
-
-impl Pen {
-    async fn write_all(mut self, mut events: Events) {
-        let mut why = Why::Ended;
-        while let Some(event) = events.next().await {
-            match &event {
-                Event::LoggedIn(_) => why = Why::Ended,
-                Event::Notice(failure) => why = Why::Notice(failure.clone()),
-                Event::Disconnected { why: reason } => why = reason.clone(),
-                _ => {}
-            }
-            self.write(event);
-        }
-        let has_left = self.session.has_left.load(Ordering::Relaxed);
-        self.end(if has_left { LEFT.into() } else { why.to_string() });
-    }
-
-    fn write(&mut self, event: Event) {
-        let who = Who { user: self.user, session: self.session.number.load(Ordering::Relaxed) };
-        match event {
-            Event::LoggedIn(ack) => self.begin(&ack),
-            Event::Disconnected { why } => self.end(why.to_string()),
-            Event::Message(message) | Event::Trace(Trace::Repeated(message)) => self.record.sees(who, &message),
-            Event::Acked { mid, result, at, .. } => self.record.outcome(who, mid, at, result),
-            Event::Trace(Trace::Sent { mid, tries: 2.. }) => self.record.says_again(who, mid),
-            Event::Trace(Trace::Deferred { mid, failure }) => self.record.deferred(who, mid, &failure),
-            Event::Trace(Trace::Received { conv, seq }) => {
-                let Who { user, session } = who;
-                self.record.note(Entry::Received { user, session, conv: conv.to_string(), seq });
-            }
-            _ => {}
-        }
-    }
-
-    fn begin(&mut self, ack: &LoginAck) {
-        let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
-        self.session.number.store(session, Ordering::Relaxed);
-        self.is_open = true;
-        let (node, waiting) = (Some(ack.node.clone()), ack.offline);
-        self.record.note(Entry::Login { user: self.user, session, node, waiting });
-    }
-
-    fn end(&mut self, why: String) {
-        if std::mem::take(&mut self.is_open) {
-            let (user, session) = (self.user, self.session.number.load(Ordering::Relaxed));
-            self.record.note(Entry::End { user, session, why });
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The history of a simulation in the judge's format, and what of it is still to come.
 
+use crate::coverage;
 use crate::database::StoredRow;
 use crate::trace::Trace;
 use chat_client::{Acknowledged, Error, Message};
@@ -24,7 +25,10 @@ pub struct Record {
 #[derive(Default)]
 struct Inner {
     entries: Vec<Entry>,
-    members: BTreeMap<GroupId, Vec<UserId>>,
+    /// Whose messages have mids of a node's making on the wire.
+    classic: BTreeSet<UserId>,
+    /// Those who certainly are members.
+    members: BTreeMap<GroupId, BTreeSet<UserId>>,
     sent: BTreeMap<Uuid, Sent>,
     /// Neither acknowledged nor refused nor given up.
     pending: BTreeSet<Uuid>,
@@ -61,7 +65,38 @@ impl Record {
     /// These are members of the group from now on.
     pub fn group(&self, group: GroupId, members: Vec<UserId>) {
         members.iter().for_each(|user| self.note(Event::Joined { group, user: *user }));
-        self.inner.lock().members.insert(group, members);
+        self.inner.lock().members.insert(group, members.into_iter().collect());
+    }
+
+    /// Counts something that the run got to.
+    pub fn reach(&self, name: impl Into<String>) {
+        self.trace.reach(name);
+    }
+
+    /// A user is about to ask for it.
+    pub fn joining(&self, group: GroupId, user: UserId) {
+        self.note(Event::Joining { group, user });
+    }
+
+    pub fn joined(&self, group: GroupId, user: UserId) {
+        self.inner.lock().members.entry(group).or_default().insert(user);
+        self.note(Event::Joined { group, user });
+    }
+
+    /// A user is about to ask for it: nothing of the group is owed any more.
+    pub fn leaving(&self, group: GroupId, user: UserId) {
+        self.note(Event::Leaving { group, user });
+        let mut inner = self.inner.lock();
+        let Inner { members, sent, outstanding, .. } = &mut *inner;
+        members.entry(group).or_default().remove(&user);
+        for (mid, sent) in sent.iter_mut().filter(|(_, sent)| sent.to == To::Group(group)) {
+            sent.recipients.retain(|recipient| *recipient != user);
+            outstanding.remove(&(user, *mid));
+        }
+    }
+
+    pub fn left(&self, group: GroupId, user: UserId) {
+        self.note(Event::Left { group, user });
     }
 
     /// A message is about to be sent for the first time.
@@ -82,6 +117,18 @@ impl Record {
         self.note(event);
     }
 
+    /// The same with a client that is told nothing of what becomes of it.
+    pub fn says_without_answer(&self, who: Who, mid: Uuid, to: Target, text: &str) {
+        self.says(who, mid, to, text, 1);
+        self.inner.lock().pending.remove(&mid);
+    }
+
+    /// This user's client is a classic one.
+    pub fn is_classic(&self, user: UserId) {
+        self.note(Event::Unanswered { user });
+        self.inner.lock().classic.insert(user);
+    }
+
     /// A message is sent once more.
     pub fn says_again(&self, who: Who, mid: Uuid) {
         let event = self.inner.lock().sent.get(&mid).map(|sent| send(who, mid, sent, true));
@@ -92,6 +139,7 @@ impl Record {
 
     pub fn deferred(&self, who: Who, mid: Uuid, failure: &Failure) {
         let Who { user, session } = who;
+        self.reach(coverage::name_of_errno(failure.errno));
         self.note(Event::Refused { user, session, mid, code: u64::from(failure.errno as u8), retryable: true });
     }
 
@@ -102,11 +150,17 @@ impl Record {
             Ok(Acknowledged { conv, seq, .. }) => {
                 let is_stored = seq.is_some();
                 let conv = conv.map(String::from);
+                self.reach(match is_stored {
+                    true if self.is_acked(mid) => coverage::ACKED_AGAIN,
+                    true => coverage::STORED,
+                    false => coverage::RELAYED,
+                });
                 self.note_at(at, Event::Ack { user, session, mid, conv, seq });
                 self.inner.lock().acked(mid, is_stored);
             }
             Err(error) => {
                 if let Error::Refused(failure) = &error {
+                    self.reach(coverage::name_of_errno(failure.errno));
                     let (code, retryable) = (u64::from(failure.errno as u8), failure.errno.is_retryable());
                     self.note_at(at, Event::Refused { user, session, mid, code, retryable });
                 }
@@ -118,14 +172,29 @@ impl Record {
     /// A message was pushed to a user, for the first time or not.
     pub fn sees(&self, who: Who, message: &Message) {
         let Message { conv, seq, id, msg, mid, at, .. } = message;
+        let mid = self.mid_of(*id, *mid, msg);
+        self.sees_push(who, *at, (*id, conv, *seq), mid, msg);
+    }
+
+    /// A line of chat reached a classic client.
+    pub fn sees_line(&self, who: Who, from: UserId, text: &str) {
+        self.sees_push(who, Instant::now(), (from, "", 0), mid_in(text), text);
+    }
+
+    fn sees_push(&self, who: Who, at: Instant, (from, conv, seq): (UserId, &str, u64), mid: Option<Uuid>, text: &str) {
         let Who { user, session } = who;
-        let (conv, body) = (conv.to_string(), history::body(msg));
-        self.note_at(*at, Event::Push { user, session, from: *id, conv, seq: *seq, mid: *mid, body });
-        if let Some(mid) = *mid {
+        let (conv, body) = (conv.to_owned(), history::body(text));
+        self.note_at(at, Event::Push { user, session, from, conv, seq, mid, body });
+        if let Some(mid) = mid {
             let mut inner = self.inner.lock();
             inner.arrived.insert((user, mid));
             inner.outstanding.remove(&(user, mid));
         }
+    }
+
+    /// The mid that a message was sent under, as its sender knows it.
+    fn mid_of(&self, sender: UserId, mid: Option<Uuid>, text: &str) -> Option<Uuid> {
+        if self.inner.lock().classic.contains(&sender) { mid_in(text) } else { mid }
     }
 
     pub fn is_acked(&self, mid: Uuid) -> bool {
@@ -166,6 +235,7 @@ impl Record {
     /// What the database holds.
     pub fn rows(&self, rows: Vec<StoredRow>) {
         for StoredRow { conv, seq, sender, mid, text } in rows {
+            let mid = self.mid_of(sender, Some(mid), &text).unwrap_or_default();
             self.note(Event::Row { conv, seq, sender, mid, body: history::body(&text) });
         }
         self.note(Event::RowsRead);
@@ -174,6 +244,11 @@ impl Record {
     pub fn entries(&self) -> Vec<Entry> {
         self.inner.lock().entries.clone()
     }
+}
+
+/// Every text ends with its mid.
+fn mid_in(text: &str) -> Option<Uuid> {
+    text.split_whitespace().next_back()?.parse().ok()
 }
 
 fn send(who: Who, mid: Uuid, sent: &Sent, again: bool) -> Event {

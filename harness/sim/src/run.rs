@@ -1,7 +1,9 @@
 //! Lives through a schedule, in one thread and in virtual time, and returns what happened.
 
-use crate::bus::{Badness, Wires};
+use crate::bus::Wires;
 use crate::cluster::{Cluster, World};
+use crate::counters::Listener;
+use crate::coverage::{Reached, name_of_fault};
 use crate::database::{Database, SharedEngine};
 use crate::environment::Process;
 use crate::keys;
@@ -10,6 +12,7 @@ use crate::person::{Circle, Person};
 use crate::record::Record;
 use crate::schedule::{Breaking, Fault, Schedule};
 use crate::trace::{Digest, Trace};
+use crate::troubles::Troubles;
 use anyhow::{Context, Result, ensure};
 use chat::storage;
 use chat::storage::verify::{Finding, verify_all};
@@ -34,6 +37,8 @@ pub struct Outcome {
     pub judgement: Judgement,
     /// What is wrong beside the history: a node that died by itself, somebody who could not log in.
     pub problems: Vec<String>,
+    /// What it got to.
+    pub reached: Reached,
     pub digest: Digest,
     /// The trace as text, where it was asked for.
     pub trace: Vec<String>,
@@ -62,21 +67,24 @@ impl fmt::Display for Outcome {
 pub fn run(schedule: &Schedule, keeps_trace: bool) -> Result<Outcome> {
     keys::with_seed(schedule.seed, || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-        runtime.block_on(live(schedule, keeps_trace))
+        let _guard = runtime.enter();
+        let trace = Arc::new(Trace::start(keeps_trace));
+        tracing::subscriber::with_default(Listener(trace.clone()), || runtime.block_on(live(schedule, trace)))
     })
 }
 
-async fn live(schedule: &Schedule, keeps_trace: bool) -> Result<Outcome> {
+async fn live(schedule: &Schedule, trace: Arc<Trace>) -> Result<Outcome> {
     let (seed, begun) = (schedule.seed, Instant::now());
-    let trace = Arc::new(Trace::start(keeps_trace));
     let record = Record::begin(trace.clone());
-    let network = Network::new(seed, trace.clone());
-    let database = Database::open(seed, trace.clone())?;
-    let wires = Wires::new(seed, trace.clone());
+    let troubles = Troubles::new(seed, trace.clone());
+    let network = Network::new(seed, trace.clone(), troubles.clone());
+    let database = Database::open(seed, trace.clone(), troubles.clone())?;
+    let wires = Wires::new(seed, trace.clone(), troubles.clone());
     let world = World {
         seed,
         begun,
         trace: trace.clone(),
+        troubles: troubles.clone(),
         network: network.clone(),
         database: database.clone(),
         wires: wires.clone(),
@@ -86,10 +94,10 @@ async fn live(schedule: &Schedule, keeps_trace: bool) -> Result<Outcome> {
     database.keep_removed()?;
     let (mut people, circle) = gather(schedule, begun, &network, &record).await?;
 
-    let breaker = Breaker { cluster, network, database, wires, record: record.clone() };
+    let breaker = Breaker { trace: trace.clone(), troubles, cluster, network, wires, record: record.clone() };
     let mut faults = JoinSet::new();
-    for fault in schedule.faults.clone() {
-        faults.spawn(breaker.clone().break_and_heal(begun, fault));
+    for (number, fault) in schedule.faults.iter().cloned().enumerate() {
+        faults.spawn(breaker.clone().break_and_heal(begun, number, fault));
     }
     let mut lives = JoinSet::new();
     for (number, mut person) in people.drain(..).enumerate() {
@@ -103,19 +111,21 @@ async fn live(schedule: &Schedule, keeps_trace: bool) -> Result<Outcome> {
     let people = lives.join_all().await;
     faults.join_all().await;
 
-    let Breaker { cluster, database, .. } = breaker;
+    let cluster = breaker.cluster;
     let mut problems = settle(&cluster, &record, people).await;
+    cluster.count_all();
     problems.extend(cluster.problems());
     problems.extend(damage(&database).await?);
     record.rows(database.messages()?);
-    let (entries, digest) = (record.entries(), trace.digest());
+    let (entries, digest, reached) = (record.entries(), trace.digest(), trace.take_reached());
     let (judgement, length) = (judge::check(&entries), begun.elapsed());
-    Ok(Outcome { entries, judgement, problems, digest, trace: trace.take_lines(), length })
+    Ok(Outcome { entries, judgement, problems, reached, digest, trace: trace.take_lines(), length })
 }
 
 /// What is not in the database as it must be.
 async fn damage(database: &Arc<Database>) -> Result<Vec<String>> {
-    let engine = Box::new(SharedEngine(database.clone()));
+    // All faults have healed: it is the same from every node.
+    let engine = Box::new(SharedEngine { database: database.clone(), node: 0 });
     let storage = storage::open_on(engine, RECOVERY, &Environment::default()).await?;
     let mut damage = Vec::new();
     let told = |finding: Finding| damage.extend(finding.wrong.is_damage().then(|| format!("{finding:?}")));
@@ -132,20 +142,24 @@ async fn gather(
 ) -> Result<(Vec<Person>, Circle)> {
     let addresses: Vec<String> = (0..schedule.nodes).map(Cluster::address).collect();
     let mut people: Vec<Person> = Vec::new();
-    let mut circle = Circle { users: Vec::new(), group: 0 };
+    let mut circle = Circle { users: Vec::new(), group: 0, club: 0 };
     for number in 0..schedule.users {
-        let name = format!("user-{number}");
-        let process = Process::start(schedule.seed, &name, begun, 0);
-        let person = Person::register(name, process, network.clone(), &addresses, record.clone()).await;
+        let process = Process::start(schedule.seed, &format!("user-{number}"), begun, Box::new(|| 0));
+        let person = Person::register(number, process, network.clone(), &addresses, record.clone()).await;
         let person = person.context("cannot register")?;
-        let group = (number > 0).then_some(circle.group);
-        circle.group = person.meet(&circle.users, group).await.context("cannot meet the others")?;
+        let groups = (number > 0).then_some((circle.group, circle.club));
+        (circle.group, circle.club) = person.meet(&circle.users, groups).await.context("cannot meet the others")?;
         circle.users.push(person.id);
         people.push(person);
     }
     record.group(circle.group, circle.users.clone());
+    if let (Some(founder), Some(first)) = (people.first_mut(), circle.users.first()) {
+        founder.founds_club();
+        record.group(circle.club, vec![*first]);
+    }
     for (number, person) in people.iter_mut().enumerate() {
-        person.log_in(number % schedule.nodes, false).await.context("cannot log in")?;
+        person.speaks(schedule.dialect(number));
+        person.log_in_at(number % schedule.nodes).await.context("cannot log in")?;
     }
     Ok((people, circle))
 }
@@ -188,45 +202,51 @@ async fn settle(cluster: &Arc<Cluster>, record: &Arc<Record>, people: Vec<Person
 /// Breaks and heals things.
 #[derive(Clone)]
 struct Breaker {
+    trace: Arc<Trace>,
+    troubles: Arc<Troubles>,
     cluster: Arc<Cluster>,
     network: Arc<Network>,
-    database: Arc<Database>,
     wires: Arc<Wires>,
     record: Arc<Record>,
 }
 
 impl Breaker {
-    async fn break_and_heal(self, begun: Instant, fault: Fault) {
+    async fn break_and_heal(self, begun: Instant, number: usize, fault: Fault) {
         sleep_until(begun + fault.at()).await;
-        let what = format!("{:?}", fault.what);
+        let what = fault.what.in_words();
         self.record.note(Event::Fault { what: what.clone(), healed: false });
-        self.break_it(&fault);
+        self.troubles.begin(number, &fault);
+        if self.strike(&fault.what) {
+            self.trace.reach(name_of_fault(fault.what.name()));
+        }
         sleep(fault.length()).await;
-        self.heal(&fault).await;
+        self.troubles.end(number);
+        self.heal(&fault.what).await;
         self.record.note(Event::Fault { what, healed: true });
     }
 
-    fn break_it(&self, fault: &Fault) {
-        match fault.what {
+    /// What happens at once; whether it struck anything. All else strikes whoever meets it.
+    fn strike(&self, what: &Breaking) -> bool {
+        match *what {
             Breaking::Crash { node } => self.cluster.crash(node),
             Breaking::Pause { node } => self.cluster.pause(node),
             Breaking::Drain { node } => self.cluster.drain(node),
-            Breaking::Bus { badness } => self.wires.set_badness(badness),
+            Breaking::Reset { user } => self.network.reset(user),
+            Breaking::HalfOpen { user } => self.network.lose(user),
             Breaking::CutBus => self.wires.cut(),
-            Breaking::Commits { before, after } => self.database.fail_commits(before, after),
-            Breaking::Stall => self.database.stall(fault.length()),
-            Breaking::Reset { user } => self.network.reset(&format!("user-{user}")),
-            Breaking::Silence { user } => self.network.silence(&format!("user-{user}"), fault.length()),
+            Breaking::NoBus => {
+                self.wires.cut();
+                false
+            }
+            _ => false,
         }
     }
 
-    async fn heal(&self, fault: &Fault) {
-        match fault.what {
+    async fn heal(&self, what: &Breaking) {
+        match *what {
             Breaking::Crash { node } | Breaking::Drain { node } => self.cluster.start_again(node).await,
             Breaking::Pause { node } => self.cluster.resume(node),
-            Breaking::Bus { .. } => self.wires.set_badness(Badness::default()),
-            Breaking::Commits { .. } => self.database.fail_commits(0, 0),
-            Breaking::CutBus | Breaking::Stall | Breaking::Reset { .. } | Breaking::Silence { .. } => {}
+            _ => {}
         }
     }
 }

@@ -1,17 +1,25 @@
 //! What is to happen in a simulation, as a value: who does what when, and what breaks when. Made from a seed, kept as
 //! JSON, lived through as it stands there.
+//!
+//! What is left out when written has a default, so that schedules that were kept stay readable. Numbers of users are in
+//! fields named `user` and `friend`, those of nodes in `node` and `nodes`.
 
-use crate::bus::Badness;
+mod breaking;
+mod faults;
+mod steps;
+
+pub use breaking::Breaking;
+
 use crate::chance::Chance;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use strum::{IntoStaticStr, VariantNames};
 
 /// Steps and faults come within this time from the beginning; then everything heals.
 const LENGTH_MS: u64 = 30_000;
 /// The first of them: by then everybody is there.
 const BEGIN_MS: u64 = 3_000;
-const MESSAGES: u64 = 300;
-const MOVES: u64 = 36;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
@@ -19,8 +27,50 @@ pub struct Schedule {
     pub seed: u64,
     pub nodes: usize,
     pub users: usize,
+    /// What users speak, by number; those beyond speak our own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dialects: Vec<Dialect>,
     pub steps: Vec<Step>,
     pub faults: Vec<Fault>,
+}
+
+/// What a schedule from a seed is to look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub nodes: usize,
+    pub workload: Workload,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Shape { nodes: 3, workload: Workload::Mixed }
+    }
+}
+
+/// What people mostly do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// Write to each other.
+    Chat,
+    /// Come, go, and take over their own sessions.
+    Logins,
+    /// Join a group, leave it, and make and end friendships.
+    Groups,
+    /// Some speak the classic dialects.
+    Classic,
+    /// Everything.
+    Mixed,
+}
+
+/// What a user speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    #[default]
+    Framed,
+    Bare,
+    Checked,
 }
 
 /// Something that a user does.
@@ -31,8 +81,9 @@ pub struct Step {
     pub what: Doing,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Doing {
     /// Writes to a friend.
     Write {
@@ -43,13 +94,40 @@ pub enum Doing {
     WriteToGroup {
         qos: u8,
     },
+    /// Writes to the club, where people come and go.
+    WriteToClub {
+        qos: u8,
+    },
     /// Sends the last message once more under its mid.
     WriteAgain,
+    /// Sends another text under the last message's mid.
+    WriteOver,
+    /// Claims to be a friend while writing to the group.
+    Forge {
+        friend: usize,
+    },
+    Join,
+    Leave,
+    Befriend {
+        friend: usize,
+    },
+    Unfriend {
+        friend: usize,
+    },
+    /// Reads back the group's log, or looks into the lists.
+    Look,
+    ChangePassword,
     /// Logs in where the user is not logged in.
     LogIn {
         node: usize,
     },
+    /// The same with the token of an earlier login.
+    Resume {
+        node: usize,
+    },
     LogOut,
+    /// Ends all tokens as well.
+    Revoke,
     /// Logs in, closing a session elsewhere.
     TakeOver {
         node: usize,
@@ -66,40 +144,11 @@ pub struct Fault {
     pub what: Breaking,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Breaking {
-    /// A node dies, and is started again in the end.
-    Crash {
-        node: usize,
-    },
-    /// A node stands still.
-    Pause {
-        node: usize,
-    },
-    /// A node drains, and is started again in the end.
-    Drain {
-        node: usize,
-    },
-    Bus {
-        badness: Badness,
-    },
-    /// All subscriptions break, once.
-    CutBus,
-    /// Of a hundred COMMITs so many fail before they took effect, and so many after.
-    Commits {
-        before: u8,
-        after: u8,
-    },
-    Stall,
-    /// A user's connections are reset, once.
-    Reset {
-        user: usize,
-    },
-    /// Nothing arrives on a user's connections.
-    Silence {
-        user: usize,
-    },
+impl Doing {
+    /// As its form names it.
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
 }
 
 impl Fault {
@@ -113,69 +162,23 @@ impl Fault {
 }
 
 impl Schedule {
-    pub fn from_seed(seed: u64) -> Schedule {
+    pub fn from_seed(seed: u64, shape: &Shape) -> Schedule {
         let chance = Chance::new(seed, "schedule");
-        let (nodes, users) = (2 + chance.below(2) as usize, 3 + chance.below(3) as usize);
-        let mut steps: Vec<Step> = (0..MESSAGES).map(|_| message(&chance, users)).collect();
-        steps.extend((0..MOVES).map(|_| step_of(&chance, users, |chance| moving(chance, nodes))));
-        steps.sort_by_key(|step| step.at_ms);
-        let count = 5 + chance.below(8);
-        let mut faults: Vec<Fault> = (0..count).map(|_| fault(&chance, nodes, users)).collect();
-        faults.sort_by_key(|fault| fault.at_ms);
-        Schedule { seed, nodes, users, steps, faults }
+        let (nodes, users) = (shape.nodes.max(1), 3 + chance.below(3) as usize);
+        let dialects = steps::dialects(&chance, shape.workload, users);
+        let steps = steps::steps(&chance, shape.workload, (nodes, users));
+        let faults = faults::faults(&chance, nodes, users);
+        Schedule { seed, nodes, users, dialects, steps, faults }
+    }
+
+    pub fn dialect(&self, user: usize) -> Dialect {
+        self.dialects.get(user).copied().unwrap_or_default()
     }
 }
 
-fn step_of(chance: &Chance, users: usize, what: impl Fn(&Chance) -> Doing) -> Step {
-    let at_ms = BEGIN_MS + chance.below(LENGTH_MS - BEGIN_MS);
-    Step { at_ms, user: chance.below(users as u64) as usize, what: what(chance) }
-}
-
-fn message(chance: &Chance, users: usize) -> Step {
-    let mut step = step_of(chance, users, |_| Doing::WriteAgain);
-    let qos = u8::from(!chance.once_in(6));
-    step.what = match chance.below(10) {
-        0 => Doing::WriteAgain,
-        1..=4 => Doing::WriteToGroup { qos },
-        _ => {
-            let friend = (step.user + 1 + chance.below(users as u64 - 1) as usize) % users;
-            Doing::Write { friend, qos }
-        }
-    };
-    step
-}
-
-fn moving(chance: &Chance, nodes: usize) -> Doing {
-    let node = chance.below(nodes as u64) as usize;
-    // Most of the time everybody is there.
-    match chance.below(12) {
-        0..=5 => Doing::LogIn { node },
-        6..=7 => Doing::LogOut,
-        8..=10 => Doing::TakeOver { node },
-        _ => Doing::Vanish,
-    }
-}
-
-fn fault(chance: &Chance, nodes: usize, users: usize) -> Fault {
-    let at_ms = BEGIN_MS + chance.below(LENGTH_MS - BEGIN_MS);
-    let (node, user) = (chance.below(nodes as u64) as usize, chance.below(users as u64) as usize);
-    let up_to = |ms: u64| 50 + chance.below(ms);
-    let (what, length_ms) = match chance.below(11) {
-        0..=1 => (Breaking::Crash { node }, up_to(6_000)),
-        // Half of them past the lease.
-        2..=3 => (Breaking::Pause { node }, up_to(14_000)),
-        4 => (Breaking::Drain { node }, up_to(6_000)),
-        5 => {
-            let one = || chance.below(60) as u8;
-            (Breaking::Bus { badness: Badness { lost: one(), repeated: one(), delayed: one() } }, up_to(10_000))
-        }
-        6 => (Breaking::CutBus, 0),
-        7 => (Breaking::Commits { before: chance.below(40) as u8, after: chance.below(40) as u8 }, up_to(5_000)),
-        8 => (Breaking::Stall, up_to(8_000)),
-        9 => (Breaking::Reset { user }, 0),
-        _ => (Breaking::Silence { user }, up_to(10_000)),
-    };
-    Fault { at_ms, length_ms, what }
+/// Any time at which something may happen.
+fn moment(chance: &Chance) -> u64 {
+    BEGIN_MS + chance.below(LENGTH_MS - BEGIN_MS)
 }
 
 #[cfg(test)]
@@ -184,11 +187,23 @@ mod tests {
 
     #[test]
     fn schedule_is_a_value_that_follows_from_its_seed() {
-        let schedule = Schedule::from_seed(42);
-        assert_eq!(schedule, Schedule::from_seed(42));
-        assert_ne!(schedule.steps, Schedule::from_seed(43).steps);
+        let shape = Shape::default();
+        let schedule = Schedule::from_seed(42, &shape);
+        assert_eq!(schedule, Schedule::from_seed(42, &shape));
+        assert_ne!(schedule.steps, Schedule::from_seed(43, &shape).steps);
 
         let text = serde_json::to_string(&schedule).expect("plain data");
         assert_eq!(serde_json::from_str::<Schedule>(&text).expect("what was just written"), schedule);
+    }
+
+    #[test]
+    fn what_was_kept_stays_readable() {
+        let text = r#"{"seed":7,"nodes":2,"users":3,
+            "steps":[{"at_ms":3000,"user":1,"what":{"write":{"friend":0,"qos":1}}},{"at_ms":9,"user":0,"what":"log_out"}],
+            "faults":[{"at_ms":5000,"length_ms":900,"what":{"commits":{"before":1,"after":2}}},
+                      {"at_ms":6000,"length_ms":0,"what":"cut_bus"},{"at_ms":7000,"length_ms":9,"what":{"stall":{}}}]}"#;
+        let schedule: Schedule = serde_json::from_str(text).expect("a schedule");
+        assert_eq!(schedule.faults[0].what, Breaking::Commits { before: 1, after: 2, node: None });
+        assert_eq!(schedule.dialect(1), Dialect::Framed);
     }
 }

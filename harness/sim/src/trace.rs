@@ -3,9 +3,14 @@
 //! What stands in it: every statement, every piece of every byte stream, every envelope and its fate, every line of the
 //! history. Kept as text as well where somebody wants to see where two runs part.
 
+use crate::coverage::Reached;
 use parking_lot::Mutex;
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 use tokio::time::Instant;
+
+/// FNV-1a, 64 bits.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
 pub struct Trace {
     start: Instant,
@@ -16,6 +21,9 @@ struct Inner {
     hash: u64,
     events: u64,
     lines: Option<Vec<String>>,
+    reached: Reached,
+    /// Kept for its room.
+    line: String,
 }
 
 /// What a trace came to.
@@ -28,22 +36,38 @@ pub struct Digest {
 impl Trace {
     /// A trace that begins now; `keep`: as text, too.
     pub fn start(keep: bool) -> Self {
-        let lines = keep.then(Vec::new);
-        Trace { start: Instant::now(), inner: Mutex::new(Inner { hash: 0xcbf2_9ce4_8422_2325, events: 0, lines }) }
+        let (lines, reached) = (keep.then(Vec::new), Reached::default());
+        let inner = Inner { hash: FNV_OFFSET, events: 0, lines, reached, line: String::new() };
+        Trace { start: Instant::now(), inner: Mutex::new(inner) }
     }
 
     pub fn note(&self, kind: &str, what: impl Display) {
-        let line = format!("{} {kind} {what}", self.now_us());
+        let now = self.now_us();
         let mut inner = self.inner.lock();
-        // FNV-1a, a line ending with each.
-        inner.hash = line
-            .bytes()
-            .chain([b'\n'])
-            .fold(inner.hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let mut line = std::mem::take(&mut inner.line);
+        line.clear();
+        // Writing into a String does not fail.
+        let _ = writeln!(line, "{now} {kind} {what}");
+        inner.hash = line.bytes().fold(inner.hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
         inner.events += 1;
         if let Some(lines) = &mut inner.lines {
-            lines.push(line);
+            lines.push(line.trim_end().to_owned());
         }
+        inner.line = line;
+    }
+
+    /// Counts something that the run got to.
+    pub fn reach(&self, name: impl Into<String>) {
+        self.reach_times(name, 1);
+    }
+
+    pub fn reach_times(&self, name: impl Into<String>, times: u64) {
+        self.inner.lock().reached.add(name, times);
+    }
+
+    /// What the run got to so far.
+    pub fn take_reached(&self) -> Reached {
+        std::mem::take(&mut self.inner.lock().reached)
     }
 
     /// Microseconds since the start.

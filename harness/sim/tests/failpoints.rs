@@ -5,7 +5,7 @@
 use chat::failpoint;
 use judge::Guarantee::{self, DeliveredOnce, Durable, HarmlessResend, InOrder, NoPhantoms};
 use judge::Verdict;
-use sim::Schedule;
+use sim::{Schedule, Shape};
 
 /// A bug is to be found within so many seeds.
 const SEEDS: u64 = 40;
@@ -15,7 +15,8 @@ fn breaks(points: &str, promises: &[Guarantee]) {
     let found = (1..=SEEDS).find(|seed| {
         failpoint::clear();
         failpoint::set(points).expect("a failpoint of ours");
-        let outcome = sim::run(&Schedule::from_seed(*seed), false).expect("a cluster without faults starts");
+        let outcome =
+            sim::run(&Schedule::from_seed(*seed, &Shape::default()), false).expect("a cluster without faults starts");
         promises.iter().any(|promise| outcome.judgement.of(*promise).verdict() == Verdict::Invalid)
     });
     let seed = found.unwrap_or_else(|| panic!("{points} breaks {promises:?}, and no seed shows it"));

@@ -1,21 +1,51 @@
 //! Promise under test: all of the contract's, whatever breaks. Fault: several at once, by seed. And that a seed goes
 //! the same way every time, without which none of it could be looked into.
 
-use std::process::Command;
+use sim::campaign::{self, Plan};
+use sim::{Lived, Schedule, Shape, Workers};
 
-fn expect_success(arguments: &[&str]) {
-    let output = Command::new(env!("CARGO_BIN_EXE_sim")).args(arguments).output().expect("it is built");
-    let told = String::from_utf8_lossy(&output.stdout);
-    let wrong: Vec<&str> = told.lines().filter(|line| !line.contains(": valid, ")).collect();
-    assert!(output.status.success(), "sim {}:\n{}", arguments.join(" "), wrong.join("\n"));
+fn workers() -> Workers {
+    Workers::of(env!("CARGO_BIN_EXE_sim").into())
 }
 
-#[test]
-fn every_promise_holds_under_fifty_seeds() {
-    expect_success(&["--seeds", "50", "--keep-going"]);
+#[tokio::test]
+async fn every_promise_holds_under_fifty_seeds() {
+    let plan = Plan { from: 1, seeds: 50, shape: Shape::default(), time: None, keeps_going: true };
+    let tally = campaign::run(&plan, &workers(), |_| {}).await.expect("workers");
+    let failed: Vec<String> =
+        tally.failed.iter().map(|failed| format!("seed {} {}", failed.schedule.seed, failed.failure)).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert_eq!(tally.schedules, 50);
 }
 
-#[test]
-fn same_seed_gives_the_same_trace() {
-    expect_success(&["--seeds", "10", "--from", "1000", "--twice"]);
+#[tokio::test]
+async fn same_seed_gives_the_same_trace() {
+    for seed in 1_000..1_010 {
+        let schedule = Schedule::from_seed(seed, &Shape::default());
+        let (one, other) = (workers().live(&schedule, true).await, workers().live(&schedule, true).await);
+        let (Lived::Told(one), Lived::Told(other)) = (one.expect("a worker"), other.expect("a worker")) else {
+            panic!("seed {seed} comes to no end");
+        };
+        let parted = one.trace.iter().zip(&other.trace).find(|(one, other)| one != other);
+        assert_eq!(one.hash, other.hash, "seed {seed} goes another way the second time: {parted:?}");
+    }
+}
+
+#[tokio::test]
+async fn schedule_that_hangs_is_ended() {
+    let mut workers = workers();
+    workers.limit = std::time::Duration::ZERO;
+    assert_eq!(workers.live(&Schedule::from_seed(1, &Shape::default()), false).await.expect("a worker"), Lived::Hung);
+}
+
+#[tokio::test]
+async fn worker_that_dies_leaves_its_last_words() {
+    let mut schedule = Schedule::from_seed(1, &Shape::default());
+    // Nobody has that number.
+    schedule.steps[0].user = schedule.users - 1;
+    schedule.nodes = 0;
+    let Lived::Died(words) = workers().live(&schedule, false).await.expect("a worker") else {
+        panic!("a cluster without nodes has no history");
+    };
+    assert!(words.contains("exit status"), "{words}");
 }

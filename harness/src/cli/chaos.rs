@@ -82,9 +82,23 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
         bail!("{error}; to see it again: {}", chaos.command(&chosen));
     }
     eprintln!("harness: {error}; looking for the fewest steps that fail as well, in at most {SEARCH_RUNS} runs");
-    let fewest = chaos::shrink(chosen, SEARCH_RUNS, async |steps: &[usize]| {
-        let told = chaos.tell(steps).await;
-        // An engine that fails would make every part fail.
+    let fewest = sim::ddmin(chosen, SEARCH_RUNS, async |candidates: &[Vec<usize>]| {
+        for (place, steps) in candidates.iter().enumerate() {
+            // All that it was asked for is to break something.
+            if !steps.is_empty() && chaos.fails(steps, had_no_end).await {
+                return Some(place);
+            }
+        }
+        None
+    });
+    bail!("{error}; the fewest steps that fail: {}", chaos.command(&fewest.await));
+}
+
+impl Chaos {
+    /// Whether these steps fail as well. An engine that fails would make every part fail, so a story without an end is
+    /// a failure only where the first had none.
+    async fn fails(&self, steps: &[usize], had_no_end: bool) -> bool {
+        let told = self.tell(steps).await;
         let fails = told.as_ref().map_or(had_no_end, |conclusion| conclusion.verdict() != Verdict::Valid);
         let verdict = match &told {
             Err(error) => format!("come to no end: {error:#}"),
@@ -93,11 +107,8 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
         };
         eprintln!("harness: steps {} {verdict}", numbers(steps));
         fails
-    });
-    bail!("{error}; the fewest steps that fail: {}", chaos.command(&fewest.await));
-}
+    }
 
-impl Chaos {
     async fn tell(&self, steps: &[usize]) -> Result<Conclusion> {
         let Arguments { plot, stage, .. } = &self.arguments;
         let command = self.command(steps);

@@ -1,6 +1,8 @@
 //! A story as one HTML page: the verdict promise by promise, and throughput, latency and loss before, during and after
 //! each fault, with the faults shaded. It needs nothing else: no network, no other file.
 
+pub mod simulation;
+
 mod junit;
 mod phases;
 

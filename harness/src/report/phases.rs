@@ -31,7 +31,7 @@ pub(super) fn messages(facts: &Facts<'_>) -> Vec<Message> {
                 reached.push((push.who.user, time(push.event)));
             }
         }
-        let recipients = facts.recipients(message, message.first_sent(), acked);
+        let recipients = facts.recipients(message);
         let missing = |user: &&u64| facts.drained.contains(user) && !reached.iter().any(|(other, _)| other == *user);
         let lost = recipients.iter().filter(missing).count();
         let delivered = reached.into_iter().map(|(_, at)| at).collect();

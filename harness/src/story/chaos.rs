@@ -1,4 +1,4 @@
-//! Faults at random: a schedule that follows from a seed, and the search for the smallest part of one that still fails.
+//! Faults at random: a schedule that follows from a seed.
 
 use super::Step;
 use crate::fault::Fault;
@@ -23,36 +23,6 @@ pub fn schedule(seed: u64, span: Duration, faults: &[Fault]) -> Vec<Step> {
     steps
 }
 
-/// Looks for the fewest of `steps` (by their places) with which it still fails: parts are left out, in halves, then in
-/// quarters, down to single ones, as in Zeller's delta debugging. What fails only sometimes may need several searches.
-///
-/// `fails` is asked at most `most` times.
-pub async fn shrink(steps: Vec<usize>, most: usize, mut fails: impl AsyncFnMut(&[usize]) -> bool) -> Vec<usize> {
-    let (mut left, mut parts, mut asked) = (steps, 2, 0);
-    while left.len() > 1 {
-        let size = left.len().div_ceil(parts);
-        let mut smaller = None;
-        for part in 0..left.len().div_ceil(size) {
-            if asked == most {
-                return left;
-            }
-            asked += 1;
-            let (from, to) = (part * size, ((part + 1) * size).min(left.len()));
-            let without = [&left[..from], &left[to..]].concat();
-            if fails(&without).await {
-                smaller = Some(without);
-                break;
-            }
-        }
-        match smaller {
-            Some(fewer) => (left, parts) = (fewer, (parts - 1).max(2)),
-            None if size == 1 => return left,
-            None => parts = (parts * 2).min(left.len()),
-        }
-    }
-    left
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,25 +36,5 @@ mod tests {
         assert_ne!(steps, schedule(8, span, &faults));
         let planned: Duration = steps.iter().map(|step| step.pause + step.lasting).sum();
         assert!(planned >= span && planned < span + Duration::from_secs(20), "{planned:?}");
-    }
-
-    async fn check(guilty: &[usize], of: usize, most: usize, expected: &[usize]) {
-        let mut asked = 0;
-        let left = shrink((0..of).collect(), most, async |steps: &[usize]| {
-            asked += 1;
-            guilty.iter().all(|step| steps.contains(step))
-        });
-        assert_eq!(left.await, expected);
-        assert!(asked <= most);
-    }
-
-    #[tokio::test]
-    async fn only_the_guilty_are_left() {
-        check(&[3], 16, 100, &[3]).await;
-        check(&[2, 13], 16, 100, &[2, 13]).await;
-        check(&[0, 1, 2], 3, 100, &[0, 1, 2]).await;
-        check(&[0], 1, 100, &[0]).await;
-        // Out of patience after the first half.
-        check(&[12], 16, 1, &[8, 9, 10, 11, 12, 13, 14, 15]).await;
     }
 }

@@ -5,6 +5,9 @@
 //! [`Codec`] is the one door to all of them. A client writes with [`message::Command::write`] and reads with
 //! [`from_node`]. What there is to be said stands in [`message`], one line a message.
 
+// What only tests see may ask the operating system for what it likes.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod codec;
 pub mod conversation;
 pub mod dialect;

@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::session::pace::{Pace, Verdict};
 use chat_protocol::conversation::UserId;
 use chat_protocol::errno::{Errno, Failure};
-use chat_protocol::message::{Chat, Command, Incoming, Kind, MidText, Outgoing, Received, Reply, Request, ServerTime};
+use chat_protocol::message::{Chat, Command, Incoming, Kind, MidText, Received, Reply, Request, ServerTime};
 use std::sync::Arc;
 use std::task::{self, Poll};
 use tokio::time::Instant;
@@ -179,10 +179,7 @@ impl Connection {
     }
 
     fn reply(&mut self, kind: Kind, mid: Option<MidText>, result: Result<Reply, Failure>) {
-        if let Err(failure) = &result {
-            self.context.metrics.errors(failure.errno).inc();
-        }
-        self.outbound.send_quietly(&Outgoing::Reply { kind, mid, result });
+        self.outbound.reply_quietly(kind, mid, result);
     }
 }
 

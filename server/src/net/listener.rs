@@ -92,7 +92,8 @@ pub async fn run(context: Arc<Context>, mut entrance: Opened, open: Arc<Open>) {
 fn accept(context: &Arc<Context>, arrival: Arrival, open: &Arc<Open>) {
     let limits = &arrival.config.limits;
     context.metrics.connections_total.inc();
-    let outbound = Arc::new(Outbound::new(limits.queue_bytes, context.metrics.clone()));
+    let (clock, metrics) = (context.environment.clock.clone(), context.metrics.clone());
+    let outbound = Arc::new(Outbound::new(limits.queue_bytes, clock, metrics));
     let Some(number) = open.admit(limits, &outbound, (!arrival.is_proxy).then_some(arrival.peer)) else {
         context.metrics.connections_refused_total.inc();
         return;

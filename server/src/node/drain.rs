@@ -127,10 +127,11 @@ async fn suspend_in_time(context: &Context) -> Infallible {
 mod tests {
     use super::*;
     use crate::telemetry::metrics::Metrics;
+    use chat_environment::SystemClock;
 
     fn connections(count: usize) -> Vec<Arc<Outbound>> {
         let metrics = Arc::new(Metrics::alone());
-        (0..count).map(|_| Arc::new(Outbound::new(1_024, metrics.clone()))).collect()
+        (0..count).map(|_| Arc::new(Outbound::new(1_024, Arc::new(SystemClock), metrics.clone()))).collect()
     }
 
     /// So many connections that the next is due at about the time that it is asked for.

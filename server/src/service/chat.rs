@@ -14,7 +14,7 @@ use crate::telemetry::metrics::Path;
 use chat_protocol::MAX_NODE_FRAME_BYTES;
 use chat_protocol::conversation::Target;
 use chat_protocol::errno::{Errno, Failure};
-use chat_protocol::message::{Chat, ChatMessage, Kind, MidText, Outgoing, Reply, SentAs};
+use chat_protocol::message::{Chat, ChatMessage, Kind, MidText, Reply, SentAs};
 use std::sync::Arc;
 
 /// The longest message: however it is escaped, its push stays within a node's frame limit. Beyond it errno 9.
@@ -40,8 +40,7 @@ pub fn send(context: &Arc<Context>, session: &Session, outbound: &Arc<Outbound>,
     }
     let message = relayed(context, session, chat);
     if context.relays.at_once(&message) {
-        let result = Ok(Reply::Chat(None));
-        return outbound.send_quietly(&Outgoing::Reply { kind, mid, result });
+        return outbound.reply_quietly(kind, mid, Ok(Reply::Chat(None)));
     }
     context.relays.look_up(message, request());
 }

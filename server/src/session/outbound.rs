@@ -16,6 +16,7 @@ use crate::storage::Claimant;
 use crate::telemetry::metrics::Metrics;
 use arrivals::Arrivals;
 use bytes::{Bytes, BytesMut};
+use chat_environment::WallClock;
 use chat_protocol::Spelling;
 use chat_protocol::codec::Codec;
 use chat_protocol::conversation::Log;
@@ -42,6 +43,7 @@ pub struct Outbound {
     /// Chat messages handed to a writer and not yet answered.
     unanswered: AtomicU32,
     limit_bytes: usize,
+    clock: Arc<dyn WallClock>,
     metrics: Arc<Metrics>,
 }
 
@@ -103,7 +105,7 @@ impl<'a> Parcel<'a> {
 }
 
 impl Outbound {
-    pub fn new(limit_bytes: usize, metrics: Arc<Metrics>) -> Self {
+    pub fn new(limit_bytes: usize, clock: Arc<dyn WallClock>, metrics: Arc<Metrics>) -> Self {
         Outbound {
             codec: OnceLock::new(),
             state: Mutex::default(),
@@ -113,6 +115,7 @@ impl Outbound {
             hung_up: AtomicBool::new(false),
             unanswered: AtomicU32::new(0),
             limit_bytes,
+            clock,
             metrics,
         }
     }
@@ -203,10 +206,16 @@ impl Outbound {
 
     /// Answers a request.
     pub fn reply(&self, kind: Kind, mid: Option<MidText>, result: Result<Reply, Failure>) {
+        self.reply_quietly(kind, mid, result);
+        self.signal();
+    }
+
+    /// The same for the connection's own task.
+    pub fn reply_quietly(&self, kind: Kind, mid: Option<MidText>, result: Result<Reply, Failure>) {
         if let Err(failure) = &result {
             self.metrics.errors(failure.errno).inc();
         }
-        self.send(&Outgoing::Reply { kind, mid, result });
+        self.send_quietly(&Outgoing::Reply { kind, mid, time: self.clock.now_us() / 1_000, result });
     }
 
     /// A chat message went to a writer; [`Outbound::answer`] will follow.
@@ -391,10 +400,8 @@ impl Claimant for Outbound {
 mod tests {
     use super::arrivals::MAX_UNARRIVED;
     use super::*;
-    use crate::bus::local::LocalHub;
-    use crate::cluster::NodeKey;
     use crate::session::Session;
-    use chat_environment::Tasks;
+    use chat_environment::SystemClock;
     use chat_protocol::conversation::{Conversation, UserId};
     use uuid::Uuid;
 
@@ -403,8 +410,7 @@ mod tests {
     const USER: UserId = 7;
 
     fn outbound(dialect: Dialect, limit_bytes: usize) -> Arc<Outbound> {
-        let (bus, _arrivals) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 }, &Tasks::default());
-        let outbound = Outbound::new(limit_bytes, Arc::new(Metrics::new(bus)));
+        let outbound = Outbound::new(limit_bytes, Arc::new(SystemClock), Arc::new(Metrics::alone()));
         outbound.speak(Codec::new(dialect, 65_536));
         Arc::new(outbound)
     }

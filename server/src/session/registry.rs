@@ -115,6 +115,7 @@ mod tests {
     use super::*;
     use crate::session::outbound::Outbound;
     use crate::telemetry::metrics::Metrics;
+    use chat_environment::SystemClock;
     use chat_protocol::codec::Codec;
     use chat_protocol::dialect::Dialect;
     use chat_protocol::message::Event;
@@ -122,7 +123,7 @@ mod tests {
     #[tokio::test]
     async fn lease_that_returns_starts_no_session_whose_login_is_not_answered() {
         let registry = Registry::new(Arc::default(), CatchUp::new().0);
-        let outbound = Arc::new(Outbound::new(65_536, Arc::new(Metrics::alone())));
+        let outbound = Arc::new(Outbound::new(65_536, Arc::new(SystemClock), Arc::new(Metrics::alone())));
         outbound.speak(Codec::new(Dialect::Framed, 65_536));
         let session = Arc::new(Session::new(1, "ann".into(), 1, true, true, outbound.clone()));
         let event = Event::FriendRemoved { id: 2, name: "bob".into() };

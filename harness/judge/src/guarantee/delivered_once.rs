@@ -5,6 +5,9 @@ use super::{Facts, Finding, Message, Violation, unacknowledged};
 use crate::history::{LEFT, Who};
 use std::collections::{BTreeSet, HashMap};
 
+/// What a fault must name to be one of the database.
+const DATABASE: &str = "database";
+
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     for message in facts.messages.iter().filter(|message| message.is_stored()) {
         check_message(facts, message, finding);
@@ -17,17 +20,15 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
 
 /// Judges the deliveries of one message; G7 does so for those acknowledged while Redis was gone.
 pub(super) fn check_message(facts: &Facts<'_>, message: &Message<'_>, finding: &mut Finding) {
-    if let Some((acked, _)) = message.acknowledged() {
-        check_recipients(facts, message, (acked, "acknowledged"), finding);
+    if message.acknowledged().is_some() {
+        check_recipients(facts, message, "acknowledged", finding);
     }
 }
 
-/// Judges the deliveries to everyone who was a recipient until the place in the history where the message became
-/// `owed`.
-pub(super) fn check_recipients(facts: &Facts<'_>, message: &Message<'_>, owed: (usize, &str), finding: &mut Finding) {
-    let (owed_from, why) = owed;
+/// Judges the deliveries to everyone to whom the message is owed; `why` it is.
+pub(super) fn check_recipients(facts: &Facts<'_>, message: &Message<'_>, why: &str, finding: &mut Finding) {
     let reached: BTreeSet<u64> = message.pushes.iter().map(|push| facts.pushes[*push].who.user).collect();
-    for recipient in facts.recipients(message, message.first_sent(), owed_from) {
+    for recipient in facts.recipients(message) {
         if reached.contains(&recipient) {
             finding.judge(None);
         } else if facts.drained.contains(&recipient) {
@@ -43,8 +44,8 @@ fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
     let mut confirmed: HashMap<(u64, &str), (u64, u32, usize)> = HashMap::new();
     for (event, who, (conv, seq)) in &facts.received {
         let ended = facts.sessions.get(who).and_then(|session| session.ended);
-        // Only the end in good order promises that the server knows.
-        if ended.is_some_and(|(_, why)| why == LEFT) {
+        // Only the end in good order promises that the server knows, and LOGOUT is answered without the database too.
+        if ended.is_some_and(|(end, why)| why == LEFT && !facts.is_broken(DATABASE, end)) {
             let known = confirmed.entry((who.user, conv)).or_insert((*seq, who.session, *event));
             if known.0 < *seq {
                 *known = (*seq, who.session, *event);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     let mut taken: HashMap<Place<'_>, &Message<'_>> = HashMap::new();
     for message in facts.messages.iter().filter(|message| message.is_stored()) {
-        let Some((acked, Some(place))) = message.acknowledged() else { continue };
+        let Some((_, Some(place))) = message.acknowledged() else { continue };
         if let Some(other) = taken.insert(place, message) {
             let what = format!("two messages were acknowledged as number {} of {}", place.1, place.0);
             let events = message.events().into_iter().chain(other.events()).collect();
@@ -15,13 +15,13 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
         }
         match message.pushes.is_empty() {
             false => finding.judge(None),
-            true => judge_unseen(facts, message, acked, finding),
+            true => judge_unseen(facts, message, finding),
         }
     }
 }
 
-fn judge_unseen(facts: &Facts<'_>, message: &Message<'_>, acked: usize, finding: &mut Finding) {
-    let recipients = facts.recipients(message, message.first_sent(), acked);
+fn judge_unseen(facts: &Facts<'_>, message: &Message<'_>, finding: &mut Finding) {
+    let recipients = facts.recipients(message);
     if recipients.is_empty() {
         // Nobody to deliver it to; that it is in the log only HISTORY could tell.
         return;

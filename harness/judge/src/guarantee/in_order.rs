@@ -21,7 +21,7 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
             }),
             // G2's business.
             std::cmp::Ordering::Equal => None,
-            std::cmp::Ordering::Less => hole(before, push, &places),
+            std::cmp::Ordering::Less => hole(facts, before, push, &places),
         });
         finding.judge(violation);
     }
@@ -50,14 +50,20 @@ fn places<'a>(facts: &Facts<'a>, finding: &mut Finding) -> HashMap<Place<'a>, (u
     places
 }
 
-/// A place between two pushes that was left out although it is somebody else's message.
+/// A place between two pushes that was left out although it is somebody else's message, and the user was there all the
+/// while.
 fn hole(
+    facts: &Facts<'_>,
     before: &Push<'_>,
     push: &Push<'_>,
     places: &HashMap<Place<'_>, (u64, Option<Uuid>, usize)>,
 ) -> Option<Violation> {
     let left_out = (before.seq + 1..push.seq)
-        .find_map(|seq| places.get(&(push.conv, seq)).filter(|(from, ..)| *from != push.who.user));
+        .find_map(|seq| places.get(&(push.conv, seq)).filter(|(from, ..)| *from != push.who.user))
+        .filter(|(from, mid, _)| {
+            let message = mid.and_then(|mid| facts.message_of(*from, mid));
+            message.is_none_or(|message| facts.stays(message, push.who.user, before.event..push.event))
+        });
     left_out.map(|(from, _, event)| Violation {
         what: format!(
             "user {} got number {} of {} right after number {}; one in between is from user {from}",

@@ -1,7 +1,7 @@
 //! Recovery is bounded: what somebody sends after a fault has healed is acknowledged within [`BOUND`], counted from
 //! when it was sent.
 
-use super::{Facts, Finding, Violation};
+use super::{Facts, Finding, Message, Violation};
 use crate::history::{LEFT, Who};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,7 +50,9 @@ struct Comeback {
 
 fn comebacks(facts: &Facts<'_>, healed: usize) -> BTreeMap<u64, Comeback> {
     let mut comebacks: BTreeMap<u64, Comeback> = BTreeMap::new();
-    for message in facts.messages.iter().filter(|message| message.first_sent() > healed) {
+    let is_answered = |message: &&Message<'_>| !facts.unanswered.contains(&message.sender);
+    let after = facts.messages.iter().filter(|message| message.first_sent() > healed);
+    for message in after.filter(is_answered) {
         let sent = message.first_sent();
         let known = comebacks.entry(message.sender).or_insert(Comeback {
             sent,

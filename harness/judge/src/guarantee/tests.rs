@@ -159,6 +159,45 @@ fn members_count_from_joining_to_leaving() {
 }
 
 #[test]
+fn who_may_be_a_member_may_be_told_and_need_not() {
+    let asked = |what: fn(u64, u64) -> Event| what(GROUP, BOB);
+    let joining = asked(|group, user| Event::Joining { group, user });
+    let leaving = asked(|group, user| Event::Leaving { group, user });
+    let owner = Event::Joined { group: GROUP, user: ALICE };
+    let said = [send_to_group(1), ack_in("g9", 1, 1)];
+    let pushed = push_in("g9", BOB, 1, 1, 1);
+
+    let told = [owner.clone(), joining.clone()].into_iter().chain(said.clone());
+    expect(&[], told.clone().chain([drained(BOB)]));
+    expect(&[], told.chain([pushed.clone(), drained(BOB)]));
+    expect(&[NoPhantoms], [owner.clone()].into_iter().chain(said.clone()).chain([pushed.clone(), drained(BOB)]));
+    let member = [owner, Event::Joined { group: GROUP, user: BOB }].into_iter().chain(said);
+    expect(&[DeliveredOnce], member.clone().chain([drained(BOB)]));
+    expect(&[], member.chain([leaving, pushed, drained(BOB)]));
+}
+
+#[test]
+fn what_was_said_between_leaving_and_joining_again_is_no_hole() {
+    let joined = [ALICE, BOB].map(|user| Event::Joined { group: GROUP, user });
+    let all = (1..=3).flat_map(|number| [send_to_group(number), ack_in("g9", number, number)]).collect::<Vec<_>>();
+    let [first, last] = [1, 3].map(|number| push_in("g9", BOB, 1, number, number));
+    let told = joined.into_iter().chain(all).chain([first]);
+    let away = [Event::Leaving { group: GROUP, user: BOB }, Event::Joined { group: GROUP, user: BOB }];
+
+    let stayed = told.clone().chain([last.clone(), push_in("g9", BOB, 2, 2, 2), drained(BOB)]);
+    expect(&[InOrder], stayed);
+    expect(&[], told.chain(away).chain([last, drained(BOB)]));
+}
+
+#[test]
+fn who_has_left_gets_nothing_more() {
+    let joined = [ALICE, BOB].map(|user| Event::Joined { group: GROUP, user });
+    let told = [send_to_group(1), ack_in("g9", 1, 1), Event::Left { group: GROUP, user: BOB }];
+    let pushed = [push_in("g9", BOB, 1, 1, 1), drained(BOB)];
+    expect(&[NoPhantoms], joined.into_iter().chain(told).chain(pushed));
+}
+
+#[test]
 fn a_second_push_in_a_session_breaks_delivery() {
     expect(&[DeliveredOnce], [send(1), ack(1, 1), push(1, 1), push(1, 1), drained(BOB)]);
 }
@@ -171,6 +210,15 @@ fn what_was_confirmed_does_not_come_again() {
         &[DeliveredOnce],
         [send(1), ack(1, 1), push(1, 1), confirmed, end(BOB, 1), login(BOB, 2), again, drained(BOB)],
     );
+}
+
+#[test]
+fn what_was_confirmed_while_the_database_was_broken_may_come_again() {
+    let fault = |healed| Event::Fault { what: "database gone".into(), healed };
+    let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
+    let again = push_in(DIRECT, BOB, 2, 1, 1);
+    let left = [send(1), ack(1, 1), push(1, 1), confirmed, fault(false), end(BOB, 1), fault(true)];
+    expect(&[], left.into_iter().chain([login(BOB, 2), again, drained(BOB)]));
 }
 
 #[test]

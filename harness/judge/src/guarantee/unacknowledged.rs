@@ -19,7 +19,7 @@ pub const NOTICE: &str =
 /// G2: everything sent reaches everyone it is for, once.
 pub fn check_deliveries(facts: &Facts<'_>, finding: &mut Finding) {
     for message in &facts.messages {
-        check_recipients(facts, message, (message.first_sent(), "sent"), finding);
+        check_recipients(facts, message, "sent", finding);
         let mut seen: HashMap<u64, &Push<'_>> = HashMap::new();
         for push in message.pushes.iter().map(|push| &facts.pushes[*push]) {
             if let Some(before) = seen.insert(push.who.user, push) {

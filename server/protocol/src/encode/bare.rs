@@ -3,7 +3,7 @@
 use super::classic::{ChatLine, strings};
 use crate::conversation::{Target, UserId};
 use crate::errno::{Errno, Failure};
-use crate::message::{ChatMessage, Group, Kind, LoginAck, Outgoing, Registered, Reply, msgid};
+use crate::message::{ChatMessage, Group, Kind, LoginAck, Outgoing, Registered, Reply, TimeMs, msgid};
 use crate::spelling::{Field, Spelling};
 use bytes::{BufMut, BytesMut};
 use serde::ser::SerializeStruct;
@@ -12,23 +12,23 @@ use serde::{Serialize, Serializer};
 pub fn encode(message: &Outgoing<'_>, spelling: Spelling, out: &mut BytesMut) {
     match message {
         Outgoing::Push(message) => object(&line(message, spelling), out),
-        Outgoing::Reply { kind, result, .. } => match result {
+        Outgoing::Reply { kind, time, result, .. } => match result {
             Ok(Reply::Login(ack)) => object(&LoginDone { ack, spelling }, out),
             Ok(Reply::Register(Registered { id })) => object(&RegisterDone { id: *id, spelling }, out),
             Ok(_) => {}
-            Err(failure) => encode_failure(*kind, failure, spelling, out),
+            Err(failure) => encode_failure(*kind, (failure, *time), spelling, out),
         },
         Outgoing::Notice(_) | Outgoing::Ping | Outgoing::Event(_) => {}
     }
 }
 
-fn encode_failure(kind: Kind, failure: &Failure, spelling: Spelling, out: &mut BytesMut) {
+fn encode_failure(kind: Kind, (failure, time): (&Failure, TimeMs), spelling: Spelling, out: &mut BytesMut) {
     let msgid = match kind {
         Kind::Login => msgid::LOGIN_ACK,
         Kind::Register => msgid::REGISTER_ACK,
         _ => {
             let number = (spelling.name(Field::Msgid), msgid::ONE_CHAT);
-            return object(&ChatLine::from_server(&failure.text, spelling, number), out);
+            return object(&ChatLine::from_server(&failure.text, time, spelling, number), out);
         }
     };
     object(&Failed { msgid, failure, spelling }, out);

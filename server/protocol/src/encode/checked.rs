@@ -7,7 +7,7 @@ use crate::conversation::{GroupId, Target, UserId};
 use crate::decode::CHECKED_NUMBER as NUMBER;
 use crate::errno::Failure;
 use crate::framing::checked::enclose;
-use crate::message::{ChatMessage, Group, Kind, LoginAck, Outgoing, Registered, Reply};
+use crate::message::{ChatMessage, Group, Kind, LoginAck, Outgoing, Registered, Reply, TimeMs};
 use crate::spelling::Spelling;
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
@@ -31,9 +31,9 @@ mod msg_type {
 pub fn encode(message: &Outgoing<'_>, spelling: Spelling, out: &mut BytesMut) {
     match message {
         Outgoing::Push(message) => frame(&line(message, spelling), out),
-        Outgoing::Reply { kind, result, .. } => match result {
+        Outgoing::Reply { kind, time, result, .. } => match result {
             Ok(reply) => encode_done(*kind, reply, spelling, out),
-            Err(failure) => encode_failure(*kind, failure, spelling, out),
+            Err(failure) => encode_failure(*kind, (failure, *time), spelling, out),
         },
         Outgoing::Notice(_) | Outgoing::Ping | Outgoing::Event(_) => {}
     }
@@ -53,14 +53,14 @@ fn encode_done(kind: Kind, reply: &Reply, spelling: Spelling, out: &mut BytesMut
     }
 }
 
-fn encode_failure(kind: Kind, failure: &Failure, spelling: Spelling, out: &mut BytesMut) {
+fn encode_failure(kind: Kind, (failure, time): (&Failure, TimeMs), spelling: Spelling, out: &mut BytesMut) {
     let (errno, text) = (u16::from(failure.errno.code()), &*failure.text);
     match kind {
         Kind::Login => frame(&LoginFailed { msg_type: msg_type::LOGIN_ACK, code: errno, errmsg: text }, out),
         Kind::Register => frame(&Said { msg_type: msg_type::REGISTER_ACK, code: NOT_FOUND, msg: text }, out),
         Kind::OneChat => frame(&Said { msg_type: msg_type::ONE_CHAT_ACK, code: errno, msg: text }, out),
         Kind::Unknown => frame(&Said { msg_type: msg_type::UNKNOWN, code: NOT_FOUND, msg: text }, out),
-        _ => frame(&ChatLine::from_server(text, spelling, (NUMBER, msg_type::ONE_CHAT)), out),
+        _ => frame(&ChatLine::from_server(text, time, spelling, (NUMBER, msg_type::ONE_CHAT)), out),
     }
 }
 

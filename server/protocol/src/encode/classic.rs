@@ -47,14 +47,14 @@ impl<'a> ChatLine<'a> {
     }
 
     /// A line from the node itself. The recipient is there for clients that insist on one; the codec knows nobody's id.
-    pub fn from_server(msg: &'a str, spelling: Spelling, number: (&'static str, u64)) -> Self {
+    pub fn from_server(msg: &'a str, time: TimeMs, spelling: Spelling, number: (&'static str, u64)) -> Self {
         ChatLine {
             number,
             id: SERVER_ID,
             name: SERVER_NAME,
             to: Target::User(SERVER_ID),
             msg,
-            time: Time::Stamp(jiff::Timestamp::now().as_millisecond()),
+            time: Time::Stamp(time),
             spelling,
         }
     }

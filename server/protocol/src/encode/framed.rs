@@ -8,7 +8,7 @@ use serde::Serialize;
 pub fn encode(message: &Outgoing<'_>, out: &mut BytesMut) {
     match message {
         Outgoing::Push(message) => Push::of(message).write(out),
-        Outgoing::Reply { kind, mid, result } => {
+        Outgoing::Reply { kind, mid, result, .. } => {
             let Some(msgid) = kind.reply_number() else { return };
             let answer = Answer { msgid, mid: mid.as_ref(), out };
             match result {

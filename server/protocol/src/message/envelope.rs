@@ -5,6 +5,7 @@ use super::chat::ChatMessage;
 use super::event::Event;
 use crate::conversation::UserId;
 use crate::errno::Failure;
+use crate::message::fields::TimeMs;
 use crate::mid::MidText;
 
 /// One request of a client, its fields checked for type and range but not for permission.
@@ -32,7 +33,13 @@ pub enum Incoming {
 /// What a node sends, before a dialect makes bytes of it.
 #[derive(Clone, Debug)]
 pub enum Outgoing<'a> {
-    Reply { kind: Kind, mid: Option<MidText>, result: Result<Reply, Failure> },
+    /// `time`: when it is said, for clients that show lines of the node with their time.
+    Reply {
+        kind: Kind,
+        mid: Option<MidText>,
+        time: TimeMs,
+        result: Result<Reply, Failure>,
+    },
     Push(&'a ChatMessage),
     Notice(Failure),
     Ping,

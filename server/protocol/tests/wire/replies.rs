@@ -10,8 +10,10 @@ use std::time::Duration;
 use strum::VariantArray;
 use uuid::Uuid;
 
+const TIME: TimeMs = 1_767_323_045_678;
+
 fn reply(kind: Kind, result: Result<Reply, Failure>) -> Outgoing<'static> {
-    Outgoing::Reply { kind, mid: MidText::new("m"), result }
+    Outgoing::Reply { kind, mid: MidText::new("m"), time: TIME, result }
 }
 
 fn parsed(dialect: Dialect, message: &Outgoing<'_>) -> Value {
@@ -54,7 +56,8 @@ fn failed_request_is_answered_with_its_own_ack() {
 
 #[test]
 fn final_failure_has_no_retry_ms_and_no_mid_unless_sent() {
-    let message = Outgoing::Reply { kind: Kind::AddFriend, mid: None, result: Err(Errno::NoSuchUser.into()) };
+    let message =
+        Outgoing::Reply { kind: Kind::AddFriend, mid: None, time: TIME, result: Err(Errno::NoSuchUser.into()) };
     assert_eq!(said_once(Dialect::Framed, &message), r#"{"msgid":13,"errno":5,"errmsg":"no such user"}"#);
 }
 

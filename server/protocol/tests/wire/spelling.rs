@@ -166,7 +166,7 @@ fn said_to(dialect: Dialect, requests: &[&str], message: &Outgoing<'_>) -> Value
 #[test]
 fn client_is_answered_as_it_spells() {
     let (direct, group) = (message(Conversation::Direct(3, 17)), message(Conversation::Group(5)));
-    let refused = Outgoing::Reply { kind: Kind::OneChat, mid: None, result: Err(Errno::NotAllowed.into()) };
+    let refused = Outgoing::Reply { kind: Kind::OneChat, mid: None, time: 0, result: Err(Errno::NotAllowed.into()) };
     let check = |requests: &[&str], said: &Outgoing<'_>, present: &[(&str, u64)], absent: &[&str]| {
         let object = said_to(Dialect::Bare, requests, said);
         for (name, value) in present {
@@ -193,13 +193,13 @@ fn client_is_answered_as_it_spells() {
 
 #[test]
 fn login_and_registration_are_answered_under_the_clients_number_name() {
-    let failed = |kind| Outgoing::Reply { kind, mid: None, result: Err(Failure::from(Errno::Exists)) };
+    let failed = |kind| Outgoing::Reply { kind, mid: None, time: 0, result: Err(Failure::from(Errno::Exists)) };
     for (kind, number) in [(Kind::Login, 2), (Kind::Register, 5)] {
         let object = said_to(Dialect::Bare, &[r#"{"msgId":1,"id":1,"password":"p"}"#], &failed(kind));
         assert_eq!((&object["msgId"], &object["errno"], object.get("msgid")), (&json!(number), &json!(8), None));
     }
     let registered =
-        Outgoing::Reply { kind: Kind::Register, mid: None, result: Ok(Reply::Register(Registered { id: 3 })) };
+        Outgoing::Reply { kind: Kind::Register, mid: None, time: 0, result: Ok(Reply::Register(Registered { id: 3 })) };
     let object = said_to(Dialect::Bare, &[r#"{"msg_id":4,"name":"a","password":"p"}"#], &registered);
     assert_eq!(object, json!({"msg_id": 5, "errno": 0, "id": 3}));
 }

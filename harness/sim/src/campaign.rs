@@ -1,0 +1,170 @@
+//! Many seeds, one after the other, on all cores: what became of them, and what they reached.
+
+use crate::coverage::{self, name_of_fault};
+use crate::failure::Failure;
+use crate::schedule::Breaking;
+use crate::workers::{Lived, Workers};
+use crate::{Reached, Schedule, Shape};
+use anyhow::Result;
+use futures_util::{StreamExt, stream};
+use judge::Verdict;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+use strum::VariantNames;
+
+/// One seed in so many is lived through twice, and the traces compared.
+pub const CANARY: u64 = 100;
+/// Below so many schedules it says nothing that a rare state was not reached.
+pub const ENOUGH_TO_REACH_ALL: u64 = 2_000;
+
+/// What is to be lived through.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub from: u64,
+    pub seeds: u64,
+    pub shape: Shape,
+    /// No further seed is begun after it.
+    pub time: Option<Duration>,
+    pub keeps_going: bool,
+}
+
+/// What came of it so far.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub schedules: u64,
+    /// Lived through twice, with the same trace.
+    pub canaries: u64,
+    /// Virtual time in all.
+    pub length_ms: u64,
+    /// What enough schedules must reach.
+    pub to_reach: Vec<String>,
+    pub reached: Reached,
+    pub failed: Vec<Failed>,
+    pub took: Duration,
+}
+
+/// A schedule that failed.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    pub schedule: Schedule,
+    pub failure: Failure,
+    pub lived: Lived,
+}
+
+impl Tally {
+    /// What no schedule reached, where there were enough of them to say so.
+    pub fn never_reached(&self) -> Vec<String> {
+        if self.schedules < ENOUGH_TO_REACH_ALL { Vec::new() } else { self.reached.missing(&self.to_reach) }
+    }
+
+    /// Faults that struck while it mattered.
+    pub fn faults(&self) -> u64 {
+        Breaking::VARIANTS.iter().map(|fault| self.reached.of(&name_of_fault(fault))).sum()
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        let worst = self.failed.iter().map(|failed| failed.failure.verdict()).max();
+        match worst.unwrap_or(Verdict::Valid) {
+            Verdict::Valid if self.schedules == 0 || !self.never_reached().is_empty() => Verdict::Unknown,
+            verdict => verdict,
+        }
+    }
+
+    pub fn per_second(&self) -> f64 {
+        self.schedules as f64 / self.took.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    /// One more schedule, and each of the lives that it was lived.
+    pub fn add(&mut self, schedule: Schedule, lives: &[Lived]) {
+        self.schedules += 1;
+        let Some(first) = lives.first() else { return };
+        if let Lived::Told(report) = first {
+            self.length_ms += report.length_ms;
+            self.reached.merge(&report.reached);
+        }
+        let is_same = lives.iter().all(|other| other == first);
+        self.canaries += u64::from(is_same && lives.len() > 1);
+        let failure = Failure::of(first).or((!is_same).then_some(Failure::Strayed));
+        if let Some(failure) = failure {
+            self.failed.push(Failed { schedule, failure, lived: first.clone() });
+        }
+    }
+}
+
+/// Lives through the seeds in order until one fails, or all of them. `progress` sees each one's outcome.
+///
+/// # Errors
+/// If no worker can be started.
+pub async fn run(plan: &Plan, workers: &Workers, mut progress: impl FnMut(&Tally)) -> Result<Tally> {
+    let to_reach = coverage::names(plan.shape.workload);
+    let (began, mut tally) = (Instant::now(), Tally { to_reach, ..Tally::default() });
+    let is_time = || plan.time.is_none_or(|time| began.elapsed() < time);
+    let seeds = (plan.from..plan.from.saturating_add(plan.seeds)).take_while(|_| is_time());
+    // One more than there are cores: who waits for an earlier one keeps no core idle.
+    let lives = stream::iter(seeds).map(|seed| live(plan, workers, seed)).buffered(workers.at_once.max(1) + 1);
+    let mut lives = pin!(lives);
+    while let Some(lived) = lives.next().await {
+        let (schedule, lives) = lived?;
+        tally.add(schedule, &lives);
+        tally.took = began.elapsed();
+        progress(&tally);
+        if !tally.failed.is_empty() && !plan.keeps_going {
+            break;
+        }
+    }
+    Ok(tally)
+}
+
+async fn live(plan: &Plan, workers: &Workers, seed: u64) -> Result<(Schedule, Vec<Lived>)> {
+    let schedule = Schedule::from_seed(seed, &plan.shape);
+    let times = if seed.is_multiple_of(CANARY) { 2 } else { 1 };
+    let mut lives = Vec::new();
+    for _ in 0..times {
+        lives.push(workers.live(&schedule, false).await?);
+    }
+    Ok((schedule, lives))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::Report;
+
+    fn schedule(seed: u64) -> Schedule {
+        Schedule::from_seed(seed, &Shape::default())
+    }
+
+    fn report(verdict: Verdict, hash: u64) -> Lived {
+        let mut reached = Reached::default();
+        reached.add("fault: crash", 2);
+        Lived::Told(Report {
+            verdict,
+            problems: Vec::new(),
+            hash,
+            events: 1,
+            length_ms: 30_000,
+            reached,
+            entries: Vec::new(),
+            trace: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn two_traces_of_one_seed_must_be_equal() {
+        let mut tally = Tally::default();
+        tally.add(schedule(1), &[report(Verdict::Valid, 7), report(Verdict::Valid, 7)]);
+        assert_eq!((tally.canaries, tally.verdict()), (1, Verdict::Valid));
+        tally.add(schedule(2), &[report(Verdict::Valid, 7), report(Verdict::Valid, 8)]);
+        assert_eq!((tally.canaries, tally.verdict()), (1, Verdict::Invalid));
+        assert_eq!(tally.failed[0].failure, Failure::Strayed);
+        assert_eq!(tally.faults(), 4);
+    }
+
+    #[test]
+    fn nothing_lived_through_is_not_valid_and_one_that_died_is_a_failure() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.verdict(), Verdict::Unknown);
+        tally.add(schedule(1), &[Lived::Died("thread 'main' panicked at a.rs:1:1:".into())]);
+        assert_eq!(tally.verdict(), Verdict::Invalid);
+    }
+}
