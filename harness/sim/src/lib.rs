@@ -17,6 +17,7 @@ mod environment;
 mod keys;
 mod network;
 mod person;
+pub mod proof;
 mod record;
 mod run;
 pub mod schedule;

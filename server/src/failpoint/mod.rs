@@ -99,8 +99,6 @@ failpoints! {
     CursorsSavedAnyway "cursors::saved_anyway"
     /// G2: what a user writes counts as received with all that was pushed before it.
     CursorsOwnCovers "cursors::own_covers"
-    /// G6: a node that was called gone goes on without comparing its sessions with their rows.
-    LeaseCompareNothing "lease::compare_nothing"
     /// G2: what comes twice through the bus is used twice.
     BusTakeRepeats "bus::take_repeats"
 }
