@@ -12,10 +12,10 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 /// What goes into a node, from the root of the workspace.
-const SOURCES: [&str; 6] =
-    ["server/src", "server/environment", "server/protocol", "server/Cargo.toml", "Cargo.lock", "chat.sql"];
+const SOURCES: &[&str] =
+    &["server/src", "server/environment", "server/protocol", "server/Cargo.toml", "Cargo.lock", "chat.sql"];
 /// What the simulator is made of besides.
-const SIMULATOR: [&str; 3] = ["server/client/src", "harness/judge/src", "harness/sim/src"];
+const SIMULATOR: &[&str] = &["server/client/src", "harness/judge/src", "harness/sim/src"];
 
 /// Which program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Program {
     }
 
     fn sources(self) -> impl Iterator<Item = &'static str> {
-        let others = if self == Program::Simulator { &SIMULATOR[..] } else { &[] };
+        let others: &[&str] = if self == Program::Simulator { SIMULATOR } else { &[] };
         SOURCES.iter().chain(others).copied()
     }
 

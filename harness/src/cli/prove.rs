@@ -140,7 +140,7 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
 
 /// The simulator's part.
 fn simulate(only: &str, starts: u64, most: u64) -> Result<()> {
-    let known = BUGS.iter().any(|bug| bug.failpoint.name().contains(only));
+    let known = Failpoint::ALL.iter().any(|failpoint| failpoint.name().contains(only));
     ensure!(known, "no failpoint's name contains {only:?}");
     let proof = Proof { starts, most, ..Proof::new(built(Program::Simulator)?) };
     println!("{}", Table::head());

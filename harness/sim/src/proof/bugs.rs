@@ -58,8 +58,8 @@ const IN_STORIES_ALONE: &[(Failpoint, &[Guarantee])] = &[(LeaseStale, &[OneSessi
 /// The promises that a bug breaks; none of one that is in no list, which a test sees.
 pub fn breaks(failpoint: Failpoint) -> &'static [Guarantee] {
     let seeds = BUGS.iter().map(|bug| (bug.failpoint, bug.breaks));
-    let all = seeds.chain(IN_STORIES_ALONE.iter().copied());
-    all.into_iter().find(|(of, _)| *of == failpoint).map(|(_, breaks)| breaks).unwrap_or_default()
+    let mut all = seeds.chain(IN_STORIES_ALONE.iter().copied());
+    all.find(|(of, _)| *of == failpoint).map(|(_, breaks)| breaks).unwrap_or_default()
 }
 
 #[cfg(test)]
