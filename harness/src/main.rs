@@ -81,7 +81,7 @@ enum Command {
     Sim(cli::sim::Arguments),
     /// Tell every story with every fault, and print a table of the verdicts.
     Table(cli::table::Arguments),
-    /// Build faults into the server and show that the stories' checkers find every one of them.
+    /// Build faults into the server and show that simulator and stories find every one of them.
     Prove(cli::prove::Arguments),
     /// Obtain all images that a cluster is made of, building what is missing.
     Images,

@@ -1,4 +1,4 @@
-//! Where the `chat-server` under test is.
+//! Where the programs under test are.
 //!
 //! It lies beside the test executable, in the same profile's directory. `cargo test --workspace` has built it by the
 //! time a test runs; where only the harness is tested, it is built here.
@@ -11,17 +11,21 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-/// What goes into the program, from the root of the workspace.
-const SOURCES: [&str; 6] =
-    ["server/src", "server/environment", "server/protocol", "server/Cargo.toml", "Cargo.lock", "chat.sql"];
+/// What goes into a node, from the root of the workspace.
+const SOURCES: &[&str] =
+    &["server/src", "server/environment", "server/protocol", "server/Cargo.toml", "Cargo.lock", "chat.sql"];
+/// What the simulator is made of besides.
+const SIMULATOR: &[&str] = &["server/client/src", "harness/judge/src", "harness/sim/src"];
 
-/// Which build of the server.
+/// Which program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Program {
     #[default]
     Server,
     /// With the failpoints that seed faults.
     WithFailpoints,
+    /// The simulator's worker, with the same failpoints.
+    Simulator,
 }
 
 impl Program {
@@ -29,19 +33,32 @@ impl Program {
         match self {
             Program::Server => "chat-server",
             Program::WithFailpoints => "chat-server-failpoints",
+            Program::Simulator => "sim-failpoints",
         }
+    }
+
+    fn package(self) -> &'static str {
+        match self {
+            Program::Server | Program::WithFailpoints => "chat",
+            Program::Simulator => "sim",
+        }
+    }
+
+    fn sources(self) -> impl Iterator<Item = &'static str> {
+        let others: &[&str] = if self == Program::Simulator { SIMULATOR } else { &[] };
+        SOURCES.iter().chain(others).copied()
     }
 
     fn features(self) -> &'static [&'static str] {
         match self {
             Program::Server => &[],
-            Program::WithFailpoints => &["--features", "failpoints"],
+            Program::WithFailpoints | Program::Simulator => &["--features", "failpoints"],
         }
     }
 }
 
 /// Where the program is, built from the sources as they are now.
-pub fn chat_server(program: Program) -> Result<PathBuf> {
+pub fn built(program: Program) -> Result<PathBuf> {
     static FOUND: Mutex<Vec<(Program, Result<PathBuf, String>)>> = Mutex::new(Vec::new());
     let mut all = FOUND.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let known = all.iter().find(|(known, _)| *known == program).map(|(_, found)| found.clone());
@@ -61,17 +78,17 @@ fn find(wanted: Program) -> Result<PathBuf> {
     let name = wanted.name();
     let program = profile.join(name);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the harness is in a workspace")?;
-    if !is_fresh(&program, root)? {
+    if !is_fresh(&program, wanted, root)? {
         build(wanted, root, profile)?;
     }
-    ensure!(program.exists(), "{} is missing: cargo build -p chat --bin {name}", program.display());
+    ensure!(program.exists(), "{} is missing: cargo build -p {} --bin {name}", program.display(), wanted.package());
     Ok(program)
 }
 
-fn is_fresh(program: &Path, root: &Path) -> Result<bool> {
+fn is_fresh(program: &Path, wanted: Program, root: &Path) -> Result<bool> {
     let Ok(metadata) = fs::metadata(program) else { return Ok(false) };
     let built = metadata.modified()?;
-    for source in SOURCES {
+    for source in wanted.sources() {
         if newest(&root.join(source))? > built {
             return Ok(false);
         }
@@ -97,7 +114,7 @@ fn build(wanted: Program, root: &Path, profile: &Path) -> Result<()> {
     let mut command = Command::new(&cargo);
     command
         .current_dir(root)
-        .args(["build", "--quiet", "--locked", "-p", "chat", "--bin", name])
+        .args(["build", "--quiet", "--locked", "-p", wanted.package(), "--bin", name])
         .args(wanted.features());
     if profile.ends_with("release") {
         command.arg("--release");
@@ -107,6 +124,6 @@ fn build(wanted: Program, root: &Path, profile: &Path) -> Result<()> {
     }
     let output = command.output().with_context(|| format!("cannot run {}", cargo.display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "cargo build -p chat --bin {name} fails:\n{said}");
+    ensure!(output.status.success(), "cargo build -p {} --bin {name} fails:\n{said}", wanted.package());
     Ok(())
 }

@@ -27,6 +27,7 @@ mod failure;
 mod keys;
 mod network;
 mod person;
+pub mod proof;
 mod record;
 mod run;
 mod shrink;

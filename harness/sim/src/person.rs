@@ -28,6 +28,8 @@ const PASSWORDS: [&str; 2] = ["correct horse", "battery staple"];
 const PATIENCE: Duration = Duration::from_secs(120);
 /// For a farewell to a node that may not answer any more.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Some notice that their node stands still before its sessions are free, and some only long after.
+const HEARTBEATS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(12)];
 /// Between two tries to log in at last.
 const LOGIN_RETRY: Duration = Duration::from_millis(500);
 const RECONNECT: Reconnect =
@@ -63,6 +65,8 @@ pub struct Person {
     online: Option<Online>,
     /// Those before it.
     earlier: Vec<JoinHandle<()>>,
+    /// On other devices, which stay where they are until a node tells them that they were replaced.
+    others: Vec<Client>,
 }
 
 struct Online {
@@ -95,7 +99,7 @@ impl Person {
         options.max_tries = u32::MAX;
         options.connect_timeout = Duration::from_secs(2);
         options.request_timeout = Duration::from_secs(5);
-        options.heartbeat = Duration::from_secs(2);
+        options.heartbeat = HEARTBEATS[number % HEARTBEATS.len()];
         options.trace = true;
         let (client, _events) = Client::connect(options.clone()).await?;
         let id = client.register(&name, PASSWORDS[0]).await?;
@@ -115,6 +119,7 @@ impl Person {
             last: None,
             online: None,
             earlier: vec![],
+            others: vec![],
         })
     }
 
@@ -277,6 +282,7 @@ impl Person {
         let pen = tokio::spawn(pen.write_all(events));
         if let Some(before) = self.online.replace(Online { client, session, pen }) {
             self.earlier.push(before.pen);
+            self.others.push(before.client);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! One `chat-server` process: its configuration, its log, its life.
 
 use crate::cluster::{Probe, until};
-use crate::program::{Program, chat_server};
+use crate::program::{Program, built};
 use anyhow::{Context, Result, ensure};
 use parking_lot::Mutex;
 use services::ports::free_port;
@@ -45,7 +45,7 @@ impl Node {
         is_guarded: bool,
         directory: &Path,
     ) -> Result<Node> {
-        let program = chat_server(Program::Server)?;
+        let program = built(Program::Server)?;
         let mut attempt = 1;
         loop {
             let node = Node {

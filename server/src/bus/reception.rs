@@ -10,6 +10,7 @@ use super::signature::Seal;
 use super::silence::{Change, Silence};
 use super::{Arrival, BusStats};
 use crate::cluster::NodeKey;
+use crate::failpoint::{self, Failpoint};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -47,7 +48,7 @@ impl Reception {
         BusStats::add(&self.stats.received_envelopes, 1);
         let from = envelope.from;
         let sighting = self.numbering.observe(&from, envelope.number, envelope.items.is_empty(), now);
-        if sighting == Sighting::Stale {
+        if sighting == Sighting::Stale && !failpoint::hits(Failpoint::BusTakeRepeats) {
             return Ok(self.numbering.is_current(&from).then_some(from));
         }
         BusStats::add(&self.stats.received_items, envelope.items.len());

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod model;
 
+use crate::failpoint;
 use chat_protocol::conversation::Conversation;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -67,7 +68,8 @@ impl<T: Message> BatchQueues<T> {
 
     fn place(&self, conv: Conversation) -> usize {
         // Any hash will do; it only spreads the conversations.
-        BuildHasherDefault::<DefaultHasher>::default().hash_one(conv) as usize % self.queues.len()
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(conv) as usize;
+        failpoint::queue(hash) % self.queues.len()
     }
 }
 

@@ -8,7 +8,7 @@ use super::Delivery;
 use super::batch_queue::{self, BatchQueues, Batches};
 use super::fan_out::{Committed, FanOut};
 use super::pending::PendingChat;
-use crate::failpoint::EarlyAcks;
+use crate::failpoint::{self, EarlyAcks};
 use crate::session::failure::unavailable;
 use crate::storage::{Append, Appended, AppendedBatch, End, Error};
 use chat_protocol::conversation::{Conversation, Log};
@@ -93,7 +93,7 @@ impl Writer {
                 for (append, ticket) in appends.iter().zip(tickets) {
                     if let Some(request) = ticket.request {
                         let early = self.early_acks.give(append.conv, now);
-                        request.answer(early.map(Some).ok_or_else(unavailable));
+                        request.answer(early.map(Some).ok_or_else(|| failpoint::outcome(unavailable())));
                     }
                 }
             }

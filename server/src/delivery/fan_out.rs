@@ -4,14 +4,12 @@
 //! is found later by cursor (login) or by the repair, so nothing here waits for, or repeats, anything.
 
 use super::Delivery;
-use super::local::push_here;
+use super::local::{push_here, relay_here};
 use super::pending::PendingChat;
 use crate::bus::LISTED_RECIPIENTS;
 use crate::bus::{Item, Recipients};
-use crate::failpoint::{self, Failpoint};
-use crate::session;
+use crate::failpoint;
 use crate::session::failure::unavailable;
-use crate::session::outbound::Parcel;
 use crate::storage::Append;
 use chat_protocol::conversation::UserId;
 use chat_protocol::message::ChatMessage;
@@ -81,8 +79,8 @@ async fn deliver(delivery: &Arc<Delivery>, committed: Vec<Committed>) {
         tracing::warn!(%error, "cannot look up routes; the repair will deliver");
     }
     for (message, audience) in addressed {
-        if failpoint::hits(Failpoint::PushMisdeliver) {
-            misdeliver(delivery, &message, &audience.members);
+        if let Some(stranger) = failpoint::stranger(&audience.members, || delivery.registry.users()) {
+            relay_here(delivery, &message, &[stranger], u64::MAX);
         }
         let elsewhere = push_here(delivery, &message, &audience.members);
         if audience.members.len() > LISTED_RECIPIENTS {
@@ -91,13 +89,6 @@ async fn deliver(delivery: &Arc<Delivery>, committed: Vec<Committed>) {
             send_elsewhere(delivery, &message, audience.version, &elsewhere);
         }
     }
-}
-
-/// `push::misdeliver`: pushes a message to somebody here who is no recipient.
-fn misdeliver(delivery: &Delivery, message: &ChatMessage, members: &[UserId]) {
-    let parcel = Parcel::new(message, 1);
-    let mut others = delivery.registry.all().into_iter().filter(|session| !members.contains(&session.user));
-    others.any(|session| session.relay(&parcel, u64::MAX) == session::Relayed::Queued);
 }
 
 fn send_to_all(delivery: &Delivery, message: &ChatMessage, version: u64) {

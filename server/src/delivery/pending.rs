@@ -23,9 +23,8 @@ impl PendingChat {
     /// From here on the connection waits for the answer.
     pub fn new(outbound: Arc<Outbound>, kind: Kind, mid: Option<MidText>, session: &Session) -> Self {
         outbound.expect_answer();
-        // Both failpoints are of a node that does not ask who somebody is.
-        let trusts = failpoint::hits(Failpoint::LeaseStale) || failpoint::hits(Failpoint::IdentityTrust);
-        PendingChat { outbound, kind, mid, session_epoch: (!trusts).then_some(session.epoch), is_answered: false }
+        let session_epoch = (!failpoint::hits(Failpoint::LeaseStale)).then_some(session.epoch);
+        PendingChat { outbound, kind, mid, session_epoch, is_answered: false }
     }
 
     /// For `Append::epoch`.

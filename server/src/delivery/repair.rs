@@ -75,8 +75,7 @@ async fn look_at(delivery: &Arc<Delivery>, change: &Change) -> storage::Result<(
 }
 
 async fn look_at_all(delivery: &Arc<Delivery>) -> storage::Result<()> {
-    let users: Vec<UserId> = delivery.registry.all().iter().map(|session| session.user).collect();
-    for step in users.chunks(STEP) {
+    for step in delivery.registry.users().chunks(STEP) {
         for waiting in delivery.storage.waiting(step).await? {
             note(delivery, waiting.user, waiting.conv, waiting.end());
         }

@@ -13,9 +13,9 @@ mod absent;
 mod armed;
 #[cfg(feature = "failpoints")]
 mod early_acks;
-mod forgotten_mids;
 #[cfg(feature = "failpoints")]
 mod push_faults;
+mod wrong_values;
 
 #[cfg(not(feature = "failpoints"))]
 pub(crate) use absent::{EarlyAcks, PushFaults, hits};
@@ -25,9 +25,9 @@ pub(crate) use armed::hits;
 pub use armed::{Error, clear, set, set_from_environment};
 #[cfg(feature = "failpoints")]
 pub(crate) use early_acks::EarlyAcks;
-pub(crate) use forgotten_mids::mid_to_store;
 #[cfg(feature = "failpoints")]
 pub(crate) use push_faults::PushFaults;
+pub(crate) use wrong_values::{mid_to_store, outcome, queue, stranger};
 
 /// Declares each failpoint with its name in `FAILPOINTS`.
 macro_rules! failpoints {
@@ -71,8 +71,34 @@ failpoints! {
     LeaseStale "lease::stale"
     /// G2, G7: the repair does not look into the log.
     SweepSkip "sweep::skip"
-    /// G2: what waits for a user at login counts as received before it is pushed.
+    /// G2: what waits for a user at login counts as pushed before it is.
     SessionOfflineLost "session::offline_lost"
-    /// G8: the sender of a message is whoever its `id` says.
+    /// G8: an `id` that is somebody else's is not refused.
     IdentityTrust "identity::trust"
+
+    // Holes that were found and mended, open again: each is the one decision that mends it, switched off.
+    /// G3: messages of one conversation wait in several queues, and overtake each other.
+    WriterScatter "writer::scatter"
+    /// G5: a message whose COMMIT failed is refused for good, though it may be stored.
+    WriterFinal "writer::final"
+    /// G5: a resend of what is stored, though its sender was not told so, is refused as another message.
+    WriterDisown "writer::disown"
+    /// G3: a relayed message overtakes those of its sender that have to take a longer way.
+    RelayOvertake "relay::overtake"
+    /// G2: a live copy is pushed whatever is missing before it.
+    SessionPushAhead "session::push_ahead"
+    /// G2: sessions that go on after a lapse of the lease read nothing of what came meanwhile.
+    SessionResumeNothing "session::resume_nothing"
+    /// G2: a session's row is freed without its cursors being saved.
+    ClaimsFreeUnsaved "claims::free_unsaved"
+    /// G2: what could not be saved as a session ended is not tried on.
+    ClaimsGiveUp "claims::give_up"
+    /// G6: whoever takes sessions from a node that is called gone leaves no trace in its row.
+    ClaimsTakeUnnoted "claims::take_unnoted"
+    /// G2: cursors count as saved though saving them failed.
+    CursorsSavedAnyway "cursors::saved_anyway"
+    /// G2: what a user writes counts as received with all that was pushed before it.
+    CursorsOwnCovers "cursors::own_covers"
+    /// G2: what comes twice through the bus is used twice.
+    BusTakeRepeats "bus::take_repeats"
 }

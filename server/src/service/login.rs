@@ -17,7 +17,7 @@ use crate::session::failure::{change_failure, storage_failure, unavailable};
 use crate::session::outbound::Outbound;
 use crate::storage::{Account, Claim, Claimant, Claimed, Release, Waiting};
 use chat_protocol::MAX_NODE_FRAME_BYTES;
-use chat_protocol::conversation::{Log, UserId};
+use chat_protocol::conversation::UserId;
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::{ChatMessage, Login, LoginAck, Nothing, Proof, Reply, Roster, Secret, Who};
 use std::sync::Arc;
@@ -233,11 +233,8 @@ async fn greet(
     };
     let mut inline = Vec::new();
     for conversation in waiting {
-        if failpoint::hits(Failpoint::SessionOfflineLost) {
-            lose(context, session, &conversation);
-            continue;
-        }
         let pushed = match session.acknowledges {
+            _ if failpoint::hits(Failpoint::SessionOfflineLost) => conversation.last_seq,
             true => conversation.position.received_seq,
             false => inline_waiting(context, session, &conversation, &mut inline).await?,
         };
@@ -259,15 +256,6 @@ async fn greet(
         max_frame_bytes: limits.max_frame_bytes,
         waiting: inline,
     })
-}
-
-/// `session::offline_lost`: counts what waits in one conversation as pushed and received.
-fn lose(context: &Context, session: &Arc<Session>, waiting: &Waiting) {
-    session.waits(waiting, waiting.last_seq);
-    let log = Log { conv: waiting.conv, epoch: waiting.position.log_epoch };
-    if session.received(log, waiting.last_seq) {
-        context.cursor_saver.add(session.clone());
-    }
 }
 
 /// Adds what waits in one conversation to `inline`, as far as it fits; returns the seq up to which it is in there.

@@ -13,6 +13,7 @@ mod model;
 pub use backlog::Released;
 
 use crate::cluster::NodeKey;
+use crate::failpoint::{self, Failpoint};
 use crate::storage::{Claim, Claimed, Error, Mark, Release, Result, Storage};
 use backlog::{Ask, Asked, BATCH, Backlog, Ending, Job};
 use chat_environment::Tasks;
@@ -117,7 +118,7 @@ impl Rows {
 
     /// Returns the users whose row another transaction holds.
     async fn save_and_free(&self, releases: &[Release], marks: &[Mark]) -> Result<Vec<UserId>> {
-        if !marks.is_empty() {
+        if !marks.is_empty() && !failpoint::hits(Failpoint::ClaimsFreeUnsaved) {
             self.storage.mark_received(Some(&self.key), marks).await?;
         }
         self.storage.release_sessions(&self.key, releases).await

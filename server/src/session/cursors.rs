@@ -12,6 +12,7 @@
 use super::answers::{Delivered, Doubt, Next, Queue, Read, Relayed};
 use super::barred::Barred;
 use super::place::{Place, Pushed};
+use crate::failpoint::{self, Failpoint};
 use crate::session::outbound::Parcel;
 use crate::storage::{End, Mark, Page, Position, Waiting};
 use chat_protocol::conversation::{Conversation, Log, LogEpoch, UserId};
@@ -121,7 +122,7 @@ impl Cursors {
         match self.cursors.get_mut(&message.conv) {
             _ if self.phase == Phase::Ended => Delivered::Gone,
             Some(Cursor { progress: Progress::Current, place: Some(place), log_epoch, .. })
-                if is_live && *log_epoch == message.log_epoch && message.seq == place.pushed + 1 =>
+                if is_live && *log_epoch == message.log_epoch && follows(message.seq, place.pushed) =>
             {
                 if place.pass(parcel, queue) {
                     return Delivered::Done;
@@ -490,4 +491,9 @@ impl Cursors {
         };
         self.cursors.iter().filter_map(mark).collect()
     }
+}
+
+/// Whether this is the next to be pushed.
+fn follows(seq: u64, pushed: u64) -> bool {
+    seq == pushed + 1 || (seq > pushed && failpoint::hits(Failpoint::SessionPushAhead))
 }

@@ -6,6 +6,7 @@
 use super::Session;
 use super::catch_up::CatchUp;
 use super::turns::{Turn, Turns};
+use crate::failpoint::{self, Failpoint};
 use crate::membership::lease::Lease;
 use chat_protocol::conversation::UserId;
 use dashmap::DashMap;
@@ -61,6 +62,11 @@ impl Registry {
         all
     }
 
+    /// In ascending order.
+    pub fn users(&self) -> Vec<UserId> {
+        self.all().iter().map(|session| session.user).collect()
+    }
+
     /// LOGIN_ACK is queued: makes the session live.
     pub fn go_live(&self, session: &Arc<Session>) {
         let suspended = self.suspended.lock();
@@ -105,7 +111,10 @@ impl Registry {
         let mut suspended = self.suspended.lock();
         *suspended = false;
         for session in self.all().iter().filter(|session| !session.is_closing()) {
-            self.catch_up.request_all(session, session.resume());
+            let behind = session.resume();
+            if !failpoint::hits(Failpoint::SessionResumeNothing) {
+                self.catch_up.request_all(session, behind);
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! G2: every recipient gets every acknowledged message, and once in a session; what a session confirmed does not come
 //! again.
 
-use super::{Facts, Finding, Message, Violation, unacknowledged};
+use super::{Facts, Finding, Message, Violation, relayed, unacknowledged};
 use crate::history::{LEFT, Who};
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,6 +13,7 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
         check_message(facts, message, finding);
     }
     check_repeats(facts, finding);
+    relayed::check_repeats(facts, finding);
     if facts.unacknowledged {
         unacknowledged::check_deliveries(facts, finding);
     }

@@ -1,7 +1,7 @@
 //! G3: everybody sees a conversation in the order of `seq`, without holes but one's own messages, and `seq` follows the
 //! order sent.
 
-use super::{Facts, Finding, Place, Push, Violation, unacknowledged};
+use super::{Facts, Finding, Place, Push, Violation, relayed, unacknowledged};
 use crate::history::Who;
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
@@ -26,6 +26,7 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
         finding.judge(violation);
     }
     check_senders(facts, finding);
+    relayed::check_order(facts, finding);
     if facts.unacknowledged {
         unacknowledged::check_order(facts, finding);
     }

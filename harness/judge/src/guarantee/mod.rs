@@ -5,6 +5,7 @@
 //! [`Guarantee::ALL`] of it. Each file has `check(&Facts, &mut Finding)`, a pure function.
 
 mod finding;
+mod relayed;
 mod unacknowledged;
 
 pub use finding::{Finding, Violation};

@@ -415,3 +415,20 @@ fn what_a_broken_session_brought_may_come_again_until_one_ended_in_good_order() 
         [send(1), bare_push(1, 1), ended(1, "connection: reset"), login(BOB, 2), bare_push(2, 1), bare_push(2, 1)];
     expect(&[DeliveredOnce], classic(twice.into_iter().chain([drained(BOB)])));
 }
+
+#[test]
+fn what_is_relayed_comes_once_and_in_the_order_sent() {
+    let relayed = |number: u64| {
+        let (to, mid) = (To::User(BOB), mid(number));
+        Event::Send { user: ALICE, session: 1, to, mid, body: number, qos: 0, due: 0, again: false }
+    };
+    let come = |number: u64| push(number, 0);
+    let begin = [send(9), ack(9, 1), push(9, 1), drained(BOB), relayed(1), relayed(2)];
+    let with = |events: &[Event]| begin.iter().chain(events).cloned().collect::<Vec<_>>();
+    expect(&[], with(&[come(1), come(2)]));
+    expect(&[], with(&[come(2)]));
+    expect(&[DeliveredOnce], with(&[come(1), come(1)]));
+    expect(&[InOrder], with(&[come(2), come(1)]));
+    // Its sender did not know what had become of it.
+    expect(&[], with(&[come(1), relayed(1), come(2), come(1)]));
+}

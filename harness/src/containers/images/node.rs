@@ -4,7 +4,7 @@
 //! but also a second build of every crate. Importing takes a second; an image of the same program is used again.
 
 use super::{archive, disk, is_there};
-use crate::program::{Program, chat_server};
+use crate::program::{Program, built};
 use anyhow::{Context, Result, ensure};
 use futures_util::TryStreamExt;
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ const BUILT_FROM: &str = "chat.harness.program";
 pub async fn node(docker: &Docker, program: Program) -> Result<String> {
     let program = match std::env::var("CHAT_NODE_IMAGE") {
         Ok(image) if !image.is_empty() && program == Program::Server => return Ok(image),
-        _ => tokio::task::spawn_blocking(move || chat_server(program)).await??,
+        _ => tokio::task::spawn_blocking(move || built(program)).await??,
     };
     let tag = tag(&program)?;
     let image = format!("{REPOSITORY}:{tag}");
