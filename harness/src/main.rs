@@ -8,7 +8,7 @@ use cli::sim::NOT_RUN;
 use harness::cluster::{Cluster, Setup};
 use harness::containers::images;
 use harness::containers::reaper::{CLUSTER, sweep};
-use harness::containers::{Builder, Containers, Flavour, Topology, docker, list, reaper};
+use harness::containers::{Builder, Containers, Topology, docker, list, reaper};
 use harness::fault::{self, Fault};
 use harness::program::Program;
 use std::process::ExitCode;
@@ -32,9 +32,8 @@ enum Command {
         /// How many nodes, from 1 to 200
         #[arg(long, default_value_t = 3)]
         nodes: usize,
-        /// MariaDB instead of MySQL
-        #[arg(long)]
-        mariadb: bool,
+        #[command(flatten)]
+        services: cli::stage::Services,
         /// A name to find the cluster by [default: random]
         #[arg(long)]
         name: Option<String>,
@@ -116,10 +115,10 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<ExitCode> {
     let done = match command {
-        Command::Up { nodes, mariadb, name, proxied, settings, database_options } => {
-            let flavour = if mariadb { Flavour::Mariadb } else { Flavour::Mysql };
-            let setup = settings.iter().fold(Setup::nodes(nodes), |setup, (key, value)| setup.setting(key, value));
-            let mut builder = Containers::builder(if proxied { setup.relays() } else { setup }).database(flavour);
+        Command::Up { nodes, services, name, proxied, settings, database_options } => {
+            let setup = services.below(Setup::nodes(nodes)).clocks();
+            let setup = settings.iter().fold(setup, |setup, (key, value)| setup.setting(key, value));
+            let mut builder = Containers::builder(if proxied { setup.relays() } else { setup });
             if let Some(name) = name {
                 builder = builder.name(&name);
             }

@@ -21,6 +21,9 @@ pub struct Arguments {
     /// About how long faults go on
     #[arg(long, default_value_t = 2.0)]
     minutes: f64,
+    /// Now and then two faults at the same time, of different machines
+    #[arg(long)]
+    overlap: bool,
     /// Only faults whose name contains this, as in redis or 'kill node'
     #[arg(long, default_value = "")]
     only: String,
@@ -50,10 +53,10 @@ struct Chaos {
 pub async fn execute(arguments: Arguments) -> Result<()> {
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     ensure!(arguments.minutes > 0.0 && arguments.minutes <= 1_440.0, "--minutes is more than 0 and at most 1440");
-    let mut faults = fault::all(arguments.stage.nodes);
+    let mut faults = fault::all(&arguments.stage.setup());
     faults.retain(|fault| fault.to_string().contains(&arguments.only));
     ensure!(!faults.is_empty(), "no fault's name contains {:?}", arguments.only);
-    let all = chaos::schedule(seed, Duration::from_secs_f64(arguments.minutes * 60.0), &faults);
+    let all = chaos::schedule(seed, Duration::from_secs_f64(arguments.minutes * 60.0), &faults, arguments.overlap);
     let chosen = match &arguments.steps[..] {
         [] => (0..all.len()).collect(),
         some => some.iter().map(|number| number.wrapping_sub(1)).collect::<Vec<_>>(),
@@ -119,9 +122,12 @@ impl Chaos {
 
     /// How to tell these steps again.
     fn command(&self, steps: &[usize]) -> String {
-        let Arguments { minutes, only, plot, stage, .. } = &self.arguments;
+        let Arguments { minutes, overlap, only, plot, stage, .. } = &self.arguments;
         let mut command =
             format!("harness chaos --seed {} --minutes {minutes} --plot {plot} {}", self.seed, stage.flags());
+        if *overlap {
+            command += " --overlap";
+        }
         if !only.is_empty() {
             command += &format!(" --only '{only}'");
         }

@@ -9,4 +9,4 @@ pub mod table;
 mod output;
 #[cfg(test)]
 mod samples;
-mod stage;
+pub mod stage;

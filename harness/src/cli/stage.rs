@@ -18,22 +18,60 @@ pub struct Stage {
     /// How many nodes, from 1 to 200
     #[arg(long, default_value_t = 3)]
     pub nodes: usize,
+    #[command(flatten)]
+    pub services: Services,
+}
+
+/// What nodes are to have below them.
+#[derive(Args, Default)]
+pub struct Services {
     /// MariaDB instead of MySQL
-    #[arg(long)]
-    pub mariadb: bool,
+    #[arg(long, conflicts_with = "galera")]
+    mariadb: bool,
+    /// So many MariaDB servers that replicate to each other, instead of one database, from 1 to 9
+    #[arg(long, value_name = "MEMBERS")]
+    galera: Option<usize>,
+    /// How many Redis, from 1 to 9
+    #[arg(long, default_value_t = 1)]
+    buses: usize,
+}
+
+impl Services {
+    pub fn below(&self, setup: Setup) -> Setup {
+        let flavour = match self.galera {
+            Some(members) => Flavour::Galera(members),
+            None if self.mariadb => Flavour::Mariadb,
+            None => Flavour::Mysql,
+        };
+        setup.database(flavour).buses(self.buses)
+    }
+
+    fn flags(&self) -> String {
+        let mut flags = if self.mariadb { " --mariadb".to_owned() } else { String::new() };
+        if let Some(members) = self.galera {
+            flags += &format!(" --galera {members}");
+        }
+        if self.buses != 1 {
+            flags += &format!(" --buses {}", self.buses);
+        }
+        flags
+    }
 }
 
 impl Stage {
+    pub fn setup(&self) -> Setup {
+        self.services.below(Setup::nodes(self.nodes))
+    }
+
     /// A cluster that has what these faults take.
     pub fn builder<'f>(&self, faults: impl IntoIterator<Item = &'f Fault>) -> Builder {
-        let flavour = if self.mariadb { Flavour::Mariadb } else { Flavour::Mysql };
-        Containers::builder(fault::prepare(Setup::nodes(self.nodes), faults)).database(flavour)
+        Containers::builder(fault::prepare(self.setup(), faults))
     }
 
     /// The flags that ask for it.
     pub fn flags(&self) -> String {
-        let Stage { users, nodes, mariadb } = self;
-        format!("--users {users} --nodes {nodes}{}", if *mariadb { " --mariadb" } else { "" })
+        let Stage { users, nodes, services } = self;
+        format!("--users {users} --nodes {nodes}{}", services.flags())
     }
 
     /// Starts a cluster, has a story told on it, and removes it; where the verdict is not `valid`, what tells why is

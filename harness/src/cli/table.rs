@@ -27,7 +27,10 @@ pub struct Arguments {
 pub async fn execute(arguments: Arguments) -> Result<()> {
     let Arguments { only, at_once, stage } = arguments;
     ensure!(stage.nodes >= 2, "the faults of the table take two nodes");
-    let faults: Vec<_> = KINDS.iter().flat_map(|kind| kind.table).filter(|(fault, _)| fault.contains(&only)).collect();
+    let setup = stage.setup();
+    let is_there = |fault: &str| fault.parse::<Fault>().is_ok_and(|fault| fault.fits(&setup));
+    let faults = KINDS.iter().flat_map(|kind| kind.table);
+    let faults: Vec<_> = faults.filter(|(fault, _)| fault.contains(&only) && is_there(fault)).collect();
     ensure!(!faults.is_empty(), "no fault of the table contains {only:?}");
     println!("{}", head());
     let rows = stream::iter(faults).map(|(fault, seconds)| row(&stage, fault, *seconds));

@@ -1,14 +1,16 @@
 //! What stories and faults know of a cluster, whatever kind it is: machines that can be broken, addresses that clients
 //! connect to, and a database that can be asked.
 //!
-//! Machines are named by their role: `node-1`, `node-2` …, `database`, `redis`, `nginx`. A verb that a kind does not
+//! Machines are named by their role: `node-1`, `node-2` …, `database`, `redis`, `nginx`; of several, `database-1` and
+//! `redis-1` …. A verb that a kind does not
 //! have is an [`Ability`] that it lacks; asked all the same, it is an error.
 
 mod probe;
 mod setup;
 
 pub(crate) use probe::{Probe, query, until};
-pub use setup::Setup;
+pub use setup::{Flavour, Setup};
+pub(crate) use setup::{bus_url, database_url};
 
 use crate::held::Held;
 use crate::link::Trouble;
@@ -47,6 +49,8 @@ pub enum Ability {
     Relays,
     #[strum(to_string = "be reached from several addresses of this machine")]
     SeveralClients,
+    #[strum(to_string = "set the clock of a database server")]
+    Clocks,
 }
 
 /// A cluster to be talked to and broken: a handle, which may be cloned, and dropped without effect.
@@ -76,6 +80,12 @@ pub trait Cluster: Send + Sync {
     /// If other clusters use it as well.
     fn own_database(&self) -> Result<SocketAddr>;
 
+    /// The URL of a member of a replicated database, for whoever may do everything there.
+    ///
+    /// # Errors
+    /// If there is no such member.
+    fn administration(&self, machine: &str) -> Result<String>;
+
     fn records(&self) -> &Records;
 
     /// The rows of a query, each field as text; NULL is empty.
@@ -101,6 +111,12 @@ pub trait Cluster: Send + Sync {
 
     async fn resume(&self, machine: &str) -> Result<()>;
 
+    /// A member of a replicated database, which is down, loses all that it kept.
+    async fn forget(&self, machine: &str) -> Result<()>;
+
+    /// The clock of a member of a replicated database is so many seconds ahead from here on, or behind.
+    async fn set_clock(&self, machine: &str, ahead_s: i64) -> Result<()>;
+
     /// nginx reads its configuration again.
     async fn reload(&self) -> Result<()>;
 
@@ -124,7 +140,7 @@ pub trait Cluster: Send + Sync {
         bail!("this cluster cannot {}", Ability::Unplug)
     }
 
-    /// The link between a node and `database` or `redis` is bad, until what is returned is released or dropped.
+    /// The link between a node and a database or Redis is bad, until what is returned is released or dropped.
     async fn trouble(&self, one: &str, trouble: Trouble, other: &str) -> Result<Box<dyn Held>>;
 
     /// Where a node listens, by its place from 0.

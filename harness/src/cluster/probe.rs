@@ -1,6 +1,6 @@
 //! Ready means that the right protocol answers, never that a port is open: ports open early, and others may hold them.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use chat_client::{Options, RawConnection};
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, Row};
@@ -15,6 +15,8 @@ const INTERVAL: Duration = Duration::from_millis(20);
 const ONE_TRY: Duration = Duration::from_secs(2);
 /// Between two looks whether the machine still runs: an engine is not to be kept busy by them.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
+/// For a query of a busy database.
+const ONE_QUERY: Duration = Duration::from_secs(30);
 /// For a page of a busy node.
 const PAGE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -23,6 +25,8 @@ const PAGE_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) enum Probe {
     /// The database at this URL answers a query.
     Sql(String),
+    /// The member of a replicated database at this URL takes statements.
+    Member(String),
     /// Redis answers PING.
     Redis(SocketAddr),
     /// A node, or one through nginx, answers a framed PING.
@@ -36,7 +40,8 @@ pub(crate) enum Probe {
 impl Probe {
     async fn attempt(&self) -> Result<()> {
         match self {
-            Probe::Sql(url) => query(url, "SELECT 1").await.map(|_| ()),
+            Probe::Sql(url) => query(&[url.clone()], "SELECT 1").await.map(|_| ()),
+            Probe::Member(url) => member(url).await,
             Probe::Redis(address) => redis(*address).await,
             Probe::Chat(address) => chat(*address).await,
             Probe::Health(address) => health(*address).await,
@@ -74,9 +79,25 @@ pub(crate) async fn until<Check: Future<Output = Result<()>>>(
     }
 }
 
-/// The rows of a query, each field as text; NULL is empty. For statements without parameters.
-pub(crate) async fn query(url: &str, statement: &str) -> Result<Vec<Vec<String>>> {
+/// The rows of a query, each field as text; NULL is empty. For statements without parameters. The first of `urls` that
+/// answers is asked; where there are several, it first applies what the others have committed.
+pub(crate) async fn query(urls: &[String], statement: &str) -> Result<Vec<Vec<String>>> {
+    let mut failed = None;
+    for url in urls {
+        match timeout(ONE_QUERY, query_at(url, statement, urls.len() > 1)).await {
+            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(error)) => failed = Some(error),
+            Err(_) => failed = Some(anyhow!("no answer within {ONE_QUERY:?}")),
+        }
+    }
+    Err(failed.unwrap_or_else(|| anyhow!("there is no database")))
+}
+
+async fn query_at(url: &str, statement: &str, is_replicated: bool) -> Result<Vec<Vec<String>>> {
     let mut connection = url.parse::<MySqlConnectOptions>()?.disable_statement_logging().connect().await?;
+    if is_replicated {
+        connection.execute("SET SESSION wsrep_sync_wait = 1").await?;
+    }
     let rows = connection.fetch_all(sqlx::AssertSqlSafe(statement.to_owned())).await.context("the query failed")?;
     connection.close().await?;
     let text = |row: &sqlx::mysql::MySqlRow, place: usize| {
@@ -84,6 +105,12 @@ pub(crate) async fn query(url: &str, statement: &str) -> Result<Vec<Vec<String>>
         Ok(String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned())
     };
     rows.iter().map(|row| (0..row.len()).map(|place| text(row, place)).collect()).collect()
+}
+
+async fn member(url: &str) -> Result<()> {
+    let rows = query(&[url.to_owned()], "SHOW GLOBAL STATUS LIKE 'wsrep_ready'").await?;
+    ensure!(rows.iter().any(|row| row.last().is_some_and(|value| value == "ON")), "it says {rows:?}");
+    Ok(())
 }
 
 /// The body of a page of an admin port.

@@ -1,5 +1,8 @@
 //! What a cluster is to be like.
 
+use anyhow::{Result, ensure};
+use std::net::SocketAddr;
+
 /// Settings that make a cluster quick to test. Hashes are cheap, since not their strength is under test; a drain that
 /// waited for people would only be slow. All users are made at one address.
 const QUICK: [(&str, &str); 5] = [
@@ -10,10 +13,26 @@ const QUICK: [(&str, &str); 5] = [
     ("log.filter", "info,chat=debug"),
 ];
 
+/// Members of a replicated database: what fits one screen, and its network.
+const MAX_MEMBERS: usize = 9;
+
+/// What keeps the cluster's data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flavour {
+    #[default]
+    Mysql,
+    Mariadb,
+    /// So many MariaDB servers that replicate to each other.
+    Galera(usize),
+}
+
 /// What every kind of cluster is told before its start.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub(crate) nodes: usize,
+    pub(crate) flavour: Flavour,
+    pub(crate) buses: usize,
+    pub(crate) has_clocks: bool,
     pub(crate) is_redis_down: bool,
     pub(crate) has_own_database: bool,
     pub(crate) has_relays: bool,
@@ -25,12 +44,61 @@ impl Setup {
     pub fn nodes(count: usize) -> Setup {
         Setup {
             nodes: count,
+            flavour: Flavour::default(),
+            buses: 1,
+            has_clocks: false,
             is_redis_down: false,
             has_own_database: false,
             has_relays: false,
             files: Vec::new(),
             settings: Vec::new(),
         }
+    }
+
+    /// Which database; MySQL if not said. Clusters of processes have MariaDB for either.
+    pub fn database(mut self, flavour: Flavour) -> Self {
+        self.flavour = flavour;
+        self
+    }
+
+    /// So many Redis, which know nothing of each other.
+    pub fn buses(mut self, count: usize) -> Self {
+        self.buses = count;
+        self
+    }
+
+    /// The members of a replicated database have clocks that can be set.
+    pub fn clocks(mut self) -> Self {
+        self.has_clocks = true;
+        self
+    }
+
+    /// The roles of what nodes need: of Redis, then of the database.
+    pub fn services(&self) -> Vec<String> {
+        [self.redises(), self.databases()].concat()
+    }
+
+    pub(crate) fn redises(&self) -> Vec<String> {
+        match self.buses {
+            1 => vec!["redis".to_owned()],
+            count => (1..=count).map(|number| format!("redis-{number}")).collect(),
+        }
+    }
+
+    pub(crate) fn databases(&self) -> Vec<String> {
+        match self.flavour {
+            Flavour::Mysql | Flavour::Mariadb => vec!["database".to_owned()],
+            Flavour::Galera(count) => (1..=count).map(|number| format!("database-{number}")).collect(),
+        }
+    }
+
+    /// # Errors
+    /// If there are too few or too many of something.
+    pub(crate) fn check(&self) -> Result<()> {
+        for (what, count) in [("buses", self.buses), ("members of the database", self.databases().len())] {
+            ensure!((1..=MAX_MEMBERS).contains(&count), "a cluster has 1 to {MAX_MEMBERS} {what}, not {count}");
+        }
+        Ok(())
     }
 
     /// Redis is down from the beginning.
@@ -87,4 +155,18 @@ impl Setup {
         all.extend(self.settings.iter().cloned());
         all
     }
+}
+
+/// Where nodes find their database: the servers in the order in which they are to be used.
+pub(crate) fn database_url(servers: &[SocketAddr], name: &str) -> String {
+    format!("mysql://chat:chat@{}/{name}", joined(servers, ""))
+}
+
+/// Where nodes find their buses.
+pub(crate) fn bus_url(servers: &[SocketAddr]) -> String {
+    joined(servers, "redis://")
+}
+
+fn joined(servers: &[SocketAddr], scheme: &str) -> String {
+    servers.iter().map(|server| format!("{scheme}{server}")).collect::<Vec<_>>().join(",")
 }

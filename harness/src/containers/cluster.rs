@@ -4,21 +4,22 @@
 
 use super::docker;
 use super::evidence;
-use super::images::{self, Part};
+use super::foundation::Foundation;
+use super::images;
 use super::machine::Machine;
 use super::network::Network;
-use super::parts::{self, DATABASE_HOST, FIRST_NODE_HOST, Flavour, MAX_NODES, NGINX_HOST, REDIS_HOST};
+use super::parts::{self, FIRST_NODE_HOST, MAX_NODES};
 use super::reaper::{self, CLUSTER, RUN};
 use super::topology::{self, Topology};
-use crate::cluster::{Ability, Cluster, Kind, Running, Setup};
-use crate::link::{Links, Proxy};
+use crate::cluster::{Ability, Cluster, Flavour, Kind, Running, Setup, bus_url, database_url};
+use crate::link::Links;
 use crate::own_runtime;
 use crate::program::Program;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use async_trait::async_trait;
 use futures_util::future::{try_join, try_join_all};
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::thread;
@@ -31,7 +32,6 @@ pub struct InContainers;
 #[derive(Clone, Debug)]
 pub struct Builder {
     setup: Setup,
-    flavour: Flavour,
     database_options: Vec<(String, String)>,
     name: Option<String>,
     /// For nodes built with failpoints: what is on, as FAILPOINTS has it.
@@ -66,7 +66,7 @@ impl Kind for InContainers {
 impl Builder {
     /// Which database server; MySQL if not said.
     pub fn database(mut self, flavour: Flavour) -> Self {
-        self.flavour = flavour;
+        self.setup = self.setup.database(flavour);
         self
     }
 
@@ -95,6 +95,7 @@ impl Builder {
     pub async fn start(self) -> Result<Containers> {
         let nodes = self.setup.nodes;
         ensure!((1..=MAX_NODES).contains(&nodes), "a cluster has 1 to {MAX_NODES} nodes, not {nodes}");
+        self.setup.check()?;
         let run = reaper::run()?;
         let docker = docker::connect().await?;
         let name = self.name.clone().unwrap_or_else(|| format!("chat-{:08x}", reaper::rand()));
@@ -121,12 +122,21 @@ impl Builder {
         let addresses: Vec<Ipv4Addr> =
             (0..self.setup.nodes).map(|place| network.address(FIRST_NODE_HOST + place as u8)).collect();
         // What takes longest, a server to be built, goes on beside the rest.
-        let services = self.launch_services(docker, &network, &labels, &addresses);
+        let foundation = Foundation {
+            docker,
+            network: &network,
+            labels: &labels,
+            setup: &self.setup,
+            options: &self.database_options,
+        };
+        let services = foundation.launch(&addresses);
         let program = if self.failpoints.is_some() { Program::WithFailpoints } else { Program::Server };
         let (mut topology, node_image) = try_join(services, images::node(docker, program)).await?;
-        let services = topology.services();
         let links = match self.setup.has_relays {
-            true => Some(Links::start(name, network.gateway().into(), self.setup.nodes, services).await?),
+            true => {
+                let services = [topology.database_addresses(), topology.redis_addresses()].concat();
+                Some(Links::start(name, network.gateway().into(), self.setup.nodes, services).await?)
+            }
             false => None,
         };
         let nodes = addresses.iter().enumerate().map(|(place, address)| {
@@ -145,51 +155,24 @@ impl Builder {
         Ok((topology, links))
     }
 
-    /// Database, Redis and nginx; the first two answer when this returns, or Redis is down, as the setup has it.
-    async fn launch_services(
-        &self,
-        docker: &Docker,
-        network: &Network,
-        labels: &HashMap<String, String>,
-        nodes: &[Ipv4Addr],
-    ) -> Result<Topology> {
-        let part = match self.flavour {
-            Flavour::Mysql => Part::Mysql,
-            Flavour::Mariadb => Part::Mariadb,
-        };
-        let parts = [part, Part::Redis, Part::Nginx].map(|part| images::acquire(docker, part));
-        let [database, redis, nginx]: [String; 3] =
-            try_join_all(parts).await?.try_into().ok().context("three images")?;
-        let plans = [
-            parts::database(self.flavour, database, network.address(DATABASE_HOST), &self.database_options),
-            parts::redis(redis, network.address(REDIS_HOST)),
-            parts::nginx(nginx, network.address(NGINX_HOST), nodes)?,
-        ];
-        let machines = try_join_all(plans.map(|plan| Machine::launch(docker, network, labels.clone(), plan))).await?;
-        let [database, redis, nginx]: [Machine; 3] = machines.try_into().ok().context("three machines")?;
-        let topology = Topology::new(network.clone(), database, redis, nginx);
-        try_join(topology.ready("database"), topology.ready("redis")).await?;
-        if self.setup.is_redis_down {
-            topology.kill("redis").await?;
-        }
-        Ok(topology)
-    }
-
     fn settings(&self, number: usize, topology: &Topology, links: Option<&Links>) -> Vec<(String, String)> {
         let node = format!("node-{number}");
-        let [database, redis] = topology.services().map(|(service, direct)| {
-            links.and_then(|links| links.between(&node, service)).map_or(direct, Proxy::address)
-        });
-        let urls =
-            [("database.url", format!("mysql://chat:chat@{database}/chat")), ("bus.url", format!("redis://{redis}"))];
+        let at = |services: Vec<(String, SocketAddr)>| -> Vec<SocketAddr> {
+            let relayed = |service: &str| links.and_then(|links| links.address(&node, service));
+            services.iter().map(|(service, direct)| relayed(service).unwrap_or(*direct)).collect()
+        };
+        let urls = [
+            ("database.url", database_url(&at(topology.database_addresses()), "chat")),
+            ("bus.url", bus_url(&at(topology.redis_addresses()))),
+        ];
         self.setup.settings(&urls, &topology.nginx.address.to_string())
     }
 }
 
 impl Containers {
     pub fn builder(setup: Setup) -> Builder {
-        let (flavour, database_options) = (Flavour::default(), Vec::new());
-        Builder { setup, flavour, database_options, name: None, failpoints: None }
+        let database_options = Vec::new();
+        Builder { setup, database_options, name: None, failpoints: None }
     }
 
     /// Removes it, and returns when it is gone.

@@ -2,6 +2,8 @@
 
 use super::docker::{self, is_conflict};
 use super::network::Network;
+use super::parts::DATABASE_PORT;
+use crate::cluster::{self, Probe};
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use std::collections::HashMap;
@@ -23,6 +25,8 @@ pub(crate) const ROLE: &str = "chat.harness.role";
 pub(crate) const ADDRESS: &str = "chat.harness.address";
 /// Lines of a container's log that go into an error.
 const TAIL_LINES: usize = 20;
+/// How long the first member of a replicated database may take.
+const MEMBER_READY: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
 /// What a container is made of.
@@ -135,6 +139,16 @@ impl Machine {
             }
             sleep(POLL).await;
         }
+    }
+
+    /// The URL of a database server, for whoever may do everything there.
+    pub(crate) fn administration(&self) -> String {
+        format!("mysql://root@{}:{DATABASE_PORT}", self.address)
+    }
+
+    /// Waits until this member of a replicated database takes statements.
+    pub(crate) async fn is_ready_member(&self) -> Result<()> {
+        cluster::until(MEMBER_READY, Probe::Member(self.administration()), || self.check_running()).await
     }
 
     /// Freezes every process in it: connections stay open, and nothing is answered.

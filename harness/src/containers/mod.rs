@@ -13,12 +13,13 @@ pub mod images;
 pub mod reaper;
 
 mod cluster;
+mod foundation;
 mod machine;
 mod network;
 mod packet_filter;
 mod parts;
 mod topology;
 
+pub use crate::cluster::Flavour;
 pub use cluster::{Builder, Containers, InContainers};
-pub use parts::Flavour;
 pub use topology::{Entry, Topology, list};

@@ -4,7 +4,9 @@
 //! have it made already and ignore them.
 
 use super::machine::Plan;
+use crate::cluster::Flavour;
 use anyhow::Result;
+use services::galera::{DETECTION, PROVIDER, clock_text, clock_variables};
 use services::nginx_config::with_upstreams;
 use std::net::Ipv4Addr;
 
@@ -19,18 +21,16 @@ pub(crate) const DATABASE_HOST: u8 = 10;
 pub(crate) const REDIS_HOST: u8 = 11;
 pub(crate) const NGINX_HOST: u8 = 12;
 pub(crate) const FIRST_NODE_HOST: u8 = 20;
+pub(crate) const FIRST_MEMBER_HOST: u8 = 230;
+pub(crate) const FIRST_BUS_HOST: u8 = 240;
 /// A network has that many addresses left for nodes.
 pub(crate) const MAX_NODES: usize = 200;
 
+/// What a member's clock goes by, where that can be set.
+pub(crate) const CLOCK: &str = "/tmp/clock";
+/// Where it is there, a member forgets everything at its next start.
+pub(crate) const FORGET: &str = "/tmp/forget";
 pub(crate) const NGINX_CONFIG: &str = "/etc/nginx/nginx.conf";
-
-/// Which database server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Flavour {
-    #[default]
-    Mysql,
-    Mariadb,
-}
 
 /// The database: commits are flushed as they are by default; only what a small cluster has no use for is left out.
 /// `options` come last, so that they count.
@@ -41,7 +41,7 @@ pub(crate) fn database(flavour: Flavour, image: String, address: Ipv4Addr, optio
             .into();
     let (prefix, own): (_, &[&str]) = match flavour {
         Flavour::Mysql => ("MYSQL", &["--performance-schema=OFF", "--mysqlx=OFF", "--skip-log-bin"]),
-        Flavour::Mariadb => ("MARIADB", &[]),
+        Flavour::Mariadb | Flavour::Galera(_) => ("MARIADB", &[]),
     };
     command.extend(own.iter().map(|option| (*option).to_owned()));
     command.extend(options.iter().map(|(option, value)| format!("--{option}={value}")));
@@ -50,13 +50,45 @@ pub(crate) fn database(flavour: Flavour, image: String, address: Ipv4Addr, optio
     Plan { role: "database".into(), image, address, command, environment, files: Vec::new() }
 }
 
+/// A member of a Galera cluster, by its place from 0 among the addresses of all.
+pub(crate) fn member(
+    place: usize,
+    image: String,
+    addresses: &[Ipv4Addr],
+    options: &[(String, String)],
+    has_clock: bool,
+) -> Plan {
+    let mut plan = database(Flavour::Galera(addresses.len()), image, addresses[place], &[]);
+    plan.role = format!("database-{}", place + 1);
+    let peers = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    plan.command.extend([
+        "--wsrep-on=ON".to_owned(),
+        format!("--wsrep-provider={PROVIDER}"),
+        "--binlog-format=ROW".to_owned(),
+        "--innodb-autoinc-lock-mode=2".to_owned(),
+        "--wsrep-cluster-name=chat".to_owned(),
+        format!("--wsrep-cluster-address=gcomm://{peers}"),
+        format!("--wsrep-node-name={}", plan.role),
+        format!("--wsrep-node-address={}", plan.address),
+        "--wsrep-sst-method=rsync".to_owned(),
+        format!("--wsrep-provider-options={DETECTION}"),
+    ]);
+    plan.command.extend(options.iter().map(|(option, value)| format!("--{option}={value}")));
+    plan.environment = if place == 0 { vec![("BOOTSTRAP".to_owned(), "yes".to_owned())] } else { Vec::new() };
+    if has_clock {
+        plan.environment.extend(clock_variables(CLOCK).map(|(name, value)| (name.to_owned(), value)));
+        plan.files.push((CLOCK.to_owned(), clock_text(0).into_bytes()));
+    }
+    plan
+}
+
 /// Redis, which keeps nothing: a restart is empty.
-pub(crate) fn redis(image: String, address: Ipv4Addr) -> Plan {
+pub(crate) fn redis(role: String, image: String, address: Ipv4Addr) -> Plan {
     let options = "redis-server --bind 0.0.0.0 --protected-mode no --save  --appendonly no";
     // The value of --save is empty. The stand-in has the program as its entry point, the official image a script.
     let skip = usize::from(image.starts_with("chat-harness/"));
     let command = options.split(' ').skip(skip).map(str::to_owned).collect();
-    Plan { role: "redis".into(), image, address, command, environment: Vec::new(), files: Vec::new() }
+    Plan { role, image, address, command, environment: Vec::new(), files: Vec::new() }
 }
 
 /// nginx with the configuration as shipped, for these nodes.

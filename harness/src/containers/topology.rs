@@ -5,14 +5,17 @@
 use super::machine::{ADDRESS, Machine, ROLE};
 use super::network::Network;
 use super::packet_filter;
-use super::parts::{ADMIN_PORT, DATABASE_PORT, NGINX_CONFIG, NGINX_PORT, NODE_PORT, REDIS_PORT, nginx_config};
+use super::parts::{
+    ADMIN_PORT, CLOCK, DATABASE_PORT, FORGET, NGINX_CONFIG, NGINX_PORT, NODE_PORT, REDIS_PORT, nginx_config,
+};
 use super::reaper::CLUSTER;
 use crate::cluster::{self, Cluster, Probe};
 use crate::held::Held;
 use crate::link::{self, Trouble};
 use crate::users::Records;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
+use services::galera::clock_text;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -35,18 +38,19 @@ pub struct Topology {
     network: Network,
     pub(super) is_guarded: bool,
     pub(super) requires_tls: bool,
-    database: Machine,
-    redis: Machine,
+    /// One, or the members of a replicated one.
+    databases: Vec<Machine>,
+    redises: Vec<Machine>,
     pub(super) nginx: Machine,
     nodes: Vec<Machine>,
     records: Arc<Records>,
 }
 
 impl Topology {
-    pub(super) fn new(network: Network, database: Machine, redis: Machine, nginx: Machine) -> Self {
+    pub(super) fn new(network: Network, databases: Vec<Machine>, redises: Vec<Machine>, nginx: Machine) -> Self {
         let (is_guarded, requires_tls) = (false, false);
         let (nodes, records) = (Vec::new(), Arc::default());
-        Topology { network, is_guarded, requires_tls, database, redis, nginx, nodes, records }
+        Topology { network, is_guarded, requires_tls, databases, redises, nginx, nodes, records }
     }
 
     /// Finds a running cluster by its name.
@@ -65,16 +69,15 @@ impl Topology {
         }
         let Some(first) = machines.first() else { bail!("there is no cluster {cluster}: harness ps lists them") };
         let network = Network::of(cluster, first.address);
-        let take = |role: &str| {
-            let found = machines.iter().find(|machine| machine.role == role).cloned();
-            found.with_context(|| format!("the cluster {cluster} has no {role}"))
+        machines.sort_by_key(|machine| machine.address);
+        let all = |role: &str| -> Result<Vec<Machine>> {
+            let found: Vec<_> = machines.iter().filter(|machine| machine.role.starts_with(role)).cloned().collect();
+            ensure!(!found.is_empty(), "the cluster {cluster} has no {role}");
+            Ok(found)
         };
-        let (database, redis, nginx) = (take("database")?, take("redis")?, take("nginx")?);
-        let mut nodes: Vec<Machine> =
-            machines.iter().filter(|machine| machine.role.starts_with("node-")).cloned().collect();
-        nodes.sort_by_key(|node| node.address);
-        let mut topology = Topology::new(network, database, redis, nginx);
-        topology.add_nodes(nodes);
+        let nginx = all("nginx")?.remove(0);
+        let mut topology = Topology::new(network, all("database")?, all("redis")?, nginx);
+        topology.add_nodes(all("node")?);
         Ok(topology)
     }
 
@@ -82,10 +85,13 @@ impl Topology {
         self.nodes = nodes;
     }
 
-    /// Where nodes find what they need, by role.
-    pub(super) fn services(&self) -> [(&'static str, SocketAddr); 2] {
-        let (database, redis) = (self.database.address, self.redis.address);
-        [("database", (database, DATABASE_PORT).into()), ("redis", (redis, REDIS_PORT).into())]
+    /// The database servers by role, in the order in which nodes are to use them.
+    pub(super) fn database_addresses(&self) -> Vec<(String, SocketAddr)> {
+        self.databases.iter().map(|machine| (machine.role.clone(), (machine.address, DATABASE_PORT).into())).collect()
+    }
+
+    pub(super) fn redis_addresses(&self) -> Vec<(String, SocketAddr)> {
+        self.redises.iter().map(|machine| (machine.role.clone(), (machine.address, REDIS_PORT).into())).collect()
     }
 
     pub fn nodes(&self) -> &[Machine] {
@@ -93,16 +99,18 @@ impl Topology {
     }
 
     pub fn database_url(&self) -> String {
-        format!("mysql://chat:chat@{}:{DATABASE_PORT}/chat", self.database.address)
+        let addresses: Vec<_> = self.database_addresses().into_iter().map(|(_, address)| address).collect();
+        cluster::database_url(&addresses, "chat")
     }
 
     pub fn redis_url(&self) -> String {
-        format!("redis://{}:{REDIS_PORT}", self.redis.address)
+        let addresses: Vec<_> = self.redis_addresses().into_iter().map(|(_, address)| address).collect();
+        cluster::bus_url(&addresses)
     }
 
     /// All containers.
     pub fn containers(&self) -> impl Iterator<Item = &Machine> {
-        [&self.database, &self.redis, &self.nginx].into_iter().chain(&self.nodes)
+        self.databases.iter().chain(&self.redises).chain([&self.nginx]).chain(&self.nodes)
     }
 
     /// A container by its role.
@@ -114,11 +122,18 @@ impl Topology {
         found.with_context(|| format!("there is no {role}, but {}", self.machines().join(", ")))
     }
 
+    /// A member of a replicated database by its role.
+    fn member(&self, role: &str) -> Result<&Machine> {
+        ensure!(role.starts_with("database-"), "{role} is no member of a replicated database");
+        self.container(role)
+    }
+
     fn probe(&self, machine: &Machine) -> (Duration, Probe) {
         let at = |port| SocketAddr::from((machine.address, port));
         match machine.role.as_str() {
             "database" => (DATABASE_READY, Probe::Sql(self.database_url())),
-            "redis" => (READY, Probe::Redis(at(REDIS_PORT))),
+            role if role.starts_with("database") => (DATABASE_READY, Probe::Member(machine.administration())),
+            role if role.starts_with("redis") => (READY, Probe::Redis(at(REDIS_PORT))),
             // Nodes that want TLS do not answer through nginx; that a connection gets there is all that can be seen.
             "nginx" if self.requires_tls => (READY, Probe::Open(at(NGINX_PORT))),
             "nginx" => (READY, Probe::Chat(at(NGINX_PORT))),
@@ -155,7 +170,12 @@ impl Cluster for Topology {
     }
 
     fn own_database(&self) -> Result<SocketAddr> {
-        Ok((self.database.address, DATABASE_PORT).into())
+        let [only] = &self.databases[..] else { bail!("there are several database servers") };
+        Ok((only.address, DATABASE_PORT).into())
+    }
+
+    fn administration(&self, machine: &str) -> Result<String> {
+        Ok(self.member(machine)?.administration())
     }
 
     fn records(&self) -> &Records {
@@ -163,7 +183,8 @@ impl Cluster for Topology {
     }
 
     async fn query(&self, statement: &str) -> Result<Vec<Vec<String>>> {
-        cluster::query(&self.database_url(), statement).await
+        let url = |(_, address): &(String, SocketAddr)| cluster::database_url(&[*address], "chat");
+        cluster::query(&self.database_addresses().iter().map(url).collect::<Vec<_>>(), statement).await
     }
 
     async fn kill(&self, machine: &str) -> Result<()> {
@@ -193,6 +214,14 @@ impl Cluster for Topology {
 
     async fn resume(&self, machine: &str) -> Result<()> {
         self.container(machine)?.resume().await
+    }
+
+    async fn forget(&self, machine: &str) -> Result<()> {
+        self.member(machine)?.put(&[(FORGET.to_owned(), Vec::new())]).await
+    }
+
+    async fn set_clock(&self, machine: &str, ahead_s: i64) -> Result<()> {
+        self.member(machine)?.put(&[(CLOCK.to_owned(), clock_text(ahead_s).into_bytes())]).await
     }
 
     async fn reload(&self) -> Result<()> {

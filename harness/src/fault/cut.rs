@@ -13,7 +13,7 @@ pub(super) const KIND: Kind = Kind {
     needs: Some(Ability::Cut),
     // Clients take 6 s to find out.
     table: &[("cut node-1 redis", 5), ("cut node-1 database", 5), ("cut nginx node-1", 8)],
-    chances: |nodes| chances::pairs(nodes).map(|(node, other)| format!("cut {node} {other}")).collect(),
+    chances: |setup| chances::pairs(setup).map(|(node, other)| format!("cut {node} {other}")).collect(),
     read: |words| Ok(Arc::new(Cut { one: words[0].into(), other: words[1].into() })),
 };
 

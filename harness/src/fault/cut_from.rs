@@ -13,9 +13,9 @@ pub(super) const KIND: Kind = Kind {
     needs: Some(Ability::Cut),
     // Clients take 6 s to find out.
     table: &[("cut-from redis node-2", 5), ("cut-from database node-2", 5), ("cut-from node-2 nginx", 8)],
-    chances: |nodes| {
+    chances: |setup| {
         let both = |(node, other)| [format!("cut-from {node} {other}"), format!("cut-from {other} {node}")];
-        chances::pairs(nodes).flat_map(both).collect()
+        chances::pairs(setup).flat_map(both).collect()
     },
     read: |words| Ok(Arc::new(CutFrom { sender: words[0].into(), receiver: words[1].into() })),
 };

@@ -23,7 +23,10 @@ pub(super) const KIND: Kind = Kind {
     effect: "every connection of the database is taken, the nodes' own among them",
     needs: None,
     table: &[("exhaust database", 5)],
-    chances: |_| vec!["exhaust database".into()],
+    chances: |setup| match &setup.databases()[..] {
+        [only] => vec![format!("exhaust {only}")],
+        _ => Vec::new(),
+    },
     read: |_| Ok(Arc::new(Exhaust)),
 };
 
@@ -40,6 +43,10 @@ struct Exhaust;
 
 #[async_trait]
 impl Breakage for Exhaust {
+    fn takes(&self) -> &'static [&'static str] {
+        &["database"]
+    }
+
     async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
         let address = cluster.own_database()?;
         let (tell, told) = oneshot::channel();

@@ -11,8 +11,8 @@ pub(super) const KIND: Kind = Kind {
     usage: "isolate MACHINE",
     effect: "has no network at all: its cable is out",
     needs: Some(Ability::Unplug),
-    table: &[("isolate node-1", 5)],
-    chances: |nodes| chances::on_nodes("isolate", nodes),
+    table: &[("isolate node-1", 5), ("isolate database-1", 5)],
+    chances: |setup| [chances::on_nodes("isolate", setup), chances::on_members("isolate", setup, "")].concat(),
     read: |words| Ok(Arc::new(Isolate { machine: words[0].into() })),
 };
 

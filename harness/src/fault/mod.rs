@@ -6,10 +6,11 @@
 mod active;
 mod chances;
 mod link;
+mod statement;
 
 pub use active::Active;
 
-use crate::cluster::{Ability, Cluster, Setup};
+use crate::cluster::{Ability, Cluster, Flavour, Setup};
 use crate::held::Held;
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
@@ -34,6 +35,7 @@ faults! {
     restart,
     rolling_restart,
     isolate,
+    isolate_with,
     cut,
     cut_from,
     slow,
@@ -42,6 +44,11 @@ faults! {
     reset,
     exhaust,
     reload,
+    replace,
+    switchover,
+    lag,
+    clock,
+    split,
 }
 
 /// A kind of fault: what there is to say of it, and how to make one.
@@ -55,8 +62,8 @@ pub struct Kind {
     /// What of it belongs into the table of all stories, and how many seconds it lasts there: longer than it takes to
     /// be found out.
     pub table: &'static [(&'static str, u64)],
-    /// All that a cluster of so many nodes can have, for faults at random.
-    pub chances: fn(nodes: usize) -> Vec<String>,
+    /// All that a cluster of this setup can have, for faults at random.
+    pub chances: fn(&Setup) -> Vec<String>,
     /// Makes one of the words behind its name, as many as `usage` has.
     read: fn(&[&str]) -> Result<Arc<dyn Breakage>>,
 }
@@ -64,6 +71,11 @@ pub struct Kind {
 /// How one kind of fault is made to happen.
 #[async_trait]
 trait Breakage: Send + Sync {
+    /// The roles of machines that it takes, beside those that it is written with.
+    fn takes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Returns when it has happened.
     async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting>;
 
@@ -73,6 +85,11 @@ trait Breakage: Send + Sync {
     }
 }
 
+/// Servers of a database that a fault takes several of: a majority outlives one.
+const MEMBERS: usize = 3;
+/// Buses where a fault takes several.
+const BUSES: usize = 2;
+
 /// What a fault lasts as long as, where that is not the cluster itself.
 type Lasting = Option<Box<dyn Held>>;
 
@@ -80,6 +97,8 @@ type Lasting = Option<Box<dyn Held>>;
 #[derive(Clone)]
 pub struct Fault {
     words: Vec<String>,
+    /// The machines that it is about.
+    roles: Vec<String>,
     needs: Option<Ability>,
     breakage: Arc<dyn Breakage>,
 }
@@ -99,23 +118,48 @@ impl Fault {
         self.needs
     }
 
-    /// Whether it names this machine.
-    fn concerns(&self, machine: &str) -> bool {
-        self.words.iter().skip(1).any(|word| word == machine)
+    /// Whether a cluster of this setup has all the services that it is about.
+    pub fn fits(&self, setup: &Setup) -> bool {
+        let services = setup.services();
+        self.roles.iter().filter(|role| is_service(role)).all(|role| services.contains(role))
+    }
+
+    /// Whether it can be there at the same time as another: both are about machines, and not about the same.
+    pub fn goes_with(&self, other: &Fault) -> bool {
+        let is_apart = !self.roles.is_empty() && !self.roles.iter().any(|role| other.roles.contains(role));
+        is_apart && !other.roles.is_empty()
+    }
+
+    fn concerns(&self, start: &str) -> bool {
+        self.roles.iter().any(|role| role.starts_with(start))
     }
 }
 
-/// All single faults that a cluster of so many nodes can have.
-pub fn all(nodes: usize) -> Vec<Fault> {
-    let texts = KINDS.iter().flat_map(|kind| (kind.chances)(nodes));
+fn is_service(role: &str) -> bool {
+    role.starts_with("database") || role.starts_with("redis")
+}
+
+/// All single faults that a cluster of this setup can have.
+pub fn all(setup: &Setup) -> Vec<Fault> {
+    let texts = KINDS.iter().flat_map(|kind| (kind.chances)(setup));
     texts.map(|text| text.parse().expect("a kind of fault reads what it writes")).collect()
 }
 
 /// The setup with what these faults take.
 pub fn prepare<'f>(setup: Setup, faults: impl IntoIterator<Item = &'f Fault>) -> Setup {
     faults.into_iter().fold(setup, |setup, fault| {
-        let setup = if fault.needs == Some(Ability::Relays) { setup.relays() } else { setup };
-        if fault.concerns("database") { setup.own_database() } else { setup }
+        let setup = match fault.needs {
+            Some(Ability::Relays) => setup.relays(),
+            Some(Ability::Clocks) => setup.clocks(),
+            _ => setup,
+        };
+        let setup = if fault.concerns("database") { setup.own_database() } else { setup };
+        let is_alone = !matches!(setup.flavour, Flavour::Galera(_));
+        let setup = match fault.concerns("database-") && is_alone {
+            true => setup.database(Flavour::Galera(MEMBERS)),
+            false => setup,
+        };
+        if fault.concerns("redis-") && setup.buses == 1 { setup.buses(BUSES) } else { setup }
     })
 }
 
@@ -125,8 +169,9 @@ pub fn help() -> String {
     for Kind { usage, effect, .. } in KINDS {
         text += &format!("  {usage:<32} {effect}\n");
     }
-    text + "\nA MACHINE is node-1, node-2 …, database, redis or nginx. The links of slow, thin, silent and reset are \
-            those between a node\nand database or redis, in a cluster started with harness up --proxied."
+    text + "\nA MACHINE is node-1, node-2 …, database, redis or nginx; with --galera database-1 …, with --buses redis-1 …. \
+            The links of\nslow, thin, silent and reset are those between a node and a database or redis, in a cluster \
+            started with harness up\n--proxied."
 }
 
 impl fmt::Display for Fault {
@@ -157,9 +202,16 @@ impl FromStr for Fault {
             bail!("there is no fault {text:?}, but: {}", usages.join("; "));
         };
         let breakage = (kind.read)(&words[1..])?;
-        Ok(Fault { words: words.into_iter().map(str::to_owned).collect(), needs: kind.needs, breakage })
+        let named =
+            kind.usage.split(' ').zip(&words).filter(|(usual, _)| MACHINES.contains(usual)).map(|(_, word)| *word);
+        let roles = named.chain(breakage.takes().iter().copied()).map(str::to_owned).collect();
+        let words = words.into_iter().map(str::to_owned).collect();
+        Ok(Fault { words, roles, needs: kind.needs, breakage })
     }
 }
+
+/// What stands for a machine where it says how a fault is written.
+const MACHINES: [&str; 3] = ["MACHINE", "ONE", "OTHER"];
 
 impl Kind {
     fn is_written(&self, words: &[&str]) -> bool {
@@ -177,7 +229,11 @@ mod tests {
     fn faults_are_read_as_they_are_written() {
         for Kind { usage, .. } in KINDS {
             let text = usage.replace("MACHINE", "node-2").replace("ONE", "node-1").replace("OTHER", "redis");
-            let text = text.replace("MILLISECONDS", "100").replace("BYTES_PER_SECOND", "4000");
+            let text = text
+                .replace("MILLISECONDS", "100")
+                .replace("SECONDS", "3s")
+                .replace("OFFSET", "-10s")
+                .replace("BYTES_PER_SECOND", "4000");
             let fault: Fault = text.parse().expect("it is a fault");
             assert_eq!(fault.to_string(), text);
         }
@@ -188,7 +244,35 @@ mod tests {
         for (text, _) in KINDS.iter().flat_map(|kind| kind.table) {
             text.parse::<Fault>().expect("it is a fault");
         }
-        assert!(all(2).iter().any(|fault| fault.to_string() == "cut-from nginx node-2"));
+        assert!(all(&Setup::nodes(2)).iter().any(|fault| fault.to_string() == "cut-from nginx node-2"));
+    }
+
+    #[test]
+    fn setup_has_what_faults_take() {
+        let check = |fault: &str, services: &[&str]| {
+            let fault: Fault = fault.parse().expect("it is a fault");
+            let setup = prepare(Setup::nodes(3), [&fault]);
+            assert_eq!(setup.services(), services, "{fault}");
+            assert!(fault.fits(&setup), "{fault}");
+        };
+        check("kill database", &["redis", "database"]);
+        check("switchover", &["redis", "database-1", "database-2", "database-3"]);
+        check("isolate database-1 with node-1", &["redis", "database-1", "database-2", "database-3"]);
+        check("split redis", &["redis-1", "redis-2", "database"]);
+        let exhaust: Fault = "exhaust database".parse().expect("it is a fault");
+        assert!(!exhaust.fits(&Setup::nodes(3).database(Flavour::Galera(3))));
+    }
+
+    #[test]
+    fn faults_of_one_machine_do_not_overlap() {
+        let goes = |one: &str, other: &str| {
+            let [one, other] = [one, other].map(|text| text.parse::<Fault>().expect("it is a fault"));
+            assert_eq!(one.goes_with(&other), other.goes_with(&one), "{one}, {other}");
+            one.goes_with(&other)
+        };
+        assert!(goes("kill node-1", "pause database-2"));
+        assert!(!goes("cut nginx node-1", "kill node-1"));
+        assert!(!goes("rolling-restart", "kill redis"));
     }
 
     #[test]
@@ -201,6 +285,8 @@ mod tests {
             check(text, "exhaust database");
         }
         check("slow node-1 redis 0", "milliseconds are a whole number from 1");
+        check("lag database-3 3", "a lag is 1s to 255s");
+        check("clock database-2 10s", "an offset is like +10s");
         check("thin node-1 redis 1.5", "bytes a second are a whole number from 1");
     }
 

@@ -9,6 +9,6 @@ pub(super) const KIND: Kind = Kind {
     effect: "every open connection between them is broken off; nothing is left to heal",
     needs: Some(Ability::Relays),
     table: &[("reset node-1 database", 0)],
-    chances: |nodes| chances::on_links("reset", nodes, ""),
+    chances: |setup| chances::on_links("reset", setup, ""),
     read: |words| Ok(link::in_trouble(words, Trouble::Reset)),
 };

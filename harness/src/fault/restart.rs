@@ -10,8 +10,8 @@ pub(super) const KIND: Kind = Kind {
     usage: "restart MACHINE",
     effect: "ends at once and starts again; nothing is left to heal",
     needs: None,
-    table: &[("restart redis", 0)],
-    chances: |nodes| chances::on_machines("restart", nodes),
+    table: &[("restart redis", 0), ("restart database-2", 0)],
+    chances: |setup| chances::on_machines("restart", setup),
     read: |words| Ok(Arc::new(Restart { machine: words[0].into() })),
 };
 

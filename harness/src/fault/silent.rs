@@ -9,6 +9,6 @@ pub(super) const KIND: Kind = Kind {
     effect: "nothing passes between them, and neither is told; afterwards it all does",
     needs: Some(Ability::Relays),
     table: &[("silent node-1 database", 5), ("silent node-2 redis", 5)],
-    chances: |nodes| chances::on_links("silent", nodes, ""),
+    chances: |setup| chances::on_links("silent", setup, ""),
     read: |words| Ok(link::in_trouble(words, Trouble::Silent)),
 };

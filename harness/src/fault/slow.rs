@@ -10,7 +10,7 @@ pub(super) const KIND: Kind = Kind {
     effect: "each way between a node and database or redis takes that much longer",
     needs: Some(Ability::Relays),
     table: &[("slow node-1 database 200", 5)],
-    chances: |nodes| chances::on_links("slow", nodes, "100"),
+    chances: |setup| chances::on_links("slow", setup, "100"),
     read: |words| {
         Ok(link::in_trouble(words, Trouble::Slow(Duration::from_millis(link::number(words[2], "milliseconds")?))))
     },

@@ -11,7 +11,7 @@ pub(super) const KIND: Kind = Kind {
     effect: "is asked to end, and given the time for it; heals by starting again",
     needs: None,
     table: &[("term node-1", 2)],
-    chances: |nodes| chances::on_nodes("term", nodes),
+    chances: |setup| chances::on_nodes("term", setup),
     read: |words| Ok(Arc::new(Terminate { machine: words[0].into() })),
 };
 

@@ -9,6 +9,6 @@ pub(super) const KIND: Kind = Kind {
     effect: "each connection between them passes at most that much, each way",
     needs: Some(Ability::Relays),
     table: &[("thin node-2 database 20000", 5)],
-    chances: |nodes| chances::on_links("thin", nodes, "20000"),
+    chances: |setup| chances::on_links("thin", setup, "20000"),
     read: |words| Ok(link::in_trouble(words, Trouble::Thin(link::number(words[2], "bytes a second")?))),
 };

@@ -47,8 +47,8 @@ pub(crate) struct Links {
 /// What a node reaches the database or Redis through.
 struct Link {
     node: String,
-    /// `database` or `redis`.
-    service: &'static str,
+    /// As `database` or `redis-2`.
+    service: String,
     proxy: Proxy,
 }
 
@@ -58,7 +58,7 @@ impl Links {
         cluster: &str,
         gateway: IpAddr,
         nodes: usize,
-        services: [(&'static str, SocketAddr); 2],
+        services: Vec<(String, SocketAddr)>,
     ) -> Result<Links> {
         let listener = StdListener::bind_addr(&name(cluster)?).context("cannot listen for faults of links")?;
         listener.set_nonblocking(true)?;
@@ -66,9 +66,9 @@ impl Links {
         let starting = runtime.spawn(async move {
             let mut links = Vec::new();
             for number in 1..=nodes {
-                for (service, address) in services {
-                    let proxy = Proxy::start(gateway, address).await?;
-                    links.push(Link { node: format!("node-{number}"), service, proxy });
+                for (service, address) in &services {
+                    let proxy = Proxy::start(gateway, *address).await?;
+                    links.push(Link { node: format!("node-{number}"), service: service.clone(), proxy });
                 }
             }
             let links = Arc::new(links);
@@ -82,8 +82,13 @@ impl Links {
         Ok(this)
     }
 
+    /// Where a node reaches a service: its relay's address.
+    pub fn address(&self, node: &str, service: &str) -> Option<SocketAddr> {
+        self.between(node, service).map(Proxy::address)
+    }
+
     /// The relay between two machines, in either order.
-    pub fn between(&self, one: &str, other: &str) -> Option<&Proxy> {
+    fn between(&self, one: &str, other: &str) -> Option<&Proxy> {
         between(&self.links, one, other)
     }
 }
@@ -97,7 +102,7 @@ impl Drop for Links {
 }
 
 fn between<'a>(links: &'a [Link], one: &str, other: &str) -> Option<&'a Proxy> {
-    let is_it = |link: &&Link| [(one, other), (other, one)].contains(&(link.node.as_str(), link.service));
+    let is_it = |link: &&Link| [(one, other), (other, one)].contains(&(link.node.as_str(), link.service.as_str()));
     links.iter().find(is_it).map(|link| &link.proxy)
 }
 
@@ -199,7 +204,7 @@ mod tests {
     async fn links(cluster: &str) -> (Links, TcpListener) {
         let service = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port to listen on");
         let address = service.local_addr().expect("it is bound");
-        let services = [("database", address), ("redis", address)];
+        let services = ["database", "redis"].map(|service| (service.to_owned(), address)).into();
         let links = Links::start(cluster, Ipv4Addr::LOCALHOST.into(), 2, services).await.expect("relays start");
         (links, service)
     }

@@ -7,13 +7,13 @@ mod database;
 mod machine;
 mod node;
 
-use crate::cluster::{Ability, Cluster, Kind, Probe, Running, Setup, query, until};
+use crate::cluster::{Ability, Cluster, Kind, Probe, Running, Setup, bus_url, query, until};
 use crate::held::Held;
-use crate::link::{self, Links, Proxy, Trouble};
+use crate::link::{self, Links, Trouble};
 use crate::users::Records;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
-use database::Database;
+use database::{Database, Server};
 use machine::Machine;
 use node::Node;
 use services::nginx::Nginx;
@@ -47,14 +47,20 @@ pub struct Parts {
     nginx: Mutex<Nginx>,
     entry: SocketAddr,
     is_guarded: bool,
-    redis: Mutex<Redis>,
-    redis_address: SocketAddr,
+    redises: Vec<Bus>,
     database: Database,
     /// `None` without [`Setup::relays`].
     _links: Option<Links>,
     directory: TempDir,
     name: String,
     records: Records,
+}
+
+/// One Redis.
+struct Bus {
+    role: String,
+    address: SocketAddr,
+    server: Mutex<Redis>,
 }
 
 #[async_trait(?Send)]
@@ -83,24 +89,34 @@ impl Processes {
 }
 
 async fn start_in(directory: TempDir, setup: Setup) -> Result<Parts> {
-    let has_own_database = setup.has_own_database;
-    let database = spawn_blocking(move || Database::start(has_own_database));
-    let redis = if setup.is_redis_down { Redis::down()? } else { Redis::start().await? };
-    let (database, redis_address) = (database.await??, redis.address());
+    setup.check()?;
+    let wanted = setup.clone();
+    let database = spawn_blocking(move || Database::start(&wanted));
+    let mut redises = Vec::new();
+    for role in setup.redises() {
+        let redis = if setup.is_redis_down { Redis::down()? } else { Redis::start().await? };
+        redises.push(Bus { role, address: redis.address(), server: Mutex::new(redis) });
+    }
+    let database = database.await??;
     let name = directory.path().file_name().context("a directory has a name")?.to_string_lossy().into_owned();
-    let services = [("database", database.address()), ("redis", redis_address)];
+    let databases: Vec<_> = database.servers.iter().map(|server| (server.role.clone(), server.address)).collect();
+    let buses: Vec<_> = redises.iter().map(|redis| (redis.role.clone(), redis.address)).collect();
     let links = match setup.has_relays {
-        true => Some(Links::start(&name, IpAddr::from(Ipv4Addr::LOCALHOST), setup.nodes, services).await?),
+        true => {
+            let services = [databases.clone(), buses.clone()].concat();
+            Some(Links::start(&name, IpAddr::from(Ipv4Addr::LOCALHOST), setup.nodes, services).await?)
+        }
         false => None,
     };
     let files = write_files(&setup, directory.path())?;
     let mut nodes = Vec::with_capacity(setup.nodes);
     for number in 1..=setup.nodes {
         let id = format!("node-{number}");
-        let [database_at, redis_at] = services.map(|(service, direct)| {
-            links.as_ref().and_then(|links| links.between(&id, service)).map_or(direct, Proxy::address)
-        });
-        let urls = [("database.url", database.url_at(database_at)), ("bus.url", format!("redis://{redis_at}"))];
+        let at = |services: &[(String, SocketAddr)]| -> Vec<SocketAddr> {
+            let relayed = |service: &str| links.as_ref().and_then(|links| links.address(&id, service));
+            services.iter().map(|(service, direct)| relayed(service).unwrap_or(*direct)).collect()
+        };
+        let urls = [("database.url", database.url_at(&at(&databases))), ("bus.url", bus_url(&at(&buses)))];
         let mut settings = setup.settings(&urls, &PROXY_ADDRESS.to_string());
         settings.iter_mut().for_each(|(_, value)| in_directory(&files, value));
         nodes.push(Node::start(id, settings, setup.is_guarded(), directory.path()).await?);
@@ -112,8 +128,7 @@ async fn start_in(directory: TempDir, setup: Setup) -> Result<Parts> {
         nginx: Mutex::new(nginx),
         entry,
         is_guarded: setup.is_guarded(),
-        redis: Mutex::new(redis),
-        redis_address,
+        redises,
         database,
         _links: links,
         directory,
@@ -149,12 +164,21 @@ impl Deref for Processes {
 
 impl Parts {
     fn machine(&self, role: &str) -> Result<&dyn Machine> {
-        Ok(match role {
-            "database" => &self.database,
-            "redis" => &self.redis,
-            "nginx" => &self.nginx,
-            role => self.node(role)?,
-        })
+        if let Some(server) = self.database.server(role) {
+            return Ok(server);
+        }
+        if let Some(redis) = self.redis(role) {
+            return Ok(&redis.server);
+        }
+        Ok(if role == "nginx" { &self.nginx } else { self.node(role)? })
+    }
+
+    fn redis(&self, role: &str) -> Option<&Bus> {
+        self.redises.iter().find(|redis| redis.role == role)
+    }
+
+    fn database(&self, role: &str) -> Result<&Server> {
+        self.database.server(role).with_context(|| format!("there is no database server {role}"))
     }
 
     fn node(&self, role: &str) -> Result<&Node> {
@@ -163,8 +187,10 @@ impl Parts {
     }
 
     fn roles(&self) -> Vec<String> {
-        let services = ["database", "redis", "nginx"].map(str::to_owned);
-        services.into_iter().chain(self.nodes.iter().map(|node| node.id().to_owned())).collect()
+        let databases = self.database.servers.iter().map(|server| server.role.as_str());
+        let redises = self.redises.iter().map(|redis| redis.role.as_str());
+        let nodes = self.nodes.iter().map(Node::id);
+        databases.chain(redises).chain(["nginx"]).chain(nodes).map(str::to_owned).collect()
     }
 }
 
@@ -195,7 +221,11 @@ impl Cluster for Processes {
     }
 
     fn own_database(&self) -> Result<SocketAddr> {
-        self.database.own().map(|database| database.address())
+        self.database.own()
+    }
+
+    fn administration(&self, machine: &str) -> Result<String> {
+        Ok(self.database(machine)?.administration())
     }
 
     fn records(&self) -> &Records {
@@ -203,7 +233,7 @@ impl Cluster for Processes {
     }
 
     async fn query(&self, statement: &str) -> Result<Vec<Vec<String>>> {
-        query(&self.database.url(), statement).await
+        query(&self.database.urls(), statement).await
     }
 
     async fn verify(&self) -> Result<()> {
@@ -219,13 +249,16 @@ impl Cluster for Processes {
     }
 
     async fn ready(&self, machine: &str) -> Result<()> {
-        match machine {
-            "database" => until(READY, Probe::Sql(self.database.url()), || ready(Ok(()))).await,
-            "redis" => until(READY, Probe::Redis(self.redis_address), || ready(Ok(()))).await,
-            "nginx" if self.is_guarded => until(READY, Probe::Open(self.entry), || ready(Ok(()))).await,
-            "nginx" => until(READY, Probe::Chat(self.entry), || ready(Ok(()))).await,
-            node => self.node(node)?.ready().await,
-        }
+        let probe = match machine {
+            "nginx" if self.is_guarded => Probe::Open(self.entry),
+            "nginx" => Probe::Chat(self.entry),
+            other => match (self.database.server(other), self.redis(other)) {
+                (Some(server), _) => self.database.probe(server),
+                (None, Some(redis)) => Probe::Redis(redis.address),
+                (None, None) => return self.node(other)?.ready().await,
+            },
+        };
+        until(READY, probe, || ready(Ok(()))).await.with_context(|| machine.to_owned())
     }
 
     async fn terminate(&self, machine: &str) -> Result<i64> {
@@ -238,6 +271,14 @@ impl Cluster for Processes {
 
     async fn resume(&self, machine: &str) -> Result<()> {
         self.machine(machine)?.resume().await
+    }
+
+    async fn forget(&self, machine: &str) -> Result<()> {
+        self.database(machine)?.member()?.lock().forget()
+    }
+
+    async fn set_clock(&self, machine: &str, ahead_s: i64) -> Result<()> {
+        self.database(machine)?.member()?.lock().set_clock(ahead_s)
     }
 
     async fn reload(&self) -> Result<()> {

@@ -4,6 +4,7 @@ use super::Record;
 use crate::cluster::Cluster;
 use crate::fault::{Active, Fault};
 use anyhow::Result;
+use futures_util::future::try_join_all;
 use judge::history::Event;
 use std::fmt;
 use std::time::Duration;
@@ -42,11 +43,13 @@ impl Troubles {
         Ok(troubles)
     }
 
+    /// All at the same time: what one broke may be ready only when another is healed as well.
     pub async fn heal(self, record: &Record) -> Result<()> {
-        for (what, active) in self.0 {
+        let heal = async |(what, active): (String, Active)| {
             active.heal().await?;
             record.note(Event::Fault { what, healed: true });
-        }
-        Ok(())
+            Ok(())
+        };
+        try_join_all(self.0.into_iter().map(heal)).await.map(|_| ())
     }
 }

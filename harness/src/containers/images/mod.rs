@@ -31,6 +31,7 @@ const REGISTRY_SILENCE: Duration = Duration::from_secs(5);
 pub enum Part {
     Mysql,
     Mariadb,
+    Galera,
     Redis,
     Nginx,
 }
@@ -40,12 +41,14 @@ impl Part {
         self.into()
     }
 
-    fn official(self) -> &'static str {
+    /// `None`: there is none that a member could be made of, and start again from where it was.
+    fn official(self) -> Option<&'static str> {
         match self {
-            Part::Mysql => "mysql:8.4",
-            Part::Mariadb => "mariadb:11.4",
-            Part::Redis => "redis:7",
-            Part::Nginx => "nginx:1.28",
+            Part::Mysql => Some("mysql:8.4"),
+            Part::Mariadb => Some("mariadb:11.4"),
+            Part::Galera => None,
+            Part::Redis => Some("redis:7"),
+            Part::Nginx => Some("nginx:1.28"),
         }
     }
 
@@ -65,7 +68,7 @@ pub async fn acquire(docker: &Docker, part: Part) -> Result<String> {
     {
         return named(docker, &variable, image).await;
     }
-    let official = part.official();
+    let Some(official) = part.official() else { return stand_in_alone(docker, part).await };
     if is_there(docker, official).await? {
         return Ok(official.into());
     }
@@ -84,6 +87,14 @@ pub async fn acquire(docker: &Docker, part: Part) -> Result<String> {
              ({unpulled:#}), and to build it with ci/images/build; {variable} can name another"
         )
     })?;
+    Ok(stand_in)
+}
+
+async fn stand_in_alone(docker: &Docker, part: Part) -> Result<String> {
+    let stand_in = standin::tag(part).await?;
+    if !is_there(docker, &stand_in).await? {
+        standin::build(part).await.with_context(|| format!("there is no image for {part}: {stand_in} is not built"))?;
+    }
     Ok(stand_in)
 }
 

@@ -1,0 +1,103 @@
+//! A member of a replicated database lags behind: it applies what the others commit only now and then, and whoever reads
+//! there sees the past. It takes no part in flow control meanwhile, so that the others do not wait for it.
+//!
+//! It is done with a lock that is held, so it heals by letting go, and by itself if this process ends.
+
+use super::{Breakage, Kind, Lasting, chances, statement};
+use crate::cluster::Cluster;
+use crate::held::Held;
+use anyhow::{Context, Result, anyhow};
+use async_trait::async_trait;
+use sqlx::Executor;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+pub(super) const KIND: Kind = Kind {
+    usage: "lag MACHINE SECONDS",
+    effect: "a member of the database applies what others commit up to that much later, as in 3s",
+    needs: None,
+    table: &[("lag database-3 3s", 7)],
+    chances: |setup| chances::on_members("lag", setup, "3s"),
+    read: |words| {
+        let seconds = words[1].strip_suffix('s').and_then(|number| number.parse::<u8>().ok());
+        let seconds = seconds.filter(|seconds| *seconds > 0);
+        let seconds = seconds.with_context(|| format!("a lag is 1s to 255s, not {:?}", words[1]))?;
+        Ok(Arc::new(Lag { machine: words[0].into(), by: Duration::from_secs(seconds.into()) }))
+    },
+};
+
+/// Between two locks: enough to apply what has waited.
+const CATCHING_UP: Duration = Duration::from_millis(100);
+
+struct Lag {
+    machine: String,
+    by: Duration,
+}
+
+#[async_trait]
+impl Breakage for Lag {
+    async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
+        let (url, by) = (cluster.administration(&self.machine)?, self.by);
+        let (tell, told) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let holder = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                tokio::select! {
+                    () = hold_back(&url, by, tell) => {}
+                    _ = stopped => {}
+                }
+            });
+            Ok(())
+        });
+        told.await.context("the thread that holds it back ended")??;
+        Ok(Some(Box::new(Holder { stop, thread: holder })))
+    }
+
+    async fn heal(&self, cluster: &dyn Cluster) -> Result<()> {
+        cluster.ready(&self.machine).await
+    }
+}
+
+/// Locks and lets go until dropped; tells when the first lock is there. Where the server is killed meanwhile it is over.
+async fn hold_back(url: &str, by: Duration, tell: oneshot::Sender<Result<()>>) {
+    let locked = async {
+        let mut connection = statement::connect(url).await?;
+        connection.execute("FLUSH TABLES WITH READ LOCK").await?;
+        anyhow::Ok(connection)
+    };
+    let (mut connection, told) = match locked.await {
+        Ok(connection) => (connection, tell.send(Ok(()))),
+        Err(error) => {
+            // Whoever asked may be gone.
+            let _ = tell.send(Err(error));
+            return;
+        }
+    };
+    while told.is_ok() {
+        sleep(by).await;
+        if connection.execute("UNLOCK TABLES").await.is_err() {
+            return;
+        }
+        sleep(CATCHING_UP).await;
+        if connection.execute("FLUSH TABLES WITH READ LOCK").await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The thread that holds the lock.
+struct Holder {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<Result<()>>,
+}
+
+impl Held for Holder {
+    fn release(self: Box<Self>) -> Result<()> {
+        drop(self.stop);
+        self.thread.join().map_err(|_| anyhow!("the thread that holds a member back panicked"))?
+    }
+}

@@ -1,0 +1,25 @@
+//! What is done to a database server with statements, by whoever may do everything there.
+
+use anyhow::{Context, Result};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A server that is stopped takes connections, and answers nothing.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+pub(super) async fn connect(url: &str) -> Result<MySqlConnection> {
+    let options = url.parse::<MySqlConnectOptions>()?;
+    // Settings of the session would be refused by a member that has lost the others.
+    let options = options.pipes_as_concat(false).no_engine_substitution(false).timezone(None).set_names(false);
+    Ok(timeout(ANSWER_WITHIN, options.disable_statement_logging().connect()).await.context("no connection")??)
+}
+
+/// Runs one statement over a connection of its own.
+pub(super) async fn execute(url: &str, statement: &str) -> Result<()> {
+    let mut connection = connect(url).await?;
+    let done = timeout(ANSWER_WITHIN, connection.execute(AssertSqlSafe(statement.to_owned()))).await;
+    done.with_context(|| format!("no answer to {statement}"))??;
+    Ok(connection.close().await?)
+}
