@@ -14,6 +14,7 @@ use crate::users::Records;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use database::{Database, Server};
+use futures_util::future::try_join_all;
 use machine::Machine;
 use node::Node;
 use services::nginx::Nginx;
@@ -109,7 +110,7 @@ async fn start_in(directory: TempDir, setup: Setup) -> Result<Parts> {
         false => None,
     };
     let files = write_files(&setup, directory.path())?;
-    let mut nodes = Vec::with_capacity(setup.nodes);
+    let mut starting = Vec::with_capacity(setup.nodes);
     for number in 1..=setup.nodes {
         let id = format!("node-{number}");
         let at = |services: &[(String, SocketAddr)]| -> Vec<SocketAddr> {
@@ -119,8 +120,9 @@ async fn start_in(directory: TempDir, setup: Setup) -> Result<Parts> {
         let urls = [("database.url", database.url_at(&at(&databases))), ("bus.url", bus_url(&at(&buses)))];
         let mut settings = setup.settings(&urls, &PROXY_ADDRESS.to_string());
         settings.iter_mut().for_each(|(_, value)| in_directory(&files, value));
-        nodes.push(Node::start(id, settings, setup.is_guarded(), directory.path()).await?);
+        starting.push(Node::start(id, settings, setup.is_guarded(), directory.path()));
     }
+    let nodes = try_join_all(starting).await?;
     let nginx = Nginx::start(&nodes.iter().map(Node::address).collect::<Vec<_>>()).await?;
     let entry = nginx.address();
     Ok(Parts {

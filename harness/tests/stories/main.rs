@@ -11,6 +11,7 @@ mod links;
 mod nginx;
 mod nodes;
 mod redis;
+mod replicas;
 mod sessions;
 mod suite;
 
@@ -40,5 +41,7 @@ fn main() {
         ];
         stories.into_iter().flatten().map(|story| story.on(*kind))
     });
+    // A database of several servers takes its time to start: once is enough here, and `harness table` has the rest.
+    let trials = trials.chain(replicas::stories().into_iter().map(|story| story.on(&InProcesses)));
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
 }
