@@ -11,7 +11,15 @@ pub(super) const KIND: Kind = Kind {
     usage: "kill MACHINE",
     effect: "ends at once, as in a power failure; heals by starting again",
     needs: None,
-    table: &[("kill node-1", 5), ("kill redis", 5), ("kill database", 5), ("kill nginx", 2), ("kill database-1", 5), ("kill database-3", 5), ("kill redis-1", 5)],
+    table: &[
+        ("kill node-1", 5),
+        ("kill redis", 5),
+        ("kill database", 5),
+        ("kill nginx", 2),
+        ("kill database-1", 5),
+        ("kill database-3", 5),
+        ("kill redis-1", 5),
+    ],
     chances: |setup| chances::on_machines("kill", setup),
     read: |words| Ok(Arc::new(Kill { machine: words[0].into() })),
 };

@@ -12,7 +12,13 @@ pub(super) const KIND: Kind = Kind {
     effect: "stands still with its connections open",
     needs: None,
     // Longer than a node's lease.
-    table: &[("pause node-2", 12), ("pause redis", 5), ("pause database", 5), ("pause database-1", 5), ("pause database-2", 5)],
+    table: &[
+        ("pause node-2", 12),
+        ("pause redis", 5),
+        ("pause database", 5),
+        ("pause database-1", 5),
+        ("pause database-2", 5),
+    ],
     chances: |setup| chances::on_machines("pause", setup),
     read: |words| Ok(Arc::new(Pause { machine: words[0].into() })),
 };

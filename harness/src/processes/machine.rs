@@ -5,6 +5,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use services::nginx::Nginx;
 use services::redis::Redis;
+use std::net::SocketAddr;
 use tokio::sync::Mutex;
 
 #[async_trait]
@@ -13,6 +14,13 @@ pub(super) trait Machine: Sync {
     async fn start(&self) -> Result<()>;
     async fn pause(&self) -> Result<()>;
     async fn resume(&self) -> Result<()>;
+}
+
+/// One Redis.
+pub(super) struct Bus {
+    pub role: String,
+    pub address: SocketAddr,
+    pub server: Mutex<Redis>,
 }
 
 #[async_trait]

@@ -6,25 +6,21 @@
 mod database;
 mod machine;
 mod node;
+mod start;
 
-use crate::cluster::{Ability, Cluster, Kind, Probe, Running, Setup, bus_url, query, until};
+use crate::cluster::{Ability, Cluster, Kind, Probe, Running, Setup, query, until};
 use crate::held::Held;
 use crate::link::{self, Links, Trouble};
 use crate::users::Records;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use database::{Database, Server};
-use futures_util::future::try_join_all;
-use machine::Machine;
+use machine::{Bus, Machine};
 use node::Node;
 use services::nginx::Nginx;
-use services::nginx_config::PROXY_ADDRESS;
-use services::redis::Redis;
-use std::fs;
 use std::future::ready;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Deref;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -57,13 +53,6 @@ pub struct Parts {
     records: Records,
 }
 
-/// One Redis.
-struct Bus {
-    role: String,
-    address: SocketAddr,
-    server: Mutex<Redis>,
-}
-
 #[async_trait(?Send)]
 impl Kind for InProcesses {
     fn name(&self) -> &'static str {
@@ -84,75 +73,8 @@ impl Processes {
     /// Starts everything, and returns when every node answers. Must be called in a multi-threaded runtime.
     pub async fn start(setup: Setup) -> Result<Processes> {
         let directory = tempfile::Builder::new().prefix("chat-cluster-").tempdir()?;
-        let started = start_in(directory, setup).await;
+        let started = start::start_in(directory, setup).await;
         started.map(|parts| Processes(Arc::new(parts))).context("the cluster does not start")
-    }
-}
-
-async fn start_in(directory: TempDir, setup: Setup) -> Result<Parts> {
-    setup.check()?;
-    let wanted = setup.clone();
-    let database = spawn_blocking(move || Database::start(&wanted));
-    let mut redises = Vec::new();
-    for role in setup.redises() {
-        let redis = if setup.is_redis_down { Redis::down()? } else { Redis::start().await? };
-        redises.push(Bus { role, address: redis.address(), server: Mutex::new(redis) });
-    }
-    let database = database.await??;
-    let name = directory.path().file_name().context("a directory has a name")?.to_string_lossy().into_owned();
-    let databases: Vec<_> = database.servers.iter().map(|server| (server.role.clone(), server.address)).collect();
-    let buses: Vec<_> = redises.iter().map(|redis| (redis.role.clone(), redis.address)).collect();
-    let links = match setup.has_relays {
-        true => {
-            let services = [databases.clone(), buses.clone()].concat();
-            Some(Links::start(&name, IpAddr::from(Ipv4Addr::LOCALHOST), setup.nodes, services).await?)
-        }
-        false => None,
-    };
-    let files = write_files(&setup, directory.path())?;
-    let mut starting = Vec::with_capacity(setup.nodes);
-    for number in 1..=setup.nodes {
-        let id = format!("node-{number}");
-        let at = |services: &[(String, SocketAddr)]| -> Vec<SocketAddr> {
-            let relayed = |service: &str| links.as_ref().and_then(|links| links.address(&id, service));
-            services.iter().map(|(service, direct)| relayed(service).unwrap_or(*direct)).collect()
-        };
-        let urls = [("database.url", database.url_at(&at(&databases))), ("bus.url", bus_url(&at(&buses)))];
-        let mut settings = setup.settings(&urls, &PROXY_ADDRESS.to_string());
-        settings.iter_mut().for_each(|(_, value)| in_directory(&files, value));
-        starting.push(Node::start(id, settings, setup.is_guarded(), directory.path()));
-    }
-    let nodes = try_join_all(starting).await?;
-    let nginx = Nginx::start(&nodes.iter().map(Node::address).collect::<Vec<_>>()).await?;
-    let entry = nginx.address();
-    Ok(Parts {
-        nodes,
-        nginx: Mutex::new(nginx),
-        entry,
-        is_guarded: setup.is_guarded(),
-        redises,
-        database,
-        _links: links,
-        directory,
-        name,
-        records: Records::default(),
-    })
-}
-
-/// Writes the setup's files; returns where each is instead.
-fn write_files(setup: &Setup, directory: &Path) -> Result<Vec<(String, String)>> {
-    let write = |(path, content): &(String, Vec<u8>)| {
-        let place = directory.join(path.trim_start_matches('/'));
-        fs::write(&place, content)?;
-        Ok((path.clone(), place.display().to_string()))
-    };
-    setup.files.iter().map(write).collect()
-}
-
-/// A setting that names a file gets where that really is.
-fn in_directory(files: &[(String, String)], value: &mut String) {
-    if let Some((_, place)) = files.iter().find(|(path, _)| path == value) {
-        value.clone_from(place);
     }
 }
 
