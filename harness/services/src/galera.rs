@@ -9,6 +9,7 @@ use crate::ports::free_port;
 use anyhow::{Context, Result, ensure};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// Where Debian's galera-4 has it.
 pub const PROVIDER: &str = "/usr/lib/galera/libgalera_smm.so";
@@ -17,6 +18,9 @@ pub const DETECTION: &str = "evs.suspect_timeout=PT1S;evs.inactive_timeout=PT3S;
                          evs.inactive_check_period=PT0.3S";
 /// What a member that was away can get without a full transfer.
 const CACHE: &str = "gcache.size=16M";
+/// How long a cluster may take until it takes a statement.
+const MADE_WITHIN: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_millis(100);
 /// Where Debian's libfaketime is, in the build for programs of several threads.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 const IS_READY: &str =
@@ -50,7 +54,8 @@ impl Galera {
         ensure!(std::fs::exists(PROVIDER)?, "{PROVIDER} is missing: apt-get install galera-4 rsync (or run ci/test)");
         let ports = (0..count).map(|_| free_port()).collect::<Result<Vec<u16>>>()?;
         let peers = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
-        let members = ports.iter().enumerate().map(|(place, port)| Member::new(place, *port, &peers));
+        let donors = donors(count);
+        let members = ports.iter().enumerate().map(|(place, port)| Member::new(place, *port, &peers, &donors));
         Ok(Galera { members: members.collect::<Result<_>>()? })
     }
 
@@ -86,7 +91,13 @@ impl Galera {
     }
 
     pub fn create_database(&self, name: &str) -> Result<()> {
-        self.execute(0, "", &format!("CREATE DATABASE `{name}`")).map(|_| ())
+        // Again and again: on a busy machine members are taken for dead, and none takes statements for a moment.
+        let deadline = Instant::now() + MADE_WITHIN;
+        while let Err(error) = self.execute(0, "", &format!("CREATE DATABASE IF NOT EXISTS `{name}`")) {
+            ensure!(Instant::now() < deadline, "not within {MADE_WITHIN:?}: {error:#}");
+            std::thread::sleep(INTERVAL);
+        }
+        Ok(())
     }
 
     /// Runs statements on a member, as root, in a database (empty: in none); returns a line per row, columns separated
@@ -145,7 +156,7 @@ impl Galera {
 }
 
 impl Member {
-    fn new(place: usize, port: u16, peers: &str) -> Result<Member> {
+    fn new(place: usize, port: u16, peers: &str, donors: &str) -> Result<Member> {
         let server = Server::new(RunsAs::Nobody)?;
         let (transfer_port, catch_up_port) = (free_port()?, free_port()?);
         let options = [
@@ -158,6 +169,7 @@ impl Member {
             format!("--wsrep-node-name=database-{}", place + 1),
             format!("--wsrep-node-address=127.0.0.1:{port}"),
             "--wsrep-sst-method=rsync".to_owned(),
+            format!("--wsrep-sst-donor={donors}"),
             format!("--wsrep-sst-receive-address=127.0.0.1:{transfer_port}"),
             format!(
                 "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{port};\
@@ -237,6 +249,12 @@ impl Member {
         let found = said.lines().rev().find_map(|line| line.split_once("Recovered position: "));
         Ok(found.map(|(_, position)| position.trim().to_owned()))
     }
+}
+
+/// Who gives its data to a new member, by name: the last first, since a donor commits nothing meanwhile, and the first
+/// is the one that is written to.
+pub fn donors(count: usize) -> String {
+    (1..=count).rev().map(|number| format!("database-{number},")).collect()
 }
 
 /// What makes a server's clock go by a file: the time of day, but not how time passes.

@@ -6,7 +6,7 @@
 use super::machine::Plan;
 use crate::cluster::Flavour;
 use anyhow::Result;
-use services::galera::{DETECTION, PROVIDER, clock_text, clock_variables};
+use services::galera::{DETECTION, PROVIDER, clock_text, clock_variables, donors};
 use services::nginx_config::with_upstreams;
 use std::net::Ipv4Addr;
 
@@ -71,6 +71,7 @@ pub(crate) fn member(
         format!("--wsrep-node-name={}", plan.role),
         format!("--wsrep-node-address={}", plan.address),
         "--wsrep-sst-method=rsync".to_owned(),
+        format!("--wsrep-sst-donor={}", donors(addresses.len())),
         format!("--wsrep-provider-options={DETECTION}"),
     ]);
     plan.command.extend(options.iter().map(|(option, value)| format!("--{option}={value}")));
