@@ -26,6 +26,8 @@ use tokio::task::spawn_blocking;
 
 /// How long a database may take: official images make their data directory first.
 const DATABASE_READY: Duration = Duration::from_secs(60);
+/// A member that comes back may have to get all the data, on a busy machine.
+const MEMBER_READY: Duration = Duration::from_secs(180);
 const READY: Duration = Duration::from_secs(20);
 /// A node that was killed waits out its own lease (8 s) before it starts again.
 const NODE_READY: Duration = Duration::from_secs(30);
@@ -132,7 +134,7 @@ impl Topology {
         let at = |port| SocketAddr::from((machine.address, port));
         match machine.role.as_str() {
             "database" => (DATABASE_READY, Probe::Sql(self.database_url())),
-            role if role.starts_with("database") => (DATABASE_READY, Probe::Member(machine.administration())),
+            role if role.starts_with("database") => (MEMBER_READY, Probe::Member(machine.administration())),
             role if role.starts_with("redis") => (READY, Probe::Redis(at(REDIS_PORT))),
             // Nodes that want TLS do not answer through nginx; that a connection gets there is all that can be seen.
             "nginx" if self.requires_tls => (READY, Probe::Open(at(NGINX_PORT))),

@@ -27,8 +27,8 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-/// For a database that recovers, on a busy machine.
-const READY: Duration = Duration::from_secs(60);
+/// For a database that recovers, or gets all the data from another, on a busy machine.
+const READY: Duration = Duration::from_secs(180);
 
 /// Clusters of processes, with MariaDB.
 pub struct InProcesses;
