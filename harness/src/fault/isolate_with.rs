@@ -1,5 +1,5 @@
-//! Two machines are cut off from all the others, but not from each other, as in a rack whose uplink broke: a node with a
-//! member of its database that has lost the majority. Clients still reach the node.
+//! Two machines are cut off from all the others, but not from each other, as in a rack whose uplink broke: a node with
+//! a member of its database that has lost the majority. Clients still reach the node.
 
 use super::{Breakage, Kind, Lasting, chances};
 use crate::cluster::{Ability, Cluster};

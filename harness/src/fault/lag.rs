@@ -1,5 +1,5 @@
-//! A member of a replicated database lags behind: it applies what the others commit only now and then, and whoever reads
-//! there sees the past. It takes no part in flow control meanwhile, so that the others do not wait for it.
+//! A member of a replicated database lags behind: it applies what the others commit only now and then, and whoever
+//! reads there sees the past. It takes no part in flow control meanwhile, so that the others do not wait for it.
 //!
 //! It is done with a lock that is held, so it heals by letting go, and by itself if this process ends.
 
@@ -62,7 +62,7 @@ impl Breakage for Lag {
     }
 }
 
-/// Locks and lets go until dropped; tells when the first lock is there. Where the server is killed meanwhile it is over.
+/// Locks and lets go until dropped; tells when the first lock is there. If the server is killed meanwhile, it is over.
 async fn hold_back(url: &str, by: Duration, tell: oneshot::Sender<Result<()>>) {
     let locked = async {
         let mut connection = statement::connect(url).await?;

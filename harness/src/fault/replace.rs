@@ -1,5 +1,5 @@
-//! A member of a replicated database is lost with all that it kept, and another takes its place: it gets everything from
-//! one that has it, which is busy with that meanwhile.
+//! A member of a replicated database is lost with all that it kept, and another takes its place: it gets everything
+//! from one that has it, which is busy with that meanwhile.
 
 use super::{Breakage, Kind, Lasting, chances};
 use crate::cluster::Cluster;

@@ -1,5 +1,5 @@
-//! The preferred member of a replicated database takes no more writes, as before maintenance: its connections stay open,
-//! and whoever writes over them is refused.
+//! The preferred member of a replicated database takes no more writes, as before maintenance: its connections stay
+//! open, and whoever writes over them is refused.
 
 use super::{Breakage, Kind, Lasting, chances, statement};
 use crate::cluster::Cluster;
