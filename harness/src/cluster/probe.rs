@@ -40,7 +40,7 @@ pub(crate) enum Probe {
 impl Probe {
     async fn attempt(&self) -> Result<()> {
         match self {
-            Probe::Sql(url) => query(&[url.clone()], "SELECT 1").await.map(|_| ()),
+            Probe::Sql(url) => query(std::slice::from_ref(url), "SELECT 1").await.map(|_| ()),
             Probe::Member(url) => member(url).await,
             Probe::Redis(address) => redis(*address).await,
             Probe::Chat(address) => chat(*address).await,

@@ -1,9 +1,9 @@
 //! MySQL 8 and 9 and MariaDB 10.6 and later, alone or in a group: Galera, Group Replication.
 //!
-//! Of several [`servers`] one is used, the first that is ready for writes. A connection that was left in the middle of a
+//! Of several `servers` one is used, the first that is ready for writes. A connection that was left in the middle of a
 //! statement or a transaction is closed, never used again: whether its COMMIT was done is then unknown, and says so. A
 //! node that is paused or cut off must not hold locks for long: sessions wait for locks only briefly, and the server
-//! drops one that is silent ([`connect`]).
+//! drops one that is silent (`connect`).
 
 mod choice;
 mod connect;
