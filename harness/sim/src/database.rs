@@ -19,6 +19,7 @@ use chat::storage::engine::{Connection, Engine, Result};
 use chat_protocol::conversation::UserId;
 use connection::Lease;
 use parking_lot::Mutex;
+use rusqlite::config::DbConfig;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -64,6 +65,8 @@ impl Database {
     pub fn open(seed: u64, trace: Arc<Trace>, troubles: Arc<Troubles>) -> anyhow::Result<Arc<Database>> {
         let sqlite = rusqlite::Connection::open_in_memory().context("cannot open a database in memory")?;
         sqlite.set_prepared_statement_cache_capacity(PREPARED);
+        // Else SQLite plans many a statement anew for every value that is bound, though there are no statistics.
+        sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).context("cannot keep plans")?;
         let inner = Mutex::new(Inner { sqlite, leases: 0, holder: None });
         Ok(Arc::new(Database { chance: Chance::new(seed, "database"), trace, troubles, inner, is_free: Notify::new() }))
     }

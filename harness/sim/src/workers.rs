@@ -86,6 +86,8 @@ impl Workers {
     async fn ask(&self, order: &[u8]) -> Result<Output> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Errors are everyday life in there, and naming the frames behind each takes up to a quarter of a run.
+        command.env("RUST_LIB_BACKTRACE", "0");
         // Who stops waiting ends it.
         let mut child = command.kill_on_drop(true).spawn().context("cannot start a worker")?;
         let mut input = child.stdin.take().context("a worker without standard input")?;
