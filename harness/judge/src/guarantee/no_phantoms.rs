@@ -1,6 +1,7 @@
 //! G5: nothing is pushed that was not sent, or was refused for good, or is for somebody else.
 
-use super::{Facts, Finding, Push, Violation};
+use super::{Facts, Finding, Message, Push, Violation};
+use chat_protocol::errno::Errno;
 
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     for push in &facts.pushes {
@@ -28,9 +29,18 @@ fn wrong(facts: &Facts<'_>, push: &Push<'_>) -> Option<Violation> {
     if !facts.may_receive(message, push.who.user, push.event) {
         return violation(format!("user {} is no recipient", push.who.user), message.events());
     }
-    let refused = message.refusals.iter().any(|(_, _, retryable)| !retryable);
-    if refused && message.acks.is_empty() {
+    if is_refused(message) {
         return violation("refused for good, and pushed".into(), message.events());
     }
     None
+}
+
+/// Whether a message was refused for good, and never accepted.
+pub(super) fn is_refused(message: &Message<'_>) -> bool {
+    let is_final = |(event, code, retryable): &(usize, u64, bool)| {
+        // Whoever is not logged in is not told what became of earlier tries: nobody looks for them.
+        let is_blind = *code == u64::from(Errno::NotLoggedIn as u8);
+        !retryable && !(is_blind && message.sends.iter().filter(|sent| sent.event < *event).count() > 1)
+    };
+    message.acks.is_empty() && message.refusals.iter().any(is_final)
 }

@@ -1,5 +1,6 @@
 //! The database holds what was acknowledged, each at its place, and nothing else of these conversations.
 
+use super::no_phantoms::is_refused;
 use super::{Facts, Finding, Place, Row, Violation};
 use std::collections::{HashMap, HashSet};
 
@@ -42,12 +43,11 @@ fn wrong(facts: &Facts<'_>, row: &Row<'_>, rows: &HashMap<Place<'_>, &Row<'_>>) 
     };
     let mut events = message.events();
     events.push(row.event);
-    let refused = message.refusals.iter().any(|(_, _, retryable)| !retryable);
     match () {
         () if !message.sends.iter().any(|sent| sent.body == row.body) => {
             violation("the database has another text than was sent", events)
         }
-        () if refused && message.acks.is_empty() => violation("refused for good, and in the database", events),
+        () if is_refused(message) => violation("refused for good, and in the database", events),
         () => None,
     }
 }

@@ -275,6 +275,15 @@ fn what_was_never_sent_or_is_not_as_sent_is_a_phantom() {
 }
 
 #[test]
+fn not_being_logged_in_says_nothing_of_earlier_tries() {
+    let logged_out = Event::Refused { user: ALICE, session: 1, mid: mid(1), code: 3, retryable: false };
+    let told = [send(1), refused(1, true), push(1, 1), send(1), logged_out.clone()];
+    expect(&[], told.into_iter().chain(delivered()));
+    expect(&[NoPhantoms], [send(1), logged_out.clone(), push(1, 1)]);
+    expect(&[NoPhantoms], [send(1), logged_out, send(1), push(1, 1)]);
+}
+
+#[test]
 fn a_replaced_session_that_is_served_breaks_one_session() {
     let good = [send(1), ack(1, 1), push(1, 1)];
     let replaced = [login(ALICE, 2), login(BOB, 2)];
