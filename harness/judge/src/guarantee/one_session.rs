@@ -1,7 +1,8 @@
 //! G6: of two sessions of one user at most one is served.
 //!
 //! A client learns late that it was replaced, so that two open sessions prove nothing. Two that are both served do: one
-//! that had a message accepted that it sent after the other had begun, or that is pushed to long after.
+//! that had a message accepted that it sent after the other had begun, or that is pushed to long after. Nor does one
+//! that ends as soon as it is told of: it may have begun first, and its LOGIN_ACK have come last.
 
 use super::{Facts, Finding, Session, Violation};
 use crate::history::{Event, Who};
@@ -14,19 +15,24 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     let mut later: HashMap<Who, usize> = HashMap::new();
     let mut sessions: Vec<(&Who, &Session<'_>)> = facts.sessions.iter().collect();
     sessions.sort_unstable_by_key(|(who, session)| (who.user, session.begun));
-    for pair in sessions.windows(2) {
-        let ((one, first), (other, second)) = (pair[0], pair[1]);
-        if one.user == other.user {
+    for (place, (one, first)) in sessions.iter().enumerate() {
+        let others = sessions[place + 1..].iter().take_while(|(other, _)| other.user == one.user);
+        if let Some((_, second)) = others.into_iter().find(|(_, other)| lasts(facts, other)) {
             // A session that ended before the next began cannot be served any more; others are looked at below.
             finding.judge(None);
             if first.ended.is_none_or(|(end, _)| end > second.begun) {
-                later.insert(*one, second.begun);
+                later.insert(**one, second.begun);
             }
         }
     }
     if !later.is_empty() {
         check_served(facts, &later, finding);
     }
+}
+
+fn lasts(facts: &Facts<'_>, session: &Session<'_>) -> bool {
+    let time = |place: usize| facts.entries[place].t;
+    session.ended.is_none_or(|(end, _)| time(end) > time(session.begun) + GRACE_MICROS)
 }
 
 fn check_served(facts: &Facts<'_>, later: &HashMap<Who, usize>, finding: &mut Finding) {
