@@ -2,8 +2,8 @@
 //! when it was sent.
 
 use super::{Facts, Finding, Message, Violation};
-use crate::history::{LEFT, Who};
-use std::collections::BTreeMap;
+use crate::history::{LEFT, To, Who};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 /// The longest way back: a lease (8 s), a client that finds out (6 s) and reconnects, a database that recovers, and a
@@ -44,12 +44,13 @@ struct Comeback {
     acked: Option<usize>,
     was_refused: bool,
     /// Some of these was sent in a session that is still there, or ended by a LOGOUT, which waits for all
-    /// acknowledgements.
+    /// acknowledgements of what is on its way.
     is_owed: bool,
 }
 
 fn comebacks(facts: &Facts<'_>, healed: usize) -> BTreeMap<u64, Comeback> {
     let mut comebacks: BTreeMap<u64, Comeback> = BTreeMap::new();
+    let held = held_back(facts);
     let is_answered = |message: &&Message<'_>| !facts.unanswered.contains(&message.sender);
     let after = facts.messages.iter().filter(|message| message.first_sent() > healed);
     for message in after.filter(is_answered) {
@@ -63,7 +64,10 @@ fn comebacks(facts: &Facts<'_>, healed: usize) -> BTreeMap<u64, Comeback> {
         let acked = message.acknowledged().map(|(acked, _)| acked);
         known.acked = [known.acked, acked].into_iter().flatten().min();
         known.was_refused |= message.refusals.iter().any(|(_, _, retryable)| !retryable);
-        known.is_owed |= message.sends.iter().any(|sent| is_owed(facts, message.sender, sent.session));
+        known.is_owed |= message.sends.iter().any(|sent| {
+            let who = Who { user: message.sender, session: sent.session };
+            is_owed(facts, who, held.contains(&(who, message.to)))
+        });
     }
     comebacks
 }
@@ -86,9 +90,22 @@ fn late(facts: &Facts<'_>, comeback: &Comeback) -> Option<String> {
     }
 }
 
-fn is_owed(facts: &Facts<'_>, user: u64, session: u32) -> bool {
-    let session = facts.sessions.get(&Who { user, session });
-    session.is_some_and(|session| session.ended.is_none_or(|(_, why)| why == LEFT))
+fn is_owed(facts: &Facts<'_>, who: Who, is_held_back: bool) -> bool {
+    let session = facts.sessions.get(&who);
+    session.is_some_and(|session| session.ended.is_none_or(|(_, why)| why == LEFT && !is_held_back))
+}
+
+/// Sessions and targets with a message that was refused for now, and never answered: until its client sends it again,
+/// that holds back what else is said to the same target, and LOGOUT does not wait for it.
+fn held_back(facts: &Facts<'_>) -> HashSet<(Who, To)> {
+    let is_open = |message: &&Message<'_>| {
+        message.acks.is_empty() && !message.refusals.is_empty() && message.refusals.iter().all(|refusal| refusal.2)
+    };
+    let open = facts.messages.iter().filter(is_open);
+    open.flat_map(|message| {
+        message.sends.iter().map(|sent| (Who { user: message.sender, session: sent.session }, message.to))
+    })
+    .collect()
 }
 
 fn between(facts: &Facts<'_>, from: usize, to: usize) -> Duration {
