@@ -40,7 +40,8 @@ pub(super) fn is_refused(message: &Message<'_>) -> bool {
     let is_final = |(event, code, retryable): &(usize, u64, bool)| {
         // Whoever is not logged in is not told what became of earlier tries: nobody looks for them.
         let is_blind = *code == u64::from(Errno::NotLoggedIn as u8);
-        !retryable && !(is_blind && message.sends.iter().filter(|sent| sent.event < *event).count() > 1)
+        let tries = || message.sends.iter().filter(|sent| sent.event < *event).count();
+        !retryable && (!is_blind || tries() == 1)
     };
     message.acks.is_empty() && message.refusals.iter().any(is_final)
 }
