@@ -2,7 +2,8 @@
 //! those that one session sent to one conversation come in the order sent.
 //!
 //! Only those that were sent once: a client that does not know what became of one sends it again, and it may come
-//! again. Where there is nothing else nothing is judged: that they come at all is not promised.
+//! again. And only where the recipient is told the conversation: a classic client cannot tell what was relayed from what
+//! came through the database. Where there is nothing else nothing is judged: that they come at all is not promised.
 
 use super::{Facts, Finding, Message, Push, Violation};
 use crate::history::Who;
@@ -10,7 +11,8 @@ use std::collections::{HashMap, HashSet};
 
 /// Pushes of such messages, each with its message.
 fn pushes<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = (&'a Push<'a>, &'a Message<'a>)> {
-    let relayed = facts.pushes.iter().filter(|push| push.seq == 0 && !facts.unacknowledged);
+    let is_relayed = |push: &&Push<'_>| push.seq == 0 && !push.conv.is_empty() && !facts.unacknowledged;
+    let relayed = facts.pushes.iter().filter(is_relayed);
     let of = relayed.filter_map(|push| Some((push, facts.message(push)?)));
     of.filter(|(_, message)| message.qos == 0 && message.sends.len() == 1)
 }

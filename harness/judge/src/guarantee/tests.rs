@@ -450,4 +450,6 @@ fn what_is_relayed_comes_once_and_in_the_order_sent() {
     expect(&[InOrder], with(&[come(2), come(1)]));
     // Its sender did not know what had become of it.
     expect(&[], with(&[come(1), relayed(1), come(2), come(1)]));
+    // Bob's client is a classic one: perhaps both came through the database.
+    expect(&[], with(&[2, 1].map(|number| push_in("", BOB, 1, number, 0))));
 }
