@@ -1,11 +1,12 @@
 //! G6: of two sessions of one user at most one is served.
 //!
 //! A client learns late that it was replaced, so that two open sessions prove nothing. Two that are both served do: one
-//! that had a message accepted that it sent after the other had begun, or that is pushed to long after. Nor does one
-//! that ends as soon as it is told of: it may have begun first, and its LOGIN_ACK have come last.
+//! that had a message accepted that it sent after the other had begun, or that is pushed to long after. One that is
+//! replaced as soon as it is told of proves nothing either: it may have begun first, and its LOGIN_ACK have come last.
 
 use super::{Facts, Finding, Session, Violation};
 use crate::history::{Event, Who};
+use chat_protocol::errno::Errno;
 use std::collections::HashMap;
 
 /// What was on its way when a session was replaced may still arrive for this long (microseconds).
@@ -17,7 +18,7 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     sessions.sort_unstable_by_key(|(who, session)| (who.user, session.begun));
     for (place, (one, first)) in sessions.iter().enumerate() {
         let others = sessions[place + 1..].iter().take_while(|(other, _)| other.user == one.user);
-        if let Some((_, second)) = others.into_iter().find(|(_, other)| lasts(facts, other)) {
+        if let Some((_, second)) = others.into_iter().find(|(_, other)| is_later(facts, other)) {
             // A session that ended before the next began cannot be served any more; others are looked at below.
             finding.judge(None);
             if first.ended.is_none_or(|(end, _)| end > second.begun) {
@@ -30,9 +31,11 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     }
 }
 
-fn lasts(facts: &Facts<'_>, session: &Session<'_>) -> bool {
+/// Whether a session is later than all those told of before it.
+fn is_later(facts: &Facts<'_>, session: &Session<'_>) -> bool {
     let time = |place: usize| facts.entries[place].t;
-    session.ended.is_none_or(|(end, _)| time(end) > time(session.begun) + GRACE_MICROS)
+    let at_once = |end: usize| time(end) <= time(session.begun) + GRACE_MICROS;
+    session.ended.is_none_or(|(end, why)| why != Errno::Replaced.text() || !at_once(end))
 }
 
 fn check_served(facts: &Facts<'_>, later: &HashMap<Who, usize>, finding: &mut Finding) {
