@@ -91,8 +91,6 @@ failpoints! {
     SessionResumeNothing "session::resume_nothing"
     /// G2: a session's row is freed without its cursors being saved.
     ClaimsFreeUnsaved "claims::free_unsaved"
-    /// G6: whoever takes sessions from a node that is called gone leaves no trace in its row.
-    ClaimsTakeUnnoted "claims::take_unnoted"
     /// G2: cursors count as saved though saving them failed.
     CursorsSavedAnyway "cursors::saved_anyway"
     /// G2: what a user writes counts as received with all that was pushed before it.

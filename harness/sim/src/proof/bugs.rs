@@ -45,7 +45,6 @@ pub const BUGS: &[Bug] = &[
     bug(SessionResumeNothing, ALWAYS, Mixed, &[DeliveredOnce]),
     bug(CursorsOwnCovers, ALWAYS, Logins, &[DeliveredOnce]),
     bug(ClaimsFreeUnsaved, ALWAYS, Mixed, &[DeliveredOnce]),
-    bug(ClaimsTakeUnnoted, ALWAYS, Logins, &[OneSession]),
     bug(CursorsSavedAnyway, ALWAYS, Mixed, &[DeliveredOnce]),
     bug(BusTakeRepeats, ALWAYS, Mixed, &[DeliveredOnce]),
 ];

@@ -6,7 +6,6 @@
 
 use super::storage::{SqlStorage, idempotent, transaction};
 use crate::cluster::{NodeId, NodeKey};
-use crate::failpoint::{self, Failpoint};
 use crate::storage::engine::{Connection, Result, Row};
 use crate::storage::{self, Error, NodeStart, Nodes, Peer, Release, Renewal};
 use async_trait::async_trait;
@@ -88,9 +87,6 @@ async fn stop(conn: &mut dyn Connection, key: &NodeKey) -> Result<()> {
 /// Notes in the row of a node that is gone that sessions are taken from it. False: it is back, or another run has its
 /// name.
 pub async fn take_over(conn: &mut dyn Connection, key: &NodeKey) -> Result<bool> {
-    if failpoint::hits(Failpoint::ClaimsTakeUnnoted) {
-        return Ok(true);
-    }
     const TAKE: &str = "UPDATE node SET takeovers = takeovers + 1 WHERE id = ? AND boot = ? AND gone = renewals";
     Ok(conn.run(TAKE, &[(&*key.id.0).into(), key.boot.into()]).await?.affected > 0)
 }
