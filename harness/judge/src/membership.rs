@@ -1,5 +1,5 @@
-//! When somebody may have been a member of a group, and when it certainly was one: of a request whose outcome is unknown
-//! neither is known. All numbers are places in the history.
+//! When somebody may have been a member of a group, and when it certainly was one: of a request whose outcome is
+//! unknown neither is known. All numbers are places in the history.
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
-//! Promise under test: the simulator's own. Every bug that can be switched on in the node is found, by a promise that it
-//! breaks.
+//! Promise under test: the simulator's own. Every bug that can be switched on in the node is found, by a promise that
+//! it breaks.
 
 use sim::proof::{BUGS, Proof, Table};
 

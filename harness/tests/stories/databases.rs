@@ -2,12 +2,10 @@
 //! (G6), and service resumes by itself; meanwhile senders are told errno 11.
 //! Fault: the database is killed, paused for less and for more than a lease (8 s), or out of connections.
 
-use crate::suite::{heal, inflict, stories};
-use chat_client::Error;
+use crate::suite::{heal, inflict, new_messages_are_acknowledged, sender_is_told, stories};
 use chat_protocol::conversation::Target;
-use chat_protocol::errno::Errno;
 use harness::cluster::{Kind, Running, Setup};
-use harness::users::{Chat, Online, Record, everybody_logs_in, meet};
+use harness::users::{Chat, everybody_logs_in, meet};
 use services::{eventually, within};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,21 +30,6 @@ async fn cluster(kind: &dyn Kind) -> Running {
     kind.start(Setup::nodes(2).own_database()).await.expect("a cluster of two nodes")
 }
 
-async fn new_messages_are_acknowledged(record: &Record, budget: Duration) {
-    let start = Instant::now();
-    eventually(budget, "new messages are acknowledged", async || (record.acked_since(start) >= 50).then_some(())).await;
-    eprintln!("new messages are acknowledged after {:?}", start.elapsed());
-}
-
-/// A sender that does not try again by itself is told errno 11.
-async fn sender_is_told(probe: &Online, to: Target) {
-    let refused = async || match probe.say_and_wait(to).await {
-        Err(Error::Refused(failure)) if failure.errno == Errno::Unavailable => failure.retry,
-        _ => None,
-    };
-    eventually(NOTICED, "a sender gets errno 11 with a time to wait", refused).await;
-}
-
 async fn senders_are_told_while_the_database_is_dead(kind: &dyn Kind) {
     let cluster = cluster(kind).await;
     let record = cluster.record();
@@ -57,7 +40,7 @@ async fn senders_are_told_while_the_database_is_dead(kind: &dyn Kind) {
     new_messages_are_acknowledged(&record, SOON).await;
 
     let killed = inflict(&*cluster, "kill database").await;
-    sender_is_told(&probe, Target::Group(group)).await;
+    sender_is_told(&probe, Target::Group(group), NOTICED).await;
     heal(killed).await;
 
     new_messages_are_acknowledged(&record, RECOVERED).await;
@@ -101,7 +84,7 @@ async fn database_paused_for_more_than_a_lease_suspends_sessions_and_resumes_the
         let claim = format!("node-{} has no lease", node + 1);
         eventually(NOTICED, &claim, async || cluster.lacks(node, "lease").await.ok()?.then_some(())).await;
     }
-    sender_is_told(&probe, Target::Group(group)).await;
+    sender_is_told(&probe, Target::Group(group), NOTICED).await;
     heal(paused).await;
 
     new_messages_are_acknowledged(&record, RECOVERED).await;

@@ -3,16 +3,12 @@
 //! Fault: the preferred member is killed or takes no more writes, a majority is dead, a member has lost its data, a
 //! clock steps; one of two Redis is killed.
 
-use crate::suite::{heal, inflict, stories};
-use chat_client::Error;
+use crate::suite::{heal, inflict, new_messages_are_acknowledged, sender_is_told, stories};
 use chat_protocol::conversation::Target;
-use chat_protocol::errno::Errno;
 use harness::cluster::{Flavour, Kind, Running, Setup};
 use harness::story::{Plot, Story};
-use harness::users::{Chat, Record, everybody_logs_in, meet};
-use services::eventually;
+use harness::users::{Chat, everybody_logs_in, meet};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// For what takes one hop over Redis, on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
@@ -35,12 +31,6 @@ stories![
 
 fn replicated() -> Setup {
     Setup::nodes(2).database(Flavour::Galera(3))
-}
-
-async fn new_messages_are_acknowledged(record: &Record, budget: Duration) {
-    let start = Instant::now();
-    eventually(budget, "new messages are acknowledged", async || (record.acked_since(start) >= 50).then_some(())).await;
-    eprintln!("new messages are acknowledged after {:?}", start.elapsed());
 }
 
 async fn cluster(kind: &dyn Kind, setup: Setup) -> Running {
@@ -77,11 +67,7 @@ async fn senders_are_told_while_two_of_three_servers_are_dead(kind: &dyn Kind) {
 
     let first = inflict(&*cluster, "kill database-2").await;
     let second = inflict(&*cluster, "kill database-3").await;
-    let refused = async || match probe.say_and_wait(Target::Group(group)).await {
-        Err(Error::Refused(failure)) if failure.errno == Errno::Unavailable => failure.retry,
-        _ => None,
-    };
-    eventually(NOTICED, "a sender gets errno 11 with a time to wait", refused).await;
+    sender_is_told(&probe, Target::Group(group), NOTICED).await;
     // One alone may not be enough for a majority.
     tokio::join!(heal(first), heal(second));
 

@@ -1,14 +1,18 @@
 //! How a story becomes a test of each kind of cluster.
 
+use chat_client::Error;
+use chat_protocol::conversation::Target;
+use chat_protocol::errno::Errno;
 use futures_util::future::LocalBoxFuture;
 use harness::cluster::{Ability, Cluster, Kind};
 use harness::fault::{Active, Fault};
-use harness::users::Record;
+use harness::users::{Online, Record};
 use libtest_mimic::{Failed, Trial};
 use services::eventually;
 use std::panic::resume_unwind;
 use std::thread;
 use std::time::Duration;
+use tokio::time::Instant;
 
 type Tell = Box<dyn FnOnce(&'static dyn Kind) -> LocalBoxFuture<'static, ()> + Send>;
 
@@ -67,6 +71,21 @@ pub async fn inflict(cluster: &dyn Cluster, fault: &str) -> Active {
 /// Ends a fault.
 pub async fn heal(fault: Active) {
     fault.heal().await.expect("it heals");
+}
+
+pub async fn new_messages_are_acknowledged(record: &Record, budget: Duration) {
+    let start = Instant::now();
+    eventually(budget, "new messages are acknowledged", async || (record.acked_since(start) >= 50).then_some(())).await;
+    eprintln!("new messages are acknowledged after {:?}", start.elapsed());
+}
+
+/// A sender that does not try again by itself is told errno 11.
+pub async fn sender_is_told(probe: &Online, to: Target, budget: Duration) {
+    let refused = async || match probe.say_and_wait(to).await {
+        Err(Error::Refused(failure)) if failure.errno == Errno::Unavailable => failure.retry,
+        _ => None,
+    };
+    eventually(budget, "a sender gets errno 11 with a time to wait", refused).await;
 }
 
 /// Waits until this many more messages are acknowledged.

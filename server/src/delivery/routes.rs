@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 /// How long a route is believed without being heard of again.
 const BELIEVED: Duration = Duration::from_secs(30);
-/// The same for "offline": should the announcement of a login be lost, messages wait for the repair no longer than this.
+/// The same for "offline": should the announcement of a login be lost, messages wait for the repair no longer than
+/// this.
 const OFFLINE_BELIEVED: Duration = Duration::from_secs(2);
 /// Routes kept; beyond it the cache starts afresh.
 const MAX_ROUTES: usize = 1_000_000;

@@ -2,8 +2,9 @@
 //! those that one session sent to one conversation come in the order sent.
 //!
 //! Only those that were sent once: a client that does not know what became of one sends it again, and it may come
-//! again. And only where the recipient is told the conversation: a classic client cannot tell what was relayed from what
-//! came through the database. Where there is nothing else nothing is judged: that they come at all is not promised.
+//! again. And only where the recipient is told the conversation: a classic client cannot tell what was relayed from
+//! what came through the database. Where there is nothing else nothing is judged: that they come at all is not
+//! promised.
 
 use super::{Facts, Finding, Message, Push, Violation};
 use crate::history::Who;
