@@ -1,6 +1,6 @@
 //! What of the log is wanted: `info`, or `info,chat=debug`.
 
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 
 /// A filter that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +14,7 @@ pub struct Error {
 ///
 /// # Errors
 /// The offending text. An empty filter is one: it would silence the node.
-pub fn parse(text: &str) -> Result<EnvFilter, Error> {
+pub fn parse(text: &str) -> Result<Targets, Error> {
     let refuse = |reason: String| Error { filter: text.to_owned(), reason };
     if text.trim().is_empty() {
         return Err(refuse("empty".into()));
@@ -28,8 +28,12 @@ pub fn parse(text: &str) -> Result<EnvFilter, Error> {
         if is_word && directive.parse::<LevelFilter>().is_err() {
             return Err(refuse(format!("{directive:?} is no level (off, error, warn, info, debug, trace)")));
         }
+        let is_named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'=');
+        if !directive.bytes().all(is_named) {
+            return Err(refuse(format!("{directive:?} is neither a level nor module=level")));
+        }
     }
-    EnvFilter::try_new(directives.join(",")).map_err(|error| refuse(error.to_string()))
+    directives.join(",").parse().map_err(|error: ParseError| refuse(error.to_string()))
 }
 
 #[cfg(test)]

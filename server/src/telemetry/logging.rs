@@ -5,8 +5,9 @@
 
 use crate::config::{Log, LogFormat, log_filter};
 use std::io::IsTerminal;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, fmt, reload};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Registry, fmt, reload};
 
 /// Why there is no log. Stop, and show the text.
 #[derive(Debug, thiserror::Error)]
@@ -18,14 +19,14 @@ pub enum Error {
 }
 
 /// What the log that was installed lets through, as it can be changed.
-pub struct Filter(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+pub struct Filter(reload::Handle<Targets, Registry>);
 
 impl Filter {
     /// Lets through what `log` says from now on; a filter that cannot be read changes nothing.
     pub fn set(&self, log: &Log) {
         match log_filter::parse(&log.filter) {
             Ok(filter) => {
-                if let Err(error) = self.0(filter) {
+                if let Err(error) = self.0.reload(filter) {
                     tracing::error!(%error, "the log's filter stays as it was");
                 }
             }
@@ -41,20 +42,14 @@ impl Filter {
 pub fn init(log: &Log) -> Result<Filter, Error> {
     let filter = log_filter::parse(&log.filter)?;
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
-    let (installed, filter) = match log.format {
-        LogFormat::Text => {
-            let builder = builder.with_filter_reloading();
-            let handle = builder.reload_handle();
-            (builder.finish().try_init(), Filter(Box::new(move |filter| handle.reload(filter))))
-        }
-        LogFormat::Json => {
-            let builder = builder.json().flatten_event(true).with_filter_reloading();
-            let handle = builder.reload_handle();
-            (builder.finish().try_init(), Filter(Box::new(move |filter| handle.reload(filter))))
-        }
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(ansi);
+    let lines = match log.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    installed.map(|()| filter).map_err(|error| Error::AlreadySet(error.to_string()))
+    let (filter, handle) = reload::Layer::new(filter);
+    let installed = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    installed.map(|()| Filter(handle)).map_err(|error| Error::AlreadySet(error.to_string()))
 }
 
 #[cfg(test)]
