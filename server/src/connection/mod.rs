@@ -128,7 +128,7 @@ impl Connection {
     }
 
     /// Serves the client until the connection is closed, and leaves nothing behind.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         std::future::poll_fn(|cx| self.poll(cx)).await;
         // The kernel knows even after a reset.
         self.see_what_arrived();
@@ -143,7 +143,7 @@ impl Connection {
         }
         if let Some(session) = self.session.take() {
             self.keep_pace(&session);
-            login::end(&self.context, &session).await;
+            Box::pin(login::end(&self.context, &session)).await;
         }
     }
 

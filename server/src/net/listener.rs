@@ -105,12 +105,17 @@ fn accept(context: &Arc<Context>, arrival: Arrival, open: &Arc<Open>) {
     {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    context.environment.tasks.clone().spawn_short("connection", async move {
-        let Place { context, open, number } = &place;
-        let served =
-            context.environment.tasks.catch("connection", serve(context, arrival, &outbound, open, *number)).await;
-        if served.is_err() {
-            login::clean_up_after(context, &outbound).await;
+    let tasks = context.environment.tasks.clone();
+    // Boxed, one after the other: a task is as large as the most it ever holds, and idle clients are many.
+    let greeting = Box::pin(welcome(context.clone(), arrival, outbound.clone(), open.clone(), number));
+    tasks.clone().spawn_short("connection", async move {
+        let serving = async {
+            if let Some(mut connection) = greeting.await {
+                connection.run().await;
+            }
+        };
+        if tasks.catch("connection", serving).await.is_err() {
+            Box::pin(login::clean_up_after(&place.context, &outbound)).await;
         }
     });
 }
@@ -136,30 +141,33 @@ impl Drop for Place {
     }
 }
 
-async fn serve(context: &Arc<Context>, arrival: Arrival, outbound: &Arc<Outbound>, open: &Arc<Open>, number: u64) {
+/// What comes before the first message. `None` if nothing will.
+async fn welcome(
+    context: Arc<Context>,
+    arrival: Arrival,
+    outbound: Arc<Outbound>,
+    open: Arc<Open>,
+    number: u64,
+) -> Option<Box<Connection>> {
     let (config, peer, is_proxy) = (arrival.config.clone(), arrival.peer, arrival.is_proxy);
-    // Boxed: what the greeting needs is not carried through the connection's life.
-    let greeted = {
-        let greeting = Box::pin(greet(arrival, context.tls.get()));
-        tokio::select! {
-            greeted = greeting => greeted,
-            () = outbound.close_wanted() => return,
-        }
+    let greeted = tokio::select! {
+        greeted = greet(arrival, context.tls.get()) => greeted,
+        () = outbound.close_wanted() => return None,
     };
     let (stream, address) = match greeted {
         Ok(greeted) => greeted,
-        Err(error) => return tracing::debug!(%error, %peer, "connection ended before its first message"),
+        Err(error) => {
+            tracing::debug!(%error, %peer, "connection ended before its first message");
+            return None;
+        }
     };
     if is_proxy && !open.count(number, address, config.limits.connections_per_ip) {
         context.metrics.connections_refused_total.inc();
-        return tracing::debug!(%address, "too many connections from one address");
+        tracing::debug!(%address, "too many connections from one address");
+        return None;
     }
-    let admitted = {
-        let open = open.clone();
-        Box::new(move || open.logged_in(number))
-    };
-    let accepted = Accepted { config, stream, address, outbound: outbound.clone(), admitted };
-    Box::pin(Connection::new(context.clone(), accepted).run()).await;
+    let admitted = Box::new(move || open.logged_in(number));
+    Some(Box::new(Connection::new(context, Accepted { config, stream, address, outbound, admitted })))
 }
 
 /// The PROXY header and the TLS handshake, within the time that a connection may be silent.
