@@ -13,7 +13,7 @@ use crate::cluster::{MAX_NODE_ID_BYTES, NodeId, NodeKey};
 use serde::{Deserialize, Serialize};
 
 /// The first byte. Another one means nodes of different releases share a channel; they do not understand each other.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// No sender makes a longer one, since even a single item has to fit its queue; the rest is room for the head.
 pub const MAX_BYTES: usize = QUEUE_BYTES + 1024;
 
@@ -98,6 +98,7 @@ fn check_sender(NodeKey { id: NodeId(name), boot }: &NodeKey) -> Result<(), Unde
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::Moved;
     use crate::bus::Recipients;
     use crate::bus::signature::BusKey;
     use crate::cluster::ClusterSecret;
@@ -148,6 +149,11 @@ mod tests {
         prop_oneof![Just(Recipients::Members), any::<Vec<u64>>().prop_map(Recipients::Users)]
     }
 
+    fn moved() -> impl Strategy<Value = Option<Moved>> {
+        let step = prop_oneof![any::<u64>().prop_map(Moved::Joined), any::<u64>().prop_map(Moved::Left)];
+        proptest::option::of(step)
+    }
+
     fn item() -> impl Strategy<Value = Item> {
         prop_oneof![
             (message(), any::<u64>(), recipients()).prop_map(|(message, version, recipients)| Item::Deliver {
@@ -160,8 +166,11 @@ mod tests {
             any::<Vec<u64>>().prop_map(|users| Item::Online { users }),
             any::<(u64, u64)>().prop_map(|(user, epoch)| Item::Yield { user, epoch }),
             any::<u64>().prop_map(|user| Item::Yielded { user }),
-            any::<(u64, u64, u64)>()
-                .prop_map(|(a, b, version)| Item::Changed { conv: Conversation::direct(a, b), version }),
+            (any::<(u64, u64, u64)>(), moved()).prop_map(|((a, b, version), moved)| Item::Changed {
+                conv: Conversation::direct(a, b),
+                version,
+                moved
+            }),
             any::<(String, Vec<u64>)>().prop_map(|(event, users)| Item::Event { event, users }),
             any::<u64>().prop_map(|asked_at| Item::Ping { asked_at }),
             any::<(u64, i64)>().prop_map(|(asked_at, boot)| Item::Pong { asked_at, boot }),

@@ -34,6 +34,7 @@ use async_trait::async_trait;
 use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::message::ChatMessage;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Time between two heartbeats: how soon a receiver notices that the newest envelope was lost.
@@ -68,8 +69,9 @@ pub enum Item {
     Yield { user: UserId, epoch: u64 },
     /// The session asked for with [`Item::Yield`] is free now.
     Yielded { user: UserId },
-    /// The conversation has other members, or is open or closed, since `version`.
-    Changed { conv: Conversation, version: u64 },
+    /// The conversation has other members, or is open or closed, since `version`. Where that is known it says how they
+    /// differ from those of the version before.
+    Changed { conv: Conversation, version: u64, moved: Option<Moved> },
     /// An EVENT (its JSON object) for those of the users that want events.
     Event { event: String, users: Vec<UserId> },
     /// Answer with [`Item::Pong`]. `asked_at` means something to the sender alone.
@@ -85,6 +87,32 @@ pub enum Recipients {
     Users(Vec<UserId>),
     /// Every member of the conversation but the sender that has a session on the receiving node.
     Members,
+}
+
+/// One step from a version of a conversation's members to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Moved {
+    Joined(UserId),
+    Left(UserId),
+}
+
+impl Moved {
+    /// The members after the step; both ascending.
+    pub fn after(self, members: &[UserId]) -> Arc<[UserId]> {
+        let mut members = members.to_vec();
+        match (self, members.binary_search(&self.user())) {
+            (Moved::Joined(user), Err(place)) => members.insert(place, user),
+            (Moved::Left(_), Ok(place)) => drop(members.remove(place)),
+            _ => {}
+        }
+        members.into()
+    }
+
+    fn user(self) -> UserId {
+        match self {
+            Moved::Joined(user) | Moved::Left(user) => user,
+        }
+    }
 }
 
 /// What a node's subscription yields.

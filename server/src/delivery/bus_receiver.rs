@@ -55,7 +55,12 @@ impl BusReceiver {
                 self.delivery.routes.forget(user);
                 self.endings.yielded.notify_waiters();
             }
-            Item::Changed { conv, version } => self.delivery.members.changed(conv, version),
+            Item::Changed { conv, version, moved } => {
+                let is_followed = moved.is_some_and(|moved| self.delivery.members.moved(conv, version, moved));
+                if !is_followed {
+                    self.delivery.members.changed(conv, version);
+                }
+            }
             Item::Ping { asked_at } => {
                 self.delivery.bus.send(from, Item::Pong { asked_at, boot: self.delivery.key.boot })
             }
@@ -83,9 +88,7 @@ impl BusReceiver {
                 }
             }
             Recipients::Members => {
-                for user in self.members_under(message.conv, version).await.iter() {
-                    push_here(&self.delivery, message, std::slice::from_ref(user));
-                }
+                push_here(&self.delivery, message, &self.members_under(message.conv, version).await);
             }
         }
     }

@@ -7,7 +7,7 @@
 //! relied on.
 
 use super::Delivery;
-use crate::bus::Item;
+use crate::bus::{Item, Moved};
 use crate::session::failure::{change_failure, unavailable};
 use crate::session::{Delivered, Doubt, Session};
 use crate::shutdown::Shutdown;
@@ -61,12 +61,12 @@ pub struct Change {
 /// What the database says of the user that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Became a member; what comes after this end is for it.
-    Joined(End),
+    /// Became a member; what comes after this end is for it. With that the members are at `version`.
+    Joined { end: End, version: u64 },
     /// Was a member already.
     Stayed,
-    /// Has left.
-    Left,
+    /// Has left, and the members are at `version`.
+    Left { version: u64 },
     /// Was none.
     Absent,
     /// Became a friend, or no longer is one.
@@ -85,7 +85,7 @@ impl Change {
             }
             return;
         }
-        let version = self.announce().await;
+        let version = self.announce(self.step(outcome)).await;
         if let (Ok(Some(version)), Outcome::Friends(false) | Outcome::FriendsAlready(false)) = (&version, outcome) {
             self.session.relays_from(self.conv, *version);
         }
@@ -106,7 +106,7 @@ impl Change {
     fn tell_session(&self, outcome: Outcome) -> bool {
         let Some(doubt) = &self.doubt else { return true };
         let delivery = match outcome {
-            Outcome::Joined(end) => self.session.joined(doubt, end),
+            Outcome::Joined { end, .. } => self.session.joined(doubt, end),
             Outcome::Stayed => match self.session.stayed(doubt) {
                 Some(delivery) => delivery,
                 None => return false,
@@ -128,21 +128,37 @@ impl Change {
         let is_member = known.as_ref().map(|audience| audience.members.binary_search(&user).is_ok());
         let is_open = known.as_ref().map(|audience| audience.open);
         match outcome {
-            Outcome::Joined(_) | Outcome::Left | Outcome::Friends(_) => true,
+            Outcome::Joined { .. } | Outcome::Left { .. } | Outcome::Friends(_) => true,
             Outcome::Stayed => is_member == Some(false),
             Outcome::Absent => is_member == Some(true),
             Outcome::FriendsAlready(are_friends) => is_open.is_some_and(|is_open| is_open != are_friends),
         }
     }
 
-    /// The members or the openness changed: everyone reads them again. Returns the version they are at now. An error:
-    /// only this node knows that it knows nothing.
-    async fn announce(&self) -> storage::Result<Option<u64>> {
+    /// What the request did to the members, and the version they are at since.
+    fn step(&self, outcome: Outcome) -> Option<(u64, Moved)> {
+        match outcome {
+            Outcome::Joined { version, .. } => Some((version, Moved::Joined(self.session.user))),
+            Outcome::Left { version } => Some((version, Moved::Left(self.session.user))),
+            _ => None,
+        }
+    }
+
+    /// The members or the openness changed: everyone follows the step or reads them again. Returns the version they
+    /// are at now. An error: only this node knows that it knows nothing.
+    async fn announce(&self, step: Option<(u64, Moved)>) -> storage::Result<Option<u64>> {
         let Delivery { members, peers, .. } = self.all.delivery.as_ref();
-        members.doubt(self.conv);
-        let version = members.load(self.conv).await?.map(|audience| audience.version);
-        if let Some(version) = version {
-            peers.tell(|| Item::Changed { conv: self.conv, version });
+        let conv = self.conv;
+        if let Some((version, moved)) = step {
+            peers.tell(|| Item::Changed { conv, version, moved: Some(moved) });
+            if members.moved(conv, version, moved) {
+                return Ok(Some(version));
+            }
+        }
+        members.doubt(conv);
+        let version = members.load(conv).await?.map(|audience| audience.version);
+        if let (None, Some(version)) = (step, version) {
+            peers.tell(|| Item::Changed { conv, version, moved: None });
         }
         Ok(version)
     }
@@ -186,7 +202,7 @@ impl Change {
             self.session.relays_from(self.conv, version);
         }
         self.all.delivery.members.learn(self.conv, settled.audience, read_at);
-        self.all.delivery.peers.tell(|| Item::Changed { conv: self.conv, version });
+        self.all.delivery.peers.tell(|| Item::Changed { conv: self.conv, version, moved: None });
         Ok(())
     }
 

@@ -4,9 +4,13 @@
 //! has it read again, so a stale entry can delay nothing and deliver to nobody wrong. Where no version is named, which
 //! is so for messages that are relayed, an entry is only used while it is known to hold ([`Members::trusted`]).
 //!
+//! Who joins and leaves is followed step by step, for some seconds; then the members are read anew, whatever they are
+//! believed to be.
+//!
 //! A read that began before a change, or that was answered by a replica which lags, may end after the change is known.
 //! So an entry stays behind when it is dropped, and says what is too old to be kept or returned.
 
+use crate::bus::Moved;
 use crate::delivery::pulse::{BELIEVED, Pulse};
 use crate::storage::{self, Audience, Error, Storage};
 use chat_protocol::conversation::{Conversation, Target, UserId};
@@ -28,6 +32,8 @@ const READS: u32 = 3;
 /// Versions only grow, but for a database that has lost its newest commits in a failover: what was read so long after
 /// the newest known version counts, whatever its own.
 const VERSION_KEPT: Duration = Duration::from_secs(10);
+/// Steps of one conversation's members that may wait for one before them, which another node tells.
+const MAX_AHEAD: u64 = 64;
 
 pub struct Members {
     cache: DashMap<Conversation, Entry>,
@@ -49,6 +55,8 @@ enum State {
         audience: Audience,
         /// When the read began.
         read_at: Instant,
+        /// Later steps that are known, with the versions that they lead to: the one to the next is not among them.
+        ahead: BTreeMap<u64, Moved>,
     },
     /// It has to be read anew, and by a read that begins later than this.
     Dropped { at: Option<Instant> },
@@ -56,7 +64,8 @@ enum State {
 
 impl Entry {
     fn known(audience: Audience, read_at: Instant) -> Self {
-        Entry { version: audience.version, since: read_at, state: State::Known { audience, read_at } }
+        let version = audience.version;
+        Entry { version, since: read_at, state: State::Known { audience, read_at, ahead: BTreeMap::new() } }
     }
 
     fn audience(&self) -> Option<&Audience> {
@@ -68,6 +77,22 @@ impl Entry {
 
     fn weight(&self) -> usize {
         ENTRY_WEIGHT + self.audience().map_or(0, |audience| audience.members.len())
+    }
+
+    /// See [`Members::moved`].
+    fn follow(&mut self, version: u64, moved: Moved, now: Instant) -> bool {
+        let State::Known { audience, read_at, ahead } = &mut self.state else { return false };
+        if version > self.version + MAX_AHEAD || now >= *read_at + VERSION_KEPT {
+            return false;
+        }
+        if version > self.version {
+            ahead.insert(version, moved);
+        }
+        while let Some(moved) = ahead.remove(&(self.version + 1)) {
+            (audience.version, audience.members) = (audience.version + 1, moved.after(&audience.members));
+            (self.version, self.since) = (audience.version, now);
+        }
+        true
     }
 
     /// Whether an audience read then says more than is known.
@@ -95,7 +120,10 @@ impl Members {
     /// The audience if it is known to be so now, or to have been less than [`BELIEVED`] ago.
     pub fn trusted(&self, conv: Conversation, now: Instant, bus_is_connected: bool) -> Option<Audience> {
         let entry = self.cache.get(&conv)?;
-        let State::Known { audience, read_at } = &entry.state else { return None };
+        let State::Known { audience, read_at, ahead } = &entry.state else { return None };
+        if !ahead.is_empty() {
+            return None;
+        }
         let is_covered = bus_is_connected && self.pulse.covers(*read_at, now);
         (is_covered || now < *read_at + BELIEVED).then(|| audience.clone())
     }
@@ -196,6 +224,17 @@ impl Members {
         entry.audience().cloned()
     }
 
+    /// Someone joined or left, which led to `version`. False where that says nothing, since the members before it are
+    /// not known, or were read too long ago.
+    pub fn moved(&self, conv: Conversation, version: u64, moved: Moved) -> bool {
+        let Some(mut entry) = self.cache.get_mut(&conv) else { return false };
+        let weight = entry.weight();
+        let is_followed = entry.follow(version, moved, Instant::now());
+        self.weight.fetch_add(entry.weight(), Ordering::Relaxed);
+        self.weight.fetch_sub(weight, Ordering::Relaxed);
+        is_followed
+    }
+
     /// The conversation is at `version` now: drops what is older.
     pub fn outdated(&self, conv: Conversation, version: u64) {
         if let Some(mut entry) = self.cache.get_mut(&conv).filter(|entry| entry.version < version) {
@@ -288,6 +327,32 @@ mod tests {
         assert_eq!(members.cached(CONV), Some(audience(3)));
         members.outdated(CONV, 4);
         assert_eq!(members.learn(CONV, audience(3), start + STEP), None);
+    }
+
+    #[tokio::test]
+    async fn steps_are_followed_in_the_order_of_their_versions() {
+        let (members, start) = known().await;
+        tokio::time::pause();
+        assert!(!members.moved(CONV, 2, Moved::Joined(7)), "nothing is known");
+        members.learn(CONV, audience(1), start);
+        let ids = || members.cached(CONV).map(|audience| (audience.version, audience.members.to_vec()));
+
+        assert!(members.moved(CONV, 2, Moved::Joined(7)));
+        assert_eq!(ids(), Some((2, vec![1, 7])));
+        assert!(members.moved(CONV, 4, Moved::Left(1)));
+        assert_eq!(ids(), Some((2, vec![1, 7])));
+        assert_eq!(members.trusted(CONV, start, true), None, "a step is missing");
+        assert!(members.moved(CONV, 3, Moved::Joined(3)));
+        assert_eq!(ids(), Some((4, vec![3, 7])));
+        assert!(members.moved(CONV, 2, Moved::Joined(7)), "known already");
+        assert_eq!(ids(), Some((4, vec![3, 7])));
+        assert!(members.trusted(CONV, start, true).is_some());
+
+        assert!(!members.moved(CONV, 4 + MAX_AHEAD + 1, Moved::Joined(9)), "too many are missing");
+        tokio::time::advance(VERSION_KEPT).await;
+        assert!(!members.moved(CONV, 5, Moved::Joined(9)), "read too long ago");
+        members.doubt(CONV);
+        assert!(!members.moved(CONV, 5, Moved::Joined(9)), "in doubt");
     }
 
     #[tokio::test]

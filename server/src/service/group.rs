@@ -33,9 +33,10 @@ pub async fn join(context: &Arc<Context>, session: &Arc<Session>, group: GroupId
         Ok(Joined::Full) => {
             (Outcome::Absent, Err(Failure::new(Errno::TooLarge, format!("the group is full ({limit} members)"))))
         }
-        Ok(Joined::Done { name: groupname, description: groupdesc, end }) => {
-            (Outcome::Joined(end), Ok(Reply::JoinGroup(JoinedGroup { groupid: group, groupname, groupdesc })))
-        }
+        Ok(Joined::Done { name: groupname, description: groupdesc, end, version }) => (
+            Outcome::Joined { end, version },
+            Ok(Reply::JoinGroup(JoinedGroup { groupid: group, groupname, groupdesc })),
+        ),
     };
     change.done(outcome).await;
     if reply.is_ok() {
@@ -54,7 +55,7 @@ pub async fn leave(context: &Arc<Context>, session: &Arc<Session>, group: GroupI
         Err(error) => return Err(change.unknown(error)),
         Ok(Left::NoSuchGroup) => (Outcome::Absent, Err(Errno::NoSuchGroup.into())),
         Ok(Left::NotMember) => (Outcome::Absent, Err(Failure::new(Errno::NotAllowed, "not a member of this group"))),
-        Ok(Left::Done) => (Outcome::Left, Ok(Reply::LeaveGroup(GroupLeft { groupid: group }))),
+        Ok(Left::Done { version }) => (Outcome::Left { version }, Ok(Reply::LeaveGroup(GroupLeft { groupid: group }))),
     };
     change.done(outcome).await;
     if reply.is_ok() {

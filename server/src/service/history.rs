@@ -21,9 +21,8 @@ pub async fn history(
         return Err(Failure::field("toid", "someone else's id"));
     }
     let conv = of.conversation(user);
-    let audience = context.delivery.members.load(conv).await.map_err(storage_failure)?;
     // Also after unfriending: what was said between the two stays theirs.
-    if audience.is_none_or(|audience| audience.members.binary_search(&user).is_err()) {
+    if !context.storage.is_member(conv, user).await.map_err(storage_failure)? {
         return Err(context.delivery.members.why_not(conv, user).await.map_err(storage_failure)?);
     }
     let page = context.storage.messages_before(conv, before, limit, PAGE_BYTES).await.map_err(storage_failure)?;

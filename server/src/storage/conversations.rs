@@ -39,6 +39,8 @@ domain! {
 
     /// Of those conversations that exist.
     async fn audiences(&self, convs: &[Conversation]) -> Result<BTreeMap<Conversation, Audience>>;
+    /// Whether the user has a cursor in the conversation: of a direct one both users, also after unfriending.
+    async fn is_member(&self, conv: Conversation, user: UserId) -> Result<bool>;
     /// Waits until no transaction holds the conversation, then reads it as it is now. A join, leave, befriending or
     /// unfriending that failed before this call has taken effect by then, or never will. `None`: no such conversation.
     async fn settled(&self, conv: Conversation, user: UserId) -> Result<Option<Settled>>;

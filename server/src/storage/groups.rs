@@ -10,11 +10,12 @@ use chat_protocol::message::{Group, GroupPage};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Joined {
-    /// The joiner gets what comes after `last_seq`.
+    /// The joiner gets what comes after `end`. The conversation's members are at `version` with it.
     Done {
         name: String,
         description: String,
         end: End,
+        version: u64,
     },
     NoSuchGroup,
     Already,
@@ -23,7 +24,10 @@ pub enum Joined {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    Done,
+    /// The conversation's members are at `version` without the user.
+    Done {
+        version: u64,
+    },
     NoSuchGroup,
     NotMember,
 }

@@ -130,7 +130,7 @@ async fn resend_is_harmless_after_unfriending_and_leaving(database: Database) {
     assert_eq!(outcomes(&storage, &batch).await, stored(&[1, 1]));
 
     assert!(storage.remove_friend(&one.into(), other).await.expect("removing works"));
-    assert_eq!(storage.leave_group(&other.into(), group).await.expect("leaving works"), Left::Done);
+    assert!(matches!(storage.leave_group(&other.into(), group).await.expect("leaving works"), Left::Done { .. }));
 
     let again = stored_before(1);
     assert_eq!(outcomes(&storage, &batch).await, [again, again]);
@@ -196,7 +196,7 @@ async fn joiners_and_leavers_see_a_clean_cut(database: Database) {
         assert!(matches!(storage.join_group(&joiner.into(), group, 10).await, Ok(Joined::Done { .. })));
         let outcome = outcomes(&storage, &[text(conv, joiner, "in")]).await[0];
         assert!(matches!(outcome, Appended::Stored { .. }), "{outcome:?}");
-        assert_eq!(storage.leave_group(&joiner.into(), group).await.expect("leaving works"), Left::Done);
+        assert!(matches!(storage.leave_group(&joiner.into(), group).await.expect("leaving works"), Left::Done { .. }));
         assert_eq!(outcomes(&storage, &[text(conv, joiner, "out")]).await, [Appended::NotAllowed]);
     }
     talk.await.expect("the talk does not panic");

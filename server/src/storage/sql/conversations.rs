@@ -17,10 +17,19 @@ impl Conversations for SqlStorage {
         read!(self, conn => audiences(conn, convs), in doubt in_doubt)
     }
 
+    async fn is_member(&self, conv: Conversation, user: UserId) -> storage::Result<bool> {
+        read!(self, conn => is_member(conn, conv, user), in doubt |found: &bool| !found)
+    }
+
     async fn settled(&self, conv: Conversation, user: UserId) -> storage::Result<Option<Settled>> {
         // At another server the lock of the transaction that is waited for is not to be seen.
         transaction!(self, conn => settled(conn, conv, user), in doubt |_| true)
     }
+}
+
+async fn is_member(conn: &mut dyn Connection, conv: Conversation, user: UserId) -> Result<bool> {
+    const FIND: &str = "SELECT 1 FROM member WHERE conv = ? AND userid = ?";
+    Ok(conn.first(FIND, &[conv.into(), user.into()]).await?.is_some())
 }
 
 /// The conversation as it is when whoever holds it has let go of it.

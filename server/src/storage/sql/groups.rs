@@ -36,7 +36,7 @@ impl Groups for SqlStorage {
     }
 
     async fn leave_group(&self, by: &Actor, group: GroupId) -> storage::Result<Left> {
-        let in_doubt = |left: &Left| *left != Left::Done;
+        let in_doubt = |left: &Left| !matches!(left, Left::Done { .. });
         let convs = [Conversation::Group(group)];
         change!(self, by, &convs, conn, change => leave(conn, by, group, change), in doubt in_doubt)
     }
@@ -96,15 +96,13 @@ async fn join(
     add_member(conn, user, group, role, locked.last_seq, locked.version + 1).await?;
     bump_version(conn, conv, change).await?;
     let (name, description) = (names.text(0)?.to_string(), names.text(1)?.to_string());
-    Ok(Joined::Done { name, description, end: locked.end() })
+    Ok(Joined::Done { name, description, end: locked.end(), version: locked.version + 1 })
 }
 
 async fn leave(conn: &mut dyn Connection, by: &Actor, group: GroupId, change: ChangeId) -> Result<Left> {
     let user = by.user;
     let conv = Conversation::Group(group);
-    if lock(conn, conv).await?.is_none() {
-        return Ok(Left::NoSuchGroup);
-    }
+    let Some(locked) = lock(conn, conv).await? else { return Ok(Left::NoSuchGroup) };
     confirm(conn, by).await?;
     let Some(role) = role(conn, user, group).await? else { return Ok(Left::NotMember) };
     conn.run("DELETE FROM member WHERE conv = ? AND userid = ?", &[conv.into(), user.into()]).await?;
@@ -113,7 +111,7 @@ async fn leave(conn: &mut dyn Connection, by: &Actor, group: GroupId, change: Ch
         hand_over(conn, group).await?;
     }
     bump_version(conn, conv, change).await?;
-    Ok(Left::Done)
+    Ok(Left::Done { version: locked.version + 1 })
 }
 
 async fn of_user(conn: &mut dyn Connection, user: UserId, limit: u32, users_limit: u32) -> Result<Vec<Group>> {
