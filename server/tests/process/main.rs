@@ -2,6 +2,7 @@
 //! supervisor, and what it writes about itself.
 
 mod generated;
+mod python;
 mod reload;
 mod supervised;
 
@@ -32,14 +33,18 @@ impl Node {
     async fn start(directory: TempDir, settings: &str, variables: &[(&str, &Path)]) -> Node {
         let port = ports::free_port().expect("a free port");
         write_settings(directory.path(), settings);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chat-server"));
-        command.arg(port.to_string()).arg("--config").arg("server.toml").current_dir(directory.path());
-        command.env("CHAT_LISTEN__HOST", "127.0.0.1").env("NO_COLOR", "1").envs(variables.iter().copied());
-        let log = directory.path().join("log");
-        let process = Process::start(command, "chat-server", log, libc::SIGKILL).expect("it starts");
+        let process = launch(directory.path(), port, variables);
         let mut node = Node { process, port, directory };
         node.says("chat server ready").await;
         node
+    }
+
+    /// On the same port and the same database.
+    async fn kill_and_start_again(&mut self) {
+        self.process.kill().expect("it is killed");
+        std::fs::remove_file(self.path("log")).expect("there is a log");
+        self.process = launch(self.directory.path(), self.port, &[]);
+        self.says("chat server ready").await;
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -77,6 +82,13 @@ impl Node {
         });
         Client::connect(options).await
     }
+}
+
+fn launch(directory: &Path, port: u16, variables: &[(&str, &Path)]) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chat-server"));
+    command.arg(port.to_string()).arg("--config").arg("server.toml").current_dir(directory);
+    command.env("CHAT_LISTEN__HOST", "127.0.0.1").env("NO_COLOR", "1").envs(variables.iter().copied());
+    Process::start(command, "chat-server", directory.join("log"), libc::SIGKILL).expect("it starts")
 }
 
 fn write_settings(directory: &Path, settings: &str) {
