@@ -7,16 +7,17 @@
 
 mod fair_queue;
 mod memory;
+mod phc;
 mod places;
 
 use crate::auth::origin::Origin;
-use crate::config::{self, MAX_ITERATIONS, MAX_MEMORY_KIB};
-use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use crate::config;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use chat_environment::Environment;
 use chat_protocol::errno::{Errno, Failure};
 use chat_protocol::message::Secret;
 use memory::Memory;
+use phc::{hash_in, matches, output, read};
 use places::Places;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -27,9 +28,6 @@ use std::time::Duration;
 pub const WAITING_PASSWORDS: usize = 256;
 /// What a client that finds no place is told to wait.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// The most lanes that a hash from the database may ask for; beyond it no password matches. Ours have one.
-const MAX_LANES: u32 = 16;
 
 /// The settings cannot be used: stop, and show the text.
 #[derive(Debug, thiserror::Error)]
@@ -149,54 +147,8 @@ impl PasswordHasher {
     }
 }
 
-/// What `argon2` makes of a password, with its own parameters. `None`: no memory left.
-fn output(memory: &mut Memory, argon2: &Argon2<'_>, password: &Secret, salt: &[u8]) -> Option<Output> {
-    let params = argon2.params();
-    let mut buffer = [0; Output::MAX_LENGTH];
-    let out = buffer.get_mut(..params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN))?;
-    let blocks = memory.blocks(params.block_count())?;
-    argon2.hash_password_into_with_memory(password.0.as_bytes(), salt, out, blocks).ok()?;
-    Output::new(out).ok()
-}
-
-/// A hash in PHC format.
-fn hash_in(memory: &mut Memory, argon2: &Argon2<'_>, password: &Secret, salt: &[u8]) -> Option<String> {
-    let hash = PasswordHash {
-        algorithm: Algorithm::Argon2id.ident(),
-        version: Some(Version::V0x13.into()),
-        params: ParamsString::try_from(argon2.params()).ok()?,
-        salt: Some(Salt::new(salt).ok()?),
-        hash: Some(output(memory, argon2, password, salt)?),
-    };
-    Some(hash.to_string())
-}
-
-/// Whether the password is the one of a hash that [`read`] let pass. Outputs are compared in constant time.
-fn matches(memory: &mut Memory, password: &Secret, stored: &PasswordHash) -> Option<bool> {
-    let algorithm = Algorithm::new(stored.algorithm).ok()?;
-    let version = stored.version.map(Version::try_from).transpose().ok()?.unwrap_or_default();
-    let argon2 = Argon2::new(algorithm, version, Params::try_from(stored).ok()?);
-    Some(output(memory, &argon2, password, stored.salt.as_deref()?)? == stored.hash?)
-}
-
 fn unavailable() -> Failure {
     Failure::new(Errno::Unavailable, "too many logins at once").retry_after(RETRY)
-}
-
-/// A stored hash, if it is one that can be checked at a sane price.
-fn read(phc: &str) -> Option<PasswordHash> {
-    let refuse = |reason: String| tracing::error!(reason, "a stored password hash cannot be used");
-    let hash = PasswordHash::new(phc).map_err(|error| refuse(error.to_string())).ok()?;
-    if hash.salt.is_none() || hash.hash.is_none() {
-        refuse("incomplete".into());
-        return None;
-    }
-    let params = Params::try_from(&hash).map_err(|error| refuse(error.to_string())).ok()?;
-    if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_ITERATIONS || params.p_cost() > MAX_LANES {
-        refuse(format!("m={}, t={}, p={} is too much", params.m_cost(), params.t_cost(), params.p_cost()));
-        return None;
-    }
-    Some(hash)
 }
 
 #[cfg(test)]

@@ -7,24 +7,21 @@
 //! The node of the sender finds the recipients, and the node of each recipient makes sure of it once more: whoever has
 //! left, or ended a friendship, did so on the node where its session is.
 
+mod ways;
+
 use super::Delivery;
-use super::batch_queue::{self, BatchQueues, Batches};
-use super::commit::{Job, Writers};
-use super::errands::Purpose;
-use super::local::relay_here;
+use super::batch_queue::{self, BatchQueues};
+use super::commit::Writers;
 use super::pending::PendingChat;
 use super::routes::Route;
-use crate::bus::LISTED_RECIPIENTS;
-use crate::bus::{Item, Recipients};
+use crate::bus::{LISTED_RECIPIENTS, Recipients};
 use crate::cluster::NodeId;
 use crate::session::failure::unavailable;
-use crate::storage::{self, Append, Audience, End};
 use chat_protocol::conversation::{Conversation, Target, UserId};
 use chat_protocol::message::ChatMessage;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::time::Instant;
+use ways::Ways;
 
 /// Queues of messages that wait for a look-up, so that a large group does not hold up everybody.
 const QUEUES: usize = 4;
@@ -36,13 +33,6 @@ pub struct Relays {
     queues: BatchQueues<Relay>,
     /// Messages of other nodes in the queues: none that comes later may overtake them.
     arrived: Arc<AtomicUsize>,
-}
-
-/// What a relayed message can do: reach those who are here, and on other nodes, or be stored instead.
-#[derive(Clone)]
-struct Ways {
-    delivery: Arc<Delivery>,
-    writers: Arc<Writers>,
 }
 
 struct Relay {
@@ -136,166 +126,6 @@ impl Source {
     }
 }
 
-impl Ways {
-    async fn run(self, mut waiting: Batches<Relay>) {
-        while let Some(batch) = waiting.batch().await {
-            match self.look_up(&batch).await {
-                Ok(audiences) => {
-                    for (relay, audience) in batch.into_iter().zip(audiences) {
-                        self.finish(relay, audience);
-                    }
-                }
-                Err(error) => {
-                    // Whoever has queued up meanwhile would only wait for the same.
-                    let refused = batch.into_iter().chain(waiting.rest());
-                    let count = refused.map(|relay| self.fail(relay)).count();
-                    tracing::warn!(%error, messages = count, "cannot look up whom to relay messages to");
-                }
-            }
-        }
-    }
-
-    /// Reads what is unknown: who is in the conversations, then where they are. Returns for each message the audience,
-    /// `None` where its sender may not post.
-    async fn look_up(&self, batch: &[Relay]) -> storage::Result<Vec<Option<Audience>>> {
-        let known: Vec<Option<Audience>> = batch.iter().map(|relay| self.known_audience_of(relay)).collect();
-        let unknown = batch.iter().zip(&known).filter(|(_, audience)| audience.is_none());
-        let convs: BTreeSet<Conversation> = unknown.map(|(relay, _)| relay.message.conv).collect();
-        let read = self.delivery.members.load_all(convs).await?;
-        let audience = |(Relay { message, .. }, known): (&Relay, Option<Audience>)| {
-            let read = || read.get(&message.conv).filter(|audience| audience.may_post(message.sender)).cloned();
-            known.or_else(read)
-        };
-        let audiences: Vec<Option<Audience>> = batch.iter().zip(known).map(audience).collect();
-        let own = batch.iter().zip(&audiences).filter(|(relay, _)| matches!(relay.source, Source::Client(_)));
-        let listed = own.filter_map(|(_, audience)| audience.as_ref());
-        let listed = listed.filter(|audience| audience.members.len() <= LISTED_RECIPIENTS);
-        let users = listed.flat_map(|audience| audience.members.iter().copied());
-        self.delivery.routes.look_up(users.filter(|user| !self.delivery.registry.is_here(*user))).await?;
-        Ok(audiences)
-    }
-
-    fn finish(&self, Relay { message, source }: Relay, audience: Option<Audience>) {
-        // The lease may have run out while this was looked up.
-        if self.delivery.registry.suspend_unless_leased() {
-            return self.fail(Relay { message, source });
-        }
-        let request = match (source, &audience) {
-            (Source::Client(request), _) => request,
-            (Source::Node(from, recipients, _arrived), Some(audience)) => {
-                return self.hand_out(&from, message, recipients, audience);
-            }
-            // It was on its way when its sender left.
-            (Source::Node(..), None) => return,
-        };
-        let Some(audience) = audience else { return self.explain(message, request) };
-        match message.conv.target_from(message.sender) {
-            Target::Group(_) => self.reach_group(&message, &audience),
-            Target::User(friend) if self.reach_friend(&message, friend, audience.version) => {}
-            Target::User(_) => return self.store_instead(message, Some(request)),
-        }
-        request.answer(Ok(None));
-    }
-
-    fn fail(&self, Relay { message, source }: Relay) {
-        match source {
-            Source::Client(_) => source.refuse(),
-            Source::Node(..) => self.give_up(message),
-        }
-    }
-
-    /// Who is in the conversation, if that is known for certain, and says that the sender may post, and that the
-    /// recipients named may read it: a no may be out of date.
-    fn known_audience(&self, message: &ChatMessage, named: Option<&Recipients>) -> Option<Audience> {
-        let audience = self.delivery.members.trusted(message.conv, Instant::now(), self.delivery.bus.is_connected())?;
-        let is_member = |user: &UserId| audience.members.binary_search(user).is_ok();
-        let knows_all = match named {
-            Some(Recipients::Users(users)) => users.iter().all(is_member),
-            Some(Recipients::Members) | None => true,
-        };
-        (knows_all && audience.may_post(message.sender)).then_some(audience)
-    }
-
-    fn known_audience_of(&self, relay: &Relay) -> Option<Audience> {
-        let named = match &relay.source {
-            Source::Client(_) => None,
-            Source::Node(_, recipients, _) => Some(recipients),
-        };
-        self.known_audience(&relay.message, named)
-    }
-
-    fn reach_friend(&self, message: &ChatMessage, friend: UserId, version: u64) -> bool {
-        if relay_here(&self.delivery, message, &[friend], version).is_empty() {
-            return true;
-        }
-        match self.delivery.routes.cached(friend) {
-            Route::Node(node) if node != self.delivery.key.id => {
-                let recipients = Recipients::Users(vec![friend]);
-                self.delivery.bus.send(&node, Item::Relay { message: message.clone(), recipients });
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn reach_group(&self, message: &ChatMessage, audience: &Audience) {
-        let elsewhere = relay_here(&self.delivery, message, &audience.members, audience.version);
-        if audience.members.len() > LISTED_RECIPIENTS {
-            let item = || Item::Relay { message: message.clone(), recipients: Recipients::Members };
-            return self.delivery.peers.tell(item);
-        }
-        for (node, users) in self.delivery.routes.by_node(&elsewhere, &self.delivery.key.id) {
-            let item = Item::Relay { message: message.clone(), recipients: Recipients::Users(users) };
-            self.delivery.bus.send(&node, item);
-        }
-    }
-
-    /// Pushes a message of another node to those of its recipients that are in the conversation.
-    fn hand_out(&self, from: &NodeId, message: ChatMessage, recipients: Recipients, audience: &Audience) {
-        let Recipients::Users(mut users) = recipients else {
-            relay_here(&self.delivery, &message, &audience.members, audience.version);
-            return;
-        };
-        users.retain(|user| audience.members.binary_search(user).is_ok());
-        let missing = relay_here(&self.delivery, &message, &users, audience.version);
-        if missing.is_empty() {
-            return;
-        }
-        self.delivery.bus.send(from, Item::NotHere { users: missing });
-        // A friend is no longer where the route said.
-        self.give_up(message);
-    }
-
-    /// A message of another node that cannot be relayed now. A group's is forgotten, as it is for whoever is not
-    /// online.
-    fn give_up(&self, message: ChatMessage) {
-        if let Conversation::Direct(..) = message.conv {
-            self.store_instead(message, None);
-        }
-    }
-
-    /// A message that could not be relayed takes the way of those that are stored, under the sender's mid.
-    fn store_instead(&self, message: ChatMessage, request: Option<PendingChat>) {
-        let ChatMessage { conv, sender, name, msg, mid, sent_as, .. } = message;
-        // Of a message that another node took from its client, that node knows the session.
-        let epoch = request.as_ref().and_then(PendingChat::session_epoch);
-        let append = Append { conv, sender, mid, msg, sent_as, allowed_under: 0, known_end: End::default(), epoch };
-        self.writers.submit(Job { append, sender_name: name, request });
-    }
-
-    /// Says why the sender may not post there. Errno 11 while too many ask.
-    fn explain(&self, message: ChatMessage, request: PendingChat) {
-        let delivery = self.delivery.clone();
-        let say = |request: PendingChat| async move {
-            let why = delivery.members.why_not(message.conv, message.sender).await;
-            request.answer(Err(why.unwrap_or_else(|_| unavailable())));
-        };
-        if let Err(request) = self.delivery.errands.run(Purpose::Refusal, request, say) {
-            request.answer(Err(unavailable()));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +134,8 @@ mod tests {
     use crate::node::Node;
     use crate::session::Relayed;
     use crate::session::outbound::Parcel;
+    use crate::storage::Audience;
+    use tokio::time::Instant;
     use uuid::Uuid;
 
     const ANN: UserId = 1;

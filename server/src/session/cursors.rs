@@ -9,12 +9,15 @@
 //! While a request to join or leave a group is under way, or its outcome unknown, the conversation is in doubt: nothing
 //! of it is pushed, and copies only say how far there is something to read.
 
-use super::answers::{Delivered, Doubt, Next, Queue, Read, Relayed};
+mod membership;
+mod reading;
+
+use super::answers::{Delivered, Queue, Relayed};
 use super::barred::Barred;
-use super::place::{Place, Pushed};
+use super::place::Place;
 use crate::failpoint::{self, Failpoint};
 use crate::session::outbound::Parcel;
-use crate::storage::{End, Mark, Page, Position, Waiting};
+use crate::storage::{End, Mark, Position, Waiting};
 use chat_protocol::conversation::{Conversation, Log, LogEpoch, UserId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -267,183 +270,6 @@ impl Cursors {
         };
         self.cursors.insert(conv, cursor);
         queue.tell_when_drained();
-    }
-}
-
-/// Requests that make the user a member, or end that.
-impl Cursors {
-    /// Such a request is about to reach the database. Its outcome is told with this ticket.
-    pub fn doubt(&mut self, conv: Conversation) -> Doubt {
-        self.tickets += 1;
-        let cursor = self.cursors.entry(conv).or_insert(Cursor::unknown(self.tickets, 0));
-        let is_first = cursor.progress != Progress::InDoubt;
-        self.in_doubt += usize::from(is_first);
-        cursor.progress = Progress::InDoubt;
-        cursor.ticket = self.tickets;
-        Doubt { conv, ticket: self.tickets, is_first }
-    }
-
-    /// The user is no member: whatever waits is not delivered.
-    pub fn left(&mut self, doubt: &Doubt) {
-        if self.resolve(doubt).is_some() {
-            self.cursors.remove(&doubt.conv);
-            self.barred.leave(doubt.conv);
-        }
-    }
-
-    /// The user has become a member, from `end` on.
-    pub fn joined(&mut self, doubt: &Doubt, end: End, queue: &impl Queue) -> Delivered {
-        let Some(cursor) = self.resolve(doubt) else { return Delivered::Done };
-        cursor.begin_at(&Position::from(end));
-        self.go_on(doubt.conv, queue)
-    }
-
-    /// The user was a member already. `None`: since when is not known, as an earlier request's outcome is not.
-    pub fn stayed(&mut self, doubt: &Doubt, queue: &impl Queue) -> Option<Delivered> {
-        if !doubt.is_first {
-            return None;
-        }
-        match self.resolve(doubt) {
-            Some(_) => Some(self.go_on(doubt.conv, queue)),
-            None => Some(Delivered::Done),
-        }
-    }
-
-    /// What the database says once no request of the user can take effect any more.
-    pub fn settled(&mut self, doubt: &Doubt, position: Option<Position>, queue: &impl Queue) -> Delivered {
-        let Some(position) = position else {
-            self.left(doubt);
-            return Delivered::Done;
-        };
-        let Some(cursor) = self.resolve(doubt) else { return Delivered::Done };
-        // Who has left and joined again starts at the end of then, which is past all that was pushed before. Who has
-        // not has been pushed all that the database knows to be received.
-        let place = cursor.place.or(cursor.before);
-        if place.is_none_or(|place| place.pushed < position.received_seq) {
-            cursor.begin_at(&position);
-        }
-        self.go_on(doubt.conv, queue)
-    }
-
-    /// Relays whose recipients were looked up before `version` come too late.
-    pub fn relays_from(&mut self, conv: Conversation, version: u64) {
-        self.barred.relays_from(conv, version);
-    }
-
-    /// The cursor of this doubt, if it is still open; it is not after this.
-    fn resolve(&mut self, doubt: &Doubt) -> Option<&mut Cursor> {
-        let cursor = self.cursors.get_mut(&doubt.conv)?;
-        if cursor.ticket != doubt.ticket || cursor.progress != Progress::InDoubt {
-            return None;
-        }
-        self.in_doubt -= 1;
-        self.tickets += 1;
-        *cursor = Cursor { progress: Progress::Stalled, missing: 0, ticket: self.tickets, ..*cursor };
-        Some(cursor)
-    }
-
-    /// The user is a member.
-    fn go_on(&mut self, conv: Conversation, queue: &impl Queue) -> Delivered {
-        self.barred.join(conv);
-        let Some(cursor) = self.cursors.get_mut(&conv) else { return Delivered::Done };
-        if cursor.is_behind() && (cursor.target > 0 || cursor.before.is_some()) {
-            let end = cursor.end();
-            return self.fall_behind(conv, end, false, queue);
-        }
-        match cursor.place {
-            Some(_) => cursor.progress = Progress::Current,
-            // Nothing was ever heard of it: that was so before.
-            None => drop(self.cursors.remove(&conv)),
-        }
-        Delivered::Done
-    }
-}
-
-/// What is read from the database.
-impl Cursors {
-    /// Where to read on in a conversation that was handed over. With [`Next::Nothing`] it is taken back.
-    pub fn next_read(&mut self, conv: Conversation, queue: &impl Queue) -> Next {
-        let is_live = self.is_live();
-        match self.cursors.get_mut(&conv).filter(|cursor| cursor.progress == Progress::Reading) {
-            Some(cursor) if is_live => match cursor.place {
-                None => Next::LoadCursor { ticket: cursor.ticket },
-                Some(Place { pushed: after, .. }) => {
-                    cursor.heard_since = 0;
-                    let is_last = cursor.missing >= MISSING_READS;
-                    Next::ReadAfter { after, ticket: cursor.ticket, is_last }
-                }
-            },
-            cursor => {
-                if let Some(cursor) = cursor {
-                    cursor.progress = Progress::Stalled;
-                    queue.tell_when_drained();
-                }
-                self.handed.remove(&conv);
-                Next::Nothing
-            }
-        }
-    }
-
-    /// The cursor as the database has it; `None`: the user is no member, so nothing is owed.
-    pub fn cursor_loaded(&mut self, conv: Conversation, ticket: u64, position: Option<Position>) {
-        let reads = |cursor: &&mut Cursor| cursor.ticket == ticket && cursor.place.is_none();
-        let Some(cursor) = self.cursors.get_mut(&conv).filter(reads) else { return };
-        match position {
-            Some(position) => cursor.stand_at(&position),
-            None => drop(self.cursors.remove(&conv)),
-        }
-    }
-
-    /// Pushes a page of the log as far as it follows on what was pushed. `last_seq` with a page that was read with
-    /// nobody writing: what is missing up to there is gone, and is skipped.
-    pub fn push_page(
-        &mut self,
-        conv: Conversation,
-        ticket: u64,
-        page: &Page,
-        last_seq: Option<u64>,
-        queue: &impl Queue,
-    ) -> Read {
-        let is_live = self.is_live();
-        // The last message is of the newest epoch in a page.
-        let log_epoch = page.messages.last().map_or(0, |message| message.log_epoch);
-        self.follow_epoch(conv, log_epoch);
-        let cursor = match self.cursors.get_mut(&conv).filter(|cursor| cursor.progress == Progress::Reading) {
-            Some(cursor) if cursor.ticket == ticket => cursor,
-            // It starts elsewhere by now.
-            Some(_) => return Read::More,
-            None => {
-                self.handed.remove(&conv);
-                return Read::Done;
-            }
-        };
-        let log = Log { conv, epoch: cursor.log_epoch };
-        let Some(place) = &mut cursor.place else { return Read::More };
-        let before = place.pushed;
-        let pushed = if is_live { place.push(log, page, last_seq, queue) } else { Pushed::Refused };
-        if place.pushed > before || last_seq.is_some() {
-            cursor.missing = 0;
-        }
-        if pushed == Pushed::Refused {
-            cursor.progress = Progress::Stalled;
-            self.handed.remove(&conv);
-            return if self.stall(queue, conv) == Delivered::Behind { Read::More } else { Read::Done };
-        }
-        if last_seq.is_some() && !page.more {
-            // Whoever named a later one before was wrong.
-            cursor.target = cursor.heard_since;
-        }
-        let has_moved = place.pushed > before;
-        if pushed == Pushed::All && !page.more && cursor.target <= place.pushed {
-            cursor.progress = Progress::Current;
-            self.handed.remove(&conv);
-            return Read::Done;
-        }
-        if has_moved || last_seq.is_some() {
-            return Read::More;
-        }
-        cursor.missing = cursor.missing.saturating_add(1);
-        Read::Missing { tries: cursor.missing }
     }
 }
 

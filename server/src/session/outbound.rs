@@ -9,25 +9,26 @@
 //! For a client that cannot acknowledge, where each message ends in the byte stream is noted as well: see [`arrivals`].
 
 mod arrivals;
+mod parcel;
+mod task;
 
-pub use arrivals::Message;
+pub use parcel::Parcel;
 
 use crate::storage::Claimant;
 use crate::telemetry::metrics::Metrics;
 use arrivals::Arrivals;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use chat_environment::WallClock;
 use chat_protocol::Spelling;
 use chat_protocol::codec::Codec;
 use chat_protocol::conversation::Log;
-use chat_protocol::dialect::Dialect;
 use chat_protocol::errno::Failure;
-use chat_protocol::message::{ChatMessage, Event, Kind, MidText, Outgoing, Reply};
+use chat_protocol::message::{Event, Kind, MidText, Outgoing, Reply};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 /// One connection's queue; shared by all who send to it.
 pub struct Outbound {
@@ -75,33 +76,6 @@ pub enum Close {
     For(Failure),
     /// At once and without another word: the grace time is over.
     Now,
-}
-
-/// A chat message for any number of connections: each dialect's bytes are made at most once, and only if asked for; but
-/// once for each who spells in a way of its own.
-pub struct Parcel<'a> {
-    pub message: &'a ChatMessage,
-    encoded: [OnceLock<Bytes>; Dialect::COUNT],
-    /// With one recipient the bytes go straight into its buffer.
-    shared: bool,
-}
-
-impl<'a> Parcel<'a> {
-    pub fn new(message: &'a ChatMessage, recipients: usize) -> Self {
-        Parcel { message, encoded: Default::default(), shared: recipients > 1 }
-    }
-
-    fn append(&self, codec: &Codec, buffer: &mut BytesMut) {
-        if !self.shared || codec.spelling() != Spelling::default() {
-            return codec.encode(&Outgoing::Push(self.message), buffer);
-        }
-        let bytes = self.encoded[codec.dialect() as usize].get_or_init(|| {
-            let mut bytes = BytesMut::new();
-            codec.encode(&Outgoing::Push(self.message), &mut bytes);
-            bytes.freeze()
-        });
-        buffer.extend_from_slice(bytes);
-    }
 }
 
 impl Outbound {
@@ -270,125 +244,6 @@ impl Outbound {
     }
 }
 
-/// For the connection's own task.
-impl Outbound {
-    /// From here on a change wakes `cx`.
-    pub fn register(&self, cx: &Context<'_>) {
-        self.waker.register(cx.waker());
-        self.signalled.store(false, Ordering::Release);
-    }
-
-    /// Moves what waits into `writing`. Returns whether there is anything to write.
-    pub fn take(&self, writing: &mut BytesMut) -> bool {
-        let mut state = self.state.lock();
-        if writing.is_empty() {
-            *writing = std::mem::take(&mut state.buffer);
-        } else if !state.buffer.is_empty() {
-            writing.unsplit(std::mem::take(&mut state.buffer));
-        }
-        state.writing_bytes = writing.len();
-        !writing.is_empty()
-    }
-
-    /// `bytes` of what was taken went to the kernel.
-    pub fn wrote(&self, bytes: usize) {
-        let mut state = self.state.lock();
-        state.writing_bytes -= bytes;
-        state.written += bytes as u64;
-        drop(state);
-        self.metrics.queue_bytes.dec_by(bytes as i64);
-    }
-
-    pub fn queued_bytes(&self) -> usize {
-        let state = self.state.lock();
-        state.buffer.len() + state.writing_bytes
-    }
-
-    pub fn limit_bytes(&self) -> usize {
-        self.limit_bytes
-    }
-
-    /// Completes when someone wants the connection closed.
-    pub async fn close_wanted(&self) {
-        std::future::poll_fn(|cx| {
-            self.register(cx);
-            if self.close_asked().is_some() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-
-    pub fn is_closing(&self) -> bool {
-        self.close_asked.load(Ordering::Acquire)
-    }
-
-    pub fn close_asked(&self) -> Option<Close> {
-        if !self.is_closing() {
-            return None;
-        }
-        self.state.lock().close.clone()
-    }
-
-    /// The client has closed its direction.
-    pub fn hung_up(&self) {
-        self.hung_up.store(true, Ordering::Release);
-    }
-
-    /// The socket is gone; whatever still waits is dropped.
-    pub fn abandon(&self) {
-        self.hung_up();
-        let mut state = self.state.lock();
-        state.gone = true;
-        self.metrics.queue_bytes.dec_by((state.buffer.len() + state.writing_bytes) as i64);
-        state.buffer = BytesMut::new();
-        state.writing_bytes = 0;
-        state.arrivals = None;
-    }
-}
-
-/// For the task of a client that cannot acknowledge.
-impl Outbound {
-    /// The client's kernel has acknowledged all that was written but the last `unacknowledged` bytes. Returns what has
-    /// arrived since the last time.
-    pub fn arrived(&self, unacknowledged: u64) -> Vec<Message> {
-        let mut state = self.state.lock();
-        let acknowledged = state.written.saturating_sub(unacknowledged);
-        let Some(arrivals) = &mut state.arrivals else { return Vec::new() };
-        let arrived = arrivals.take(acknowledged);
-        if arrivals.is_empty() {
-            state.arrivals = None;
-        }
-        arrived
-    }
-
-    /// Whether anything noted has not arrived yet.
-    pub fn awaits_arrivals(&self) -> bool {
-        self.state.lock().arrivals.is_some()
-    }
-
-    /// Completes when all that was noted has arrived, or can no longer. Wakes nobody: the connection's task looks at
-    /// the kernel from time to time, and polls this then.
-    pub async fn all_arrived(&self) {
-        std::future::poll_fn(|_| if self.awaits_arrivals() { Poll::Pending } else { Poll::Ready(()) }).await;
-    }
-
-    /// The session that it was noted for has ended.
-    pub fn forget_arrivals(&self) {
-        self.state.lock().arrivals = None;
-    }
-}
-
-impl State {
-    /// Where the stream ends, once all that is queued is written.
-    fn end(&self) -> u64 {
-        self.written + (self.writing_bytes + self.buffer.len()) as u64
-    }
-
-    fn note(&mut self, log: Log, seq: u64) {
-        let end = self.end();
-        self.arrivals.get_or_insert_default().note(end, Message { log, seq });
-    }
-}
-
 /// A login's client.
 impl Claimant for Outbound {
     fn is_waiting(&self) -> bool {
@@ -398,11 +253,13 @@ impl Claimant for Outbound {
 
 #[cfg(test)]
 mod tests {
-    use super::arrivals::MAX_UNARRIVED;
+    use super::arrivals::{MAX_UNARRIVED, Message};
     use super::*;
     use crate::session::Session;
     use chat_environment::SystemClock;
     use chat_protocol::conversation::{Conversation, UserId};
+    use chat_protocol::dialect::Dialect;
+    use chat_protocol::message::ChatMessage;
     use uuid::Uuid;
 
     const CONV: Conversation = Conversation::Group(1);

@@ -3,8 +3,10 @@
 //! Each message is noted with the place in the connection's byte stream where it ends. Once the client's kernel has
 //! acknowledged the stream up to there, the message has arrived: not before, and not because of what follows it.
 
+use super::{Outbound, State};
 use chat_protocol::conversation::Log;
 use std::collections::VecDeque;
+use std::task::Poll;
 
 /// Messages noted and not yet arrived. Beyond it a message is refused as if the queue were full, and comes from the log
 /// once others have arrived.
@@ -47,6 +49,50 @@ impl Arrivals {
     pub fn take(&mut self, acknowledged: u64) -> Vec<Message> {
         let arrived = self.expected.partition_point(|expected| expected.end <= acknowledged);
         self.expected.drain(..arrived).map(|expected| expected.message).collect()
+    }
+}
+
+/// For the task of a client that cannot acknowledge.
+impl Outbound {
+    /// The client's kernel has acknowledged all that was written but the last `unacknowledged` bytes. Returns what has
+    /// arrived since the last time.
+    pub fn arrived(&self, unacknowledged: u64) -> Vec<Message> {
+        let mut state = self.state.lock();
+        let acknowledged = state.written.saturating_sub(unacknowledged);
+        let Some(arrivals) = &mut state.arrivals else { return Vec::new() };
+        let arrived = arrivals.take(acknowledged);
+        if arrivals.is_empty() {
+            state.arrivals = None;
+        }
+        arrived
+    }
+
+    /// Whether anything noted has not arrived yet.
+    pub fn awaits_arrivals(&self) -> bool {
+        self.state.lock().arrivals.is_some()
+    }
+
+    /// Completes when all that was noted has arrived, or can no longer. Wakes nobody: the connection's task looks at
+    /// the kernel from time to time, and polls this then.
+    pub async fn all_arrived(&self) {
+        std::future::poll_fn(|_| if self.awaits_arrivals() { Poll::Pending } else { Poll::Ready(()) }).await;
+    }
+
+    /// The session that it was noted for has ended.
+    pub fn forget_arrivals(&self) {
+        self.state.lock().arrivals = None;
+    }
+}
+
+impl State {
+    /// Where the stream ends, once all that is queued is written.
+    fn end(&self) -> u64 {
+        self.written + (self.writing_bytes + self.buffer.len()) as u64
+    }
+
+    pub(super) fn note(&mut self, log: Log, seq: u64) {
+        let end = self.end();
+        self.arrivals.get_or_insert_default().note(end, Message { log, seq });
     }
 }
 
