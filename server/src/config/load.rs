@@ -1,38 +1,25 @@
 //! Reads the settings from their three sources.
 //!
 //! The file is read on its own first, so that its errors come with line and column; the environment is then laid over
-//! it. The names of all keys come from the settings' own default value, so there is no second list to keep.
+//! it.
 
+use super::keys::{Kind, keys, nearest};
+use super::variables::{is_of_a_section, is_ours, override_key};
 use super::{Config, Error};
 use serde::Deserialize as _;
-use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// What our variables begin with.
-const PREFIX: &str = "CHAT_";
-/// Not a setting: where `chat-server migrate` finds the URL of the classic database.
-pub const MIGRATE_FROM: &str = "CHAT_MIGRATE_FROM";
-/// Between section and key in a variable.
-const SEPARATOR: &str = "__";
-
-/// What kind of value a key takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Integer,
-    Switch,
-}
-
 impl Config {
     /// Defaults, then the file at `path` if one is given, then the environment of this process. The result is not yet
     /// checked: see [`Config::validate`].
     ///
     /// Variables that belong to the test harness (`CHAT_TEST_*`, and `CHAT_*_IMAGE`, which name container images), and
-    /// [`MIGRATE_FROM`], are left alone; so are those of [`unknown_variables`].
+    /// [`MIGRATE_FROM`](super::MIGRATE_FROM), are left alone; so are those of
+    /// [`unknown_variables`](super::unknown_variables).
     ///
     /// # Errors
     /// A file that does not exist or is not TOML; a key, or a variable of a known section, that is not known or has a
@@ -68,57 +55,6 @@ impl Config {
     }
 }
 
-/// What to say of the variables of this process that begin as ours do and name no section: nothing, or one line.
-///
-/// They are no error, since Kubernetes makes such for every service: for one called `chat`, `CHAT_SERVICE_HOST` and
-/// `CHAT_PORT` among others.
-pub fn unknown_variables() -> Option<String> {
-    unknown_among(std::env::vars_os().map(|(name, _)| name))
-}
-
-fn unknown_among(names: impl Iterator<Item = OsString>) -> Option<String> {
-    let keys = keys();
-    let names = names.filter_map(|name| name.into_string().ok());
-    let mut unknown: Vec<String> = names.filter(|name| is_ours(name) && !is_of_a_section(&keys, name)).collect();
-    unknown.sort_unstable();
-    let told: Vec<String> = unknown.into_iter().map(|name| format!("{name}{}", meant(&keys, &name))).collect();
-    let text = "variables of the environment that name no setting, and count for nothing";
-    (!told.is_empty()).then(|| format!("{text}: {}", told.join(", ")))
-}
-
-/// Whether the variable has the form `CHAT_SECTION__…` of a section that there is.
-fn is_of_a_section(keys: &BTreeMap<String, Kind>, name: &str) -> bool {
-    let Some((section, _)) = name[PREFIX.len()..].split_once(SEPARATOR) else { return false };
-    keys.keys().any(|key| key.split('.').next().is_some_and(|known| known.eq_ignore_ascii_case(section)))
-}
-
-/// What a variable without a section was meant for, where only the separator is missing.
-fn meant(keys: &BTreeMap<String, Kind>, name: &str) -> String {
-    let bare = |name: &str| name.replace('_', "").to_uppercase();
-    let meant = keys.keys().map(|key| variable(key)).find(|known| bare(known) == bare(name));
-    meant.map_or_else(String::new, |known| format!(" (did you mean {known}?)"))
-}
-
-/// Every key as `section.key`, with its kind.
-fn keys() -> BTreeMap<String, Kind> {
-    let Json::Object(sections) = serde_json::to_value(Config::default()).expect("settings serialise") else {
-        unreachable!("a struct serialises to an object");
-    };
-    let mut keys = BTreeMap::new();
-    for (section, values) in sections {
-        for (key, value) in values.as_object().into_iter().flatten() {
-            let kind = match value {
-                Json::Bool(_) => Kind::Switch,
-                Json::Number(_) => Kind::Integer,
-                // Null is a path that is not set.
-                _ => Kind::Text,
-            };
-            keys.insert(format!("{section}.{key}"), kind);
-        }
-    }
-    keys
-}
-
 fn read_file(path: &Path, keys: &BTreeMap<String, Kind>) -> Result<Table, Error> {
     let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
     let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
@@ -141,78 +77,6 @@ fn read_file(path: &Path, keys: &BTreeMap<String, Kind>) -> Result<Table, Error>
     Ok(table)
 }
 
-fn is_ours(name: &str) -> bool {
-    let is_harness = name.starts_with("CHAT_TEST_") || (name.ends_with("_IMAGE") && !name.contains(SEPARATOR));
-    name.starts_with(PREFIX) && !is_harness && name != MIGRATE_FROM
-}
-
-/// Puts the variable's value in the place of the key it names.
-fn override_key(
-    table: &mut Table,
-    keys: &BTreeMap<String, Kind>,
-    name: &str,
-    value: Option<&str>,
-) -> Result<(), Error> {
-    let known = keys.iter().find(|(key, _)| variable(key) == name);
-    let Some((key, kind)) = known else {
-        let guess = name[PREFIX.len()..].to_lowercase().replace(SEPARATOR, ".");
-        let hint =
-            nearest_key(keys, &guess).map_or_else(String::new, |key| format!("; did you mean {}?", variable(key)));
-        return Err(Error::Variable(format!("unknown variable {name}{hint}")));
-    };
-    // The value itself is not shown: it may be a URL with a password.
-    let wrong = |expected: &str| Error::Variable(format!("{name} ({key}): expected {expected}"));
-    let value = value.ok_or_else(|| wrong("UTF-8"))?;
-    let value = match kind {
-        Kind::Text => Value::String(value.to_owned()),
-        Kind::Integer => Value::Integer(value.trim().parse().map_err(|_| wrong("an integer"))?),
-        Kind::Switch => Value::Boolean(value.trim().parse().map_err(|_| wrong("true or false"))?),
-    };
-    let (section, key) = key.split_once('.').expect("every key has a section");
-    let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-    section.as_table_mut().expect("read_file lets only tables pass").insert(key.to_owned(), value);
-    Ok(())
-}
-
-/// The variable that overrides `key`.
-fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.replace('.', SEPARATOR).to_uppercase())
-}
-
-fn nearest(keys: &BTreeMap<String, Kind>, name: &str) -> String {
-    nearest_key(keys, name).map_or_else(String::new, |key| format!("; did you mean {key}?"))
-}
-
-/// The key that takes the fewest edits, whether its section was written or not.
-fn nearest_key<'a>(keys: &'a BTreeMap<String, Kind>, name: &str) -> Option<&'a str> {
-    let without_separator = name.replace(['.', '_'], "");
-    let cost = |key: &str| {
-        let (_, alone) = key.split_once('.').unwrap_or(("", key));
-        // A key named under a wrong section is found, but after one that is near as a whole.
-        let alone = edits(&without_separator, &alone.replace('_', "")) + 1;
-        let own = name
-            .split_once('.')
-            .map_or(usize::MAX, |(_, own)| edits(own, key.split_once('.').unwrap_or(("", key)).1) + 1);
-        edits(&without_separator, &key.replace(['.', '_'], "")).min(alone).min(own)
-    };
-    keys.keys().map(String::as_str).min_by_key(|key| cost(key))
-}
-
-/// The edit distance of two short texts (insert, remove or replace a character).
-fn edits(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, letter) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for (column, expected) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *expected);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[other.len()]
-}
-
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -221,6 +85,7 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::LogFormat;
+    use crate::config::variables::{MIGRATE_FROM, unknown_among, variable};
     use std::collections::BTreeSet;
     use std::path::PathBuf;
     use tempfile::NamedTempFile;
@@ -418,13 +283,5 @@ mod tests {
 
         assert!(matches!(error, Error::Read { .. }));
         assert!(error.to_string().contains("/nonexistent/server.toml"));
-    }
-
-    #[test]
-    fn edits_are_counted() {
-        for (one, other, expected) in [("", "", 0), ("", "abc", 3), ("port", "prot", 2), ("port", "sport", 1)] {
-            assert_eq!(edits(one, other), expected, "{one} {other}");
-            assert_eq!(edits(other, one), expected, "{other} {one}");
-        }
     }
 }

@@ -3,7 +3,9 @@
 //! `conf/server.toml` shows every key with its default and says what it is for; it is read only where it is named. A
 //! key `section.key` is overridden by the variable `CHAT_SECTION__KEY`. What nobody knows (a key, or a variable of a
 //! known section) is an error and never ignored, since a misspelt limit is a missing limit.
-//! Reading is in `load`, what values are allowed in `validate`, which of them can change while a node runs in `reload`.
+//!
+//! Reading is in `load`, with the environment in `variables`; what values are allowed in `validate`; which of them can
+//! change while a node runs in `reload`.
 
 pub mod database_url;
 pub mod limits;
@@ -12,13 +14,15 @@ pub mod networks;
 pub mod retention;
 
 mod current;
+mod keys;
 mod load;
 mod problems;
 mod reload;
 mod validate;
+mod variables;
 
 pub use current::Current;
-pub use load::{MIGRATE_FROM, unknown_variables};
+pub use variables::{MIGRATE_FROM, unknown_variables};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
