@@ -5,6 +5,7 @@
 use super::Config;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use strsim::levenshtein;
 
 /// What kind of value a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,39 +46,11 @@ pub(super) fn nearest_key<'a>(keys: &'a BTreeMap<String, Kind>, name: &str) -> O
     let cost = |key: &str| {
         let (_, alone) = key.split_once('.').unwrap_or(("", key));
         // A key named under a wrong section is found, but after one that is near as a whole.
-        let alone = edits(&without_separator, &alone.replace('_', "")) + 1;
+        let alone = levenshtein(&without_separator, &alone.replace('_', "")) + 1;
         let own = name
             .split_once('.')
-            .map_or(usize::MAX, |(_, own)| edits(own, key.split_once('.').unwrap_or(("", key)).1) + 1);
-        edits(&without_separator, &key.replace(['.', '_'], "")).min(alone).min(own)
+            .map_or(usize::MAX, |(_, own)| levenshtein(own, key.split_once('.').unwrap_or(("", key)).1) + 1);
+        levenshtein(&without_separator, &key.replace(['.', '_'], "")).min(alone).min(own)
     };
     keys.keys().map(String::as_str).min_by_key(|key| cost(key))
-}
-
-/// The edit distance of two short texts (insert, remove or replace a character).
-fn edits(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, letter) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for (column, expected) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *expected);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[other.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn edits_are_counted() {
-        for (one, other, expected) in [("", "", 0), ("", "abc", 3), ("port", "prot", 2), ("port", "sport", 1)] {
-            assert_eq!(edits(one, other), expected, "{one} {other}");
-            assert_eq!(edits(other, one), expected, "{other} {one}");
-        }
-    }
 }
