@@ -22,10 +22,10 @@ pub use report::{Example, MigrationReport, Problem, Renamed};
 
 use super::engine::mysql::{self, Mysql, Purpose};
 use super::engine::{Connection, Engine, Result as EngineResult};
-use super::open::{open_engine, without_password};
+use super::open::open_engine;
 use super::sql::{schema, settle};
 use super::{Error, Result};
-use crate::config;
+use crate::config::{self, without_password};
 use chat_environment::Environment;
 use std::time::Duration;
 

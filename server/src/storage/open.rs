@@ -6,7 +6,7 @@ use super::engine::mysql::{self, Mysql, Purpose};
 use super::engine::sqlite::{self, Sqlite};
 use super::error::{Error, Result};
 use super::sql::SqlStorage;
-use crate::config;
+use crate::config::{self, without_password};
 use chat_environment::Environment;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,12 +77,4 @@ pub async fn open_engine(database: &config::Database, environment: &Environment)
 
 fn timeout(database: &config::Database) -> Duration {
     Duration::from_millis(database.timeout_ms)
-}
-
-/// The URL as it may be shown.
-pub fn without_password(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((_, place)) => format!("…@{place}"),
-        None => url.to_owned(),
-    }
 }
