@@ -7,7 +7,7 @@ use chat::bus::{Item, Recipients, envelope};
 use chat::cluster::{ClusterSecret, NodeKey};
 use chat::config::{Config, Database, Listen, Password};
 use chat::node::Node;
-use chat::storage::{self, Append, Claim, End, Storage};
+use chat::storage::{self, Append, Claim, Storage};
 use chat_protocol::conversation::{Conversation, Target, UserId};
 use chat_protocol::message::{Chat, ChatMessage, Outgoing};
 use chat_protocol::{Codec, Dialect};
@@ -179,16 +179,8 @@ fn append(criterion: &mut Criterion) {
 
 /// As a node appends it that knows the members already.
 fn message_to_append(sender: UserId, recipient: UserId, allowed_under: u64) -> Append {
-    Append {
-        conv: Conversation::direct(sender, recipient),
-        sender,
-        mid: Uuid::now_v7(),
-        msg: TEXT.into(),
-        sent_as: None,
-        allowed_under,
-        known_end: End::default(),
-        epoch: Some(1),
-    }
+    let conv = Conversation::direct(sender, recipient);
+    Append { allowed_under, epoch: Some(1), ..Append::new(conv, sender, Uuid::now_v7(), TEXT) }
 }
 
 /// Envelopes with their signatures, and beside them the signatures alone.

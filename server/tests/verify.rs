@@ -2,7 +2,7 @@
 
 use chat::cluster::NodeKey;
 use chat::config::Database;
-use chat::storage::{self, Append, End};
+use chat::storage::{self, Append};
 use chat_protocol::conversation::Conversation;
 use sqlx::Connection;
 use std::path::Path;
@@ -20,16 +20,7 @@ async fn fill(directory: &Path) {
         storage.register(name, "hash").await.expect("registering works").expect("the name is free");
     }
     storage.add_friend(&1.into(), 2).await.expect("adding a friend works");
-    let message = |text: &str| Append {
-        conv: Conversation::direct(1, 2),
-        sender: 1,
-        mid: Uuid::now_v7(),
-        msg: text.into(),
-        sent_as: None,
-        allowed_under: 0,
-        known_end: End::default(),
-        epoch: None,
-    };
+    let message = |text: &str| Append::new(Conversation::direct(1, 2), 1, Uuid::now_v7(), text);
     let batch = [message("1"), message("2"), message("3")];
     let nobody = NodeKey { id: "nobody".into(), boot: 1 };
     storage.append(&nobody, &batch, 1, &|| true).await.expect("appending works");

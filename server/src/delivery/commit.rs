@@ -187,14 +187,8 @@ mod tests {
     fn everything_its_sender_wrote_counts_in_a_queue() {
         let sent_as = SentAs { name: Some("x".repeat(300)), time: Some("y".repeat(20)) };
         let append = Append {
-            conv: Conversation::Group(1),
-            sender: 1,
-            mid: uuid::Uuid::nil(),
-            msg: "hello".into(),
             sent_as: Some(Box::new(sent_as)),
-            allowed_under: 0,
-            known_end: End::default(),
-            epoch: None,
+            ..Append::new(Conversation::Group(1), 1, uuid::Uuid::nil(), "hello")
         };
         let job = Job { append, sender_name: "ann".into(), request: None };
         assert_eq!(job.bytes(), 325);

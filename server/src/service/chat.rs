@@ -9,7 +9,7 @@ use crate::delivery::pending::PendingChat;
 use crate::session::Session;
 use crate::session::failure::unavailable;
 use crate::session::outbound::Outbound;
-use crate::storage::{Append, End};
+use crate::storage::Append;
 use crate::telemetry::metrics::Path;
 use chat_protocol::MAX_NODE_FRAME_BYTES;
 use chat_protocol::conversation::Target;
@@ -65,14 +65,9 @@ fn store(context: &Context, session: &Session, chat: Chat, request: PendingChat)
     // Classic clients give their messages no identity.
     let mid = chat.mid.unwrap_or_else(|| context.environment.uuid());
     let append = Append {
-        conv: chat.to.conversation(session.user),
-        sender: session.user,
-        mid,
-        msg: chat.msg.into(),
         sent_as: chat.sent_as,
-        allowed_under: 0,
-        known_end: End::default(),
         epoch: request.session_epoch(),
+        ..Append::new(chat.to.conversation(session.user), session.user, mid, chat.msg)
     };
     context.writers.submit(Job { append, sender_name: session.name.clone(), request: Some(request) });
 }

@@ -33,6 +33,12 @@ pub struct Append {
 }
 
 impl Append {
+    /// What `sender` says, without asking for a session of its, and by somebody who knows nothing of the conversation.
+    pub fn new(conv: Conversation, sender: UserId, mid: Uuid, msg: impl Into<Arc<str>>) -> Self {
+        let (msg, known_end) = (msg.into(), End::default());
+        Append { conv, sender, mid, msg, sent_as: None, allowed_under: 0, known_end, epoch: None }
+    }
+
     /// Of all the text that its sender wrote.
     pub fn text_bytes(&self) -> usize {
         self.msg.len() + self.sent_as.as_deref().map_or(0, SentAs::bytes)

@@ -2,7 +2,7 @@
 
 use chat::cluster::NodeKey;
 use chat::config;
-use chat::storage::{self, Append, Appended, Befriended, End, Storage};
+use chat::storage::{self, Append, Appended, Befriended, Storage};
 use chat_protocol::conversation::{Conversation, UserId};
 use services::galera::Galera;
 use std::sync::{Arc, LazyLock};
@@ -60,16 +60,7 @@ pub async fn two_friends(storage: &Arc<dyn Storage>) -> (UserId, UserId, Convers
 }
 
 pub fn text(conv: Conversation, sender: UserId, msg: &str) -> Append {
-    Append {
-        conv,
-        sender,
-        mid: Uuid::now_v7(),
-        msg: msg.into(),
-        sent_as: None,
-        allowed_under: 0,
-        known_end: End::default(),
-        epoch: None,
-    }
+    Append::new(conv, sender, Uuid::now_v7(), msg)
 }
 
 /// The seq under which a message is acknowledged; `None` where it is not, or nobody knows.

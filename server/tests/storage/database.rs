@@ -3,8 +3,7 @@
 use chat::cluster::NodeKey;
 use chat::config;
 use chat::storage::{
-    self, Actor, Append, Appended, AppendedBatch, Audience, Befriended, Claim, Claimed, End, Position, SessionKey,
-    Storage,
+    self, Actor, Append, Appended, AppendedBatch, Audience, Befriended, Claim, Claimed, Position, SessionKey, Storage,
 };
 use chat_protocol::conversation::{Conversation, GroupId, UserId};
 use services::mariadb::Mariadb;
@@ -152,16 +151,7 @@ pub async fn audience(storage: &Arc<dyn Storage>, conv: Conversation) -> Option<
 }
 
 pub fn text(conv: Conversation, sender: UserId, msg: &str) -> Append {
-    Append {
-        conv,
-        sender,
-        mid: Uuid::now_v7(),
-        msg: msg.into(),
-        sent_as: None,
-        allowed_under: 0,
-        known_end: End::default(),
-        epoch: None,
-    }
+    Append::new(conv, sender, Uuid::now_v7(), msg)
 }
 
 pub async fn append(storage: &Arc<dyn Storage>, batch: &[Append]) -> AppendedBatch {

@@ -11,7 +11,7 @@ use crate::delivery::local::relay_here;
 use crate::delivery::pending::PendingChat;
 use crate::delivery::routes::Route;
 use crate::session::failure::unavailable;
-use crate::storage::{self, Append, Audience, End};
+use crate::storage::{self, Append, Audience};
 use chat_protocol::conversation::{Conversation, Target, UserId};
 use chat_protocol::message::ChatMessage;
 use std::collections::BTreeSet;
@@ -167,7 +167,7 @@ impl Ways {
         let ChatMessage { conv, sender, name, msg, mid, sent_as, .. } = message;
         // Of a message that another node took from its client, that node knows the session.
         let epoch = request.as_ref().and_then(PendingChat::session_epoch);
-        let append = Append { conv, sender, mid, msg, sent_as, allowed_under: 0, known_end: End::default(), epoch };
+        let append = Append { sent_as, epoch, ..Append::new(conv, sender, mid, msg) };
         self.writers.submit(Job { append, sender_name: name, request });
     }
 

@@ -4,7 +4,7 @@
 use crate::support::classic::{Bare, Checked, unpack};
 use crate::support::{Cluster, Value, json, within};
 use chat::cluster::NodeKey;
-use chat::storage::{Append, Appended, End};
+use chat::storage::{Append, Appended};
 use chat_protocol::conversation::Conversation;
 use chat_protocol::message::SentAs;
 use uuid::Uuid;
@@ -65,15 +65,10 @@ async fn own_words_count_in_what_a_login_brings_along() {
     for n in 0..FRIENDS {
         let friend = cluster.account(&format!("friend {n}")).await;
         cluster.storage.add_friend(&friend.into(), bob).await.expect("befriends");
+        let conv = Conversation::direct(friend, bob);
         let message = |nth| Append {
-            conv: Conversation::direct(friend, bob),
-            sender: friend,
-            mid: Uuid::now_v7(),
-            msg: format!("{n}/{nth}").into(),
             sent_as: Some(Box::new(own.clone())),
-            allowed_under: 0,
-            known_end: End::default(),
-            epoch: None,
+            ..Append::new(conv, friend, Uuid::now_v7(), format!("{n}/{nth}"))
         };
         let batch: Vec<Append> = (0..EACH).map(message).collect();
         let appended = cluster.storage.append(&nobody, &batch, 1, &|| true).await.expect("appends");
