@@ -5,7 +5,7 @@ use services::eventually;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn killed_server_is_replaced_and_gone_back_to_once_it_is_steady() {
-    let mut cluster = cluster().await;
+    let mut cluster = cluster();
     let storage = open(cluster.url(DATABASE)).await;
     let (one, _, conv) = two_friends(&storage).await;
     let mut said = Vec::new();
@@ -32,7 +32,7 @@ async fn killed_server_is_replaced_and_gone_back_to_once_it_is_steady() {
 /// Its connections stay open, and this user may write on it all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn demoted_server_is_left() {
-    let cluster = cluster().await;
+    let cluster = cluster();
     let storage = open(cluster.url(DATABASE)).await;
     let (one, _, conv) = two_friends(&storage).await;
     say(&storage, &text(conv, one, "before")).await;
@@ -46,7 +46,7 @@ async fn demoted_server_is_left() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn server_that_hangs_is_left_for_one_that_answers() {
-    let cluster = cluster().await;
+    let cluster = cluster();
     let storage = open(cluster.url(DATABASE)).await;
     let (one, _, conv) = two_friends(&storage).await;
     say(&storage, &text(conv, one, "before")).await;
@@ -63,7 +63,7 @@ async fn server_that_hangs_is_left_for_one_that_answers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn minority_acknowledges_nothing() {
-    let cluster = cluster().await;
+    let cluster = cluster();
     let storage = open(cluster.url(DATABASE)).await;
     let (one, _, conv) = two_friends(&storage).await;
     say(&storage, &text(conv, one, "before")).await;

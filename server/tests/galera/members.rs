@@ -1,6 +1,6 @@
 //! It does not matter at which member something was done, nor whether at several at once.
 
-use crate::support::{MEMBERS, cluster, log, make_database, open, open_at_each, say, text, two_friends, user};
+use crate::support::{MEMBERS, cluster, log, open, open_at_each, say, text, two_friends, user};
 use chat::storage::{Befriended, Joined};
 use chat_protocol::conversation::Conversation;
 use chat_protocol::message::Who;
@@ -12,10 +12,10 @@ const TIMES: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nodes_that_start_at_once_at_different_members_all_come_up() {
-    let cluster = cluster().await;
+    let cluster = cluster();
     for nth in 0..3 {
         let database = format!("new_{nth}");
-        make_database(&cluster, &database).await;
+        cluster.create_database(&database).expect("a database is made");
         let urls: Vec<String> = (0..MEMBERS).map(|member| cluster.url_of(member, &database)).collect();
         let opens: Vec<_> = urls.into_iter().map(|url| tokio::spawn(open(url))).collect();
         let mut storages = Vec::new();
@@ -28,7 +28,7 @@ async fn nodes_that_start_at_once_at_different_members_all_come_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_done_at_one_member_is_known_at_the_next() {
-    let cluster = cluster().await;
+    let cluster = cluster();
     let storages = open_at_each(&cluster).await;
     for nth in 0..TIMES {
         let (here, there) = (&storages[nth % MEMBERS], &storages[(nth + 1) % MEMBERS]);
@@ -51,7 +51,7 @@ async fn what_is_done_at_one_member_is_known_at_the_next() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn several_writers_leave_no_gap_and_lose_nothing() {
-    let cluster = cluster().await;
+    let cluster = cluster();
     let storages = open_at_each(&cluster).await;
     let (one, _, conv) = two_friends(&storages[0]).await;
     let writing = storages.iter().enumerate().map(async |(writer, storage)| {

@@ -18,16 +18,10 @@ const NOW: i64 = 1_700_000_000_123;
 
 static NOBODY: LazyLock<NodeKey> = LazyLock::new(|| NodeKey { id: "nobody".into(), boot: 1 });
 
-pub async fn cluster() -> Galera {
+pub fn cluster() -> Galera {
     let cluster = Galera::start(MEMBERS).expect("Galera should start");
-    make_database(&cluster, DATABASE).await;
+    cluster.create_database(DATABASE).expect("a database is made");
     cluster
-}
-
-/// Again until it works: on a busy machine a member may be without its group for a moment.
-pub async fn make_database(cluster: &Galera, name: &str) {
-    let sql = format!("CREATE DATABASE IF NOT EXISTS {name}");
-    services::eventually(SOON, "a database is made", async || cluster.execute(0, "", &sql).ok()).await;
 }
 
 pub async fn open(url: String) -> Arc<dyn Storage> {
