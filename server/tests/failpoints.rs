@@ -126,11 +126,9 @@ impl Cut {
         Cut { faulty, first, second }
     }
 
-    async fn user(&self, node: &Node, name: &str) -> Peer {
-        let mut peer = Peer::connect(node.address()).await;
-        peer.done(json!({"msgid": 4, "name": name, "password": PASSWORD})).await;
-        peer.login(name).await;
-        peer
+    /// Ann on the first node and Bob on the second.
+    async fn users(&self) -> (Peer, Peer) {
+        (Peer::new_user(self.first.address(), "ann").await, Peer::new_user(self.second.address(), "bob").await)
     }
 }
 
@@ -138,7 +136,7 @@ impl Cut {
 async fn writer_ack_early_acknowledges_what_is_lost() {
     let story = async || {
         let cut = Cut::cluster().await;
-        let (mut ann, mut bob) = (cut.user(&cut.first, "ann").await, cut.user(&cut.second, "bob").await);
+        let (mut ann, mut bob) = cut.users().await;
         ann.befriend(bob.id).await;
         ann.tell(bob.id, "before").await;
         cut.faulty.cut();
@@ -174,7 +172,7 @@ async fn writer_forget_mid_gives_a_resend_a_second_place() {
 async fn lease_stale_keeps_a_session_that_was_taken_over() {
     let story = async || {
         let cut = Cut::cluster().await;
-        let (mut ann, mut bob) = (cut.user(&cut.first, "ann").await, cut.user(&cut.second, "bob").await);
+        let (mut ann, mut bob) = cut.users().await;
         ann.befriend(bob.id).await;
         cut.faulty.cut();
         let mut second_ann = Peer::connect(cut.second.address()).await;

@@ -28,11 +28,8 @@ async fn cluster() -> Cut {
     let faulty = Faulty::new(storage.clone());
     let first = start_node("a", &(faulty.clone() as Arc<dyn Storage>), &LocalHub::default(), |_| {}).await;
     let second = start_node("b", &storage, &LocalHub::default(), |_| {}).await;
-    let (mut ann, mut bob) = (Peer::connect(first.address()).await, Peer::connect(first.address()).await);
-    for (peer, name) in [(&mut ann, "ann"), (&mut bob, "bob")] {
-        peer.done(json!({"msgid": 4, "name": name, "password": PASSWORD})).await;
-        peer.login(name).await;
-    }
+    let mut ann = Peer::new_user(first.address(), "ann").await;
+    let bob = Peer::new_user(first.address(), "bob").await;
     ann.befriend(bob.id).await;
     Cut { faulty, first: first.address(), elsewhere: second.address(), _nodes: [first, second], ann, bob }
 }

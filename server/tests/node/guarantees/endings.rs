@@ -34,11 +34,8 @@ async fn stage() -> Stage {
     let (storage, hub) = (database().await, LocalHub::default());
     let faulty = Faulty::new(storage.clone());
     let node = start_node("a", &(faulty.clone() as Arc<dyn Storage>), &hub, |_| {}).await;
-    let (mut ann, mut bob) = (Peer::connect(node.address()).await, Peer::connect(node.address()).await);
-    for (peer, name) in [(&mut ann, "ann"), (&mut bob, "bob")] {
-        peer.done(json!({"msgid": 4, "name": name, "password": PASSWORD})).await;
-        peer.login(name).await;
-    }
+    let mut ann = Peer::new_user(node.address(), "ann").await;
+    let bob = Peer::new_user(node.address(), "bob").await;
     ann.befriend(bob.id).await;
     let dee = ann.done(json!({"msgid": 4, "name": "dee", "password": PASSWORD})).await["id"].as_u64().expect("an id");
     ann.befriend(dee).await;
@@ -164,9 +161,7 @@ async fn dead_saver_of_cursors_ends_the_node() {
 async fn dead_handler_of_bus_arrivals_ends_the_node() {
     let mut stage = stage().await;
     let second = start_node("b", &stage.storage, &stage.hub, |_| {}).await;
-    let mut eve = Peer::connect(second.address()).await;
-    eve.done(json!({"msgid": 4, "name": "eve", "password": PASSWORD})).await;
-    eve.login("eve").await;
+    let mut eve = Peer::new_user(second.address(), "eve").await;
     let group = eve.create_group("crowd").await;
     stage.ann.join(group).await;
     for nth in 0..CROWD {

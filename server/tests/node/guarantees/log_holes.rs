@@ -1,40 +1,19 @@
 //! A message that is gone from the database, or that a read does not show yet: what can be delivered is, and a client
 //! is told what cannot.
 
-use crate::support::cluster::{database_in, start_node};
+use crate::support::cluster::{change, database_in, start_node};
 use crate::support::faulty::Faulty;
 use crate::support::{BUDGET, Cluster, PASSWORD, Peer, Value, eventually, json, texts};
 use chat::bus::local::LocalHub;
 use chat::storage::Storage;
-use sqlx::Connection;
 use std::path::Path;
 use std::sync::Arc;
 
 /// More reads than one hole can need; without an end there would be thousands.
 const ENOUGH_READS: u64 = 30;
 
-/// Changes rows behind the node's back.
-pub async fn change(directory: &Path, sql: &str) {
-    let url = format!("sqlite:{}", directory.join("chat.db").display());
-    let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("SQLite opens");
-    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.expect("SQLite changes them");
-    assert!(done.rows_affected() > 0);
-}
-
 async fn lose(directory: &Path, condition: &str) {
     change(directory, &format!("DELETE FROM message WHERE {condition}")).await;
-}
-
-pub fn count(cluster: &Cluster, series: &str) -> u64 {
-    let all = cluster.node(0).metrics().encode();
-    let line = all.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.and_then(|value| value.parse().ok()).expect("a counter")
-}
-
-pub async fn login_for_events(cluster: &Cluster, name: &str) -> Peer {
-    let mut peer = cluster.connect().await;
-    peer.login_with(json!({"name": name, "password": PASSWORD, "caps": ["events"]})).await;
-    peer
 }
 
 #[tokio::test]
@@ -47,24 +26,16 @@ async fn hole_in_the_log_is_told_and_skipped() {
     }
     lose(directory.path(), "seq IN (2, 3, 6)").await;
 
-    let mut peer = login_for_events(&cluster, "bob").await;
-    let mut told = Vec::new();
-    while told.len() < 5 {
-        let frame = peer.frame().await;
-        match frame["msgid"].as_u64() {
-            Some(6) => told.push(frame["seq"].clone()),
-            Some(31) if frame["kind"] == "gap" => told.push(json!([frame["first"], frame["last"], frame["conv"]])),
-            _ => {}
-        }
-    }
+    let mut peer = cluster.login_for_events("bob").await;
+    let told = peer.pushes_and_gaps(5).await;
 
     let conv = format!("d{}-{bob}", ann.id);
     assert_eq!(told, [json!(1), json!([2, 3, conv]), json!(4), json!(5), json!([6, 6, conv])]);
     ann.tell(bob, "later").await;
     assert_eq!(peer.push().await["seq"], 7);
     // Ann's session may have been reading, too.
-    assert!(matches!(count(&cluster, "chat_log_gaps_total"), 2..=4));
-    assert!(count(&cluster, "chat_catch_ups_total") < ENOUGH_READS);
+    assert!(matches!(cluster.count("chat_log_gaps_total"), 2..=4));
+    assert!(cluster.count("chat_catch_ups_total") < ENOUGH_READS);
 }
 
 #[tokio::test]
@@ -101,7 +72,7 @@ async fn message_that_a_lagging_read_does_not_show_is_pushed_later_and_no_gap() 
 
     faulty.empty_pages(3);
     let mut peer = Peer::connect(node.address()).await;
-    peer.login_with(json!({"name": "bob", "password": PASSWORD, "caps": ["events"]})).await;
+    peer.login_for_events("bob").await;
     ann.tell(bob, "live").await;
 
     let told = [peer.frame().await, peer.frame().await];
@@ -127,8 +98,7 @@ async fn message_that_never_was_does_not_hold_up_the_next() {
     ann.tell(bob.id, "3").await;
 
     assert_eq!(bob.push().await["seq"], 3);
-    let reads = count(&cluster, "chat_catch_ups_total");
-    eventually(BUDGET, "two looks into the log", async || (count(&cluster, "chat_sweeps_total") > 3).then_some(()))
-        .await;
-    assert_eq!(count(&cluster, "chat_catch_ups_total"), reads, "it is not read for ever");
+    let reads = cluster.count("chat_catch_ups_total");
+    eventually(BUDGET, "two looks into the log", async || (cluster.count("chat_sweeps_total") > 3).then_some(())).await;
+    assert_eq!(cluster.count("chat_catch_ups_total"), reads, "it is not read for ever");
 }

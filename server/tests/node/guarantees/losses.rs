@@ -1,10 +1,10 @@
 //! What is left of the promises when the database itself loses commits: nothing new is swallowed for it, and it is
 //! told.
 
-use crate::support::cluster::{database_in, start_node};
+use crate::support::cluster::{change, database_in, start_node};
 use crate::support::{BUDGET, PASSWORD, Peer, Value, eventually, json, texts};
 use chat::bus::local::LocalHub;
-use sqlx::Connection as _;
+use std::path::Path;
 
 /// Ann and Bob become friends, and she says three things. What he is pushed.
 async fn tell_three(ann: &mut Peer, bob: &mut Peer) -> Vec<Value> {
@@ -19,16 +19,9 @@ async fn tell_three(ann: &mut Peer, bob: &mut Peer) -> Vec<Value> {
     bob.pushes(3).await
 }
 
-/// Changes the database past the node.
-async fn execute(directory: &std::path::Path, sql: &'static str) {
-    let path = directory.join("chat.db").display().to_string();
-    let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite:{path}")).await.expect("SQLite opens");
-    sqlx::raw_sql(sql).execute(&mut connection).await.expect("SQLite takes the statements");
-}
-
 /// The newest two messages are gone, as after a failover to a copy that lacked them.
-async fn lose_the_last_two(directory: &std::path::Path) {
-    execute(directory, "DELETE FROM message WHERE seq > 1; UPDATE conversation SET last_seq = 1").await;
+async fn lose_the_last_two(directory: &Path) {
+    change(directory, "DELETE FROM message WHERE seq > 1; UPDATE conversation SET last_seq = 1").await;
 }
 
 #[tokio::test]
@@ -68,7 +61,7 @@ async fn renewals_that_went_back_have_the_logs_compared() {
     let (mut ann, mut bob) = (Peer::connect(node.address()).await, Peer::connect(node.address()).await);
     tell_three(&mut ann, &mut bob).await;
     lose_the_last_two(directory.path()).await;
-    execute(directory.path(), "UPDATE node SET renewals = 1").await;
+    change(directory.path(), "UPDATE node SET renewals = 1").await;
 
     eventually(BUDGET, "the loss is counted", async || (node.metrics().log_losses_total.get() == 1).then_some(()))
         .await;

@@ -411,7 +411,7 @@ async fn events_go_to_those_who_asked_for_them() {
     let cluster = Cluster::two().await;
     let (ann, _) = (cluster.account("ann").await, cluster.account("bob").await);
     let mut watcher = Peer::connect(cluster.address(0)).await;
-    watcher.login_with(json!({"name": "ann", "password": PASSWORD, "caps": ["events"]})).await;
+    watcher.login_for_events("ann").await;
     let mut bob = cluster.login_on(1, "bob").await;
     let group = watcher.create_group("go").await;
 

@@ -1,9 +1,8 @@
 //! Messages that are kept no longer: who has not received them is told at once, and gets what is left.
 
-use super::log_holes::{change, count, login_for_events};
 use crate::support::classic::{Bare, unpack};
-use crate::support::cluster::database_in;
-use crate::support::{BUDGET, Cluster, Peer, Value, eventually, json, texts};
+use crate::support::cluster::{change, database_in};
+use crate::support::{BUDGET, Cluster, Value, eventually, json, texts};
 use chat::config::Config;
 use std::path::Path;
 
@@ -24,22 +23,7 @@ async fn make_old(directory: &Path) {
 
 async fn removed(cluster: &Cluster, messages: u64) {
     let claim = format!("{messages} messages are removed");
-    eventually(BUDGET, &claim, async || (count(cluster, "chat_messages_removed_total") >= messages).then_some(()))
-        .await;
-}
-
-/// The next so many pushes and gaps.
-async fn told(peer: &mut Peer, count: usize) -> Vec<Value> {
-    let mut told = Vec::new();
-    while told.len() < count {
-        let frame = peer.frame().await;
-        match frame["msgid"].as_u64() {
-            Some(6) => told.push(frame["seq"].clone()),
-            Some(31) if frame["kind"] == "gap" => told.push(json!([frame["first"], frame["last"], frame["conv"]])),
-            _ => {}
-        }
-    }
-    told
+    eventually(BUDGET, &claim, async || (cluster.count("chat_messages_removed_total") >= messages).then_some(())).await;
 }
 
 #[tokio::test]
@@ -53,10 +37,10 @@ async fn whoever_was_away_for_too_long_is_told_what_is_gone_and_gets_the_rest() 
     make_old(directory.path()).await;
     removed(&cluster, 3).await;
 
-    let reads = count(&cluster, "chat_catch_ups_total");
-    let mut peer = login_for_events(&cluster, "bob").await;
+    let reads = cluster.count("chat_catch_ups_total");
+    let mut peer = cluster.login_for_events("bob").await;
     let conv = format!("d{}-{bob}", ann.id);
-    assert_eq!(told(&mut peer, 4).await, [json!([1, 3, conv]), json!(4), json!(5), json!(6)]);
+    assert_eq!(peer.pushes_and_gaps(4).await, [json!([1, 3, conv]), json!(4), json!(5), json!(6)]);
 
     let history = ann.done(json!({"msgid": 17, "toid": bob})).await;
     assert_eq!((&history["more"], &history["first_seq"]), (&json!(false), &json!(4)));
@@ -65,9 +49,9 @@ async fn whoever_was_away_for_too_long_is_told_what_is_gone_and_gets_the_rest() 
     assert_eq!((&page["more"], &page["first_seq"]), (&json!(true), &Value::Null));
     ann.tell(bob, "later").await;
     assert_eq!(peer.push().await["seq"], 7);
-    assert_eq!(count(&cluster, "chat_log_gaps_total"), 0, "that is no damage");
-    assert_eq!(count(&cluster, "chat_unreceived_messages_removed_total"), 3);
-    assert!(count(&cluster, "chat_catch_ups_total") - reads < ENOUGH_READS);
+    assert_eq!(cluster.count("chat_log_gaps_total"), 0, "that is no damage");
+    assert_eq!(cluster.count("chat_unreceived_messages_removed_total"), 3);
+    assert!(cluster.count("chat_catch_ups_total") - reads < ENOUGH_READS);
 }
 
 #[tokio::test]
@@ -85,13 +69,13 @@ async fn log_that_is_empty_goes_on() {
     make_old(directory.path()).await;
     removed(&cluster, 2).await;
 
-    let mut peer = login_for_events(&cluster, "bob").await;
+    let mut peer = cluster.login_for_events("bob").await;
     let conv = format!("d{}-{bob}", ann.id);
-    assert_eq!(told(&mut peer, 1).await, [json!([1, 2, conv])]);
+    assert_eq!(peer.pushes_and_gaps(1).await, [json!([1, 2, conv])]);
     ann.tell(bob, "3").await;
 
     assert_eq!(peer.push().await["seq"], 3);
-    assert_eq!(count(&cluster, "chat_log_gaps_total"), 0);
+    assert_eq!(cluster.count("chat_log_gaps_total"), 0);
 }
 
 #[tokio::test]
@@ -117,9 +101,9 @@ async fn what_somebody_has_not_received_is_kept() {
     // Bob's conversation comes first in that look, by its name.
     removed(&cluster, 3).await;
 
-    let mut peer = login_for_events(&cluster, "bob").await;
-    assert_eq!(told(&mut peer, 6).await, (1..=6).map(|seq| json!(seq)).collect::<Vec<_>>());
-    assert_eq!(count(&cluster, "chat_unreceived_messages_removed_total"), 0);
+    let mut peer = cluster.login_for_events("bob").await;
+    assert_eq!(peer.pushes_and_gaps(6).await, (1..=6).map(|seq| json!(seq)).collect::<Vec<_>>());
+    assert_eq!(cluster.count("chat_unreceived_messages_removed_total"), 0);
 }
 
 #[tokio::test]

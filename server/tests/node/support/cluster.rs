@@ -5,6 +5,7 @@ use chat::bus::local::LocalHub;
 use chat::config::{Config, Database};
 use chat::node::{Embedded, Node};
 use chat::storage::{self, Storage};
+use sqlx::Connection as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,6 +35,14 @@ pub async fn database() -> Arc<dyn Storage> {
 /// The database in the file `chat.db` of a directory, made if it is not there.
 pub async fn database_in(directory: &Path) -> Arc<dyn Storage> {
     open(format!("sqlite:{}", directory.join("chat.db").display())).await
+}
+
+/// Changes rows of that database behind the nodes' backs; at least one.
+pub async fn change(directory: &Path, sql: &str) {
+    let url = format!("sqlite:{}", directory.join("chat.db").display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("SQLite opens");
+    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.expect("SQLite changes them");
+    assert!(done.rows_affected() > 0);
 }
 
 async fn open(url: String) -> Arc<dyn Storage> {
@@ -101,6 +110,13 @@ impl Cluster {
         self.nodes.remove(place)
     }
 
+    /// What the first node has counted in a series.
+    pub fn count(&self, series: &str) -> u64 {
+        let all = self.node(0).metrics().encode();
+        let line = all.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).expect("a counter")
+    }
+
     /// A connection to the first node that has not logged in.
     pub async fn connect(&self) -> Peer {
         Peer::connect(self.address(0)).await
@@ -125,6 +141,13 @@ impl Cluster {
     /// An existing account, logged in on the first node.
     pub async fn login(&self, name: &str) -> Peer {
         self.login_on(0, name).await
+    }
+
+    /// The same as a client that wants EVENTs.
+    pub async fn login_for_events(&self, name: &str) -> Peer {
+        let mut peer = self.connect().await;
+        peer.login_for_events(name).await;
+        peer
     }
 
     pub async fn login_on(&self, place: usize, name: &str) -> Peer {

@@ -41,6 +41,14 @@ impl Peer {
         Peer { raw, id: 0, token: String::new(), pushed: VecDeque::new(), events: VecDeque::new() }
     }
 
+    /// A new account with [`PASSWORD`], logged in at this address.
+    pub async fn new_user(address: SocketAddr, name: &str) -> Peer {
+        let mut peer = Peer::connect(address).await;
+        peer.done(json!({"msgid": 4, "name": name, "password": PASSWORD})).await;
+        peer.login(name).await;
+        peer
+    }
+
     /// Logs in with [`PASSWORD`]; returns LOGIN_ACK.
     pub async fn login(&mut self, name: &str) -> Value {
         self.login_with(json!({"name": name, "password": PASSWORD})).await
@@ -49,6 +57,11 @@ impl Peer {
     /// Logs in, closing a session elsewhere.
     pub async fn take_over(&mut self, name: &str) -> Value {
         self.login_with(json!({"name": name, "password": PASSWORD, "takeover": true})).await
+    }
+
+    /// Logs in as a client that wants EVENTs.
+    pub async fn login_for_events(&mut self, name: &str) -> Value {
+        self.login_with(json!({"name": name, "password": PASSWORD, "caps": ["events"]})).await
     }
 
     pub async fn login_with(&mut self, fields: Value) -> Value {
@@ -148,6 +161,20 @@ impl Peer {
             self.keep(frame);
         }
         self.events.pop_front().expect("just seen")
+    }
+
+    /// The next `count` pushes and gaps: the seq of a message, or the first and the last seq of a gap and its conversation.
+    pub async fn pushes_and_gaps(&mut self, count: usize) -> Vec<Value> {
+        let mut told = Vec::with_capacity(count);
+        while told.len() < count {
+            let frame = self.frame().await;
+            match frame["msgid"].as_u64() {
+                Some(6) => told.push(frame["seq"].clone()),
+                Some(31) if frame["kind"] == "gap" => told.push(json!([frame["first"], frame["last"], frame["conv"]])),
+                _ => {}
+            }
+        }
+        told
     }
 
     /// What has been pushed by the time the node answers a PING.
