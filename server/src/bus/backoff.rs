@@ -1,6 +1,6 @@
-//! How long to wait between attempts to reach Redis.
+//! How long to wait between attempts to reach a medium.
 //!
-//! Doubles from attempt to attempt up to a cap, with half of it random, so that nodes that lost Redis together do not
+//! Doubles from attempt to attempt up to a cap, with half of it random, so that nodes that lost a Redis together do not
 //! return to it together.
 
 use chat_environment::Environment;

@@ -14,9 +14,6 @@ use futures_util::stream::{self, BoxStream};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// What channel names begin with.
-const PREFIX: &str = "chat";
-
 /// Carries envelopes to channels, as well as it does.
 pub trait Carrier: Send + Sync + 'static {
     /// For the log.
@@ -38,7 +35,7 @@ pub fn connect(
     let media = carriers
         .into_iter()
         .map(|carrier| -> Box<dyn Medium> { Box::new(Carried { name: carrier.describe(), carrier }) });
-    exchange::start(media.collect(), PREFIX, key, secret, environment)
+    exchange::start(media.collect(), exchange::CHANNEL_PREFIX, key, secret, environment)
 }
 
 struct Carried {

@@ -4,8 +4,8 @@
 //! of tasks, each with connections of its own that it makes anew, with growing waits, whenever they break: a publisher
 //! for each medium sends what has queued up and a heartbeat a second; the subscriber reads this node's channel at all
 //! media and never waits for anyone. What comes twice is dropped by its number. A medium is left when publishing fails
-//! or nobody listens there, which costs no envelope, and when the own heartbeats do not come back. A peer that is
-//! heard through none is read after in the log.
+//! or nobody listens there, which costs no envelope, and when the own heartbeats do not come back. What a peer had to
+//! tell that is heard through none is looked for in the log.
 
 mod echo;
 mod publisher;
@@ -36,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What [`Bus::close`] takes at most.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// What channel names begin with, unless a setting says otherwise.
+pub(super) const CHANNEL_PREFIX: &str = "chat";
 
 /// Starts a node's end of the bus; must be called inside a Tokio runtime, with at least one medium.
 pub(super) fn start(
@@ -117,11 +119,12 @@ impl Bus for Exchange {
     }
 
     fn links(&self) -> Vec<Link> {
-        let now = Instant::now();
-        let works = self.shared.outbox.media(|media| (0..media.count()).map(|at| media.works(at, now)).collect());
-        let works: Vec<bool> = works;
-        let ends = self.shared.ends.iter().zip(works).zip(self.shared.outbox.channels());
-        ends.map(|((end, works), channels)| Link { name: end.medium.name().to_owned(), works, channels }).collect()
+        let (now, channels) = (Instant::now(), self.shared.outbox.channels());
+        let link = |((at, end), channels): ((usize, &End), usize)| {
+            let works = self.shared.outbox.media(|media| media.works(at, now));
+            Link { name: end.medium.name().to_owned(), works, channels }
+        };
+        self.shared.ends.iter().enumerate().zip(channels).map(link).collect()
     }
 
     fn stats(&self) -> &BusStats {

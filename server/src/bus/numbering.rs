@@ -4,6 +4,7 @@
 //! uses a number twice for different items; numbers can get lost, and then the next one seen tells. What goes through
 //! several media, or through a second one because nobody knows what became of it in the first, has one number, so that
 //! whatever comes again is stale.
+//!
 //! A sender that was never seen before may have counted long before this node subscribed: its first number is the
 //! baseline and no gap, for a node reads the log when it starts anyway. A new boot of a known sender counts from 1, and
 //! ends the boots before it: what is repeated from those is stale, however well it is signed. Boots grow, unless a
@@ -23,8 +24,8 @@ use tokio::time::Instant;
 /// only foreign traffic on the channel gets there.
 const MAX_SENDERS: usize = 4_096;
 
-/// What the database says of a run that is older by its number is believed when the newer one has been known for this
-/// long: longer than a lease, so that the word of the newer one's would be here by then.
+/// The database is believed when it says that a run lives which is older by its number than one that was heard, once
+/// the newer has been known for this long. That is longer than a lease: by then the database would name the newer one.
 pub(crate) const SETTLED: Duration = Duration::from_secs(10);
 
 /// What one envelope's number says.

@@ -19,9 +19,6 @@ use futures_util::stream::BoxStream;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// What channel names begin with where the setting is empty.
-const DEFAULT_PREFIX: &str = "chat";
-
 /// Starts this node's end of the bus. Only a bad setting is an error: while every Redis is out of reach, items queue up
 /// to their limit and [`Bus::is_connected`] is false.
 pub async fn connect(
@@ -37,7 +34,7 @@ pub async fn connect(
     if media.is_empty() {
         return Err(Error::NoUrl);
     }
-    let prefix = if config.channel_prefix.is_empty() { DEFAULT_PREFIX } else { &config.channel_prefix };
+    let prefix = if config.channel_prefix.is_empty() { exchange::CHANNEL_PREFIX } else { &config.channel_prefix };
     Ok(exchange::start(media, prefix, key, secret, environment))
 }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 /// Counters of one bus since it was made. The local bus has no envelopes and leaves what speaks of them at 0.
 #[derive(Debug, Default)]
 pub struct BusStats {
-    /// Items handed over to Redis, or to the receiving node in the local bus.
+    /// Items handed over to a medium, or to the receiving node in the local bus.
     pub sent_items: AtomicU64,
-    /// Envelopes handed over to Redis, heartbeats included.
+    /// Envelopes handed over to a medium, heartbeats included.
     pub sent_envelopes: AtomicU64,
     /// Envelopes received and understood, heartbeats included.
     pub received_envelopes: AtomicU64,
@@ -27,13 +27,13 @@ pub struct BusStats {
     pub undecodable: AtomicU64,
     /// Envelopes without the signature of a node of this cluster for this channel.
     pub forged: AtomicU64,
-    /// Times that a lost connection was made again, publishing and subscribed ones together, to all Redis.
+    /// Times that a lost connection was made again: those that publish and those that listen, of all media.
     pub reconnects: AtomicU64,
-    /// Pipelines of PUBLISH that failed; what they held went through another Redis if there is one.
+    /// Publishes that failed; what they held went through another medium if there is one.
     pub publish_failures: AtomicU64,
-    /// How long the latest pipeline took to be answered, in microseconds.
+    /// How long the latest publish took to be answered, in microseconds.
     pub last_publish_micros: AtomicU64,
-    /// How long this node's latest own heartbeat took through Redis, in microseconds; 0: none yet.
+    /// How long this node's latest own heartbeat took through a medium, in microseconds; 0: none yet.
     pub round_trip_micros: AtomicU64,
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The heartbeat that is measured through one medium, if one is under way.
 pub(super) struct Echo {
     origin: Instant,
     /// Microseconds since `origin` at which the heartbeat under way was sent; 0: none is.

@@ -37,7 +37,7 @@ enum Health {
 }
 
 impl Broker {
-    fn become_(&self, health: Health) {
+    fn set_health(&self, health: Health) {
         *self.health.lock() = health;
         if health == Health::Down {
             self.ends.lock().clear();
@@ -183,9 +183,9 @@ async fn broker_that_dies_costs_no_item() {
         let (mut one, mut two) = pair(&[&a, &b], &[&a, &b]).await;
         chat(&mut one, &mut two, SOON * 5).await;
 
-        [&a, &b][dead].become_(Health::Down);
+        [&a, &b][dead].set_health(Health::Down);
         chat(&mut one, &mut two, NOTICED).await;
-        [&a, &b][dead].become_(Health::Good);
+        [&a, &b][dead].set_health(Health::Good);
         chat(&mut one, &mut two, RECOVERY).await;
 
         assert_eq!(two.received, (1..=one.sent).collect::<Vec<_>>());
@@ -200,7 +200,7 @@ async fn broker_that_hangs_holds_items_up_and_loses_none() {
         let (mut one, mut two) = pair(&[&a, &b], &[&a, &b]).await;
         chat(&mut one, &mut two, SOON * 5).await;
 
-        [&a, &b][hanging].become_(Health::Hanging);
+        [&a, &b][hanging].set_health(Health::Hanging);
         chat(&mut one, &mut two, NOTICED).await;
         let before = two.received.len();
         chat(&mut one, &mut two, NOTICED).await;
@@ -215,7 +215,7 @@ async fn deaf_broker_is_left_and_what_it_swallowed_is_told() {
     for deaf in 0..2 {
         let [a, b] = brokers();
         let (mut one, mut two) = pair(&[&a, &b], &[&a, &b]).await;
-        [&a, &b][deaf].become_(Health::Deaf);
+        [&a, &b][deaf].set_health(Health::Deaf);
         chat(&mut one, &mut two, NOTICED).await;
         let sent = one.sent;
         chat(&mut one, &mut two, NOTICED).await;
@@ -283,14 +283,14 @@ async fn peers_that_are_heard_are_not_looked_after() {
 async fn all_brokers_may_be_gone_for_a_while() {
     let [a, b] = brokers();
     let (mut one, mut two) = pair(&[&a, &b], &[&a, &b]).await;
-    a.become_(Health::Down);
-    b.become_(Health::Down);
+    a.set_health(Health::Down);
+    b.set_health(Health::Down);
     two.listen(SOON).await;
     assert!(!two.bus.is_connected());
     one.send(&two);
     two.listen(NOTICED).await;
 
-    a.become_(Health::Good);
+    a.set_health(Health::Good);
     let resubscribed = async { while two.arrivals.recv().await != Some(Arrival::Resubscribed) {} };
     timeout(RECOVERY, resubscribed).await.expect("anything may have been lost");
     two.listen(RECOVERY).await;

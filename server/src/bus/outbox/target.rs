@@ -3,10 +3,9 @@
 //! Pure bookkeeping. One envelope is under way to a node at a time, so that nothing overtakes it where a medium is left
 //! for another: an envelope of unknown outcome goes again under its number, and whoever had it already drops it.
 
-use super::super::Item;
-use super::super::routing::{Heard, Media};
 use super::Parcel;
-use crate::bus::{ENVELOPE_BYTES, QUEUE_BYTES, QUEUE_ITEMS};
+use crate::bus::routing::{Heard, Media};
+use crate::bus::{ENVELOPE_BYTES, Item, QUEUE_BYTES, QUEUE_ITEMS};
 use crate::cluster::NodeId;
 use parking_lot::Mutex;
 use std::collections::VecDeque;

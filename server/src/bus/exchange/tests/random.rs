@@ -30,14 +30,14 @@ async fn live_through(steps: Vec<Step>) {
     let (mut one, mut two) = pair(&[&a, &b], &[&a, &b]).await;
     for Step { broker, health, cuts_off, then } in steps {
         let broker = [&a, &b][broker];
-        broker.become_(health);
+        broker.set_health(health);
         if cuts_off {
             broker.cut_off("two");
         }
         chat(&mut one, &mut two, then).await;
     }
-    a.become_(Health::Good);
-    b.become_(Health::Good);
+    a.set_health(Health::Good);
+    b.set_health(Health::Good);
     chat(&mut one, &mut two, RECOVERY).await;
     let sent = one.sent;
     chat(&mut one, &mut two, NOTICED).await;
