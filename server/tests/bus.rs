@@ -69,7 +69,7 @@ impl Medium {
                 Node { key, bus, arrivals }
             }
             Medium::Redis(redis) => {
-                let mut node = connect(redis, key).await;
+                let mut node = connect(redis, key);
                 assert_eq!(node.arrival().await, Arrival::Resubscribed);
                 node
             }
@@ -82,17 +82,16 @@ async fn start() -> Redis {
 }
 
 /// Joins a node without waiting for anything.
-async fn connect(redis: &Redis, key: NodeKey) -> Node {
-    connect_with(&settings(redis.url()), key, &SECRET).await
+fn connect(redis: &Redis, key: NodeKey) -> Node {
+    connect_with(&settings(redis.url()), key, &SECRET)
 }
 
 fn settings(url: String) -> config::Bus {
     config::Bus { url, channel_prefix: "test".into(), ..config::Bus::default() }
 }
 
-async fn connect_with(config: &config::Bus, key: NodeKey, secret: &ClusterSecret) -> Node {
-    let (bus, arrivals) =
-        redis::connect(config, &key, secret, &Environment::default()).await.expect("the settings are good");
+fn connect_with(config: &config::Bus, key: NodeKey, secret: &ClusterSecret) -> Node {
+    let (bus, arrivals) = redis::connect(config, &key, secret, &Environment::default()).expect("the settings are good");
     Node { key, bus, arrivals }
 }
 
@@ -308,7 +307,7 @@ mod redis_failing {
     use super::*;
 
     async fn join(redis: &Redis, name: &str) -> Node {
-        let mut node = connect(redis, NodeKey { id: name.into(), boot: 1 }).await;
+        let mut node = connect(redis, NodeKey { id: name.into(), boot: 1 });
         assert_eq!(node.arrival().await, Arrival::Resubscribed);
         node
     }
@@ -399,8 +398,8 @@ mod redis_failing {
     #[tokio::test]
     async fn redis_may_come_up_after_the_node() {
         let mut redis = Redis::down().expect("a free port");
-        let one = connect(&redis, NodeKey { id: "one".into(), boot: 1 }).await;
-        let mut two = connect(&redis, NodeKey { id: "two".into(), boot: 1 }).await;
+        let one = connect(&redis, NodeKey { id: "one".into(), boot: 1 });
+        let mut two = connect(&redis, NodeKey { id: "two".into(), boot: 1 });
         assert!(!two.bus.is_connected());
 
         redis.restart_empty().await.expect("redis starts");

@@ -19,9 +19,12 @@ use futures_util::stream::BoxStream;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Starts this node's end of the bus. Only a bad setting is an error: while every Redis is out of reach, items queue up
-/// to their limit and [`Bus::is_connected`] is false.
-pub async fn connect(
+/// Starts this node's end of the bus; must be called inside a Tokio runtime. While every Redis is out of reach, items
+/// queue up to their limit and [`Bus::is_connected`] is false.
+///
+/// # Errors
+/// A bad setting, and nothing else.
+pub fn connect(
     config: &config::Bus,
     key: &NodeKey,
     secret: &ClusterSecret,
@@ -105,32 +108,32 @@ mod tests {
     use super::*;
     use crate::bus::Item;
 
-    async fn connect_to(url: &str) -> Result<(Arc<dyn Bus>, mpsc::Receiver<Arrival>), Error> {
+    fn connect_to(url: &str) -> Result<(Arc<dyn Bus>, mpsc::Receiver<Arrival>), Error> {
         let config = config::Bus { url: url.into(), ..config::Bus::default() };
-        connect(&config, &NodeKey { id: "one".into(), boot: 1 }, &ClusterSecret([7; 32]), &Environment::default()).await
+        connect(&config, &NodeKey { id: "one".into(), boot: 1 }, &ClusterSecret([7; 32]), &Environment::default())
     }
 
     #[tokio::test]
     async fn bad_url_is_an_error_that_keeps_the_password() {
         for url in ["", "localhost", "http://:geheim@localhost", "redis://:geheim@localhost:port", "redis://:geheim@"] {
-            let Err(error) = connect_to(url).await else { panic!("{url} was taken") };
+            let Err(error) = connect_to(url) else { panic!("{url} was taken") };
             assert!(!error.to_string().contains("geheim"), "{error}");
         }
-        let Err(error) = connect_to("redis://127.0.0.1:1,http://:geheim@localhost").await else { panic!("taken") };
+        let Err(error) = connect_to("redis://127.0.0.1:1,http://:geheim@localhost") else { panic!("taken") };
         assert!(error.to_string().contains("entry 2") && !error.to_string().contains("geheim"), "{error}");
     }
 
     #[tokio::test]
     async fn description_keeps_the_passwords() {
         let (bus, _arrivals) =
-            connect_to("redis://:geheim@127.0.0.1:1, redis://:geheim@127.0.0.1:2").await.expect("the URLs are good");
+            connect_to("redis://:geheim@127.0.0.1:1, redis://:geheim@127.0.0.1:2").expect("the URLs are good");
         assert_eq!(bus.describe(), "redis at 127.0.0.1:1, redis at 127.0.0.1:2");
         assert!(!bus.is_connected());
     }
 
     #[tokio::test]
     async fn close_ends_although_redis_is_out_of_reach() {
-        let (bus, mut arrivals) = connect_to("redis://127.0.0.1:1").await.expect("the URL is good");
+        let (bus, mut arrivals) = connect_to("redis://127.0.0.1:1").expect("the URL is good");
         bus.send(&"two".into(), Item::Yielded { user: 1 });
         bus.close().await;
         assert_eq!(arrivals.recv().await, None);

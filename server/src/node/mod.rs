@@ -92,7 +92,7 @@ impl Node {
                 true => LocalHub::default().join(key.clone(), &environment.tasks),
                 false => {
                     let secret = ClusterSecret(storage.token_key().await?);
-                    bus::redis::connect(&config.bus, &key, &secret, &environment).await?
+                    bus::redis::connect(&config.bus, &key, &secret, &environment)?
                 }
             };
             let (environment, entrance) = (environment.clone(), Entrance::Port(port));

@@ -34,17 +34,17 @@ impl Certificate {
     }
 }
 
-async fn connect(redis: &Redis, name: &str, ca: Option<PathBuf>) -> Node {
+fn connect(redis: &Redis, name: &str, ca: Option<PathBuf>) -> Node {
     let config = config::Bus { ca, ..settings(redis.tls_url().expect("a redis with TLS")) };
-    connect_with(&config, NodeKey { id: name.into(), boot: 1 }, &SECRET).await
+    connect_with(&config, NodeKey { id: name.into(), boot: 1 }, &SECRET)
 }
 
 #[tokio::test]
 async fn nodes_meet_at_a_redis_they_trust() {
     let certificate = Certificate::new();
     let redis = Redis::start_with_tls(&certificate.pem, &certificate.key).await.expect("redis starts");
-    let mut one = connect(&redis, "one", Some(certificate.path())).await;
-    let mut two = connect(&redis, "two", Some(certificate.path())).await;
+    let mut one = connect(&redis, "one", Some(certificate.path()));
+    let mut two = connect(&redis, "two", Some(certificate.path()));
     assert_eq!(one.arrival().await, Arrival::Resubscribed);
     assert_eq!(two.arrival().await, Arrival::Resubscribed);
 
@@ -69,7 +69,7 @@ async fn redis_that_is_not_trusted_is_told_nothing() {
     // One trusts another authority, one those of the system.
     for ca in [Some(other.path()), None] {
         let config = config::Bus { ca, ..settings(url.clone()) };
-        let wary = connect_with(&config, NodeKey { id: "one".into(), boot: 1 }, &SECRET).await;
+        let wary = connect_with(&config, NodeKey { id: "one".into(), boot: 1 }, &SECRET);
         for _ in 0..4 {
             assert!(next().await.is_err(), "a handshake that came to its end");
         }
@@ -78,7 +78,7 @@ async fn redis_that_is_not_trusted_is_told_nothing() {
     }
 
     let config = config::Bus { ca: Some(certificate.path()), ..settings(url) };
-    let _trusting = connect_with(&config, NodeKey { id: "one".into(), boot: 1 }, &SECRET).await;
+    let _trusting = connect_with(&config, NodeKey { id: "one".into(), boot: 1 }, &SECRET);
     eventually(SOON, "who trusts it talks to it", async || next().await.ok()).await;
 }
 
@@ -90,7 +90,7 @@ async fn authorities_that_cannot_be_used_stop_the_start() {
     for ca in [path, directory.path().join("missing.pem")] {
         let config = config::Bus { ca: Some(ca), ..settings("rediss://localhost:1".into()) };
         let key = NodeKey { id: "one".into(), boot: 1 };
-        let Err(error) = redis::connect(&config, &key, &SECRET, &Environment::default()).await else {
+        let Err(error) = redis::connect(&config, &key, &SECRET, &Environment::default()) else {
             panic!("it was taken")
         };
         assert!(error.to_string().contains(".pem"), "{error}");

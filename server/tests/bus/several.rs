@@ -8,7 +8,7 @@ const PACE: Duration = Duration::from_millis(20);
 
 async fn join(redis: &[&Redis], name: &str) -> Node {
     let urls: Vec<String> = redis.iter().map(|redis| redis.url()).collect();
-    let mut node = connect_with(&settings(urls.join(",")), NodeKey { id: name.into(), boot: 1 }, &SECRET).await;
+    let mut node = connect_with(&settings(urls.join(",")), NodeKey { id: name.into(), boot: 1 }, &SECRET);
     assert_eq!(node.arrival().await, Arrival::Resubscribed);
     eventually(SOON, "every Redis works", async || node.bus.links().iter().all(|link| link.works).then_some(())).await;
     node

@@ -4,7 +4,7 @@
 use super::*;
 
 async fn join(redis: &Redis, key: NodeKey, secret: &ClusterSecret) -> Node {
-    let mut node = connect_with(&settings(redis.url()), key, secret).await;
+    let mut node = connect_with(&settings(redis.url()), key, secret);
     assert_eq!(node.arrival().await, Arrival::Resubscribed);
     node
 }
