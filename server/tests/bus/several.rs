@@ -1,7 +1,7 @@
 //! Two Redis that know nothing of each other: whatever becomes of one, items arrive through the other, none twice.
 
 use super::*;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout_at};
 
 /// Between two items of a conversation that goes on.
 const PACE: Duration = Duration::from_millis(20);
@@ -14,147 +14,155 @@ async fn join(redis: &[&Redis], name: &str) -> Node {
     node
 }
 
-/// Two nodes that know each other.
-async fn pair(one: &[&Redis], two: &[&Redis]) -> (Node, Node) {
-    let (one, two) = (join(one, "one").await, join(two, "two").await);
-    let peers = [one.key.clone(), two.key.clone()];
-    one.bus.set_peers(&peers);
-    two.bus.set_peers(&peers);
-    (one, two)
-}
-
-/// What a node has heard.
-#[derive(Default)]
-struct Heard {
-    users: Vec<u64>,
+/// Two nodes that know each other: one says items to the other, numbered from 1.
+struct Talk {
+    one: Node,
+    two: Node,
+    /// The item to be said next.
+    next: u64,
+    heard: Vec<u64>,
+    /// How often the other was told that something is lost.
     losses: usize,
 }
 
-impl Heard {
-    /// Takes what has arrived by now.
-    fn take(&mut self, node: &mut Node) {
-        while let Ok(arrival) = node.arrivals.try_recv() {
+impl Talk {
+    async fn between(one: &[&Redis], two: &[&Redis]) -> Talk {
+        let (one, two) = (join(one, "one").await, join(two, "two").await);
+        let peers = [one.key.clone(), two.key.clone()];
+        one.bus.set_peers(&peers);
+        two.bus.set_peers(&peers);
+        Talk { one, two, next: 1, heard: Vec::new(), losses: 0 }
+    }
+
+    /// Both nodes over both Redis.
+    async fn over(redis: &[Redis; 2]) -> Talk {
+        let both = [&redis[0], &redis[1]];
+        Talk::between(&both, &both).await
+    }
+
+    /// Says one item after the other until this is so.
+    async fn until(&mut self, claim: &str, is_so: impl Fn(&Talk) -> bool) {
+        let give_up_at = Instant::now() + RECOVERY;
+        loop {
+            self.one.send(&self.two, self.next);
+            self.next += 1;
+            self.listen().await;
+            if is_so(self) {
+                return;
+            }
+            assert!(Instant::now() < give_up_at, "{claim} did not come true; heard {:?}", self.heard);
+        }
+    }
+
+    /// Says so many more items.
+    async fn goes_on(&mut self, items: u64) {
+        let end = self.next + items;
+        self.until("so many items are said", |talk| talk.next >= end).await;
+    }
+
+    /// Goes on until the item that was said last has arrived; returns its number.
+    async fn arrives(&mut self) -> u64 {
+        let last = self.next - 1;
+        self.until("what was said arrives", |talk| talk.heard.contains(&last)).await;
+        last
+    }
+
+    /// Takes what arrives until the next item is due.
+    async fn listen(&mut self) {
+        let due_at = Instant::now() + PACE;
+        while let Ok(Some(arrival)) = timeout_at(due_at, self.two.arrivals.recv()).await {
             match arrival {
-                Arrival::Items { items, .. } => self.users.extend(users_of(items)),
+                Arrival::Items { items, .. } => self.heard.extend(users_of(items)),
                 Arrival::Lost { .. } => self.losses += 1,
                 Arrival::Resubscribed => {}
             }
         }
-        assert!(self.users.is_sorted_by(|one, next| one < next), "doubled or out of order: {:?}", self.users);
+        assert!(self.heard.is_sorted_by(|one, next| one < next), "doubled or out of order: {:?}", self.heard);
     }
 
-    fn from(&self, first: u64, last: u64) -> bool {
-        (first..=last).all(|user| self.users.contains(&user))
+    fn has_heard(&self, first: u64, last: u64) -> bool {
+        (first..=last).all(|item| self.heard.contains(&item))
     }
-}
 
-/// Sends one item after the other until `is_enough` says so of what was sent and what is heard.
-async fn chat(
-    one: &Node,
-    two: &mut Node,
-    heard: &mut Heard,
-    next: &mut u64,
-    claim: &str,
-    is_enough: impl Fn(u64, &Heard) -> bool,
-) {
-    let give_up_at = Instant::now() + RECOVERY;
-    loop {
-        one.send(two, *next);
-        *next += 1;
-        sleep(PACE).await;
-        heard.take(two);
-        if is_enough(*next, heard) {
-            return;
-        }
-        assert!(Instant::now() < give_up_at, "{claim} did not come true; heard {:?}", heard.users);
+    /// Whether a Redis works for the one who says something.
+    fn works(&self, redis: usize) -> bool {
+        self.one.bus.links()[redis].works
     }
-}
 
-/// Which of the two Redis the second node is reached through.
-fn used(one: &Node) -> usize {
-    // The own channel goes somewhere as well, so this counts only while both go the same way or one goes each.
-    let links = one.bus.links();
-    links.iter().position(|link| link.works && link.channels > 0).expect("one is used")
+    /// A Redis that something goes through: to the other node, or to the own one.
+    fn used(&self) -> usize {
+        let links = self.one.bus.links();
+        links.iter().position(|link| link.works && link.channels > 0).expect("one is used")
+    }
 }
 
 #[tokio::test]
 async fn killed_redis_is_left_at_once() {
     for killed in 0..2 {
         let mut redis = [start().await, start().await];
-        let (one, mut two) = pair(&[&redis[0], &redis[1]], &[&redis[0], &redis[1]]).await;
-        let (mut heard, mut next) = (Heard::default(), 1);
-        chat(&one, &mut two, &mut heard, &mut next, "chatting", |next, _| next > 50).await;
+        let mut talk = Talk::over(&redis).await;
+        talk.goes_on(50).await;
 
         redis[killed].kill().expect("redis can be killed");
-        let first = next;
-        chat(&one, &mut two, &mut heard, &mut next, "going on", |next, _| next > first + 150).await;
-        let last = next - 1;
-        chat(&one, &mut two, &mut heard, &mut next, "all arrive", |_, heard| heard.users.contains(&last)).await;
+        let first = talk.next;
+        talk.goes_on(150).await;
+        let last = talk.arrives().await;
 
-        assert!(heard.from(1, last) || heard.losses > 0, "what died inside redis is told: {:?}", heard.users);
-        assert!(heard.from(first + 50, last), "{:?}", heard.users);
-        assert!(!one.bus.links()[killed].works && one.bus.links()[1 - killed].works);
+        assert!(talk.has_heard(1, last) || talk.losses > 0, "what died inside redis is told: {:?}", talk.heard);
+        assert!(talk.has_heard(first + 50, last), "{:?}", talk.heard);
+        assert!(!talk.works(killed) && talk.works(1 - killed));
     }
 }
 
 #[tokio::test]
 async fn stopped_redis_is_left_and_used_again() {
     let redis = [start().await, start().await];
-    let (one, mut two) = pair(&[&redis[0], &redis[1]], &[&redis[0], &redis[1]]).await;
-    let (mut heard, mut next) = (Heard::default(), 1);
-    chat(&one, &mut two, &mut heard, &mut next, "chatting", |next, _| next > 50).await;
-    let stopped = used(&one);
+    let mut talk = Talk::over(&redis).await;
+    talk.goes_on(50).await;
+    let stopped = talk.used();
 
     redis[stopped].pause().expect("redis can be stopped");
-    let links = |node: &Node| node.bus.links();
-    chat(&one, &mut two, &mut heard, &mut next, "it is left", |_, _| !links(&one)[stopped].works).await;
-    let first = next;
-    let until = next + 100;
-    chat(&one, &mut two, &mut heard, &mut next, "going on", |next, _| next > until).await;
-    let last = next - 1;
-    chat(&one, &mut two, &mut heard, &mut next, "all arrive", |_, heard| heard.users.contains(&last)).await;
-    assert!(heard.from(first, last), "{:?}", heard.users);
+    talk.until("it is left", |talk| !talk.works(stopped)).await;
+    let first = talk.next;
+    talk.goes_on(100).await;
+    let last = talk.arrives().await;
+    assert!(talk.has_heard(first, last), "{:?}", talk.heard);
 
     redis[stopped].resume().expect("redis can go on");
-    chat(&one, &mut two, &mut heard, &mut next, "it is used again", |_, _| links(&one)[stopped].works).await;
-    let last = next - 1;
-    chat(&one, &mut two, &mut heard, &mut next, "all arrive", |_, heard| heard.users.contains(&last)).await;
+    talk.until("it is used again", |talk| talk.works(stopped)).await;
+    talk.arrives().await;
 }
 
 #[tokio::test]
 async fn split_nodes_meet_where_they_can() {
     let (own, others, common) = (start().await, start().await, start().await);
-    let (one, mut two) = pair(&[&own, &common], &[&others, &common]).await;
-    let (mut heard, mut next) = (Heard::default(), 1);
+    let mut talk = Talk::between(&[&own, &common], &[&others, &common]).await;
 
-    chat(&one, &mut two, &mut heard, &mut next, "items arrive", |_, heard| !heard.users.is_empty()).await;
-    let first = next;
-    chat(&one, &mut two, &mut heard, &mut next, "going on", |next, _| next > first + 100).await;
-    let last = next - 1;
-    chat(&one, &mut two, &mut heard, &mut next, "all arrive", |_, heard| heard.users.contains(&last)).await;
+    talk.until("items arrive", |talk| !talk.heard.is_empty()).await;
+    let first = talk.next;
+    talk.goes_on(100).await;
+    let last = talk.arrives().await;
 
-    assert!(heard.from(first, last), "{:?}", heard.users);
+    assert!(talk.has_heard(first, last), "{:?}", talk.heard);
 }
 
 #[tokio::test]
 async fn nodes_without_a_redis_in_common_look_into_the_log() {
     let (own, others) = (start().await, start().await);
-    let (one, mut two) = pair(&[&own], &[&others]).await;
-    let (mut heard, mut next) = (Heard::default(), 1);
+    let mut talk = Talk::between(&[&own], &[&others]).await;
 
-    chat(&one, &mut two, &mut heard, &mut next, "it is told, again and again", |_, heard| heard.losses >= 3).await;
+    talk.until("it is told, again and again", |talk| talk.losses >= 3).await;
 
-    assert_eq!(heard.users, Vec::<u64>::new());
-    assert!(two.bus.is_connected() && two.read(|stats| &stats.silences) >= 3);
+    assert_eq!(talk.heard, Vec::<u64>::new());
+    assert!(talk.two.bus.is_connected() && talk.two.read(|stats| &stats.silences) >= 3);
 }
 
 #[tokio::test]
 async fn demoted_redis_doubles_nothing() {
     for demoted in 0..2 {
         let redis = [start().await, start().await];
-        let (one, mut two) = pair(&[&redis[0], &redis[1]], &[&redis[0], &redis[1]]).await;
-        let (mut heard, mut next) = (Heard::default(), 1);
-        chat(&one, &mut two, &mut heard, &mut next, "chatting", |next, _| next > 50).await;
+        let mut talk = Talk::over(&redis).await;
+        talk.goes_on(50).await;
 
         let port = redis[1 - demoted].address().port().to_string();
         redis[demoted].command(&[b"REPLICAOF", b"127.0.0.1", port.as_bytes()]).await.expect("redis obeys");
@@ -163,28 +171,24 @@ async fn demoted_redis_doubles_nothing() {
             info.contains("master_link_status:up").then_some(())
         };
         eventually(RECOVERY, "it follows the other", linked).await;
-        let first = next;
-        chat(&one, &mut two, &mut heard, &mut next, "going on", |next, _| next > first + 150).await;
-        let last = next - 1;
-        chat(&one, &mut two, &mut heard, &mut next, "all arrive", |_, heard| heard.users.contains(&last)).await;
+        let first = talk.next;
+        talk.goes_on(150).await;
+        let last = talk.arrives().await;
 
-        assert!(heard.from(first, last), "{:?}", heard.users);
+        assert!(talk.has_heard(first, last), "{:?}", talk.heard);
     }
 }
 
 #[tokio::test]
 async fn redis_that_refuses_to_publish_is_left_at_once() {
     let redis = [start().await, start().await];
-    let (one, mut two) = pair(&[&redis[0], &redis[1]], &[&redis[0], &redis[1]]).await;
-    let (mut heard, mut next) = (Heard::default(), 1);
-    chat(&one, &mut two, &mut heard, &mut next, "chatting", |next, _| next > 50).await;
+    let mut talk = Talk::over(&redis).await;
+    talk.goes_on(50).await;
 
     redis[0].command(&[b"ACL", b"SETUSER", b"default", b"-publish"]).await.expect("redis forbids publishing");
-    let until = next + 150;
-    chat(&one, &mut two, &mut heard, &mut next, "going on", |next, _| next > until).await;
-    let last = next - 1;
-    chat(&one, &mut two, &mut heard, &mut next, "all arrive", |_, heard| heard.users.contains(&last)).await;
+    talk.goes_on(150).await;
+    let last = talk.arrives().await;
 
-    assert!(heard.from(1, last), "{:?}", heard.users);
-    assert!(!one.bus.links()[0].works);
+    assert!(talk.has_heard(1, last), "{:?}", talk.heard);
+    assert!(!talk.works(0));
 }
