@@ -230,9 +230,6 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::local::LocalHub;
-    use crate::cluster::NodeKey;
-    use chat_environment::Tasks;
 
     #[track_caller]
     fn check(metrics: &Metrics, line: &str) {
@@ -240,13 +237,9 @@ mod tests {
         assert!(encoded.lines().any(|found| found == line), "{line:?} is not in\n{encoded}");
     }
 
-    fn metrics() -> Metrics {
-        Metrics::new(LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 }, &Tasks::default()).0)
-    }
-
     #[tokio::test]
     async fn every_series_exists_before_anything_happened() {
-        let metrics = metrics();
+        let metrics = Metrics::alone();
 
         check(&metrics, "chat_connections 0");
         check(&metrics, "chat_messages_total{path=\"group\",qos=\"0\"} 0");
@@ -259,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_counted_shows_under_its_labels() {
-        let metrics = metrics();
+        let metrics = Metrics::alone();
 
         metrics.connections_total.inc();
         metrics.connections.inc();
@@ -287,7 +280,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_name_is_used_twice() {
-        let encoded = metrics().encode();
+        let encoded = Metrics::alone().encode();
         let mut names: Vec<_> = encoded.lines().filter(|line| line.starts_with("# TYPE")).collect();
         let all = names.len();
         names.sort_unstable();

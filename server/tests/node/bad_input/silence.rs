@@ -7,6 +7,9 @@ use chat_client::RawConnection;
 use chat_client::append_frame;
 use std::time::Duration;
 
+/// Between two bytes of a frame that drips in: it would take twenty minutes.
+const DRIP: Duration = Duration::from_millis(20);
+
 #[tokio::test]
 async fn a_frame_that_drips_in_is_given_its_time_and_no_more() {
     beside_a_healthy_pair(
@@ -23,7 +26,7 @@ async fn a_frame_that_drips_in_is_given_its_time_and_no_more() {
                 if left == [false, false] {
                     break;
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(DRIP).await;
             }
             assert_eq!(left, [false, false], "both were closed in the middle");
         },

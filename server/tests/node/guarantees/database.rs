@@ -2,12 +2,11 @@
 
 use crate::support::cluster::{database, start_node};
 use crate::support::faulty::Faulty;
-use crate::support::{BUDGET, PASSWORD, Peer, Value, eventually, fresh_mid, json, texts};
+use crate::support::{BUDGET, PASSWORD, Peer, Value, eventually, fresh_mid, json, texts, wait_as_told};
 use chat::bus::local::LocalHub;
 use chat::node::Node;
 use chat::storage::Storage;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Messages, sent at once, that a node cannot relay without the database.
 const UNREACHABLE: usize = 40;
@@ -121,7 +120,7 @@ async fn a_node_without_its_lease_suspends_its_sessions_and_resumes_those_that_s
     eventually(BUDGET, "the lease runs out and Ann gets in elsewhere", async || {
         let ack = second_ann.ask(login.clone()).await;
         if ack["errno"] == 11 {
-            tokio::time::sleep(Duration::from_millis(ack["retry_ms"].as_u64().expect("when"))).await;
+            wait_as_told(&ack).await;
         }
         (ack["errno"] == 0).then_some(())
     })

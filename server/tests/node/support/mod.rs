@@ -7,7 +7,7 @@ pub mod peer;
 mod sockets;
 
 pub use cluster::Cluster;
-pub use peer::{Peer, fresh_mid, texts};
+pub use peer::{Peer, fresh_mid, texts, wait_as_told};
 pub use serde_json::{Value, json};
 pub use services::eventually;
 pub use sockets::{with_socket_from, with_socket_to};

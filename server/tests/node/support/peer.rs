@@ -23,6 +23,13 @@ pub fn fresh_mid() -> String {
     Uuid::now_v7().to_string()
 }
 
+/// Waits as a refusal with `retry_ms` says, like a client that keeps to the contract; returns how long, in ms.
+pub async fn wait_as_told(refusal: &Value) -> u64 {
+    let retry_ms = refusal["retry_ms"].as_u64().expect("when to come back");
+    tokio::time::sleep(Duration::from_millis(retry_ms)).await;
+    retry_ms
+}
+
 /// The texts of messages.
 pub fn texts(messages: &[Value]) -> Vec<&str> {
     messages.iter().map(|message| message["msg"].as_str().expect("a text")).collect()
