@@ -1,21 +1,18 @@
 //! The database has no connection left, as when some other program leaks them: every free one is taken, and the nodes'
 //! own are killed again and again and taken as well. Nodes are told "too many connections".
 //!
-//! It is done with connections alone, so it heals by letting them go, and by itself if this process ends. They go
-//! through a runtime of their own, which goes on while the story's stands still.
+//! It is done with connections that are held ([`Holder`]).
 
+use super::holder::{Holder, Tell};
 use super::{Breakage, Kind, Lasting};
 use crate::cluster::Cluster;
-use crate::held::Held;
 use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 pub(super) const KIND: Kind = Kind {
@@ -49,15 +46,8 @@ impl Breakage for Exhaust {
 
     async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
         let address = cluster.own_database()?;
-        let (tell, told) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let holder = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(hold(address, tell, stopped));
-            Ok(())
-        });
-        told.await.context("the thread that takes connections ended")??;
-        Ok(Some(Box::new(Holder { stop, thread: holder })))
+        let hold = async move |tell| hold(address, tell).await;
+        Ok(Some(Holder::start("takes connections", hold).await?))
     }
 
     async fn heal(&self, cluster: &dyn Cluster) -> Result<()> {
@@ -65,40 +55,21 @@ impl Breakage for Exhaust {
     }
 }
 
-/// The thread that holds every connection.
-struct Holder {
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<Result<()>>,
-}
-
-impl Held for Holder {
-    fn release(self: Box<Self>) -> Result<()> {
-        drop(self.stop);
-        self.thread.join().map_err(|_| anyhow!("the thread that takes connections panicked"))?
-    }
-}
-
-/// Holds every connection until `stopped`; tells when it has them all.
-async fn hold(address: SocketAddr, tell: oneshot::Sender<Result<()>>, stopped: oneshot::Receiver<()>) {
+/// Holds every connection until dropped; tells when it has them all.
+async fn hold(address: SocketAddr, tell: Tell) {
     let mut held = Vec::new();
-    let holding = async {
-        let all = timeout(TAKEN_WITHIN, take_all(address, &mut held)).await;
-        let all = all.unwrap_or_else(|_| Err(anyhow!("not within {TAKEN_WITHIN:?}")));
-        let is_done = all.is_ok();
-        if tell.send(all).is_err() || !is_done {
-            return;
+    let all = timeout(TAKEN_WITHIN, take_all(address, &mut held)).await;
+    let all = all.unwrap_or_else(|_| Err(anyhow!("not within {TAKEN_WITHIN:?}")));
+    let is_done = all.is_ok();
+    if tell.send(all).is_err() || !is_done {
+        return;
+    }
+    loop {
+        sleep(INTERVAL).await;
+        if take_all(address, &mut held).await.is_err() {
+            // It was restarted meanwhile: none of them is good any more.
+            held.clear();
         }
-        loop {
-            sleep(INTERVAL).await;
-            if take_all(address, &mut held).await.is_err() {
-                // It was restarted meanwhile: none of them is good any more.
-                held.clear();
-            }
-        }
-    };
-    tokio::select! {
-        () = holding => {}
-        _ = stopped => {}
     }
 }
 

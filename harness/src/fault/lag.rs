@@ -1,18 +1,16 @@
 //! A member of a replicated database lags behind: it applies what the others commit only now and then, and whoever
 //! reads there sees the past. It takes no part in flow control meanwhile, so that the others do not wait for it.
 //!
-//! It is done with a lock that is held, so it heals by letting go, and by itself if this process ends.
+//! It is done with a lock that is held ([`Holder`]).
 
+use super::holder::{Holder, Tell};
 use super::{Breakage, Kind, Lasting, chances, statement};
 use crate::cluster::Cluster;
-use crate::held::Held;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use async_trait::async_trait;
 use sqlx::Executor;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 pub(super) const KIND: Kind = Kind {
@@ -41,20 +39,8 @@ struct Lag {
 impl Breakage for Lag {
     async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
         let (url, by) = (cluster.administration(&self.machine)?, self.by);
-        let (tell, told) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let holder = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                tokio::select! {
-                    () = hold_back(&url, by, tell) => {}
-                    _ = stopped => {}
-                }
-            });
-            Ok(())
-        });
-        told.await.context("the thread that holds it back ended")??;
-        Ok(Some(Box::new(Holder { stop, thread: holder })))
+        let hold = async move |tell| hold_back(&url, by, tell).await;
+        Ok(Some(Holder::start("holds a member back", hold).await?))
     }
 
     async fn heal(&self, cluster: &dyn Cluster) -> Result<()> {
@@ -63,7 +49,7 @@ impl Breakage for Lag {
 }
 
 /// Locks and lets go until dropped; tells when the first lock is there. If the server is killed meanwhile, it is over.
-async fn hold_back(url: &str, by: Duration, tell: oneshot::Sender<Result<()>>) {
+async fn hold_back(url: &str, by: Duration, tell: Tell) {
     let locked = async {
         let mut connection = statement::connect(url).await?;
         connection.execute("FLUSH TABLES WITH READ LOCK").await?;
@@ -86,18 +72,5 @@ async fn hold_back(url: &str, by: Duration, tell: oneshot::Sender<Result<()>>) {
         if connection.execute("FLUSH TABLES WITH READ LOCK").await.is_err() {
             return;
         }
-    }
-}
-
-/// The thread that holds the lock.
-struct Holder {
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<Result<()>>,
-}
-
-impl Held for Holder {
-    fn release(self: Box<Self>) -> Result<()> {
-        drop(self.stop);
-        self.thread.join().map_err(|_| anyhow!("the thread that holds a member back panicked"))?
     }
 }

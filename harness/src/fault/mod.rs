@@ -5,6 +5,7 @@
 
 mod active;
 mod chances;
+mod holder;
 mod link;
 mod statement;
 
