@@ -2,8 +2,7 @@
 //! connect to, and a database that can be asked.
 //!
 //! Machines are named by their role: `node-1`, `node-2` …, `database`, `redis`, `nginx`; of several, `database-1` and
-//! `redis-1` …. A verb that a kind does not
-//! have is an [`Ability`] that it lacks; asked all the same, it is an error.
+//! `redis-1` …. A verb that a kind does not have is an [`Ability`] that it lacks; asked all the same, it is an error.
 
 mod probe;
 mod setup;
@@ -128,6 +127,18 @@ pub trait Cluster: Send + Sync {
     /// They arrive again; nothing happens if they do.
     async fn mend(&self, _sender: &str, _receiver: &str) -> Result<()> {
         bail!("this cluster cannot {}", Ability::Cut)
+    }
+
+    /// Packets between two machines are lost, both ways.
+    async fn cut_both_ways(&self, one: &str, other: &str) -> Result<()> {
+        self.cut(one, other).await?;
+        self.cut(other, one).await
+    }
+
+    /// They pass again; nothing happens if they do.
+    async fn mend_both_ways(&self, one: &str, other: &str) -> Result<()> {
+        self.mend(one, other).await?;
+        self.mend(other, one).await
     }
 
     /// A machine loses its interface, and with it what it had open.

@@ -25,13 +25,11 @@ struct Cut {
 #[async_trait]
 impl Breakage for Cut {
     async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
-        cluster.cut(&self.one, &self.other).await?;
-        cluster.cut(&self.other, &self.one).await?;
+        cluster.cut_both_ways(&self.one, &self.other).await?;
         Ok(None)
     }
 
     async fn heal(&self, cluster: &dyn Cluster) -> Result<()> {
-        cluster.mend(&self.one, &self.other).await?;
-        cluster.mend(&self.other, &self.one).await
+        cluster.mend_both_ways(&self.one, &self.other).await
     }
 }

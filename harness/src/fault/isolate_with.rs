@@ -33,16 +33,14 @@ impl IsolateWith {
 impl Breakage for IsolateWith {
     async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
         for (one, other) in self.links(cluster) {
-            cluster.cut(&one, &other).await?;
-            cluster.cut(&other, &one).await?;
+            cluster.cut_both_ways(&one, &other).await?;
         }
         Ok(None)
     }
 
     async fn heal(&self, cluster: &dyn Cluster) -> Result<()> {
         for (one, other) in self.links(cluster) {
-            cluster.mend(&one, &other).await?;
-            cluster.mend(&other, &one).await?;
+            cluster.mend_both_ways(&one, &other).await?;
         }
         cluster.ready(&self.pair[0]).await?;
         cluster.ready(&self.pair[1]).await

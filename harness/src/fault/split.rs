@@ -34,16 +34,14 @@ impl Breakage for Split {
 
     async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
         for (node, redis) in losses(cluster)? {
-            cluster.cut(&node, &redis).await?;
-            cluster.cut(&redis, &node).await?;
+            cluster.cut_both_ways(&node, &redis).await?;
         }
         Ok(None)
     }
 
     async fn heal(&self, cluster: &dyn Cluster) -> Result<()> {
         for (node, redis) in losses(cluster)? {
-            cluster.mend(&node, &redis).await?;
-            cluster.mend(&redis, &node).await?;
+            cluster.mend_both_ways(&node, &redis).await?;
         }
         Ok(())
     }
