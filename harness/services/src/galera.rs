@@ -4,36 +4,25 @@
 //! nodes whose leases last some seconds. A member that was killed gets what it missed; one that has forgotten
 //! everything, or missed too much, gets all the data anew from another.
 
-use crate::mariadbd::{RunsAs, Server};
+mod clock;
+mod member;
+mod options;
+
+pub use clock::{clock_text, clock_variables};
+pub use member::Member;
+pub use options::{DETECTION, PROVIDER, donors};
+
 use crate::ports::free_port;
 use anyhow::{Context, Result, ensure};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Where Debian's galera-4 has it.
-pub const PROVIDER: &str = "/usr/lib/galera/libgalera_smm.so";
-/// A member that was silent for 1 s is asked about, and put out of the group after 3 s at most.
-pub const DETECTION: &str = "evs.suspect_timeout=PT1S;evs.inactive_timeout=PT3S;evs.keepalive_period=PT0.3S;\
-                         evs.inactive_check_period=PT0.3S";
-/// What a member that was away can get without a full transfer.
-const CACHE: &str = "gcache.size=16M";
 /// How long a cluster may take until it takes a statement.
 const MADE_WITHIN: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(100);
-/// Where Debian's libfaketime is, in the build for programs of several threads.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-const IS_READY: &str =
-    "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'wsrep_ready'";
 
 pub struct Galera {
     members: Vec<Member>,
-}
-
-/// One of the servers.
-pub struct Member {
-    server: Server,
-    options: Vec<String>,
 }
 
 impl Galera {
@@ -153,124 +142,6 @@ impl Galera {
     pub fn into_members(self) -> Vec<Member> {
         self.members
     }
-}
-
-impl Member {
-    fn new(place: usize, port: u16, peers: &str, donors: &str) -> Result<Member> {
-        let server = Server::new(RunsAs::Nobody)?;
-        let (transfer_port, catch_up_port) = (free_port()?, free_port()?);
-        let options = [
-            "--wsrep-on=ON".to_owned(),
-            format!("--wsrep-provider={PROVIDER}"),
-            "--binlog-format=ROW".to_owned(),
-            "--innodb-autoinc-lock-mode=2".to_owned(),
-            "--wsrep-cluster-name=chat".to_owned(),
-            format!("--wsrep-cluster-address=gcomm://{peers}"),
-            format!("--wsrep-node-name=database-{}", place + 1),
-            format!("--wsrep-node-address=127.0.0.1:{port}"),
-            "--wsrep-sst-method=rsync".to_owned(),
-            format!("--wsrep-sst-donor={donors}"),
-            format!("--wsrep-sst-receive-address=127.0.0.1:{transfer_port}"),
-            format!(
-                "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{port};\
-                 ist.recv_addr=127.0.0.1:{catch_up_port};{DETECTION};{CACHE}"
-            ),
-        ];
-        Ok(Member { server, options: options.into() })
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    pub fn kill(&mut self) -> Result<()> {
-        self.server.kill()
-    }
-
-    pub fn ready(&mut self) -> Result<()> {
-        self.server.says(IS_READY, "ON")
-    }
-
-    pub fn forget(&self) -> Result<()> {
-        self.server.forget()
-    }
-
-    pub fn pause(&self) -> Result<()> {
-        self.server.pause()
-    }
-
-    pub fn resume(&self) -> Result<()> {
-        self.server.resume()
-    }
-
-    /// From here on its clock is so many seconds ahead (or behind, if negative). It has to be one of
-    /// [`Galera::start_with_clocks`].
-    pub fn set_clock(&self, ahead_s: i64) -> Result<()> {
-        // In one piece: it is read at any time.
-        let (file, new) = (self.clock(), self.server.directory().join("clock.new"));
-        std::fs::write(&new, clock_text(ahead_s))?;
-        Ok(std::fs::rename(new, file)?)
-    }
-
-    fn clock(&self) -> PathBuf {
-        self.server.directory().join("clock")
-    }
-
-    /// With a clock that can be set, which the time of the whole process goes by, but not how it passes.
-    fn give_clock(&mut self) -> Result<()> {
-        ensure!(std::fs::exists(FAKETIME)?, "{FAKETIME} is missing: apt-get install libfaketime (or run ci/test)");
-        self.set_clock(0)?;
-        self.server.set_environment(clock_variables(&self.clock().display().to_string()));
-        Ok(())
-    }
-
-    fn bootstrap(&mut self) -> Result<()> {
-        self.server.launch(&[&self.options[..], &["--wsrep-new-cluster".to_owned()]].concat())
-    }
-
-    /// Starts it from where it was, so that it needs only what it missed.
-    pub fn launch(&mut self) -> Result<()> {
-        let mut options = self.options.clone();
-        options.extend(self.position()?.map(|position| format!("--wsrep-start-position={position}")));
-        self.server.launch(&options)
-    }
-
-    /// How far its data goes; `None` if it has none.
-    fn position(&self) -> Result<Option<String>> {
-        if self.server.has_forgotten()? {
-            return Ok(None);
-        }
-        let log = self.server.directory().join("recover.log");
-        let mut options = self.options.clone();
-        options.extend(["--wsrep-recover".to_owned(), format!("--log-error={}", log.display())]);
-        self.server.program(&options).output()?;
-        let said = std::fs::read_to_string(&log)?;
-        // The last of them: what earlier starts said stands before it.
-        let found = said.lines().rev().find_map(|line| line.split_once("Recovered position: "));
-        Ok(found.map(|(_, position)| position.trim().to_owned()))
-    }
-}
-
-/// Who gives its data to a new member, by name: the last first, since a donor commits nothing meanwhile, and the first
-/// is the one that is written to.
-pub fn donors(count: usize) -> String {
-    (1..=count).rev().map(|number| format!("database-{number},")).collect()
-}
-
-/// What makes a server's clock go by a file: the time of day, but not how time passes.
-pub fn clock_variables(file: &str) -> [(&'static str, String); 4] {
-    [
-        ("LD_PRELOAD", FAKETIME.to_owned()),
-        ("FAKETIME_TIMESTAMP_FILE", file.to_owned()),
-        // It looks into the file again after a second.
-        ("FAKETIME_CACHE_DURATION", "1".to_owned()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-    ]
-}
-
-/// What such a file holds: how many seconds the clock is ahead, or behind.
-pub fn clock_text(ahead_s: i64) -> String {
-    format!("{ahead_s:+}s\n")
 }
 
 #[cfg(test)]
