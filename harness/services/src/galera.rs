@@ -10,10 +10,11 @@ mod options;
 
 pub use clock::{clock_text, clock_variables};
 pub use member::Member;
-pub use options::{DETECTION, PROVIDER, donors};
+pub use options::{name, options};
 
 use crate::ports::free_port;
 use anyhow::{Context, Result, ensure};
+use options::PROVIDER;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -41,11 +42,10 @@ impl Galera {
     fn new(count: usize) -> Result<Galera> {
         ensure!(count > 0, "a cluster has members");
         ensure!(std::fs::exists(PROVIDER)?, "{PROVIDER} is missing: apt-get install galera-4 rsync (or run ci/test)");
-        let ports = (0..count).map(|_| free_port()).collect::<Result<Vec<u16>>>()?;
-        let peers = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
-        let donors = donors(count);
-        let members = ports.iter().enumerate().map(|(place, port)| Member::new(place, *port, &peers, &donors));
-        Ok(Galera { members: members.collect::<Result<_>>()? })
+        let address = |_| Ok(format!("127.0.0.1:{}", free_port()?));
+        let addresses = (0..count).map(address).collect::<Result<Vec<String>>>()?;
+        let members = (0..count).map(|place| Member::new(place, &addresses)).collect::<Result<_>>()?;
+        Ok(Galera { members })
     }
 
     /// The first makes the cluster, and the others get its data.

@@ -88,7 +88,7 @@ impl Setup {
     pub(crate) fn databases(&self) -> Vec<String> {
         match self.flavour {
             Flavour::Mysql | Flavour::Mariadb => vec!["database".to_owned()],
-            Flavour::Galera(count) => (1..=count).map(|number| format!("database-{number}")).collect(),
+            Flavour::Galera(count) => (0..count).map(services::galera::name).collect(),
         }
     }
 

@@ -6,7 +6,7 @@
 use super::machine::Plan;
 use crate::cluster::Flavour;
 use anyhow::Result;
-use services::galera::{DETECTION, PROVIDER, clock_text, clock_variables, donors};
+use services::galera::{self, clock_text, clock_variables};
 use services::nginx_config::with_upstreams;
 use std::net::Ipv4Addr;
 
@@ -59,21 +59,9 @@ pub(crate) fn member(
     has_clock: bool,
 ) -> Plan {
     let mut plan = database(Flavour::Galera(addresses.len()), image, addresses[place], &[]);
-    plan.role = format!("database-{}", place + 1);
-    let peers = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    plan.command.extend([
-        "--wsrep-on=ON".to_owned(),
-        format!("--wsrep-provider={PROVIDER}"),
-        "--binlog-format=ROW".to_owned(),
-        "--innodb-autoinc-lock-mode=2".to_owned(),
-        "--wsrep-cluster-name=chat".to_owned(),
-        format!("--wsrep-cluster-address=gcomm://{peers}"),
-        format!("--wsrep-node-name={}", plan.role),
-        format!("--wsrep-node-address={}", plan.address),
-        "--wsrep-sst-method=rsync".to_owned(),
-        format!("--wsrep-sst-donor={}", donors(addresses.len())),
-        format!("--wsrep-provider-options={DETECTION}"),
-    ]);
+    plan.role = galera::name(place);
+    let peers: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    plan.command.extend(galera::options(place, &peers, &[]));
     plan.command.extend(options.iter().map(|(option, value)| format!("--{option}={value}")));
     plan.environment = if place == 0 { vec![("BOOTSTRAP".to_owned(), "yes".to_owned())] } else { Vec::new() };
     if has_clock {

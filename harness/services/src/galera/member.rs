@@ -1,7 +1,7 @@
 //! One of the servers of a Galera cluster.
 
 use super::clock::{FAKETIME, clock_text, clock_variables};
-use super::options::{DETECTION, PROVIDER};
+use super::options::options;
 use crate::mariadbd::{RunsAs, Server};
 use crate::ports::free_port;
 use anyhow::{Result, ensure};
@@ -20,27 +20,15 @@ pub struct Member {
 }
 
 impl Member {
-    pub(super) fn new(place: usize, port: u16, peers: &str, donors: &str) -> Result<Member> {
+    /// By its place from 0 among the addresses of all.
+    pub(super) fn new(place: usize, addresses: &[String]) -> Result<Member> {
         let server = Server::new(RunsAs::Nobody)?;
         let (transfer_port, catch_up_port) = (free_port()?, free_port()?);
-        let options = [
-            "--wsrep-on=ON".to_owned(),
-            format!("--wsrep-provider={PROVIDER}"),
-            "--binlog-format=ROW".to_owned(),
-            "--innodb-autoinc-lock-mode=2".to_owned(),
-            "--wsrep-cluster-name=chat".to_owned(),
-            format!("--wsrep-cluster-address=gcomm://{peers}"),
-            format!("--wsrep-node-name=database-{}", place + 1),
-            format!("--wsrep-node-address=127.0.0.1:{port}"),
-            "--wsrep-sst-method=rsync".to_owned(),
-            format!("--wsrep-sst-donor={donors}"),
-            format!("--wsrep-sst-receive-address=127.0.0.1:{transfer_port}"),
-            format!(
-                "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{port};\
-                 ist.recv_addr=127.0.0.1:{catch_up_port};{DETECTION};{CACHE}"
-            ),
-        ];
-        Ok(Member { server, options: options.into() })
+        let listen = format!("gmcast.listen_addr=tcp://{}", addresses[place]);
+        let catch_up = format!("ist.recv_addr=127.0.0.1:{catch_up_port}");
+        let mut options = options(place, addresses, &[&listen, &catch_up, CACHE]);
+        options.push(format!("--wsrep-sst-receive-address=127.0.0.1:{transfer_port}"));
+        Ok(Member { server, options })
     }
 
     pub fn address(&self) -> SocketAddr {
