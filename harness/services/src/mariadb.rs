@@ -1,14 +1,12 @@
 //! A MariaDB of one's own: a single server.
 
 use crate::mariadbd::{PACKAGE, PASSWORD, RunsAs, Server, USER, printed};
+use crate::ports::ATTEMPTS;
 use crate::process::explain;
 use anyhow::Result;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-/// Ports tried before giving up, since another process may take one first.
-const ATTEMPTS: usize = 5;
 
 pub struct Mariadb(Server);
 

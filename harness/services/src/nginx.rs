@@ -4,7 +4,7 @@
 //! writes are replaced.
 
 use crate::nginx_config::for_processes;
-use crate::ports::free_port;
+use crate::ports::on_free_port;
 use crate::process::{Process, explain};
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -20,8 +20,6 @@ use tokio::time::{Instant, sleep};
 /// Debian keeps nginx where only root's search path leads.
 const PROGRAMS: [&str; 2] = ["nginx", "/usr/sbin/nginx"];
 const PACKAGES: &str = "nginx libnginx-mod-stream";
-/// Ports tried before giving up, since another process may take one first.
-const ATTEMPTS: usize = 5;
 /// How long nginx may take until it listens.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 /// How long workers that were killed may take to be gone.
@@ -41,17 +39,12 @@ impl Nginx {
     pub async fn start(upstreams: &[SocketAddr]) -> Result<Nginx> {
         ensure!(!upstreams.is_empty(), "nginx needs at least one upstream");
         let directory = tempfile::tempdir()?;
-        let mut attempt = 1;
-        loop {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-            match run(address, upstreams, directory.path()).await {
-                Ok(process) => {
-                    return Ok(Nginx { process: Some(process), address, upstreams: upstreams.to_vec(), directory });
-                }
-                Err(error) if attempt == ATTEMPTS => return Err(error),
-                Err(_) => attempt += 1,
-            }
-        }
+        let start = async |port| {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            anyhow::Ok((run(address, upstreams, directory.path()).await?, address))
+        };
+        let (process, address) = on_free_port(start).await?;
+        Ok(Nginx { process: Some(process), address, upstreams: upstreams.to_vec(), directory })
     }
 
     /// Where clients connect.
@@ -148,6 +141,7 @@ fn program() -> Result<Command> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::free_port;
     use crate::nginx_config::PROXY_ADDRESS;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
     use tokio::net::TcpListener;

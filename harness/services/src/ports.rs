@@ -15,8 +15,25 @@ const PORTS: Range<u16> = 20_000..32_000;
 static NEXT: LazyLock<AtomicUsize> =
     LazyLock::new(|| AtomicUsize::new(RandomState::new().hash_one(std::process::id()) as usize % PORTS.len()));
 
+/// Ports tried before giving up, since another process may take one first.
+pub(crate) const ATTEMPTS: usize = 5;
+
+/// Starts something on a free port, and on another where it does not start.
+///
+/// # Errors
+/// What the last attempt came to.
+pub async fn on_free_port<T>(mut start: impl AsyncFnMut(u16) -> Result<T>) -> Result<T> {
+    let mut attempt = 1;
+    loop {
+        match start(free_port()?).await {
+            Err(_) if attempt < ATTEMPTS => attempt += 1,
+            started => return started,
+        }
+    }
+}
+
 /// A port on 127.0.0.1 that nobody listens on, a different one each time. Another process may still be quicker to take
-/// it: whoever starts a service on it tries again with another if it does not start.
+/// it: see [`on_free_port`].
 pub fn free_port() -> Result<u16> {
     for _ in 0..PORTS.len() {
         let offset = NEXT.fetch_add(1, Ordering::Relaxed) % PORTS.len();

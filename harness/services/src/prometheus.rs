@@ -1,6 +1,6 @@
 //! A Prometheus of one's own: what a node's metrics look like to those who watch it.
 
-use crate::ports::free_port;
+use crate::ports::on_free_port;
 use crate::process::Process;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -13,8 +13,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Ports tried before giving up, since another process may take one first.
-const ATTEMPTS: usize = 5;
 /// How long it may take until it answers.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const READY_INTERVAL: Duration = Duration::from_millis(20);
@@ -43,15 +41,12 @@ impl Prometheus {
             targets.join(", ")
         );
         std::fs::write(directory.path().join("prometheus.yml"), settings)?;
-        let mut attempt = 1;
-        loop {
-            let address = (Ipv4Addr::LOCALHOST, free_port()?).into();
-            match run(address, directory.path()).await {
-                Ok(process) => return Ok(Prometheus { _process: process, address, _directory: directory }),
-                Err(error) if attempt == ATTEMPTS => return Err(error),
-                Err(_) => attempt += 1,
-            }
-        }
+        let start = async |port| {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            anyhow::Ok((run(address, directory.path()).await?, address))
+        };
+        let (process, address) = on_free_port(start).await?;
+        Ok(Prometheus { _process: process, address, _directory: directory })
     }
 
     /// The series that an expression gives now; an expression that cannot be evaluated is an error.

@@ -1,6 +1,6 @@
 //! A Redis of one's own: `redis-server` as a child process that keeps nothing on disk.
 
-use crate::ports::free_port;
+use crate::ports::{free_port, on_free_port};
 use crate::process::Process;
 use anyhow::{Context, Result, bail, ensure};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,8 +12,6 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Ports tried before giving up, since another process may take one first.
-const ATTEMPTS: usize = 5;
 /// How long Redis may take until it answers.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 const READY_INTERVAL: Duration = Duration::from_millis(5);
@@ -47,16 +45,12 @@ impl Redis {
     }
 
     async fn start_in(directory: TempDir, with_tls: bool) -> Result<Redis> {
-        let mut attempt = 1;
-        loop {
-            let port = free_port()?;
+        let start = async |port| {
             let tls_port = with_tls.then(free_port).transpose()?;
-            match run(port, tls_port, directory.path()).await {
-                Ok(process) => return Ok(Redis { process: Some(process), port, tls_port, directory }),
-                Err(error) if attempt == ATTEMPTS => return Err(error),
-                Err(_) => attempt += 1,
-            }
-        }
+            anyhow::Ok((run(port, tls_port, directory.path()).await?, port, tls_port))
+        };
+        let (process, port, tls_port) = on_free_port(start).await?;
+        Ok(Redis { process: Some(process), port, tls_port, directory })
     }
 
     /// Takes a port for one that is down until [`Redis::restart_empty`].

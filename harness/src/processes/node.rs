@@ -4,7 +4,7 @@ use crate::cluster::{Probe, until};
 use crate::program::{Program, built};
 use anyhow::{Context, Result, ensure};
 use parking_lot::Mutex;
-use services::ports::free_port;
+use services::ports::{free_port, on_free_port};
 use services::process::Process;
 use std::fs;
 use std::future::ready;
@@ -20,8 +20,6 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long a node may take to end after SIGTERM: its drain, then the bus and the lease.
 const END_WITHIN: Duration = Duration::from_secs(30);
 const END_INTERVAL: Duration = Duration::from_millis(20);
-/// Ports tried before giving up, since another process may take one first.
-const ATTEMPTS: usize = 5;
 
 /// A node, running or not.
 pub(super) struct Node {
@@ -46,25 +44,22 @@ impl Node {
         directory: &Path,
     ) -> Result<Node> {
         let program = built(Program::Server)?;
-        let mut attempt = 1;
-        loop {
+        let start = async |client_port| {
             let node = Node {
                 id: id.clone(),
                 program: program.clone(),
                 directory: directory.to_owned(),
                 settings: settings.clone(),
                 is_guarded,
-                client_port: free_port()?,
+                client_port,
                 admin_port: free_port()?,
                 process: Mutex::default(),
             };
             node.spawn()?;
-            match node.ready().await {
-                Ok(()) => return Ok(node),
-                Err(error) if attempt == ATTEMPTS => return Err(error),
-                Err(_) => attempt += 1,
-            }
-        }
+            node.ready().await?;
+            Ok(node)
+        };
+        on_free_port(start).await
     }
 
     /// As in the configuration, and in LOGIN_ACK.
