@@ -5,11 +5,11 @@
 //! node that is paused or cut off must not hold locks for long: sessions wait for locks only briefly, and the server
 //! drops one that is silent (`connect`).
 
+mod acquired;
 mod choice;
 mod connect;
 mod durability;
 mod fault;
-mod leased;
 mod role;
 mod servers;
 mod values;
@@ -22,7 +22,7 @@ use crate::config::database_url::{self, DatabaseUrl, ServerUrl};
 use crate::storage::{Error, Result as StorageResult, ServerState};
 use async_trait::async_trait;
 use chat_environment::Tasks;
-use servers::{From, Server, Servers};
+use servers::{Server, Servers, Use};
 use sqlx::mysql::MySqlConnectOptions;
 use std::str::FromStr;
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl Mysql {
         let servers = servers.into_iter().map(server).collect::<StorageResult<Vec<Server>>>()?;
         let servers = Servers::watch(servers, purpose, connections, tasks);
         // Boxed, since the future of a node's start is nested deeper than the compiler follows.
-        Box::pin(servers.lease(From::All, timeout)).await?;
+        Box::pin(servers.acquire(Use::Any, timeout)).await?;
         Ok(Mysql { servers, database, timeout })
     }
 }
@@ -114,7 +114,7 @@ impl Engine for Mysql {
     }
 
     async fn read(&self) -> Result<Box<dyn Connection>> {
-        Ok(Box::new(self.servers.lease(From::All, self.timeout).await?))
+        Ok(Box::new(self.servers.acquire(Use::Any, self.timeout).await?))
     }
 
     async fn write(&self) -> Result<Box<dyn Connection>> {
@@ -122,6 +122,6 @@ impl Engine for Mysql {
     }
 
     async fn reserved(&self) -> Result<Box<dyn Connection>> {
-        Ok(Box::new(self.servers.lease(From::Reserved, self.timeout).await?))
+        Ok(Box::new(self.servers.acquire(Use::Lease, self.timeout).await?))
     }
 }

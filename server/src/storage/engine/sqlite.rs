@@ -171,11 +171,11 @@ impl Engine for Sqlite {
             return self.write().await;
         }
         let turn = self.next_reader.fetch_add(1, Ordering::Relaxed) % self.readers.len();
-        lease(&self.readers[turn]).await
+        acquire(&self.readers[turn]).await
     }
 
     async fn write(&self) -> Result<Box<dyn Connection>> {
-        lease(&self.writer).await
+        acquire(&self.writer).await
     }
 
     async fn reserved(&self) -> Result<Box<dyn Connection>> {
@@ -183,7 +183,7 @@ impl Engine for Sqlite {
     }
 }
 
-async fn lease(handle: &Arc<Mutex<Handle>>) -> Result<Box<dyn Connection>> {
+async fn acquire(handle: &Arc<Mutex<Handle>>) -> Result<Box<dyn Connection>> {
     let mut guard = handle.clone().lock_owned().await;
     if guard.in_transaction {
         // Whoever had it last was cut off by a timeout. COMMIT may have been done or not; if it was, there is nothing
@@ -191,19 +191,19 @@ async fn lease(handle: &Arc<Mutex<Handle>>) -> Result<Box<dyn Connection>> {
         let _ = sqlx::raw_sql("ROLLBACK").execute(&mut guard.connection).await;
         guard.in_transaction = false;
     }
-    Ok(Box::new(Leased(guard)))
+    Ok(Box::new(Acquired(guard)))
 }
 
-struct Leased(OwnedMutexGuard<Handle>);
+struct Acquired(OwnedMutexGuard<Handle>);
 
-impl Leased {
+impl Acquired {
     async fn command(&mut self, sql: &'static str) -> Result<()> {
         sqlx::raw_sql(sql).execute(&mut self.0.connection).await.map(|_| ()).map_err(fault)
     }
 }
 
 #[async_trait]
-impl Connection for Leased {
+impl Connection for Acquired {
     fn dialect(&self) -> &'static Dialect {
         &DIALECT
     }

@@ -32,8 +32,8 @@ macro_rules! read {
     ($self:ident, $conn:ident => $operation:expr, in doubt $is_in_doubt:expr) => {
         $self
             .bounded(async {
-                let mut leased = $self.engine.read().await?;
-                let $conn = &mut *leased;
+                let mut acquired = $self.engine.read().await?;
+                let $conn = &mut *acquired;
                 let found = $operation.await?;
                 let is_in_doubt = crate::storage::sql::storage::about(&found, $is_in_doubt);
                 if is_in_doubt && $conn.freshen().await? { $operation.await } else { Ok(found) }
@@ -50,8 +50,8 @@ macro_rules! idempotent {
                 use crate::storage::engine::Fault;
                 let mut attempt = 1;
                 loop {
-                    let mut leased = $self.engine.write().await?;
-                    let $conn = &mut *leased;
+                    let mut acquired = $self.engine.write().await?;
+                    let $conn = &mut *acquired;
                     match $operation.await {
                         Err(Fault::Deadlock | Fault::LockTimeout) if $self.may_try_again(&mut attempt).await => {}
                         outcome => break outcome,
@@ -71,15 +71,15 @@ macro_rules! transaction {
     ($self:ident, $conn:ident => $operation:expr, in doubt $is_in_doubt:expr) => {
         crate::storage::sql::storage::transaction!($self, write, $conn => $operation, in doubt $is_in_doubt)
     };
-    ($self:ident, $lease:ident, $conn:ident => $operation:expr, in doubt $is_in_doubt:expr) => {
+    ($self:ident, $source:ident, $conn:ident => $operation:expr, in doubt $is_in_doubt:expr) => {
         $self
             .bounded(async {
                 use crate::storage::engine::Fault;
                 let (mut attempt, mut is_fresh) = (1, false);
                 loop {
-                    let mut leased = $self.engine.$lease().await?;
-                    leased.begin().await?;
-                    let $conn = &mut *leased;
+                    let mut acquired = $self.engine.$source().await?;
+                    acquired.begin().await?;
+                    let $conn = &mut *acquired;
                     let outcome = $operation.await;
                     match crate::storage::sql::storage::settle($conn, outcome).await {
                         Err(Fault::Deadlock | Fault::LockTimeout | Fault::Duplicate)

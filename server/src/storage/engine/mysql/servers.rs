@@ -4,9 +4,9 @@
 //! use one means a pool of connections to it, a [`Term`]; with its end all that is under way over them ends, unless the
 //! node only goes back to a server that it prefers: then what is under way is finished where it is.
 
+use super::acquired::Acquired;
 use super::choice::Choice;
 use super::connect::{Connector, Purpose};
-use super::leased::Leased;
 use super::watch::{Look, Watcher};
 use crate::storage::engine::Result;
 use crate::storage::{Error, ServerState};
@@ -31,11 +31,11 @@ const CONNECT_RETRY: Duration = Duration::from_millis(50);
 /// Connections kept apart for the lease.
 const RESERVED: usize = 2;
 
-/// Whose connection it is to be.
+/// What a connection is wanted for: anything, or the node's lease, for which some are kept apart.
 #[derive(Clone, Copy)]
-pub enum From {
-    All,
-    Reserved,
+pub enum Use {
+    Any,
+    Lease,
 }
 
 pub struct Server {
@@ -98,26 +98,26 @@ impl Servers {
     }
 
     /// A connection to the server in use, when there is one.
-    pub async fn lease(&self, from: From, within: Duration) -> Result<Leased> {
+    pub async fn acquire(&self, wanted_for: Use, within: Duration) -> Result<Acquired> {
         let mut refusal = None;
-        let leasing = async {
+        let acquiring = async {
             let mut terms = self.shared.term.subscribe();
             loop {
                 let term = terms.borrow_and_update().clone();
                 match term {
-                    Some(term) => match term.lease(from).await {
-                        Ok(leased) => return leased,
+                    Some(term) => match term.acquire(wanted_for).await {
+                        Ok(acquired) => return acquired,
                         Err(why) => {
                             refusal = Some(format!("{}: {why}", self.shared.servers[term.server].place));
-                            self.shared.renew(&term);
+                            self.shared.follow(&term);
                         }
                     },
                     None => drop(terms.wait_for(Option::is_some).await),
                 }
             }
         };
-        let leased = tokio::time::timeout(within, leasing).await;
-        Ok(leased.map_err(|_| Error::Unavailable(refusal.unwrap_or_else(|| self.troubles())))?)
+        let acquired = tokio::time::timeout(within, acquiring).await;
+        Ok(acquired.map_err(|_| Error::Unavailable(refusal.unwrap_or_else(|| self.troubles())))?)
     }
 
     pub fn states(&self) -> Vec<ServerState> {
@@ -154,16 +154,16 @@ impl Servers {
 }
 
 impl Term {
-    async fn lease(&self, from: From) -> std::result::Result<Leased, String> {
-        let pool = match from {
-            From::All => &self.all,
-            From::Reserved => &self.reserved,
+    async fn acquire(&self, wanted_for: Use) -> std::result::Result<Acquired, String> {
+        let pool = match wanted_for {
+            Use::Any => &self.all,
+            Use::Lease => &self.reserved,
         };
         tokio::select! {
             biased;
             () = self.left.cancelled() => Err("not used any more".into()),
             object = pool.get() => match object {
-                Ok(object) => Ok(Leased::new(object, pool.clone())),
+                Ok(object) => Ok(Acquired::new(object, pool.clone())),
                 Err(error) => {
                     tokio::time::sleep(CONNECT_RETRY).await;
                     Err(error.to_string())
@@ -246,7 +246,7 @@ impl Shared {
     }
 
     /// Where the connections of the term in use are of no use any more, others follow.
-    fn renew(&self, term: &Arc<Term>) {
+    fn follow(&self, term: &Arc<Term>) {
         let _choosing = self.choice.lock();
         let is_current = self.term.borrow().as_ref().is_some_and(|current| Arc::ptr_eq(current, term));
         if is_current && term.left.is_cancelled() {

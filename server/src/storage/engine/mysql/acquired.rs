@@ -16,7 +16,7 @@ use sqlx::mysql::MySqlArguments;
 use sqlx::{AssertSqlSafe, MySqlConnection};
 use tokio::time::Instant;
 
-pub struct Leased {
+pub struct Acquired {
     /// `None` only while dropping.
     object: Option<Object<Connector>>,
     pool: Pool<Connector>,
@@ -28,7 +28,7 @@ pub struct Leased {
     is_condemned: bool,
 }
 
-impl Drop for Leased {
+impl Drop for Acquired {
     fn drop(&mut self) {
         let Some(mut object) = self.object.take() else { return };
         if self.is_busy || self.in_transaction || self.is_condemned || self.pool.manager().left.is_cancelled() {
@@ -40,9 +40,9 @@ impl Drop for Leased {
     }
 }
 
-impl Leased {
+impl Acquired {
     pub fn new(object: Object<Connector>, pool: Pool<Connector>) -> Self {
-        Leased { object: Some(object), pool, is_busy: false, in_transaction: false, is_condemned: false }
+        Acquired { object: Some(object), pool, is_busy: false, in_transaction: false, is_condemned: false }
     }
 
     fn open(&mut self) -> &mut Open {
@@ -83,7 +83,7 @@ impl Leased {
 }
 
 #[async_trait]
-impl Connection for Leased {
+impl Connection for Acquired {
     fn dialect(&self) -> &'static Dialect {
         &DIALECT
     }
