@@ -170,9 +170,9 @@ pub fn help() -> String {
     for Kind { usage, effect, .. } in KINDS {
         text += &format!("  {usage:<32} {effect}\n");
     }
-    text + "\nA MACHINE is node-1, node-2 …, database, redis or nginx; with --galera database-1 …, with --buses redis-1 …. \
-            The links of\nslow, thin, silent and reset are those between a node and a database or redis, in a cluster \
-            started with harness up\n--proxied."
+    text + "\nA MACHINE is node-1, node-2 …, database, redis or nginx; with --galera database-1 …, with --buses \
+            redis-1 …. The links of\nslow, thin, silent and reset are those between a node and a database or redis, \
+            in a cluster started with harness up\n--proxied."
 }
 
 impl fmt::Display for Fault {

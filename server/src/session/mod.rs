@@ -2,7 +2,8 @@
 //!
 //! [`Session`] is a state machine without socket, clock or task; `model` tests it against a model. Around it: the bytes
 //! that wait for its connection ([`outbound`]), who is logged in here ([`registry`]), reading the log for those that
-//! are behind ([`catch_up`]), saving cursors ([`cursor_saver`]), and the rows that say whose session it is ([`claims`]).
+//! are behind ([`catch_up`]), saving cursors ([`cursor_saver`]), and the rows that say whose session it is
+//! ([`claims`]).
 
 mod state;
 

@@ -23,8 +23,9 @@ use std::process::ExitCode;
     version,
     args_conflicts_with_subcommands = true,
     after_help = "Every setting can come from the environment: CHAT_DATABASE__URL=mysql://…, \
-CHAT_BUS__URL=redis://…\nconf/server.toml lists them all.\n\nSIGTERM or Ctrl-C drains: clients are sent elsewhere, what is in \
-flight is finished, exit code 0. A second one stops at once. SIGHUP reads settings and certificate again. A node that ends by itself drains as well, and says why: exit code 1."
+CHAT_BUS__URL=redis://…\nconf/server.toml lists them all.\n\nSIGTERM or Ctrl-C drains: clients are sent elsewhere, what \
+is in flight is finished, exit code 0. A second one stops at once. SIGHUP reads settings and certificate again. A node \
+that ends by itself drains as well, and says why: exit code 1."
 )]
 struct Arguments {
     /// Port for clients [default: 12345, or listen.port of the configuration]

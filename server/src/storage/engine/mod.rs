@@ -41,8 +41,8 @@ pub trait Connection: Send {
     async fn commit(&mut self) -> Result<()>;
     async fn rollback(&mut self) -> Result<()>;
 
-    /// Outside of a transaction: waits until what is read next shows all that was committed at any server before. False:
-    /// it always does, and nothing was waited for.
+    /// Outside of a transaction: waits until what is read next shows all that was committed at any server before.
+    /// False: it always does, and nothing was waited for.
     async fn freshen(&mut self) -> Result<bool> {
         Ok(false)
     }

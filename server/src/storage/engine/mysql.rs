@@ -58,7 +58,8 @@ pub struct Mysql {
 }
 
 impl Mysql {
-    /// Uses at most `connections` to the server in use, and two more for the lease; returns once there is such a server.
+    /// Uses at most `connections` to the server in use, and two more for the lease; returns once there is such a
+    /// server.
     pub async fn open(
         url: &str,
         purpose: Purpose,

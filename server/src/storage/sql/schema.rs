@@ -1,8 +1,8 @@
 //! Whether a database is ours, and making an empty one so.
 //!
-//! The tables are those of `chat.sql`, applied as they stand there: first `meta` with a mark that the rest follows, last
-//! the version. A database of an earlier version of ours is brought up to this one; one that holds any of our tables but
-//! neither mark nor a version that we know is left alone, whatever it is.
+//! The tables are those of `chat.sql`, applied as they stand there: first `meta` with a mark that the rest follows,
+//! last the version. A database of an earlier version of ours is brought up to this one; one that holds any of our
+//! tables but neither mark nor a version that we know is left alone, whatever it is.
 
 use super::storage::wait_before_next;
 use super::upgrade;
@@ -27,8 +27,8 @@ const CLASSIC_TABLE: &str = "offlinemessage";
 
 /// Applies the schema to a database without our tables; errors: [`Error::Unusable`] if the tables are of another kind.
 ///
-/// Several nodes may do so at once, at several servers of a group: each statement does nothing where it is done already,
-/// whether that is to be seen yet or not.
+/// Several nodes may do so at once, at several servers of a group: each statement does nothing where it is done
+/// already, whether that is to be seen yet or not.
 pub async fn ensure(conn: &mut dyn Connection, environment: &Environment) -> Result<()> {
     let mut attempt = 1;
     loop {

@@ -49,7 +49,8 @@ pub async fn read_rows(
     for users in users.chunks(USERS_AT_ONCE) {
         let (placeholders, values) = list(users);
         let sql = format!(
-            "SELECT userid, node, boot, epoch FROM session{by_key} WHERE userid IN {placeholders} ORDER BY userid{locking}"
+            "SELECT userid, node, boot, epoch FROM session{by_key} WHERE userid IN {placeholders} \
+             ORDER BY userid{locking}"
         );
         for row in conn.rows(&sql, &values).await? {
             let session = SessionRow { node: row.text_or_null(1)?, boot: row.int(2)?, epoch: row.number(3)? };

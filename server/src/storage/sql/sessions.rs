@@ -104,7 +104,8 @@ async fn routes(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<(User
     for users in users.chunks(USERS_AT_ONCE) {
         let (placeholders, values) = list(users);
         let sql = format!(
-            "SELECT s.userid, n.id FROM session s {JOIN_LIVE_NODE} WHERE s.userid IN {placeholders} AND n.id IS NOT NULL"
+            "SELECT s.userid, n.id FROM session s {JOIN_LIVE_NODE} \
+             WHERE s.userid IN {placeholders} AND n.id IS NOT NULL"
         );
         for row in conn.rows(&sql, &values).await? {
             routes.push((row.number(0)?, NodeId(row.text(1)?)));

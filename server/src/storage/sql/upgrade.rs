@@ -27,7 +27,8 @@ pub fn can_upgrade(version: &str) -> bool {
     STEPS.iter().any(|step| step.from == version)
 }
 
-/// Does all steps from `version` on. Several nodes may do so at once: a change that another has made is found by its probe.
+/// Does all steps from `version` on. Several nodes may do so at once: a change that another has made is found by its
+/// probe.
 pub async fn upgrade(conn: &mut dyn Connection, version: &str) -> Result<()> {
     for step in STEPS.iter().skip_while(|step| step.from != version) {
         tracing::info!(from = step.from, to = step.to, "the database is of an earlier schema version: upgrading it");

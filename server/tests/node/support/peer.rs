@@ -170,7 +170,8 @@ impl Peer {
         self.events.pop_front().expect("just seen")
     }
 
-    /// The next `count` pushes and gaps: the seq of a message, or the first and the last seq of a gap and its conversation.
+    /// The next `count` pushes and gaps: the seq of a message; the first and the last seq of a gap, and its
+    /// conversation.
     pub async fn pushes_and_gaps(&mut self, count: usize) -> Vec<Value> {
         let mut told = Vec::with_capacity(count);
         while told.len() < count {

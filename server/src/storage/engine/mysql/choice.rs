@@ -1,8 +1,9 @@
 //! Which of several servers is used: a state machine without clock, task or connection.
 //!
 //! The first of the list that is ready. One that says it is not, or that nobody answers for, is left at once; one that
-//! is silent only after [`SILENCE`], and only for another that is ready, since it may be nothing but busy. The node goes
-//! back to a preferred one that has been ready for [`STEADY`], so one that comes and goes is not followed each time.
+//! is silent only after [`SILENCE`], and only for another that is ready, since it may be nothing but busy. The node
+//! goes back to a preferred one that has been ready for [`STEADY`], so one that comes and goes is not followed each
+//! time.
 
 use std::time::Duration;
 use tokio::time::Instant;
