@@ -97,8 +97,8 @@ CREATE TABLE message (
     UNIQUE KEY sender_mid (sender, mid)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- No clock decides who lives: a node counts its renewals, and another calls it gone when the count has stood still for the
--- length of a lease by that other's own clock.
+-- No clock decides who lives: a node counts its renewals, and another calls it gone when the count has stood still for
+-- the length of a lease by that other's own clock.
 CREATE TABLE node (
     id        VARCHAR(64) NOT NULL,
     -- One run of the node.
