@@ -1,7 +1,7 @@
 //! Messages to the sessions of this node: stored ones in their place, relayed ones at once.
 
 use super::Delivery;
-use crate::session::outbound::Parcel;
+use crate::session::outbound::Push;
 use crate::session::{Delivered, Relayed};
 use chat_protocol::conversation::UserId;
 use chat_protocol::message::ChatMessage;
@@ -10,10 +10,10 @@ use chat_protocol::message::ChatMessage;
 pub fn push_here(delivery: &Delivery, message: &ChatMessage, users: &[UserId]) -> Vec<UserId> {
     // Whatever was waited for before: a session is pushed nothing while the lease is in doubt.
     delivery.registry.suspend_unless_leased();
-    let parcel = Parcel::new(message, users.len());
+    let push = Push::new(message, users.len());
     let mut elsewhere = Vec::new();
     for user in users {
-        let found = delivery.registry.with(*user, |session| match session.deliver(&parcel) {
+        let found = delivery.registry.with(*user, |session| match session.deliver(&push) {
             Delivered::Done => true,
             Delivered::Behind => {
                 delivery.catch_up.request(session.clone(), message.conv);
@@ -32,8 +32,8 @@ pub fn push_here(delivery: &Delivery, message: &ChatMessage, users: &[UserId]) -
 pub fn relay_here(delivery: &Delivery, message: &ChatMessage, users: &[UserId], version: u64) -> Vec<UserId> {
     // As where stored messages are pushed.
     delivery.registry.suspend_unless_leased();
-    let parcel = Parcel::new(message, users.len());
+    let push = Push::new(message, users.len());
     let others = users.iter().copied().filter(|user| *user != message.sender);
-    let relay = |user: &UserId| delivery.registry.with(*user, |session| session.relay(&parcel, version));
+    let relay = |user: &UserId| delivery.registry.with(*user, |session| session.relay(&push, version));
     others.filter(|user| matches!(relay(user), None | Some(Relayed::Refused))).collect()
 }

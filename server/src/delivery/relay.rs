@@ -133,7 +133,7 @@ mod tests {
     use crate::config::{Config, Database, Listen, Password};
     use crate::node::Node;
     use crate::session::Relayed;
-    use crate::session::outbound::Parcel;
+    use crate::session::outbound::Push;
     use crate::storage::Audience;
     use tokio::time::Instant;
     use uuid::Uuid;
@@ -202,9 +202,9 @@ mod tests {
 
         bob.relays_from(CONV, 2);
 
-        assert_eq!(bob.relay(&Parcel::new(&message, 1), 1), Relayed::TooLate);
+        assert_eq!(bob.relay(&Push::new(&message, 1), 1), Relayed::TooLate);
         assert_eq!(pair.take(), 0);
-        assert_eq!(bob.relay(&Parcel::new(&message, 1), 2), Relayed::Queued);
+        assert_eq!(bob.relay(&Push::new(&message, 1), 2), Relayed::Queued);
     }
 
     #[tokio::test]

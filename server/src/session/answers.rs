@@ -1,7 +1,7 @@
 //! What is said between a session's state machine and those around it: where its pushes go, and what became of each
 //! step.
 
-use super::outbound::Parcel;
+use super::outbound::Push;
 use chat_protocol::conversation::{Conversation, Log, UserId};
 use chat_protocol::message::ChatMessage;
 
@@ -9,7 +9,7 @@ use chat_protocol::message::ChatMessage;
 pub trait Queue {
     fn user(&self) -> UserId;
     /// False if there is no room, or the connection takes no more.
-    fn push(&self, parcel: &Parcel<'_>) -> bool;
+    fn push(&self, push: &Push<'_>) -> bool;
     /// One's own message has been passed, behind others that the client has not received yet.
     fn pass_own(&self, message: &ChatMessage);
     /// Whether [`Queue::push`] could be true now.

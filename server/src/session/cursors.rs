@@ -16,7 +16,7 @@ use super::answers::{Delivered, Queue, Relayed};
 use super::barred::Barred;
 use super::place::Place;
 use crate::failpoint::{self, Failpoint};
-use crate::session::outbound::Parcel;
+use crate::session::outbound::Push;
 use crate::storage::{End, Mark, Position, Waiting};
 use chat_protocol::conversation::{Conversation, Log, LogEpoch, UserId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,15 +119,15 @@ impl Cursor {
 /// What is told while it happens.
 impl Cursors {
     /// Offers a copy of a stored message.
-    pub fn deliver(&mut self, parcel: &Parcel<'_>, queue: &impl Queue) -> Delivered {
-        let message = parcel.message;
+    pub fn deliver(&mut self, push: &Push<'_>, queue: &impl Queue) -> Delivered {
+        let message = push.message;
         let is_live = self.is_live();
         match self.cursors.get_mut(&message.conv) {
             _ if self.phase == Phase::Ended => Delivered::Gone,
             Some(Cursor { progress: Progress::Current, place: Some(place), log_epoch, .. })
                 if is_live && *log_epoch == message.log_epoch && follows(message.seq, place.pushed) =>
             {
-                if place.pass(parcel, queue) {
+                if place.pass(push, queue) {
                     return Delivered::Done;
                 }
                 self.fall_behind(message.conv, End::of(message), true, queue)

@@ -3,7 +3,7 @@
 
 use super::answers::{Delivered, Gap, Next, Queue, Read};
 use super::cursors::Cursors;
-use crate::session::outbound::Parcel;
+use crate::session::outbound::Push;
 use crate::storage::{End, Page, Position, Waiting};
 use chat_protocol::conversation::{Conversation, Log, UserId};
 use chat_protocol::message::ChatMessage;
@@ -23,8 +23,8 @@ impl Queue for Pushed {
         ME
     }
 
-    fn push(&self, parcel: &Parcel<'_>) -> bool {
-        self.0.borrow_mut().push((parcel.message.log_epoch, parcel.message.seq));
+    fn push(&self, push: &Push<'_>) -> bool {
+        self.0.borrow_mut().push((push.message.log_epoch, push.message.seq));
         true
     }
 
@@ -81,7 +81,7 @@ fn read(cursors: &mut Cursors, queue: &Pushed, position: Position, log: Vec<Chat
 }
 
 fn deliver(cursors: &mut Cursors, queue: &Pushed, message: &ChatMessage) -> Delivered {
-    cursors.deliver(&Parcel::new(message, 1), queue)
+    cursors.deliver(&Push::new(message, 1), queue)
 }
 
 /// Messages 4 and 5 are lost, and their numbers given anew.

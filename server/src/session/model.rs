@@ -5,7 +5,7 @@ mod world;
 
 use super::answers::{Delivered, Doubt, Gap, Next, Queue, Read, Relayed};
 use super::cursors::{Cursors, MISSING_READS};
-use crate::session::outbound::Parcel;
+use crate::session::outbound::Push;
 use crate::storage::{End, Page, Position};
 use chat_protocol::conversation::{Log, UserId};
 use chat_protocol::message::ChatMessage;
@@ -55,7 +55,7 @@ impl Queue for FakeQueue {
         ME
     }
 
-    fn push(&self, parcel: &Parcel<'_>) -> bool {
+    fn push(&self, push: &Push<'_>) -> bool {
         let mut connection = self.0.borrow_mut();
         if connection.waiting == ROOM {
             if std::mem::take(&mut connection.drains_when_full) {
@@ -64,7 +64,7 @@ impl Queue for FakeQueue {
             return false;
         }
         connection.waiting += 1;
-        connection.pushed.push(parcel.message.seq);
+        connection.pushed.push(push.message.seq);
         true
     }
 
@@ -211,7 +211,7 @@ impl Node {
                 let seq = last_seq - of as u64;
                 let message = world.message(seq);
                 self.heard = self.heard.max(seq);
-                let delivery = self.cursors.deliver(&Parcel::new(&message, 1), &self.queue);
+                let delivery = self.cursors.deliver(&Push::new(&message, 1), &self.queue);
                 self.handle(delivery);
             }
             Step::Repair if last_seq > 0 => {

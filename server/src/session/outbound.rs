@@ -9,10 +9,10 @@
 //! For a client that cannot acknowledge, where each message ends in the byte stream is noted as well: see [`arrivals`].
 
 mod arrivals;
-mod parcel;
+mod push;
 mod task;
 
-pub use parcel::Parcel;
+pub use push::Push;
 
 use crate::storage::Claimant;
 use crate::telemetry::metrics::Metrics;
@@ -108,7 +108,7 @@ impl Outbound {
     }
 
     /// Queues a message unless the limit is reached or the connection is going away.
-    pub fn push(&self, parcel: &Parcel<'_>) -> bool {
+    pub fn push(&self, push: &Push<'_>) -> bool {
         let Some(codec) = self.codec.get() else { return false };
         {
             let mut state = self.state.lock();
@@ -116,13 +116,13 @@ impl Outbound {
                 return false;
             }
             // A relayed message has no place in the log that could be received.
-            let noted = !codec.acknowledges() && parcel.message.seq > 0;
+            let noted = !codec.acknowledges() && push.message.seq > 0;
             if noted && state.arrivals.as_ref().is_some_and(|arrivals| arrivals.is_full()) {
                 return false;
             }
-            self.grow(&mut state, |buffer| parcel.append(codec, buffer));
+            self.grow(&mut state, |buffer| push.append(codec, buffer));
             if noted {
-                state.note(parcel.message.log(), parcel.message.seq);
+                state.note(push.message.log(), push.message.seq);
             }
         }
         self.metrics.pushes_total.inc();
@@ -276,7 +276,7 @@ mod tests {
         let (name, msg) = ("ann".into(), "hello".into());
         let (time, mid, sent_as) = (0, Uuid::nil(), None);
         let message = ChatMessage { conv: CONV, log_epoch: 0, seq, sender: 2, name, msg, time, mid, sent_as };
-        outbound.push(&Parcel::new(&message, 1))
+        outbound.push(&Push::new(&message, 1))
     }
 
     /// Writes so many of the bytes that wait.

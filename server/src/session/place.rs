@@ -2,7 +2,7 @@
 
 use super::answers::{Gap, Queue};
 use crate::failpoint::{self, Failpoint};
-use crate::session::outbound::Parcel;
+use crate::session::outbound::Push;
 use crate::storage::{Page, Position};
 use chat_protocol::conversation::Log;
 
@@ -46,15 +46,15 @@ impl Place {
     }
 
     /// Moves over the next message: one's own is not pushed. False if there was no room.
-    pub fn pass(&mut self, parcel: &Parcel<'_>, queue: &impl Queue) -> bool {
-        let message = parcel.message;
+    pub fn pass(&mut self, push: &Push<'_>, queue: &impl Queue) -> bool {
+        let message = push.message;
         if message.sender == queue.user() {
             if self.received == self.pushed || failpoint::hits(Failpoint::CursorsOwnCovers) {
                 self.received = message.seq;
             } else {
                 queue.pass_own(message);
             }
-        } else if !queue.push(parcel) {
+        } else if !queue.push(push) {
             return false;
         }
         self.pushed = message.seq;
@@ -73,7 +73,7 @@ impl Place {
                 }
                 self.skip_to(message.seq - 1, log, queue);
             }
-            if !self.pass(&Parcel::new(message, 1), queue) {
+            if !self.pass(&Push::new(message, 1), queue) {
                 return Pushed::Refused;
             }
         }

@@ -12,7 +12,7 @@ use super::answers::{Delivered, Doubt, Gap, Next, Queue, Read, Relayed};
 use super::cursors::Cursors;
 use crate::cluster::NodeKey;
 use crate::failpoint::PushFaults;
-use crate::session::outbound::{Outbound, Parcel};
+use crate::session::outbound::{Outbound, Push};
 use crate::storage::{Actor, End, Mark, Page, Position, Release, SessionKey, Waiting};
 use chat_protocol::conversation::{Conversation, Log, UserId};
 use chat_protocol::errno::{Errno, Failure};
@@ -57,11 +57,11 @@ impl Queue for Way<'_> {
         self.session.user
     }
 
-    fn push(&self, parcel: &Parcel<'_>) -> bool {
+    fn push(&self, push: &Push<'_>) -> bool {
         let outbound = &self.session.outbound;
-        self.session.faults.push(parcel.message, |other| match other {
-            None => outbound.push(parcel),
-            Some(message) => outbound.push(&Parcel::new(message, 1)),
+        self.session.faults.push(push.message, |other| match other {
+            None => outbound.push(push),
+            Some(message) => outbound.push(&Push::new(message, 1)),
         })
     }
 
@@ -127,8 +127,8 @@ impl Session {
     }
 
     /// Offers a copy of a stored message.
-    pub fn deliver(&self, parcel: &Parcel<'_>) -> Delivered {
-        self.state.lock().deliver(parcel, &self.way())
+    pub fn deliver(&self, push: &Push<'_>) -> Delivered {
+        self.state.lock().deliver(push, &self.way())
     }
 
     /// The conversation's log has got so far; has all of it been pushed?
@@ -137,11 +137,11 @@ impl Session {
     }
 
     /// Offers a message with `qos` 0, whose recipients were looked up under `version` of the conversation's members.
-    pub fn relay(&self, parcel: &Parcel<'_>, version: u64) -> Relayed {
+    pub fn relay(&self, push: &Push<'_>, version: u64) -> Relayed {
         let state = self.state.lock();
-        match state.may_relay(parcel.message.conv, version) {
+        match state.may_relay(push.message.conv, version) {
             // Still under the lock: nothing follows the answer that ends a membership.
-            Relayed::Queued if !self.outbound.push(parcel) => Relayed::Refused,
+            Relayed::Queued if !self.outbound.push(push) => Relayed::Refused,
             relayed => relayed,
         }
     }

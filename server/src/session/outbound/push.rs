@@ -9,16 +9,16 @@ use std::sync::OnceLock;
 
 /// A chat message for any number of connections: each dialect's bytes are made at most once, and only if asked for; but
 /// once for each who spells in a way of its own.
-pub struct Parcel<'a> {
+pub struct Push<'a> {
     pub message: &'a ChatMessage,
     encoded: [OnceLock<Bytes>; Dialect::COUNT],
     /// With one recipient the bytes go straight into its buffer.
     shared: bool,
 }
 
-impl<'a> Parcel<'a> {
+impl<'a> Push<'a> {
     pub fn new(message: &'a ChatMessage, recipients: usize) -> Self {
-        Parcel { message, encoded: Default::default(), shared: recipients > 1 }
+        Push { message, encoded: Default::default(), shared: recipients > 1 }
     }
 
     pub(super) fn append(&self, codec: &Codec, buffer: &mut BytesMut) {
