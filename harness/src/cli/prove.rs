@@ -1,6 +1,6 @@
 //! `harness prove`: shows that the checkers find what they are there for, in the simulator and in containers.
 //!
-//! Each [`Seed`] builds one fault into the server (see `chat::failpoint`), tells a story that it must spoil, and looks
+//! Each [`Trial`] builds one fault into the server (see `chat::failpoint`), tells a story that it must spoil, and looks
 //! whether the verdict names a promise that it breaks. The same stories without any fault built in must be valid, else
 //! a red verdict would prove nothing.
 
@@ -41,7 +41,7 @@ pub struct Arguments {
 
 /// A fault of the server, and the story that shows it.
 #[derive(Clone, Copy)]
-struct Seed {
+struct Trial {
     /// `None`: the story as it must be.
     failpoint: Option<Failpoint>,
     /// How often, as the crate `fail` has it.
@@ -55,22 +55,22 @@ struct Seed {
 
 /// What stands above the lines.
 const HEAD: &str = "built in                story                                                verdict   broken";
-/// For what is on its way: two looks into the log, which come every ten seconds. What a seed has lost never comes.
+/// For what is on its way: two looks into the log, which come every ten seconds. What a trial has lost never comes.
 const PATIENCE: Duration = Duration::from_secs(21);
 
-const RIGHT: Seed =
-    Seed { failpoint: None, often: "off", plot: Plot::Chat, faults: &[], seconds: 3, stays_broken: false };
-const DATABASE_KILLED: Seed = Seed { faults: &["kill database"], ..RIGHT };
-const REDIS_GONE: Seed = Seed { faults: &["kill redis"], stays_broken: true, ..RIGHT };
+const RIGHT: Trial =
+    Trial { failpoint: None, often: "off", plot: Plot::Chat, faults: &[], seconds: 3, stays_broken: false };
+const DATABASE_KILLED: Trial = Trial { faults: &["kill database"], ..RIGHT };
+const REDIS_GONE: Trial = Trial { faults: &["kill redis"], stays_broken: true, ..RIGHT };
 /// Longer than the lease (8 s).
-const NODE_ALONE: Seed =
-    Seed { plot: Plot::Logins, faults: &["cut node-2 database", "cut node-2 redis"], seconds: 12, ..RIGHT };
-const OFFLINE: Seed = Seed { plot: Plot::Offline, ..RIGHT };
+const NODE_ALONE: Trial =
+    Trial { plot: Plot::Logins, faults: &["cut node-2 database", "cut node-2 redis"], seconds: 12, ..RIGHT };
+const OFFLINE: Trial = Trial { plot: Plot::Offline, ..RIGHT };
 
 /// The stories without a fault built in, and then with each.
-fn seeds() -> Vec<Seed> {
+fn trials() -> Vec<Trial> {
     let with =
-        |failpoint: Failpoint, often: &'static str, story: Seed| Seed { failpoint: Some(failpoint), often, ..story };
+        |failpoint: Failpoint, often: &'static str, story: Trial| Trial { failpoint: Some(failpoint), often, ..story };
     vec![
         RIGHT,
         DATABASE_KILLED,
@@ -91,7 +91,7 @@ fn seeds() -> Vec<Seed> {
     ]
 }
 
-impl Seed {
+impl Trial {
     fn name(&self) -> &'static str {
         self.failpoint.map_or("(none)", Failpoint::name)
     }
@@ -118,7 +118,7 @@ impl Seed {
         told
     }
 
-    /// Whether the conclusion is what the seed asks for.
+    /// Whether the conclusion is what the trial asks for.
     fn is_proved_by(&self, conclusion: &Conclusion) -> bool {
         match self.failpoint {
             None => conclusion.verdict() == Verdict::Valid,
@@ -127,7 +127,7 @@ impl Seed {
     }
 }
 
-/// Prints a line for each seed; an error unless every one is as it must be.
+/// Prints a line for each trial; an error unless every one is as it must be.
 pub async fn execute(arguments: Arguments) -> Result<()> {
     let Arguments { only, simulator, starts, seeds, at_once, users } = arguments;
     let simulated = tokio::task::spawn_blocking({
@@ -157,32 +157,32 @@ fn simulate(only: &str, starts: u64, most: u64) -> Result<()> {
 
 /// The part of clusters in containers, which cannot show all of them: a hole that takes a moment seldom opens there.
 async fn tell_stories(only: &str, at_once: usize, users: usize) -> Result<()> {
-    let seeds: Vec<Seed> = seeds().into_iter().filter(|seed| seed.name().contains(only)).collect();
+    let trials: Vec<Trial> = trials().into_iter().filter(|trial| trial.name().contains(only)).collect();
     println!("{HEAD}");
-    let told = stream::iter(&seeds).map(|seed| async move { (seed, seed.tell(users).await) });
+    let told = stream::iter(&trials).map(|trial| async move { (trial, trial.tell(users).await) });
     let mut told = told.buffered(at_once.max(1));
     let mut unproved = Vec::new();
-    while let Some((seed, told)) = told.next().await {
-        let is_proved = told.as_ref().is_ok_and(|conclusion| seed.is_proved_by(conclusion));
-        println!("{}", line(seed, &told));
+    while let Some((trial, told)) = told.next().await {
+        let is_proved = told.as_ref().is_ok_and(|conclusion| trial.is_proved_by(conclusion));
+        println!("{}", line(trial, &told));
         if !is_proved {
-            unproved.push(format!("{} in {}", seed.name(), seed.story()));
+            unproved.push(format!("{} in {}", trial.name(), trial.story()));
             if let Ok(conclusion) = &told {
                 eprintln!("{conclusion}");
             }
         }
     }
     ensure!(unproved.is_empty(), "not as it must be: {}", unproved.join("; "));
-    println!("{} stories, each judged as it must be", seeds.len());
+    println!("{} stories, each judged as it must be", trials.len());
     Ok(())
 }
 
-fn line(seed: &Seed, told: &Result<Conclusion>) -> String {
-    format!("{:<23} {:<52} {}", seed.name(), seed.story(), describe(seed, told))
+fn line(trial: &Trial, told: &Result<Conclusion>) -> String {
+    format!("{:<23} {:<52} {}", trial.name(), trial.story(), describe(trial, told))
 }
 
 /// The verdict, the promises found broken, and a violation of the promise in question in words.
-fn describe(seed: &Seed, told: &Result<Conclusion>) -> String {
+fn describe(trial: &Trial, told: &Result<Conclusion>) -> String {
     let conclusion = match told {
         Ok(conclusion) => conclusion,
         Err(error) => return format!("no end    {error:#}"),
@@ -190,7 +190,7 @@ fn describe(seed: &Seed, told: &Result<Conclusion>) -> String {
     let broken: Vec<_> = conclusion.judgement.findings.iter().filter(|finding| finding.violated > 0).collect();
     let names: Vec<String> =
         broken.iter().map(|finding| format!("{} ({})", finding.guarantee, finding.violated)).collect();
-    let promises = seed.failpoint.map(breaks).unwrap_or_default();
+    let promises = trial.failpoint.map(breaks).unwrap_or_default();
     let meant = broken.iter().find(|finding| promises.contains(&finding.guarantee)).or(broken.first());
     let first = meant.and_then(|finding| finding.violations.first()).map(|violation| violation.what.as_str());
     let text = format!("{:<9} {}", conclusion.verdict().name(), names.join(", "));
@@ -203,14 +203,14 @@ mod tests {
     use crate::cli::samples;
 
     #[test]
-    fn each_seed_has_a_line_with_what_was_found_broken() {
+    fn each_trial_has_a_line_with_what_was_found_broken() {
         assert_eq!(HEAD, format!("{:<23} {:<52} {:<9} broken", "built in", "story", "verdict"));
-        let told = |seed: &Seed| match seed.failpoint {
+        let told = |trial: &Trial| match trial.failpoint {
             None => Ok(samples::valid()),
             Some(Failpoint::PushDrop) => Ok(samples::invalid()),
             Some(_) => Err(anyhow::anyhow!("the cluster does not start")),
         };
-        let lines: Vec<String> = seeds().iter().map(|seed| line(seed, &told(seed))).collect();
+        let lines: Vec<String> = trials().iter().map(|trial| line(trial, &told(trial))).collect();
         insta::assert_snapshot!(format!("{HEAD}\n{}", lines.join("\n")));
     }
 }
