@@ -2,10 +2,10 @@
 //! (G6), and service resumes by itself; meanwhile senders are told errno 11.
 //! Fault: the database is killed, paused for less and for more than a lease (8 s), or out of connections.
 
-use crate::suite::{heal, inflict, new_messages_are_acknowledged, sender_is_told, stories};
-use chat_protocol::conversation::Target;
+use crate::suite::{
+    Asking, four_chat, heal, inflict, new_messages_are_acknowledged, sender_is_told, stories, three_chat_and_one_asks,
+};
 use harness::cluster::{Kind, Running, Setup};
-use harness::users::{Chat, everybody_logs_in, meet};
 use services::{eventually, within};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,15 +32,11 @@ async fn cluster(kind: &dyn Kind) -> Running {
 
 async fn senders_are_told_while_the_database_is_dead(kind: &dyn Kind) {
     let cluster = cluster(kind).await;
-    let record = cluster.record();
-    let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users[..3], &[cluster.starting_at(0), cluster.starting_at(1)]).await;
-    let probe = users[3].log_in_once(&cluster.starting_at(0)).await.expect("nobody is online yet");
-    let chat = Chat::start(&online, group);
+    let Asking { record, online: _online, chat, probe, group } = three_chat_and_one_asks(&*cluster).await;
     new_messages_are_acknowledged(&record, SOON).await;
 
     let killed = inflict(&*cluster, "kill database").await;
-    sender_is_told(&probe, Target::Group(group), NOTICED).await;
+    sender_is_told(&probe, group, NOTICED).await;
     heal(killed).await;
 
     new_messages_are_acknowledged(&record, RECOVERED).await;
@@ -50,10 +46,7 @@ async fn senders_are_told_while_the_database_is_dead(kind: &dyn Kind) {
 
 async fn database_paused_for_less_than_a_lease_keeps_every_session(kind: &dyn Kind) {
     let cluster = cluster(kind).await;
-    let record = cluster.record();
-    let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users, &[cluster.starting_at(0), cluster.starting_at(1)]).await;
-    let chat = Chat::start(&online, group);
+    let (record, online, chat) = four_chat(&*cluster).await;
     new_messages_are_acknowledged(&record, SOON).await;
 
     let paused = inflict(&*cluster, "pause database").await;
@@ -72,11 +65,7 @@ async fn database_paused_for_less_than_a_lease_keeps_every_session(kind: &dyn Ki
 
 async fn database_paused_for_more_than_a_lease_suspends_sessions_and_resumes_them(kind: &dyn Kind) {
     let cluster = cluster(kind).await;
-    let record = cluster.record();
-    let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users[..3], &[cluster.starting_at(0), cluster.starting_at(1)]).await;
-    let probe = users[3].log_in_once(&cluster.starting_at(0)).await.expect("nobody is online yet");
-    let chat = Chat::start(&online, group);
+    let Asking { record, online, chat, probe, group } = three_chat_and_one_asks(&*cluster).await;
     new_messages_are_acknowledged(&record, SOON).await;
 
     let paused = inflict(&*cluster, "pause database").await;
@@ -84,7 +73,7 @@ async fn database_paused_for_more_than_a_lease_suspends_sessions_and_resumes_the
         let claim = format!("node-{} has no lease", node + 1);
         eventually(NOTICED, &claim, async || cluster.lacks(node, "lease").await.ok()?.then_some(())).await;
     }
-    sender_is_told(&probe, Target::Group(group), NOTICED).await;
+    sender_is_told(&probe, group, NOTICED).await;
     heal(paused).await;
 
     new_messages_are_acknowledged(&record, RECOVERED).await;

@@ -2,7 +2,7 @@
 //! Fault: links that are slow, thin, silent or broken off, between nodes and what they need, and between clients and
 //! nginx.
 
-use crate::suite::{chat_goes_on, heal, inflict, stories};
+use crate::suite::{chat_goes_on, four_chat, heal, inflict, stories};
 use chat_protocol::conversation::Target;
 use harness::cluster::{Kind, Setup};
 use harness::link::Proxy;
@@ -25,10 +25,7 @@ stories![
 
 async fn no_acknowledged_message_is_lost_when_nodes_links_are_slow_and_break_off(kind: &dyn Kind) {
     let cluster = kind.start(Setup::nodes(2).relays()).await.expect("a cluster of two nodes");
-    let record = cluster.record();
-    let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users, &[cluster.starting_at(0), cluster.starting_at(1)]).await;
-    let chat = Chat::start(&online, group);
+    let (record, _online, chat) = four_chat(&*cluster).await;
     chat_goes_on(&record, RECOVERED, 50).await;
 
     let slow =

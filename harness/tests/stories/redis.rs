@@ -2,10 +2,10 @@
 //! order and once, logins and takeovers work, and what crosses nodes is quick again once it is back.
 //! Fault: Redis is down from the start, comes back empty, stands still.
 
-use crate::suite::{chat_goes_on, heal, inflict, stories};
+use crate::suite::{chat_goes_on, four_chat, heal, inflict, stories};
 use chat_protocol::conversation::Target;
 use harness::cluster::{Cluster, Kind, Running, Setup};
-use harness::users::{Chat, Record, everybody_logs_in, meet};
+use harness::users::{Record, meet};
 use services::eventually;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -46,11 +46,7 @@ async fn delivery_is_quick_again(cluster: &dyn Cluster, record: &Record) {
 
 async fn messages_cross_nodes_although_redis_was_never_there(kind: &dyn Kind) {
     let cluster = cluster_without_redis(kind).await;
-    let record = cluster.record();
-    let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users, &[cluster.starting_at(0), cluster.starting_at(1)]).await;
-
-    let chat = Chat::start(&online, group);
+    let (record, _online, chat) = four_chat(&*cluster).await;
     chat_goes_on(&record, SOON, 200).await;
     chat.stop().await;
 
@@ -76,10 +72,7 @@ async fn takeover_works_without_redis(kind: &dyn Kind) {
 
 async fn delivery_is_quick_again_after_redis_came_back_empty(kind: &dyn Kind) {
     let cluster = cluster(kind).await;
-    let record = cluster.record();
-    let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users, &[cluster.starting_at(0), cluster.starting_at(1)]).await;
-    let chat = Chat::start(&online, group);
+    let (record, _online, chat) = four_chat(&*cluster).await;
     chat_goes_on(&record, SOON, 100).await;
 
     let killed = inflict(&*cluster, "kill redis").await;
@@ -94,10 +87,7 @@ async fn delivery_is_quick_again_after_redis_came_back_empty(kind: &dyn Kind) {
 
 async fn delivery_is_quick_again_after_redis_stood_still(kind: &dyn Kind) {
     let cluster = cluster(kind).await;
-    let record = cluster.record();
-    let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users, &[cluster.starting_at(0), cluster.starting_at(1)]).await;
-    let chat = Chat::start(&online, group);
+    let (record, _online, chat) = four_chat(&*cluster).await;
     chat_goes_on(&record, SOON, 100).await;
 
     // Connections stay open: only the nodes' own time-outs tell.

@@ -3,11 +3,11 @@
 //! Fault: the preferred member is killed or takes no more writes, a majority is dead, a member has lost its data, a
 //! clock steps; one of two Redis is killed.
 
-use crate::suite::{heal, inflict, new_messages_are_acknowledged, sender_is_told, stories};
-use chat_protocol::conversation::Target;
+use crate::suite::{
+    Asking, four_chat, heal, inflict, new_messages_are_acknowledged, sender_is_told, stories, three_chat_and_one_asks,
+};
 use harness::cluster::{Flavour, Kind, Running, Setup};
 use harness::story::{Plot, Story};
-use harness::users::{Chat, everybody_logs_in, meet};
 use std::time::Duration;
 
 /// For what takes one hop over Redis, on a busy machine.
@@ -39,10 +39,7 @@ async fn cluster(kind: &dyn Kind, setup: Setup) -> Running {
 
 async fn service_goes_on_without_the_preferred_server(kind: &dyn Kind) {
     let cluster = cluster(kind, replicated()).await;
-    let record = cluster.record();
-    let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users, &[cluster.starting_at(0), cluster.starting_at(1)]).await;
-    let chat = Chat::start(&online, group);
+    let (record, _online, chat) = four_chat(&*cluster).await;
     new_messages_are_acknowledged(&record, SOON).await;
 
     for fault in ["switchover", "kill database-1"] {
@@ -58,16 +55,12 @@ async fn service_goes_on_without_the_preferred_server(kind: &dyn Kind) {
 
 async fn senders_are_told_while_two_of_three_servers_are_dead(kind: &dyn Kind) {
     let cluster = cluster(kind, replicated()).await;
-    let record = cluster.record();
-    let (users, group) = meet(&record, &[cluster.entry()], 4).await;
-    let online = everybody_logs_in(&users[..3], &[cluster.starting_at(0), cluster.starting_at(1)]).await;
-    let probe = users[3].log_in_once(&cluster.starting_at(0)).await.expect("nobody is online yet");
-    let chat = Chat::start(&online, group);
+    let Asking { record, online: _online, chat, probe, group } = three_chat_and_one_asks(&*cluster).await;
     new_messages_are_acknowledged(&record, SOON).await;
 
     let first = inflict(&*cluster, "kill database-2").await;
     let second = inflict(&*cluster, "kill database-3").await;
-    sender_is_told(&probe, Target::Group(group), NOTICED).await;
+    sender_is_told(&probe, group, NOTICED).await;
     // One alone may not be enough for a majority.
     tokio::join!(heal(first), heal(second));
 

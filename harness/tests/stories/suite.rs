@@ -6,10 +6,11 @@ use chat_protocol::errno::Errno;
 use futures_util::future::LocalBoxFuture;
 use harness::cluster::{Ability, Cluster, Kind};
 use harness::fault::{Active, Fault};
-use harness::users::{Online, Record};
+use harness::users::{Chat, Online, Record, everybody_logs_in, meet};
 use libtest_mimic::{Failed, Trial};
 use services::eventually;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -60,6 +61,33 @@ fn tell(name: String, tell: Tell, kind: &'static dyn Kind) -> Result<(), Failed>
     });
     told?.join().unwrap_or_else(|panic| resume_unwind(panic));
     Ok(())
+}
+
+/// Four people who chat in a group, every other one on the first of two nodes.
+pub async fn four_chat(cluster: &dyn Cluster) -> (Arc<Record>, Vec<Arc<Online>>, Chat) {
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.entry()], 4).await;
+    let online = everybody_logs_in(&users, &[cluster.starting_at(0), cluster.starting_at(1)]).await;
+    let chat = Chat::start(&online, group);
+    (record, online, chat)
+}
+
+/// Three who chat, and a fourth, on the first node, who does not try again by itself.
+pub struct Asking {
+    pub record: Arc<Record>,
+    pub online: Vec<Arc<Online>>,
+    pub chat: Chat,
+    pub probe: Online,
+    pub group: Target,
+}
+
+pub async fn three_chat_and_one_asks(cluster: &dyn Cluster) -> Asking {
+    let record = cluster.record();
+    let (users, group) = meet(&record, &[cluster.entry()], 4).await;
+    let online = everybody_logs_in(&users[..3], &[cluster.starting_at(0), cluster.starting_at(1)]).await;
+    let probe = users[3].log_in_once(&cluster.starting_at(0)).await.expect("nobody is online yet");
+    let chat = Chat::start(&online, group);
+    Asking { record, online, chat, probe, group: Target::Group(group) }
 }
 
 /// Breaks something, until the guard is dropped or healed.
