@@ -3,7 +3,7 @@
 use crate::support::peer::options;
 use crate::support::{BUDGET, Cluster, PASSWORD, Peer, Value, eventually, fresh_mid, json};
 use chat_client::RawConnection;
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// Connects, and sees the connection closed at once.
 async fn is_closed_at_once(cluster: &Cluster) {
