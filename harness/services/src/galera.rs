@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 const MADE_WITHIN: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// A cluster of MariaDB servers. They end when it is dropped.
 pub struct Galera {
     members: Vec<Member>,
 }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// A server with its data in a temporary directory; both end when it is dropped.
 pub struct Mariadb(Server);
 
 impl Mariadb {

@@ -26,6 +26,7 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 const END_WITHIN: Duration = Duration::from_secs(5);
 const READY_INTERVAL: Duration = Duration::from_millis(5);
 
+/// An nginx, running or not. It ends when it is dropped.
 pub struct Nginx {
     /// `None` after [`Nginx::kill`].
     process: Option<Process>,

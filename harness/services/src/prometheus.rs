@@ -21,6 +21,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How often it scrapes and evaluates.
 const INTERVAL: &str = "200ms";
 
+/// A Prometheus that scrapes. It ends when it is dropped.
 pub struct Prometheus {
     _process: Process,
     address: SocketAddr,

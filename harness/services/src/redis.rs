@@ -22,6 +22,7 @@ const COMMAND_WITHIN: Duration = Duration::from_secs(10);
 const CERTIFICATE: &str = "certificate.pem";
 const KEY: &str = "key.pem";
 
+/// A Redis, running or not. It ends when it is dropped.
 pub struct Redis {
     /// `None` after [`Redis::kill`].
     process: Option<Process>,

@@ -11,6 +11,7 @@ pub const MAX_SERVERS: usize = 9;
 const SCHEMES: [&str; 2] = ["mysql://", "mariadb://"];
 const DEFAULT_PORT: u16 = 3306;
 
+/// A `database.url` of MySQL, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseUrl {
     /// The preferred one first.
@@ -18,6 +19,7 @@ pub struct DatabaseUrl {
     pub database: String,
 }
 
+/// One server of the list.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     /// `host:port`, for people.
@@ -34,6 +36,8 @@ impl std::fmt::Debug for ServerUrl {
 }
 
 impl DatabaseUrl {
+    /// Takes a URL apart; at most [`MAX_SERVERS`] hosts, each once.
+    ///
     /// # Errors
     /// What is wrong, without any part of the password.
     pub fn parse(text: &str) -> Result<Self, String> {

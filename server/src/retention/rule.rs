@@ -5,6 +5,7 @@ use crate::storage::KeepRule;
 use chat_protocol::message::TimeMs;
 use std::time::Duration;
 
+/// What is kept at the moment `now`.
 pub fn as_of(now: TimeMs, settings: &Settings) -> KeepRule {
     let before = |age: Duration| now.saturating_sub(TimeMs::try_from(age.as_millis()).unwrap_or(TimeMs::MAX));
     KeepRule {

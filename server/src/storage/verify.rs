@@ -70,6 +70,7 @@ impl Wrong {
     }
 }
 
+/// One thing that is wrong in one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub wrong: Wrong,
@@ -99,12 +100,15 @@ domain! {
     /// Checking the database.
     pub trait Verify / VerifyLayer:
 
-    /// Checks a page of a part.
+    /// Checks a page of a part. With `repair`, what can only get better is repaired.
     async fn verify(&self, part: Part, after: &Place, repair: bool) -> Result<Verified>;
 }
 
 /// Checks everything; `told` hears of each finding. Returns how many rows of each part there are: of the logs, how many
 /// conversations.
+///
+/// # Errors
+/// A page that cannot be read; what was found until then has been told.
 pub async fn verify_all(
     storage: &dyn Storage,
     repair: bool,

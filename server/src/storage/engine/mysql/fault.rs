@@ -29,6 +29,7 @@ pub enum Verdict {
     Demoted,
 }
 
+/// What becomes of the connection, and of the others to the same server.
 pub fn verdict(error: &sqlx::Error) -> Verdict {
     match number(error) {
         Some(number) if DEMOTED.contains(&number) => Verdict::Demoted,
@@ -38,6 +39,7 @@ pub fn verdict(error: &sqlx::Error) -> Verdict {
     }
 }
 
+/// What becomes of the statement.
 pub fn fault(error: sqlx::Error) -> Fault {
     let sqlx::Error::Database(cause) = &error else { return Fault::Failed(unavailable(error)) };
     if cause.is_unique_violation() {

@@ -17,6 +17,7 @@ pub enum Replication {
     Group,
 }
 
+/// Whether a server can be committed at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
     Ready(Replication),
@@ -32,6 +33,7 @@ const SETTINGS: &str = "\
 const MEMBERS: &str = "\
     SELECT member_id = @@server_uuid, member_state, member_role FROM performance_schema.replication_group_members";
 
+/// Asks a server what it is just now.
 pub async fn ask(connection: &mut MySqlConnection) -> sqlx::Result<Role> {
     let settings = named_values(connection, SETTINGS).await?;
     if settings.get("group_replication_group_name").is_none_or(String::is_empty) {

@@ -38,7 +38,9 @@ pub enum Use {
     Lease,
 }
 
+/// One of the list.
 pub struct Server {
+    /// `host:port`, for people.
     pub place: String,
     pub options: MySqlConnectOptions,
     doubt: Arc<Notify>,

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 /// it is not ready.
 const NOT_FOR_US: [u16; 4] = [1044, 1045, 1047, 1049];
 
+/// What a look has shown.
 pub struct Look {
     pub seen: Seen,
     /// The connection kept led to a server that is not ready any more, and another leads to one that is: so do others.
