@@ -142,8 +142,8 @@ fn program() -> Result<Command> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::free_port;
     use crate::nginx_config::PROXY_ADDRESS;
+    use crate::ports::free_port;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
     use tokio::net::TcpListener;
     use tokio::net::TcpStream;
