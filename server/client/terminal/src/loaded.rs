@@ -1,6 +1,6 @@
 //! The messages that were received or shown so far, for `/search`.
 
-use crate::format::find_ignoring_case;
+use crate::find::find_ignoring_case;
 use chat_client::Message;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 
 mod book;
 mod connect;
+mod find;
 mod format;
 mod input;
 mod json;

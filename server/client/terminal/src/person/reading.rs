@@ -2,7 +2,8 @@
 
 use super::{Chat, Done, words};
 use crate::book::conversation_of;
-use crate::format::{harmless, mentions};
+use crate::find::mentions;
+use crate::format::harmless;
 use crate::line::Whom;
 use chat_client::Message;
 use chat_protocol::conversation::Target;
