@@ -4,7 +4,7 @@ use crate::{BUDGET, Node};
 use services::eventually;
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
