@@ -121,7 +121,7 @@ fn keys() -> BTreeMap<String, Kind> {
 
 fn read_file(path: &Path, keys: &BTreeMap<String, Kind>) -> Result<Table, Error> {
     let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path).map_err(|cause| Error::Read { path: path.to_owned(), cause })?;
     let table: Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
     for (section, value) in &table {
         let Value::Table(values) = value else {
@@ -183,7 +183,8 @@ fn nearest(keys: &BTreeMap<String, Kind>, name: &str) -> String {
     nearest_key(keys, name).map_or_else(String::new, |key| format!("; did you mean {key}?"))
 }
 
-/// The key that takes the fewest edits, whether its section was written or not.
+/// The key that takes the fewest edits, whether its section was written or not. None is near where more than half of the
+/// name would be another.
 fn nearest_key<'a>(keys: &'a BTreeMap<String, Kind>, name: &str) -> Option<&'a str> {
     let without_separator = name.replace(['.', '_'], "");
     let cost = |key: &str| {
@@ -195,7 +196,8 @@ fn nearest_key<'a>(keys: &'a BTreeMap<String, Kind>, name: &str) -> Option<&'a s
             .map_or(usize::MAX, |(_, own)| edits(own, key.split_once('.').unwrap_or(("", key)).1) + 1);
         edits(&without_separator, &key.replace(['.', '_'], "")).min(alone).min(own)
     };
-    keys.keys().map(String::as_str).min_by_key(|key| cost(key))
+    let length = name.split_once('.').map_or(name, |(_, own)| own).chars().count();
+    keys.keys().map(String::as_str).min_by_key(|key| cost(key)).filter(|key| cost(key) * 2 <= length)
 }
 
 /// The edit distance of two short texts (insert, remove or replace a character).
@@ -347,6 +349,15 @@ mod tests {
         refused("[listne]", &[], &["unknown section listne"]);
     }
 
+    #[test]
+    fn nothing_is_suggested_where_no_key_is_near() {
+        for file in ["[limits]\nfoo = 1", "[foo]\na = 1"] {
+            let error = load(file, &[]).unwrap_err().to_string();
+
+            assert!(error.contains("unknown key") && !error.contains("did you mean"), "{error}");
+        }
+    }
+
     /// An error where the section is known, else a warning, with what was probably meant.
     #[test]
     fn variables_that_name_no_setting_are_refused_in_a_section_and_told_elsewhere() {
@@ -418,6 +429,8 @@ mod tests {
 
         assert!(matches!(error, Error::Read { .. }));
         assert!(error.to_string().contains("/nonexistent/server.toml"));
+        // Whoever prints the error with its causes says each once.
+        assert!(std::error::Error::source(&error).is_none());
     }
 
     #[test]
