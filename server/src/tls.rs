@@ -15,16 +15,16 @@ use tokio_rustls::TlsAcceptor;
 /// Why there is no TLS. Stop, and show the text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot read {}: {cause}", path.display())]
+    Read { path: PathBuf, cause: std::io::Error },
     #[error("{} is not PEM: {reason}", path.display())]
     Malformed { path: PathBuf, reason: String },
     #[error("{} contains no {expected}", path.display())]
     Empty { path: PathBuf, expected: &'static str },
-    #[error("certificate {} and key {} cannot be used: {source}", certificate.display(), key.display())]
-    Pair { certificate: PathBuf, key: PathBuf, source: rustls::Error },
-    #[error("certificate {} cannot be trusted as an authority: {source}", path.display())]
-    Authority { path: PathBuf, source: rustls::Error },
+    #[error("certificate {} and key {} cannot be used: {cause}", certificate.display(), key.display())]
+    Pair { certificate: PathBuf, key: PathBuf, cause: rustls::Error },
+    #[error("certificate {} cannot be trusted as an authority: {cause}", path.display())]
+    Authority { path: PathBuf, cause: rustls::Error },
     #[error("tls.certificate and tls.key go together: only one of them is set")]
     Incomplete,
     #[error("TLS cannot be set up: {0}")]
@@ -48,7 +48,7 @@ pub fn acceptor(tls: &config::Tls) -> Result<Option<TlsAcceptor>, Error> {
         .map_err(Error::Setup)?
         .with_no_client_auth()
         .with_single_cert(chain, private_key)
-        .map_err(|source| Error::Pair { certificate: certificate.clone(), key: key.clone(), source })?;
+        .map_err(|cause| Error::Pair { certificate: certificate.clone(), key: key.clone(), cause })?;
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
@@ -58,13 +58,13 @@ pub fn acceptor(tls: &config::Tls) -> Result<Option<TlsAcceptor>, Error> {
 /// A file that cannot be read or used.
 pub fn authorities_pem(ca: &Path) -> Result<Vec<u8>, Error> {
     authorities(ca)?;
-    std::fs::read(ca).map_err(|source| Error::Read { path: ca.to_owned(), source })
+    std::fs::read(ca).map_err(|cause| Error::Read { path: ca.to_owned(), cause })
 }
 
 fn authorities(path: &Path) -> Result<RootCertStore, Error> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(path)? {
-        store.add(certificate).map_err(|source| Error::Authority { path: path.to_owned(), source })?;
+        store.add(certificate).map_err(|cause| Error::Authority { path: path.to_owned(), cause })?;
     }
     Ok(store)
 }
@@ -84,7 +84,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
 fn pem_error(path: &Path, expected: &'static str, error: pem::Error) -> Error {
     let path = path.to_owned();
     match error {
-        pem::Error::Io(source) => Error::Read { path, source },
+        pem::Error::Io(cause) => Error::Read { path, cause },
         pem::Error::NoItemsFound => Error::Empty { path, expected },
         other => Error::Malformed { path, reason: other.to_string() },
     }

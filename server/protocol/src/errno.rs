@@ -106,9 +106,9 @@ impl Failure {
         Failure::new(Errno::Malformed, format!("field {name}: expected {expected}"))
     }
 
-    /// `retry_ms` as it goes on the wire.
+    /// `retry_ms` as it goes on the wire: rounded up, since a moment too early is refused again.
     pub fn retry_ms(&self) -> Option<u64> {
-        self.retry.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+        self.retry.map(|wait| u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
     }
 }
 
@@ -130,5 +130,20 @@ mod tests {
         }
         assert_eq!(Errno::from_code(18), None);
         assert_eq!(Errno::from_code(u64::MAX), None);
+    }
+
+    #[test]
+    fn waiting_as_long_as_said_is_never_too_short() {
+        for (wait, expected) in [
+            (Duration::ZERO, 0),
+            (Duration::from_nanos(1), 1),
+            (Duration::from_millis(7), 7),
+            (Duration::from_micros(7_001), 8),
+            (Duration::MAX, u64::MAX),
+        ] {
+            let failure = Failure::from(Errno::TooFast).retry_after(wait);
+
+            assert_eq!(failure.retry_ms(), Some(expected), "{wait:?}");
+        }
     }
 }

@@ -40,7 +40,8 @@ pub(super) fn nearest(keys: &BTreeMap<String, Kind>, name: &str) -> String {
     nearest_key(keys, name).map_or_else(String::new, |key| format!("; did you mean {key}?"))
 }
 
-/// The key that takes the fewest edits, whether its section was written or not.
+/// The key that takes the fewest edits, whether its section was written or not. None is near where more than half of the
+/// name would be another.
 pub(super) fn nearest_key<'a>(keys: &'a BTreeMap<String, Kind>, name: &str) -> Option<&'a str> {
     let without_separator = name.replace(['.', '_'], "");
     let cost = |key: &str| {
@@ -52,5 +53,6 @@ pub(super) fn nearest_key<'a>(keys: &'a BTreeMap<String, Kind>, name: &str) -> O
             .map_or(usize::MAX, |(_, own)| levenshtein(own, key.split_once('.').unwrap_or(("", key)).1) + 1);
         levenshtein(&without_separator, &key.replace(['.', '_'], "")).min(alone).min(own)
     };
-    keys.keys().map(String::as_str).min_by_key(|key| cost(key))
+    let length = name.split_once('.').map_or(name, |(_, own)| own).chars().count();
+    keys.keys().map(String::as_str).min_by_key(|key| cost(key)).filter(|key| cost(key) * 2 <= length)
 }

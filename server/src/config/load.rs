@@ -57,7 +57,7 @@ impl Config {
 
 fn read_file(path: &Path, keys: &BTreeMap<String, Kind>) -> Result<Table, Error> {
     let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path).map_err(|cause| Error::Read { path: path.to_owned(), cause })?;
     let table: Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
     for (section, value) in &table {
         let Value::Table(values) = value else {
@@ -212,6 +212,15 @@ mod tests {
         refused("[listne]", &[], &["unknown section listne"]);
     }
 
+    #[test]
+    fn nothing_is_suggested_where_no_key_is_near() {
+        for file in ["[limits]\nfoo = 1", "[foo]\na = 1"] {
+            let error = load(file, &[]).unwrap_err().to_string();
+
+            assert!(error.contains("unknown key") && !error.contains("did you mean"), "{error}");
+        }
+    }
+
     /// An error where the section is known, else a warning, with what was probably meant.
     #[test]
     fn variables_that_name_no_setting_are_refused_in_a_section_and_told_elsewhere() {
@@ -283,5 +292,7 @@ mod tests {
 
         assert!(matches!(error, Error::Read { .. }));
         assert!(error.to_string().contains("/nonexistent/server.toml"));
+        // Whoever prints the error with its causes says each once.
+        assert!(std::error::Error::source(&error).is_none());
     }
 }

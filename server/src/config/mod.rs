@@ -43,8 +43,8 @@ const URL_SEPARATOR: char = ',';
 /// except that an error in a file quotes the line it is in.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot read the configuration {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot read the configuration {}: {cause}", path.display())]
+    Read { path: PathBuf, cause: std::io::Error },
     #[error("{}: {reason}", path.display())]
     File { path: PathBuf, reason: String },
     #[error("environment: {0}")]

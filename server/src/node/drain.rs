@@ -58,6 +58,12 @@ pub async fn give_lease_back(context: &Context) {
     .await;
 }
 
+pub async fn close_database(context: &Context) {
+    if let Err(error) = context.storage.close().await {
+        tracing::warn!(%error, "the database could not be closed in good order; nothing is lost");
+    }
+}
+
 /// Does one of the last steps, unless it takes too long.
 pub async fn step(context: &Context, name: &'static str, work: impl Future<Output = ()>) {
     let too_long = async {

@@ -18,8 +18,8 @@ pub enum Error {
     Tls(#[from] tls::Error),
     #[error(transparent)]
     Password(#[from] password::Error),
-    #[error("cannot listen on {address}: {source}")]
-    Listen { address: String, source: std::io::Error },
+    #[error("cannot listen on {address}: {cause}")]
+    Listen { address: String, cause: std::io::Error },
     #[error("another node runs under the name {0}: give this one another node.id")]
     NameTaken(NodeId),
     /// One of the node's tasks panicked. The node has drained, but its process had better be replaced.

@@ -31,6 +31,7 @@ pub async fn run(
         drain::give_lease_back(&context).await;
     }
     drain::step(&context, "bus", context.bus.close()).await;
+    drain::step(&context, "database", drain::close_database(&context)).await;
     drop(forced_at_last);
     background.others.iter().for_each(JoinHandle::abort);
     tracing::info!(node = %context.key.id, "stopped");

@@ -36,8 +36,8 @@ pub(super) async fn bind(config: &Config, environment: &Environment) -> Result<(
     Ok((bound, NodeKey { id: id.as_str().into(), boot }))
 }
 
-pub(super) fn listen_error(address: &str, source: std::io::Error) -> Error {
-    Error::Listen { address: address.to_owned(), source }
+pub(super) fn listen_error(address: &str, cause: std::io::Error) -> Error {
+    Error::Listen { address: address.to_owned(), cause }
 }
 
 fn host_name() -> String {

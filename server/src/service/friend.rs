@@ -18,18 +18,18 @@ pub async fn add(context: &Arc<Context>, session: &Arc<Session>, friend: Who) ->
     };
     let change = begin(context, session, friend)?;
     let user = session.user;
-    match context.storage.add_friend(&session.actor(&context.key), friend).await {
+    let added = match context.storage.add_friend(&session.actor(&context.key), friend).await {
         Err(error) => return Err(change.unknown(error)),
         Ok(Befriended::NoSuchUser) => return Err(Errno::NoSuchUser.into()),
         Ok(Befriended::Already) => {
             change.done(Outcome::FriendsAlready(true)).await;
             return Err(Failure::new(Errno::Exists, "friends already"));
         }
-        Ok(Befriended::Done) => change.done(Outcome::Friends(true)).await,
-    }
+        Ok(Befriended::Done(added)) => added,
+    };
+    change.done(Outcome::Friends(true)).await;
     events::tell(&context.delivery, vec![friend], Event::FriendAdded { id: user, name: session.name.to_string() });
-    let friend = context.storage.friend(user, friend).await.map_err(storage_failure)?.ok_or(Errno::NoSuchUser)?;
-    Ok(Reply::AddFriend(friend))
+    Ok(Reply::AddFriend(added))
 }
 
 pub async fn remove(context: &Arc<Context>, session: &Arc<Session>, friend: UserId) -> Result<Reply, Failure> {

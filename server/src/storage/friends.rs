@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use chat_protocol::conversation::UserId;
 use chat_protocol::message::Friend;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Befriended {
-    Done,
+    /// The new friend, with true presence. It may be none any more by the time the answer is there.
+    Done(Friend),
     NoSuchUser,
     Already,
 }
@@ -24,7 +25,6 @@ domain! {
     async fn remove_friend(&self, by: &Actor, friend: UserId) -> Result<bool>;
     /// By id, with true presence; at most `limit`.
     async fn friends(&self, user: UserId, limit: u32) -> Result<Vec<Friend>>;
-    async fn friend(&self, user: UserId, friend: UserId) -> Result<Option<Friend>>;
     /// Ids of friends that are online now; for presence events. At most `limit`.
     async fn online_friends(&self, user: UserId, limit: u32) -> Result<Vec<UserId>>;
 }

@@ -45,9 +45,11 @@ pub use retention::{KeepRule, LogsPage, Retention, RetentionLayer, Shortened};
 pub use servers::ServerState;
 pub use sessions::{Actor, Claim, Claimant, Claimed, Release, SessionKey, Sessions, SessionsLayer};
 
+use async_trait::async_trait;
 use verify::Verify;
 
 /// The database as the rest of the node sees it. Every call is bounded by the configured database timeout.
+#[async_trait]
 pub trait Storage:
     Accounts + Friends + Groups + Conversations + Log + Cursors + Nodes + Sessions + Repair + Retention + Verify
 {
@@ -65,5 +67,10 @@ pub trait Storage:
     /// How often another of them was used than before.
     fn server_changes(&self) -> u64 {
         0
+    }
+
+    /// The last call of a node that stops: leaves a database of one file in that file alone.
+    async fn close(&self) -> Result<()> {
+        Ok(())
     }
 }

@@ -16,8 +16,8 @@ const ANSWER_BYTES: u64 = 4 * 1024;
 pub enum Unhealthy {
     #[error("admin.address is empty: nobody can be asked")]
     Off,
-    #[error("{address} does not answer: {source}")]
-    Silent { address: String, source: io::Error },
+    #[error("{address} does not answer: {cause}")]
+    Silent { address: String, cause: io::Error },
     #[error("{address} answers {answer:?}")]
     Unwell { address: String, answer: String },
 }
@@ -33,8 +33,8 @@ pub async fn ask(address: &str) -> Result<(), Unhealthy> {
     let address = address.to_owned();
     let answer = match tokio::time::timeout(PATIENCE, exchange(&address)).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(source)) => return Err(Unhealthy::Silent { address, source }),
-        Err(_) => return Err(Unhealthy::Silent { address, source: io::ErrorKind::TimedOut.into() }),
+        Ok(Err(cause)) => return Err(Unhealthy::Silent { address, cause }),
+        Err(_) => return Err(Unhealthy::Silent { address, cause: io::ErrorKind::TimedOut.into() }),
     };
     let status = answer.lines().next().unwrap_or_default();
     match status.split(' ').nth(1) {

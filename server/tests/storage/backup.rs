@@ -98,3 +98,20 @@ async fn copy_of_a_sqlite_file_under_load_is_whole() {
 
     check(&copy, conv, acked).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite_file_alone_is_whole_once_the_node_has_closed_it() {
+    let (database, copy) = (Database::sqlite(), Database::sqlite());
+    let storage = database.open().await;
+    let (one, _, conv) = two_friends(&storage).await;
+    let writer = Writer::start(storage.clone(), conv, one);
+    writer.writes_more().await;
+    let acked = writer.acked();
+    writer.stop().await;
+
+    storage.close().await.expect("closing works");
+
+    let [from, to] = [&database, &copy].map(|database| database.config.url.trim_start_matches("sqlite:").to_owned());
+    std::fs::copy(from, to).expect("the file is copied");
+    check(&copy, conv, acked).await;
+}

@@ -156,6 +156,23 @@ async fn server_that_dies_or_hangs_is_unavailable_until_it_is_back() {
     say(&storage, conv, one, 1).await;
 }
 
+/// A limit on every SELECT would hide members and messages; a COMMIT that begins the next transaction would leave what
+/// is done outside of one without end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_the_server_sets_for_everybody_changes_no_statement_of_ours() {
+    let server = Mariadb::start().expect("MariaDB should start");
+    server.execute("", "SET GLOBAL sql_select_limit = 1, GLOBAL completion_type = 1").expect("MariaDB takes it");
+    let database = Database::on(&server);
+    let storage = storage::open(&database.config).await.expect("the database opens");
+
+    let (one, other, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 3).await;
+
+    let page = storage.messages_after(conv, 0, 10, usize::MAX).await.expect("reading works");
+    assert_eq!(page.messages.len(), 3);
+    assert_eq!(storage.count_waiting(other, 10).await.expect("counting works"), 3);
+}
+
 /// Prepared again for each batch, statements would cost several times what they do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn statements_are_prepared_once_whatever_the_size_of_a_batch() {

@@ -21,13 +21,13 @@ async fn friendship_is_mutual(database: Database) {
         let outcome = storage.add_friend(&one.into(), nobody).await.expect("adding works");
         assert_eq!(outcome, Befriended::NoSuchUser, "{nobody}");
     }
-    assert_eq!(storage.add_friend(&one.into(), other).await.expect("adding works"), Befriended::Done);
+    let added = storage.add_friend(&one.into(), other).await.expect("adding works");
+    let expected = |id, name: &str| Friend { id, name: name.into(), state: State::Offline };
+    assert_eq!(added, Befriended::Done(expected(other, "other")));
     assert_eq!(storage.add_friend(&one.into(), other).await.expect("adding works"), Befriended::Already);
     assert_eq!(storage.add_friend(&other.into(), one).await.expect("adding works"), Befriended::Already);
-    let expected = |id, name: &str| Some(Friend { id, name: name.into(), state: State::Offline });
-    assert_eq!(storage.friend(one, other).await.expect("reading works"), expected(other, "other"));
-    assert_eq!(storage.friend(other, one).await.expect("reading works"), expected(one, "one"));
-    assert_eq!(storage.friend(other, other + 1).await.expect("reading works"), None);
+    assert_eq!(storage.friends(one, 2).await.expect("reading works"), [expected(other, "other")]);
+    assert_eq!(storage.friends(other, 2).await.expect("reading works"), [expected(one, "one")]);
 }
 
 async fn two_who_befriend_each_other_at_once_are_friends_once(database: Database) {
@@ -46,7 +46,8 @@ async fn two_who_befriend_each_other_at_once_are_friends_once(database: Database
             }),
         );
         let outcomes = [first.expect("no panic"), second.expect("no panic")];
-        assert!(outcomes.contains(&Befriended::Done) && outcomes.contains(&Befriended::Already), "{outcomes:?}");
+        assert!(outcomes.contains(&Befriended::Already), "{outcomes:?}");
+        assert!(outcomes.iter().any(|outcome| matches!(outcome, Befriended::Done(_))), "{outcomes:?}");
         assert_eq!(outcomes_of_one_message(&storage, one, other).await, [stored_at(1)]);
     }
 }
@@ -86,7 +87,8 @@ async fn befriending_again_opens_the_conversation_where_it_was(database: Databas
     storage.mark_received(None, &[Mark { conv, user: other, seq: 2, log_epoch: 0 }]).await.expect("marking works");
     storage.remove_friend(&one.into(), other).await.expect("removing works");
 
-    assert_eq!(storage.add_friend(&other.into(), one).await.expect("adding works"), Befriended::Done);
+    let added = storage.add_friend(&other.into(), one).await.expect("adding works");
+    assert!(matches!(added, Befriended::Done(_)), "{added:?}");
 
     assert_eq!(outcomes_of_one_message(&storage, other, one).await, [stored_at(4)]);
     assert_eq!(cursors(&storage, &[(conv, one), (conv, other)]).await, [Some(0), Some(2)]);
@@ -113,5 +115,8 @@ async fn friends_come_by_id_with_true_presence(database: Database) {
     assert_eq!(seen, [(ids[0], off), (ids[1], on), (ids[2], off), (ids[3], on)]);
     assert_eq!(storage.online_friends(me, 10).await.expect("reading works"), [ids[1], ids[3]]);
     assert_eq!(storage.online_friends(me, 1).await.expect("reading works"), [ids[1]]);
-    assert_eq!(storage.friend(me, ids[3]).await.expect("reading works").expect("a friend").state, on);
+
+    let other = user(&storage, "other").await;
+    let added = storage.add_friend(&other.into(), ids[3]).await.expect("adding works");
+    assert_eq!(added, Befriended::Done(Friend { id: ids[3], name: "friend 3".into(), state: on }));
 }

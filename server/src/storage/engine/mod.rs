@@ -77,4 +77,9 @@ pub trait Engine: Send + Sync + 'static {
     async fn write(&self) -> Result<Box<dyn Connection>>;
     /// A connection for the lease: other work, however much, does not keep it waiting.
     async fn reserved(&self) -> Result<Box<dyn Connection>>;
+
+    /// Nothing more will be asked. Where a database is one file, all of it is in that file then.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
 }

@@ -181,6 +181,12 @@ impl Engine for Sqlite {
     async fn reserved(&self) -> Result<Box<dyn Connection>> {
         self.write().await
     }
+
+    /// Who stops a node and takes its file along must not lose what only stands in the log beside it.
+    async fn close(&self) -> Result<()> {
+        let mut writer = self.writer.lock().await;
+        checkpoints::empty(&mut writer.connection).await.map_err(fault)
+    }
 }
 
 async fn acquire(handle: &Arc<Mutex<Handle>>) -> Result<Box<dyn Connection>> {

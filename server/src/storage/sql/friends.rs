@@ -17,7 +17,7 @@ use chat_protocol::message::Friend;
 impl Friends for SqlStorage {
     async fn add_friend(&self, by: &Actor, friend: UserId) -> storage::Result<Befriended> {
         let convs = [Conversation::direct(by.user, friend)];
-        let in_doubt = |done: &Befriended| *done != Befriended::Done;
+        let in_doubt = |done: &Befriended| !matches!(done, Befriended::Done(_));
         change!(self, by, &convs, conn, change => add(conn, by, friend, change), in doubt in_doubt)
     }
 
@@ -30,10 +30,6 @@ impl Friends for SqlStorage {
         read!(self, conn => list(conn, user, limit))
     }
 
-    async fn friend(&self, user: UserId, friend: UserId) -> storage::Result<Option<Friend>> {
-        read!(self, conn => one(conn, user, friend), in doubt Option::is_none)
-    }
-
     async fn online_friends(&self, user: UserId, limit: u32) -> storage::Result<Vec<UserId>> {
         read!(self, conn => online(conn, user, limit))
     }
@@ -41,9 +37,10 @@ impl Friends for SqlStorage {
 
 async fn add(conn: &mut dyn Connection, by: &Actor, friend: UserId, change: ChangeId) -> Result<Befriended> {
     let user = by.user;
-    if user == friend || !exist(conn, user, friend).await? {
+    let known = if user == friend { None } else { known(conn, friend).await? };
+    let Some(known) = known else {
         return Ok(Befriended::NoSuchUser);
-    }
+    };
     let conv = Conversation::direct(user, friend);
     let locked = lock_or_make(conn, conv).await?;
     confirm(conn, by).await?;
@@ -58,7 +55,7 @@ async fn add(conn: &mut dyn Connection, by: &Actor, friend: UserId, change: Chan
     let member = |user: UserId| [conv.into(), user.into(), locked.last_seq.into(), (locked.version + 1).into()];
     conn.run(&dialect.insert_ignore(MEMBERS), &[member(user.min(friend)), member(user.max(friend))].concat()).await?;
     bump_version(conn, conv, change).await?;
-    Ok(Befriended::Done)
+    Ok(Befriended::Done(known))
 }
 
 async fn remove(conn: &mut dyn Connection, by: &Actor, friend: UserId, change: ChangeId) -> Result<bool> {
@@ -78,15 +75,9 @@ async fn remove(conn: &mut dyn Connection, by: &Actor, friend: UserId, change: C
 }
 
 async fn list(conn: &mut dyn Connection, user: UserId, limit: u32) -> Result<Vec<Friend>> {
-    let sql = format!("{} WHERE f.userid = ? ORDER BY f.friendid LIMIT ?", friends_with_presence());
+    let sql = with_presence("friend f JOIN user u ON u.id = f.friendid", "f.userid = ? ORDER BY f.friendid LIMIT ?");
     let rows = conn.rows(&sql, &[user.into(), limit.into()]).await?;
     rows.iter().map(read_friend).collect()
-}
-
-async fn one(conn: &mut dyn Connection, user: UserId, friend: UserId) -> Result<Option<Friend>> {
-    let sql = format!("{} WHERE f.userid = ? AND f.friendid = ?", friends_with_presence());
-    let row = conn.first(&sql, &[user.into(), friend.into()]).await?;
-    row.as_ref().map(read_friend).transpose()
 }
 
 async fn online(conn: &mut dyn Connection, user: UserId, limit: u32) -> Result<Vec<UserId>> {
@@ -98,15 +89,18 @@ async fn online(conn: &mut dyn Connection, user: UserId, limit: u32) -> Result<V
     rows.iter().map(|row| Ok(row.number(0)?)).collect()
 }
 
-async fn exist(conn: &mut dyn Connection, user: UserId, friend: UserId) -> Result<bool> {
-    let rows = conn.rows("SELECT id FROM user WHERE id IN (?, ?)", &[user.into(), friend.into()]).await?;
-    Ok(rows.len() == 2)
+/// A user, be it a friend or not.
+async fn known(conn: &mut dyn Connection, user: UserId) -> Result<Option<Friend>> {
+    let sql = with_presence("user u", "u.id = ?");
+    let row = conn.first(&sql, &[user.into()]).await?;
+    row.as_ref().map(read_friend).transpose()
 }
 
-fn friends_with_presence() -> String {
+/// What [`read_friend`] reads of each user `u`.
+fn with_presence(users: &str, condition: &str) -> String {
     format!(
-        "SELECT u.id, u.name, n.id IS NOT NULL FROM friend f JOIN user u ON u.id = f.friendid \
-         LEFT JOIN session s ON s.userid = u.id {JOIN_LIVE_NODE}"
+        "SELECT u.id, u.name, n.id IS NOT NULL FROM {users} LEFT JOIN session s ON s.userid = u.id {JOIN_LIVE_NODE} \
+         WHERE {condition}"
     )
 }
 

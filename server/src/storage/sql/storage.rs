@@ -4,6 +4,7 @@ use super::changes::{Numbered, Numbers, is_certain};
 use super::schema;
 use crate::storage::engine::{Connection, Engine, Result as EngineResult};
 use crate::storage::{Actor, Error, Result, ServerState, Storage};
+use async_trait::async_trait;
 use chat_environment::Environment;
 use chat_protocol::conversation::Conversation;
 use std::time::Duration;
@@ -151,6 +152,7 @@ impl SqlStorage {
     }
 }
 
+#[async_trait]
 impl Storage for SqlStorage {
     fn describe(&self) -> String {
         self.engine.describe()
@@ -166,6 +168,10 @@ impl Storage for SqlStorage {
 
     fn server_changes(&self) -> u64 {
         self.engine.server_changes()
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.bounded(self.engine.close()).await
     }
 }
 

@@ -6,7 +6,7 @@ use crate::support::faulty::{Fate, Faulty};
 use crate::support::{BUDGET, PASSWORD, Peer, Value, eventually, json, texts};
 use chat::bus::local::LocalHub;
 use chat::node::Node;
-use chat::storage::{Conversations, Cursors, Storage};
+use chat::storage::{Conversations, Cursors, Friends, Storage};
 use chat_protocol::conversation::Conversation;
 use std::sync::Arc;
 
@@ -224,6 +224,27 @@ async fn nobody_relays_to_who_ended_the_friendship_though_the_answer_was_lost() 
     bob.refused(json!({"msgid": 7, "friendid": ann.id}), 8).await;
     ann.done(chat).await;
     assert_eq!(texts(&bob.pushed_by_now().await), ["still friends?"]);
+}
+
+/// What was done is answered as done, whatever somebody else has done since.
+#[tokio::test]
+async fn friend_is_added_though_the_other_ends_it_before_the_answer() {
+    let Group { faulty, mut ann, mut bob, node: _node, .. } = group().await;
+    bob.done(json!({"msgid": 22, "friendid": ann.id})).await;
+    faulty.changes_are(Fate::AnsweredLate);
+    ann.send(json!({"msgid": 7, "friendid": bob.id, "mid": "the friendship"})).await;
+    eventually(BUDGET, "they are friends", async || {
+        let friends = faulty.friends(ann.id, 1).await.expect("the database is there");
+        (!friends.is_empty()).then_some(())
+    })
+    .await;
+
+    faulty.changes_are_well();
+    bob.done(json!({"msgid": 22, "friendid": ann.id})).await;
+    faulty.heal();
+
+    let answer = ann.reply(&json!("the friendship")).await;
+    assert_eq!((&answer["errno"], &answer["name"], &answer["state"]), (&json!(0), &json!("bob"), &json!("online")));
 }
 
 /// What a node has read of a group is not relied on for long where nobody could tell it of a change.

@@ -27,6 +27,8 @@ const IDLE: Duration = Duration::from_secs(5);
 const LOCK_WAIT_S: u32 = 2;
 /// After which silence, in seconds, the server drops a connection and rolls its transaction back.
 const SILENCE_S: u32 = 10;
+/// As `sql_select_limit`: a server that has another for everybody would hide rows from us.
+const ALL_ROWS: u64 = u64::MAX;
 
 /// What the database is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,7 @@ impl Connector {
             let settings = format!(
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
                  SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}, SESSION wait_timeout = {SILENCE_S}, \
+                 SESSION sql_select_limit = {ALL_ROWS}, SESSION completion_type = 0, \
                  SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
             );
             connection.execute(sqlx::raw_sql(AssertSqlSafe(settings))).await?;

@@ -55,6 +55,8 @@ async fn run(mut own: SqliteConnection, writer: Arc<Mutex<Handle>>, committed: A
 const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
 /// Copies what no commit or reader stands in the way of.
 const COPY: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// Waits for commits and readers.
+const EMPTY: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 async fn shorten(own: &mut SqliteConnection, writer: &Mutex<Handle>) -> sqlx::Result<()> {
     if ask(own, LOOK).await?.pages < LOG_PAGES {
@@ -70,6 +72,11 @@ async fn shorten(own: &mut SqliteConnection, writer: &Mutex<Handle>) -> sqlx::Re
     let mut writer = writer.lock().await;
     ask(&mut writer.connection, COPY).await?;
     Ok(())
+}
+
+/// Copies all of the log, and makes it nothing. What readers are still looking at stays.
+pub async fn empty(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    ask(connection, EMPTY).await.map(|_| ())
 }
 
 struct Log {
