@@ -85,6 +85,8 @@ pub struct Facts<'a> {
     pub rows: Vec<Row<'a>>,
     /// Where all rows had been told.
     pub rows_read: Option<usize>,
+    /// Messages that the database has lost, by sender and mid.
+    lost: HashMap<Place<'a>, (u64, Uuid)>,
     by_mid: HashMap<(u64, Uuid), usize>,
     members: HashMap<u64, BTreeMap<u64, Membership>>,
 }
@@ -105,12 +107,14 @@ impl<'a> Facts<'a> {
             looks: BTreeMap::new(),
             rows: Vec::new(),
             rows_read: None,
+            lost: HashMap::new(),
             by_mid: HashMap::new(),
             members: HashMap::new(),
         };
         for (place, entry) in entries.iter().enumerate() {
             facts.add(place, &entry.event);
         }
+        facts.leave_out_what_was_lost();
         for (place, push) in facts.pushes.iter().enumerate() {
             if let Some(&message) = push.mid.and_then(|mid| facts.by_mid.get(&(push.from, mid))) {
                 facts.messages[message].pushes.push(place);
@@ -162,9 +166,23 @@ impl<'a> Facts<'a> {
             Event::Row { conv, seq, sender, mid, body } => {
                 self.rows.push(Row { event, conv, seq: *seq, sender: *sender, mid: *mid, body: *body });
             }
+            Event::Lost { conv, seq, sender, mid } => {
+                self.lost.insert((conv, *seq), (*sender, *mid));
+            }
             Event::RowsRead => self.rows_read = Some(event),
             Event::Send { .. } | Event::Ack { .. } | Event::Refused { .. } => self.add_to_message(event, what),
         }
+    }
+
+    /// What was said of a place that is lost holds no more, and nothing is owed for it: its acknowledgement, which may
+    /// have come before or after, and its pushes. The message may stand at another place.
+    fn leave_out_what_was_lost(&mut self) {
+        let Facts { lost, messages, pushes, .. } = self;
+        let is_lost = |place: &Place<'a>, sender, mid| lost.get(place) == Some(&(sender, mid));
+        for Message { sender, mid, acks, .. } in messages {
+            acks.retain(|(_, place)| !place.is_some_and(|place| is_lost(&place, *sender, *mid)));
+        }
+        pushes.retain(|push| !push.mid.is_some_and(|mid| is_lost(&(push.conv, push.seq), push.from, mid)));
     }
 
     fn membership(&mut self, group: u64, user: u64) -> &mut Membership {

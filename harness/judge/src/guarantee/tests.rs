@@ -129,6 +129,27 @@ fn what_is_lawful_is_not_held_against_a_server() {
 }
 
 #[test]
+fn what_the_database_has_lost_is_owed_to_nobody_and_what_follows_is() {
+    const AFTERWARDS: &str = "d1-2.1";
+    let lost = || Event::Lost { conv: DIRECT.into(), seq: 2, sender: ALICE, mid: mid(2) };
+    let row =
+        |conv: &str, number, seq| Event::Row { conv: conv.into(), seq, sender: ALICE, mid: mid(number), body: number };
+    let begun = [send(1), ack(1, 1), push(1, 1), send(2), ack(2, 2)];
+    let told = |events: Vec<Event>| begun.clone().into_iter().chain(events);
+    let (again, rows) =
+        (push_in(AFTERWARDS, BOB, 1, 3, 2), vec![row(DIRECT, 1, 1), row(AFTERWARDS, 3, 2), Event::RowsRead]);
+    let went_on = |push: Vec<Event>| {
+        let all = [lost(), send(3), ack_in(AFTERWARDS, 3, 2)].into_iter().chain(push);
+        all.chain([drained(BOB)]).chain(rows.clone()).collect()
+    };
+    expect(&[], told(went_on(vec![again.clone()])));
+    expect(&[], told([push(2, 2)].into_iter().chain(went_on(vec![again])).collect()));
+    expect(&[Durable, DeliveredOnce], told(went_on(vec![])));
+    // Without a loss.
+    expect(&[Durable, DeliveredOnce, Rows], told(vec![drained(BOB), row(DIRECT, 1, 1), Event::RowsRead]));
+}
+
+#[test]
 fn an_undelivered_message_to_one_who_did_not_stay_is_open() {
     expect_unknown([send(1), ack(1, 1)]);
 }
