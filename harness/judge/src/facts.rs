@@ -85,6 +85,8 @@ pub struct Facts<'a> {
     pub rows: Vec<Row<'a>>,
     /// Where all rows had been told.
     pub rows_read: Option<usize>,
+    /// Where commits were last lost.
+    pub commits_lost: Option<usize>,
     /// Messages that the database has lost, by sender and mid.
     lost: HashMap<Place<'a>, (u64, Uuid)>,
     by_mid: HashMap<(u64, Uuid), usize>,
@@ -107,6 +109,7 @@ impl<'a> Facts<'a> {
             looks: BTreeMap::new(),
             rows: Vec::new(),
             rows_read: None,
+            commits_lost: None,
             lost: HashMap::new(),
             by_mid: HashMap::new(),
             members: HashMap::new(),
@@ -166,6 +169,7 @@ impl<'a> Facts<'a> {
             Event::Row { conv, seq, sender, mid, body } => {
                 self.rows.push(Row { event, conv, seq: *seq, sender: *sender, mid: *mid, body: *body });
             }
+            Event::CommitsLost => self.commits_lost = Some(event),
             Event::Lost { conv, seq, sender, mid } => {
                 self.lost.insert((conv, *seq), (*sender, *mid));
             }
@@ -248,6 +252,12 @@ impl<'a> Facts<'a> {
         all.map(|(_, session)| session).find(open).map(|session| session.begun)
     }
 
+    /// Whether the user had a later session at this place in the history.
+    fn is_replaced(&self, who: Who, event: usize) -> bool {
+        let later = Who { session: who.session.saturating_add(1), ..who }..=Who { session: u32::MAX, ..who };
+        self.sessions.range(later).any(|(_, session)| session.begun < event)
+    }
+
     /// Whether this user does anything in this history.
     pub fn knows(&self, user: u64) -> bool {
         self.sessions.range(Who { user, session: 0 }..).next().is_some_and(|(who, _)| who.user == user)
@@ -275,14 +285,17 @@ impl<'a> Facts<'a> {
         membership.is_none_or(|membership| membership.covers(&between))
     }
 
-    /// Whether a user may get a message that was pushed at this place.
-    pub fn may_receive(&self, message: &Message<'_>, user: u64, pushed: usize) -> bool {
+    /// Whether a user may get a message that was pushed at this place, in this session.
+    pub fn may_receive(&self, message: &Message<'_>, who: Who, pushed: usize) -> bool {
+        let user = who.user;
         match message.to {
             To::User(to) => to == user,
             To::Group(group) => {
                 let membership = self.members.get(&group).and_then(|members| members.get(&user));
                 // What was read in the moment in which the server said that somebody has left may have come before.
-                let came_after = |end: usize| self.entries[pushed].t > self.entries[end].t;
+                // So may what was queued for a session that another had replaced by then.
+                let came_after =
+                    |end: usize| self.entries[pushed].t > self.entries[end].t && !self.is_replaced(who, end);
                 let may = |membership: &Membership| membership.may_get(message.first_sent(), pushed, came_after);
                 user != message.sender && membership.is_some_and(may)
             }

@@ -106,6 +106,7 @@ impl Record {
     /// The database has lost this. What is on its way of it may still come; nothing of it is owed.
     pub fn lost(&self, loss: Loss) {
         self.inner.lock().losses += 1;
+        self.note(Event::CommitsLost);
         for StoredRow { conv, seq, sender, mid, text } in loss.messages {
             let mid = self.mid_of(sender, Some(mid), &text).unwrap_or_default();
             self.note(Event::Lost { conv: conv.clone(), seq, sender, mid });

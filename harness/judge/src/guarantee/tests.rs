@@ -150,6 +150,15 @@ fn what_the_database_has_lost_is_owed_to_nobody_and_what_follows_is() {
 }
 
 #[test]
+fn what_was_confirmed_before_commits_were_lost_may_come_again() {
+    let received = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
+    let told = [send(1), ack(1, 1), push(1, 1), received];
+    let again = [end(BOB, 1), login(BOB, 2), push_in(DIRECT, BOB, 2, 1, 1), drained(BOB)];
+    expect(&[DeliveredOnce], told.clone().into_iter().chain(again.clone()));
+    expect(&[], told.into_iter().chain([Event::CommitsLost]).chain(again));
+}
+
+#[test]
 fn an_undelivered_message_to_one_who_did_not_stay_is_open() {
     expect_unknown([send(1), ack(1, 1)]);
 }
@@ -222,6 +231,16 @@ fn who_has_left_gets_nothing_more() {
     let told = [send_to_group(1), ack_in("g9", 1, 1), Event::Left { group: GROUP, user: BOB }];
     let pushed = [push_in("g9", BOB, 1, 1, 1), drained(BOB)];
     expect(&[NoPhantoms], joined.into_iter().chain(told).chain(pushed));
+}
+
+#[test]
+fn what_was_queued_for_a_session_that_was_replaced_may_come_after_leaving() {
+    let joined = [ALICE, BOB].map(|user| Event::Joined { group: GROUP, user });
+    let told = [send_to_group(1), ack_in("g9", 1, 1), login(BOB, 2), Event::Left { group: GROUP, user: BOB }];
+    let pushed = |session| [push_in("g9", BOB, session, 1, 1), drained(BOB)];
+    let told = joined.into_iter().chain(told);
+    expect(&[], told.clone().chain(pushed(1)).chain(delivered()));
+    expect(&[NoPhantoms], told.chain(pushed(2)).chain(delivered()));
 }
 
 #[test]

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// What only the server had that failed.
-#[derive(Default)]
 pub struct Loss {
     pub messages: Vec<StoredRow>,
     /// Who had joined which group.
@@ -24,7 +23,7 @@ pub struct Loss {
 impl Database {
     /// After `behind` the server fails, and all connections with it; what is lost is all since now, or nothing if that
     /// is no time, and `told` at once. After `outage` another takes its place.
-    pub async fn fail_over(self: &Arc<Self>, behind: Duration, outage: Duration, told: impl FnOnce(Loss)) {
+    pub async fn fail_over(self: &Arc<Self>, behind: Duration, outage: Duration, told: impl FnMut(Loss)) {
         let other = if behind.is_zero() { None } else { self.copy_of_now().await };
         let before = self.inner.lock().failures;
         sleep(behind).await;
@@ -40,9 +39,9 @@ impl Database {
             other.map(|other| replace(&mut inner.sqlite, &other).expect("what is in memory can be copied"))
         };
         self.is_free.notify_waiters();
-        let loss = loss.unwrap_or_default();
-        self.trace.note("database", format_args!("fails, {} messages are lost", loss.messages.len()));
-        told(loss);
+        let messages = loss.as_ref().map_or(0, |loss| loss.messages.len());
+        self.trace.note("database", format_args!("fails, {messages} messages are lost"));
+        loss.into_iter().for_each(told);
         sleep(outage).await;
         self.inner.lock().is_down = false;
         self.trace.note("database", "is there again");

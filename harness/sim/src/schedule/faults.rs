@@ -7,6 +7,8 @@ use crate::chance::Chance;
 /// A schedule has so many faults at least, and fewer than so many more.
 const FEWEST: u64 = 5;
 const MORE: u64 = 11;
+/// One schedule in so many has a database that loses what came last. Nothing else in it keeps nodes from noticing.
+const LOSES_ONCE_IN: u64 = 8;
 
 /// What there is to break.
 pub(super) struct Parts {
@@ -18,8 +20,17 @@ pub(super) struct Parts {
 pub(super) fn faults(chance: &Chance, parts: &Parts) -> Vec<Fault> {
     let count = FEWEST + chance.below(MORE);
     let mut faults: Vec<Fault> = (0..count).map(|_| fault(chance, parts)).collect();
+    if chance.once_in(LOSES_ONCE_IN) {
+        faults.retain(|fault| !fault.what.makes_forget());
+        faults.push(loss(chance));
+    }
     faults.sort_by_key(|fault| fault.at_ms);
     faults
+}
+
+fn loss(chance: &Chance) -> Fault {
+    let what = Breaking::LossyFailover { lost_ms: 50 + chance.below(450) };
+    Fault { at_ms: moment(chance), length_ms: 500 + chance.below(8_000), what }
 }
 
 fn fault(chance: &Chance, parts: &Parts) -> Fault {
@@ -76,7 +87,7 @@ fn of_one_bus(chance: &Chance, nodes: usize, buses: usize) -> (Breaking, u64) {
 fn of_the_database(chance: &Chance, nodes: usize) -> (Breaking, u64) {
     let which = chance.below(nodes as u64) as usize;
     let node = chance.once_in(2).then_some(which);
-    match chance.below(13) {
+    match chance.below(12) {
         0..=1 => {
             let (before, after) = (chance.below(40) as u8, chance.below(40) as u8);
             (Breaking::Commits { before, after, node }, 5_000)
@@ -89,8 +100,7 @@ fn of_the_database(chance: &Chance, nodes: usize) -> (Breaking, u64) {
         7 => (Breaking::StallOne { node }, 8_000),
         8 => (Breaking::CutDatabase { node: which }, 12_000),
         9..=10 => (Breaking::StaleReads { node: which, lag_ms: 50 + chance.below(2_000) }, 10_000),
-        11 => (Breaking::Failover, 8_000),
-        _ => (Breaking::LossyFailover { lost_ms: 50 + chance.below(450) }, 8_000),
+        _ => (Breaking::Failover, 8_000),
     }
 }
 
