@@ -90,10 +90,6 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // Before there is any runtime: tokio's chance counts them.
-    if std::env::args().nth(1).as_deref() == Some(cli::sim::WORKER) {
-        return sim::worker::serve();
-    }
     if let Some(code) = chat_generate::asked::<Arguments>() {
         return code;
     }

@@ -15,7 +15,8 @@ use std::time::SystemTime;
 const SOURCES: &[&str] =
     &["server/src", "server/environment", "server/protocol", "server/Cargo.toml", "Cargo.lock", "chat.sql"];
 /// What the simulator is made of besides.
-const SIMULATOR: &[&str] = &["server/client/src", "harness/judge/src", "harness/sim/src"];
+const SIMULATOR: &[&str] =
+    &["server/client/src", "harness/judge/src", "harness/sim/src", "harness/sim/Cargo.toml", "Cargo.toml"];
 
 /// Which program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,8 +25,10 @@ pub enum Program {
     Server,
     /// With the failpoints that seed faults.
     WithFailpoints,
-    /// The simulator's worker, with the same failpoints.
+    /// The simulator's worker.
     Simulator,
+    /// The same with those failpoints.
+    SimulatorWithFailpoints,
 }
 
 impl Program {
@@ -33,26 +36,32 @@ impl Program {
         match self {
             Program::Server => "chat-server",
             Program::WithFailpoints => "chat-server-failpoints",
-            Program::Simulator => "sim-failpoints",
+            Program::Simulator => "sim",
+            Program::SimulatorWithFailpoints => "sim-failpoints",
         }
     }
 
     fn package(self) -> &'static str {
         match self {
             Program::Server | Program::WithFailpoints => "chat",
-            Program::Simulator => "sim",
+            Program::Simulator | Program::SimulatorWithFailpoints => "sim",
         }
     }
 
+    /// The profile that it is always built with, if any.
+    fn profile(self) -> Option<&'static str> {
+        (self.package() == "sim").then_some("simulator")
+    }
+
     fn sources(self) -> impl Iterator<Item = &'static str> {
-        let others: &[&str] = if self == Program::Simulator { SIMULATOR } else { &[] };
+        let others: &[&str] = if self.package() == "sim" { SIMULATOR } else { &[] };
         SOURCES.iter().chain(others).copied()
     }
 
     fn features(self) -> &'static [&'static str] {
         match self {
-            Program::Server => &[],
-            Program::WithFailpoints | Program::Simulator => &["--features", "failpoints"],
+            Program::Server | Program::Simulator => &[],
+            Program::WithFailpoints | Program::SimulatorWithFailpoints => &["--features", "failpoints"],
         }
     }
 }
@@ -74,12 +83,13 @@ fn find(wanted: Program) -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     // Test executables are in `deps`, other ones (and benches) may not be.
     let directory = test.parent().context("the test executable has no directory")?;
-    let profile = if directory.ends_with("deps") { directory.parent().context("no profile")? } else { directory };
+    let ours = if directory.ends_with("deps") { directory.parent().context("no profile")? } else { directory };
+    let profile = wanted.profile().map_or_else(|| ours.to_owned(), |name| ours.with_file_name(name));
     let name = wanted.name();
     let program = profile.join(name);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the harness is in a workspace")?;
     if !is_fresh(&program, wanted, root)? {
-        build(wanted, root, profile)?;
+        build(wanted, root, &profile)?;
     }
     ensure!(program.exists(), "{} is missing: cargo build -p {} --bin {name}", program.display(), wanted.package());
     Ok(program)
@@ -116,12 +126,15 @@ fn build(wanted: Program, root: &Path, profile: &Path) -> Result<()> {
         .current_dir(root)
         .args(["build", "--quiet", "--locked", "-p", wanted.package(), "--bin", name])
         .args(wanted.features());
-    if profile.ends_with("release") {
-        command.arg("--release");
+    match wanted.profile() {
+        Some(name) => _ = command.args(["--profile", name]),
+        None if profile.ends_with("release") => _ = command.arg("--release"),
+        None => {}
     }
     if let Some(target) = profile.parent() {
         command.arg("--target-dir").arg(target);
     }
+    eprintln!("harness: building {name}");
     let output = command.output().with_context(|| format!("cannot run {}", cargo.display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "cargo build -p {} --bin {name} fails:\n{said}", wanted.package());

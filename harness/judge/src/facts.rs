@@ -85,6 +85,10 @@ pub struct Facts<'a> {
     pub rows: Vec<Row<'a>>,
     /// Where all rows had been told.
     pub rows_read: Option<usize>,
+    /// Where commits were last lost.
+    pub commits_lost: Option<usize>,
+    /// Messages that the database has lost, by sender and mid.
+    lost: HashMap<Place<'a>, (u64, Uuid)>,
     by_mid: HashMap<(u64, Uuid), usize>,
     members: HashMap<u64, BTreeMap<u64, Membership>>,
 }
@@ -105,12 +109,15 @@ impl<'a> Facts<'a> {
             looks: BTreeMap::new(),
             rows: Vec::new(),
             rows_read: None,
+            commits_lost: None,
+            lost: HashMap::new(),
             by_mid: HashMap::new(),
             members: HashMap::new(),
         };
         for (place, entry) in entries.iter().enumerate() {
             facts.add(place, &entry.event);
         }
+        facts.leave_out_what_was_lost();
         for (place, push) in facts.pushes.iter().enumerate() {
             if let Some(&message) = push.mid.and_then(|mid| facts.by_mid.get(&(push.from, mid))) {
                 facts.messages[message].pushes.push(place);
@@ -162,9 +169,24 @@ impl<'a> Facts<'a> {
             Event::Row { conv, seq, sender, mid, body } => {
                 self.rows.push(Row { event, conv, seq: *seq, sender: *sender, mid: *mid, body: *body });
             }
+            Event::CommitsLost => self.commits_lost = Some(event),
+            Event::Lost { conv, seq, sender, mid } => {
+                self.lost.insert((conv, *seq), (*sender, *mid));
+            }
             Event::RowsRead => self.rows_read = Some(event),
             Event::Send { .. } | Event::Ack { .. } | Event::Refused { .. } => self.add_to_message(event, what),
         }
+    }
+
+    /// What was said of a place that is lost holds no more, and nothing is owed for it: its acknowledgement, which may
+    /// have come before or after, and its pushes. The message may stand at another place.
+    fn leave_out_what_was_lost(&mut self) {
+        let Facts { lost, messages, pushes, .. } = self;
+        let is_lost = |place: &Place<'a>, sender, mid| lost.get(place) == Some(&(sender, mid));
+        for Message { sender, mid, acks, .. } in messages {
+            acks.retain(|(_, place)| !place.is_some_and(|place| is_lost(&place, *sender, *mid)));
+        }
+        pushes.retain(|push| !push.mid.is_some_and(|mid| is_lost(&(push.conv, push.seq), push.from, mid)));
     }
 
     fn membership(&mut self, group: u64, user: u64) -> &mut Membership {
@@ -230,6 +252,12 @@ impl<'a> Facts<'a> {
         all.map(|(_, session)| session).find(open).map(|session| session.begun)
     }
 
+    /// Whether the user had a later session at this place in the history.
+    fn is_replaced(&self, who: Who, event: usize) -> bool {
+        let later = Who { session: who.session.saturating_add(1), ..who }..=Who { session: u32::MAX, ..who };
+        self.sessions.range(later).any(|(_, session)| session.begun < event)
+    }
+
     /// Whether this user does anything in this history.
     pub fn knows(&self, user: u64) -> bool {
         self.sessions.range(Who { user, session: 0 }..).next().is_some_and(|(who, _)| who.user == user)
@@ -257,14 +285,17 @@ impl<'a> Facts<'a> {
         membership.is_none_or(|membership| membership.covers(&between))
     }
 
-    /// Whether a user may get a message that was pushed at this place.
-    pub fn may_receive(&self, message: &Message<'_>, user: u64, pushed: usize) -> bool {
+    /// Whether a user may get a message that was pushed at this place, in this session.
+    pub fn may_receive(&self, message: &Message<'_>, who: Who, pushed: usize) -> bool {
+        let user = who.user;
         match message.to {
             To::User(to) => to == user,
             To::Group(group) => {
                 let membership = self.members.get(&group).and_then(|members| members.get(&user));
                 // What was read in the moment in which the server said that somebody has left may have come before.
-                let came_after = |end: usize| self.entries[pushed].t > self.entries[end].t;
+                // So may what was queued for a session that another had replaced by then.
+                let came_after =
+                    |end: usize| self.entries[pushed].t > self.entries[end].t && !self.is_replaced(who, end);
                 let may = |membership: &Membership| membership.may_get(message.first_sent(), pushed, came_after);
                 user != message.sender && membership.is_some_and(may)
             }

@@ -100,6 +100,10 @@ pub enum Event {
     Claim { user: u64, claimed: u64, done: bool },
     /// A part of the system was broken (`healed` false) or mended, in words: `redis`, `node 1` …
     Fault { what: String, healed: bool },
+    /// The database has lost the newest commits, in a failover.
+    CommitsLost,
+    /// The database has lost a message that it had, in a failover that loses the newest commits.
+    Lost { conv: String, seq: u64, sender: u64, mid: Uuid },
     /// The user looked at the state of a friend.
     Sees { user: u64, friend: u64, online: bool },
     /// A message in the database, read when everything was over.

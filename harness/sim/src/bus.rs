@@ -1,5 +1,5 @@
-//! What lies between the nodes in place of Redis: it loses, delays, repeats and reorders envelopes by seed, is split or
-//! gone, as far as something is broken.
+//! What lies between the nodes in place of Redis, or of several: it loses, delays, repeats and reorders envelopes by
+//! seed, is split or gone, as far as something is broken.
 
 use crate::chance::Chance;
 use crate::schedule::Breaking;
@@ -26,7 +26,10 @@ pub const DELAY_MS: u64 = 400;
 /// What an envelope takes at its best.
 const FLIGHT_MS: u64 = 1;
 
+/// One bus.
 pub struct Wires {
+    /// Which of them, from 0.
+    bus: usize,
     chance: Chance,
     trace: Arc<Trace>,
     troubles: Arc<Troubles>,
@@ -38,8 +41,9 @@ pub struct Wires {
 type End = (usize, mpsc::UnboundedSender<Vec<u8>>);
 
 impl Wires {
-    pub fn new(seed: u64, trace: Arc<Trace>, troubles: Arc<Troubles>) -> Arc<Wires> {
-        Arc::new(Wires { chance: Chance::new(seed, "bus"), trace, troubles, ends: Mutex::default() })
+    pub fn new(bus: usize, seed: u64, trace: Arc<Trace>, troubles: Arc<Troubles>) -> Arc<Wires> {
+        let chance = Chance::new(seed, &format!("bus {bus}"));
+        Arc::new(Wires { bus, chance, trace, troubles, ends: Mutex::default() })
     }
 
     /// Breaks every subscription; whether there were any.
@@ -47,15 +51,34 @@ impl Wires {
         !std::mem::take(&mut *self.ends.lock()).is_empty()
     }
 
+    /// The same, where only this bus is to be cut.
+    pub fn cut_one(&self, bus: usize) -> bool {
+        self.bus == bus && self.cut()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.troubles.strike(|what| match what {
+            Breaking::NoBus => 100,
+            Breaking::OneBusGone { bus } if *bus == self.bus => 100,
+            _ => 0,
+        })
+    }
+
     /// How many times an envelope arrives.
     fn times(&self, from: usize, to: usize) -> u64 {
         let is_lost = self.troubles.strike(|what| match what {
             Breaking::Bus { badness } => badness.lost,
-            Breaking::NoBus => 100,
             Breaking::MuteBus { node } if *node == from && from != to => 100,
             Breaking::SplitBus { nodes } if nodes.contains(&from) != nodes.contains(&to) => 100,
+            Breaking::OneBusSplit { bus, nodes }
+                if *bus == self.bus && nodes.contains(&from) != nodes.contains(&to) =>
+            {
+                100
+            }
+            Breaking::OneBusDeaf { bus, node } if *bus == self.bus && *node == to => 100,
             _ => 0,
         });
+        let is_lost = is_lost || self.is_gone();
         let is_repeated = || {
             self.troubles.strike(|what| match what {
                 Breaking::Bus { badness } => badness.repeated,
@@ -81,14 +104,14 @@ pub struct Wire {
 
 impl Carrier for Wire {
     fn describe(&self) -> String {
-        "simulated wires".into()
+        format!("simulated wires {}", self.wires.bus)
     }
 
     fn publish(&self, channel: &str, envelope: Vec<u8>) {
-        let Wires { chance, trace, ends, .. } = &*self.wires;
+        let Wires { bus, chance, trace, ends, .. } = &*self.wires;
         let Some((to, end)) = ends.lock().get(channel).cloned() else { return };
         let times = self.wires.times(self.node, to);
-        trace.note("bus", format_args!("{channel} {} bytes, {times} times", envelope.len()));
+        trace.note("bus", format_args!("{bus} {channel} {} bytes, {times} times", envelope.len()));
         for time in 0..times {
             let is_late = time > 0 || self.wires.is_delayed();
             let flight = chance.wait(if is_late { DELAY_MS } else { FLIGHT_MS });
@@ -104,8 +127,7 @@ impl Carrier for Wire {
 
     fn subscribe(&self, channel: &str) -> mpsc::UnboundedReceiver<Vec<u8>> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let is_gone = self.wires.troubles.strike(|what| u8::from(matches!(what, Breaking::NoBus)) * 100);
-        if !is_gone {
+        if !self.wires.is_gone() {
             self.wires.ends.lock().insert(channel.into(), (self.node, sender));
         }
         receiver
@@ -117,13 +139,14 @@ mod tests {
     use super::*;
     use crate::schedule::Fault;
 
+    const BUS: usize = 0;
     const FROM: usize = 0;
     const TO: usize = 1;
 
     /// Which of a hundred envelopes arrive while this is broken.
     async fn arriving(what: Option<Breaking>) -> Vec<u8> {
         let trace = Arc::new(Trace::start(false));
-        let wires = Wires::new(5, trace.clone(), Troubles::new(5, trace));
+        let wires = Wires::new(BUS, 5, trace.clone(), Troubles::new(5, trace));
         let [one, other] = [FROM, TO].map(|node| Wire { wires: wires.clone(), node });
         let mut end = other.subscribe("other");
         if let Some(what) = what {
@@ -156,9 +179,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nothing_crosses_a_bus_that_is_split_mute_or_gone() {
-        for what in [Breaking::SplitBus { nodes: vec![TO] }, Breaking::MuteBus { node: FROM }, Breaking::NoBus] {
+        for what in [
+            Breaking::SplitBus { nodes: vec![TO] },
+            Breaking::MuteBus { node: FROM },
+            Breaking::NoBus,
+            Breaking::OneBusGone { bus: BUS },
+            Breaking::OneBusSplit { bus: BUS, nodes: vec![TO] },
+            Breaking::OneBusDeaf { bus: BUS, node: TO },
+        ] {
             assert_eq!(arriving(Some(what)).await, [0; 0]);
         }
+        assert_eq!(arriving(Some(Breaking::OneBusGone { bus: BUS + 1 })).await.len(), 100);
         assert_eq!(arriving(Some(Breaking::SplitBus { nodes: vec![FROM, TO] })).await.len(), 100);
         assert_eq!(arriving(Some(Breaking::MuteBus { node: TO })).await.len(), 100);
     }

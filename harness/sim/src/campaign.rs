@@ -91,11 +91,12 @@ impl Tally {
     }
 }
 
-/// Lives through the seeds in order until one fails, or all of them. `progress` sees each one's outcome.
+/// Lives through the seeds in order until one fails, or all of them. `progress` sees what became of each, and of all so
+/// far.
 ///
 /// # Errors
 /// If no worker can be started.
-pub async fn run(plan: &Plan, workers: &Workers, mut progress: impl FnMut(&Tally)) -> Result<Tally> {
+pub async fn run(plan: &Plan, workers: &Workers, mut progress: impl FnMut(&Tally, u64, &Lived)) -> Result<Tally> {
     let to_reach = coverage::names(plan.shape.workload);
     let (began, mut tally) = (Instant::now(), Tally { to_reach, ..Tally::default() });
     let is_time = || plan.time.is_none_or(|time| began.elapsed() < time);
@@ -105,9 +106,10 @@ pub async fn run(plan: &Plan, workers: &Workers, mut progress: impl FnMut(&Tally
     let mut lives = pin!(lives);
     while let Some(lived) = lives.next().await {
         let (schedule, lives) = lived?;
+        let seed = schedule.seed;
         tally.add(schedule, &lives);
         tally.took = began.elapsed();
-        progress(&tally);
+        lives.first().into_iter().for_each(|lived| progress(&tally, seed, lived));
         if !tally.failed.is_empty() && !plan.keeps_going {
             break;
         }

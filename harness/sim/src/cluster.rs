@@ -9,7 +9,7 @@ use crate::network::Network;
 use crate::trace::Trace;
 use crate::troubles::Troubles;
 use anyhow::{Context, Result};
-use chat::bus::carried;
+use chat::bus::carried::{self, Carrier};
 use chat::cluster::{ClusterSecret, NodeKey};
 use chat::config::Config;
 use chat::net::entrance::Entrance;
@@ -38,7 +38,7 @@ pub struct Cluster {
     troubles: Arc<Troubles>,
     network: Arc<Network>,
     database: Arc<Database>,
-    wires: Arc<Wires>,
+    buses: Vec<Arc<Wires>>,
     slots: Vec<Mutex<Slot>>,
     /// What no fault explains.
     problems: Mutex<Vec<String>>,
@@ -68,15 +68,15 @@ pub struct World {
     pub troubles: Arc<Troubles>,
     pub network: Arc<Network>,
     pub database: Arc<Database>,
-    pub wires: Arc<Wires>,
+    pub buses: Vec<Arc<Wires>>,
 }
 
 impl Cluster {
     pub fn new(world: World, nodes: usize) -> Arc<Cluster> {
-        let World { seed, begun, trace, troubles, network, database, wires } = world;
+        let World { seed, begun, trace, troubles, network, database, buses } = world;
         let slots = (0..nodes).map(|_| Mutex::default()).collect();
         let problems = Mutex::default();
-        Arc::new(Cluster { seed, begun, trace, troubles, network, database, wires, slots, problems })
+        Arc::new(Cluster { seed, begun, trace, troubles, network, database, buses, slots, problems })
     }
 
     pub fn address(node: usize) -> String {
@@ -149,8 +149,9 @@ impl Cluster {
         let storage = storage::open_on(engine, DATABASE_TIMEOUT, &environment).await?;
         let secret = ClusterSecret(storage.token_key().await?);
         let key = NodeKey { id: format!("node-{node}").as_str().into(), boot: environment.clock.now_us().max(1) };
-        let wire = Arc::new(Wire { wires: self.wires.clone(), node });
-        let (bus, arrivals) = carried::connect(vec![wire], &key, &secret, &environment);
+        let carrier = |wires: &Arc<Wires>| -> Arc<dyn Carrier> { Arc::new(Wire { wires: wires.clone(), node }) };
+        let carriers = self.buses.iter().map(carrier).collect();
+        let (bus, arrivals) = carried::connect(carriers, &key, &secret, &environment);
         let address = SocketAddr::from(([127, 0, 0, 1], 12_345));
         let entrance = Entrance::Channels { address, clients };
         let surroundings = Surroundings { key, environment, storage, bus, arrivals, entrance };

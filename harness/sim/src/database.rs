@@ -8,6 +8,10 @@
 //! transaction is ended by a deadlock, a statement stalls, the connection is lost.
 
 mod connection;
+mod failover;
+mod lagging;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use crate::chance::Chance;
@@ -18,13 +22,17 @@ use async_trait::async_trait;
 use chat::storage::engine::{Connection, Engine, Result};
 use chat_protocol::conversation::UserId;
 use connection::Lease;
+pub use failover::Loss;
+use lagging::Lagging;
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
+use values::lost;
 
 /// A holder that has said nothing for so long loses its transaction.
 const IDLE_LIMIT: Duration = Duration::from_secs(3);
@@ -44,6 +52,12 @@ struct Inner {
     sqlite: rusqlite::Connection,
     leases: u64,
     holder: Option<Holder>,
+    /// By node.
+    lagging: BTreeMap<usize, Lagging>,
+    /// Its server has failed, and no other has taken its place.
+    is_down: bool,
+    /// How often it has.
+    failures: u64,
 }
 
 struct Holder {
@@ -53,6 +67,7 @@ struct Holder {
 }
 
 /// One message that the database holds.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StoredRow {
     pub conv: String,
     pub seq: u64,
@@ -67,42 +82,41 @@ impl Database {
         sqlite.set_prepared_statement_cache_capacity(PREPARED);
         // Else SQLite plans many a statement anew for every value that is bound, though there are no statistics.
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).context("cannot keep plans")?;
-        let inner = Mutex::new(Inner { sqlite, leases: 0, holder: None });
+        let inner = Inner { sqlite, leases: 0, holder: None, lagging: BTreeMap::new(), is_down: false, failures: 0 };
+        let inner = Mutex::new(inner);
         Ok(Arc::new(Database { chance: Chance::new(seed, "database"), trace, troubles, inner, is_free: Notify::new() }))
     }
 
     /// From now on messages that are removed are kept aside. The tables must be there.
     pub fn keep_removed(&self) -> anyhow::Result<()> {
-        const KEEP: &str = "CREATE TABLE removed (conv TEXT, seq INTEGER, sender INTEGER, mid BLOB, body TEXT);
-             CREATE TRIGGER remove BEFORE DELETE ON message
-             BEGIN INSERT INTO removed VALUES (old.conv, old.seq, old.sender, old.mid, old.body); END";
+        const KEEP: &str = "CREATE TABLE removed
+                 (conv TEXT, seq INTEGER, sender INTEGER, mid BLOB, body TEXT, log_epoch INTEGER);
+             CREATE TRIGGER remove BEFORE DELETE ON message BEGIN INSERT INTO removed
+                 VALUES (old.conv, old.seq, old.sender, old.mid, old.body, old.log_epoch); END";
         self.inner.lock().sqlite.execute_batch(KEEP).context("cannot watch the messages")
     }
 
     /// All messages that ever were, past every fault.
     pub fn messages(&self) -> anyhow::Result<Vec<StoredRow>> {
-        const ALL: &str = "SELECT conv, seq, sender, mid, body FROM message \
-                           UNION ALL SELECT conv, seq, sender, mid, body FROM removed ORDER BY 1, 2";
-        let inner = self.inner.lock();
-        let mut query = inner.sqlite.prepare(ALL)?;
-        let rows = query.query_map([], |row| {
-            let mid: Vec<u8> = row.get(3)?;
-            let mid = Uuid::from_slice(&mid).unwrap_or_default();
-            let (seq, sender): (i64, i64) = (row.get(1)?, row.get(2)?);
-            let (seq, sender) = (seq.unsigned_abs(), sender.unsigned_abs());
-            Ok(StoredRow { conv: row.get(0)?, seq, sender, mid, text: row.get(4)? })
-        })?;
-        rows.collect::<std::result::Result<_, _>>().context("cannot read the messages")
+        messages(&self.inner.lock().sqlite)
     }
 
     /// A connection for a node.
     async fn lease(self: &Arc<Self>, node: usize) -> Result<Lease> {
         Lease::arrive(self, node).await?;
+        self.lease_at_once(node).await
+    }
+
+    /// The same past every fault but a server that is down.
+    async fn lease_at_once(self: &Arc<Self>, node: usize) -> Result<Lease> {
         loop {
             let freed = self.is_free.notified();
             let lost_at = {
                 let mut inner = self.inner.lock();
                 let now = Instant::now();
+                if inner.is_down {
+                    return Err(lost("the database is down"));
+                }
                 match &inner.holder {
                     Some(holder) if now < holder.last_heard + IDLE_LIMIT => holder.last_heard + IDLE_LIMIT,
                     _ => {
@@ -117,6 +131,23 @@ impl Database {
             let _ = timeout_at(lost_at, freed).await;
         }
     }
+}
+
+fn messages(sqlite: &rusqlite::Connection) -> anyhow::Result<Vec<StoredRow>> {
+    const ALL: &str = "SELECT conv, seq, sender, mid, body, log_epoch FROM message \
+                       UNION ALL SELECT conv, seq, sender, mid, body, log_epoch FROM removed ORDER BY 1, 2";
+    let mut query = sqlite.prepare(ALL)?;
+    let rows = query.query_map([], |row| {
+        let (conv, epoch): (String, u32) = (row.get(0)?, row.get(5)?);
+        // As clients are told, where a log has lost its end and goes on.
+        let conv = if epoch > 0 { format!("{conv}.{epoch}") } else { conv };
+        let mid: Vec<u8> = row.get(3)?;
+        let mid = Uuid::from_slice(&mid).unwrap_or_default();
+        let (seq, sender): (i64, i64) = (row.get(1)?, row.get(2)?);
+        let (seq, sender) = (seq.unsigned_abs(), sender.unsigned_abs());
+        Ok(StoredRow { conv, seq, sender, mid, text: row.get(4)? })
+    })?;
+    rows.collect::<std::result::Result<_, _>>().context("cannot read the messages")
 }
 
 impl Inner {
@@ -155,104 +186,5 @@ impl Engine for SharedEngine {
 
     async fn reserved(&self) -> Result<Box<dyn Connection>> {
         Ok(Box::new(self.database.lease(self.node).await?))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::schedule::{Breaking, Fault};
-    use chat::storage::engine;
-    use chat::storage::{Storage, open_on};
-    use chat_environment::Environment;
-
-    const NODE: usize = 0;
-    const OTHER: usize = 1;
-
-    async fn open() -> (Arc<Database>, Arc<dyn Storage>) {
-        let trace = Arc::new(Trace::start(false));
-        let database = Database::open(3, trace.clone(), Troubles::new(3, trace)).expect("it opens");
-        let engine = Box::new(SharedEngine { database: database.clone(), node: NODE });
-        let storage = open_on(engine, Duration::from_secs(5), &Environment::default()).await.expect("an empty one");
-        (database, storage)
-    }
-
-    /// In place of all that was broken.
-    fn breaks(database: &Database, what: Breaking) {
-        database.troubles.begin(0, &Fault { at_ms: 0, length_ms: 2_000, what });
-    }
-
-    async fn count(database: &Arc<Database>) -> i64 {
-        let mut lease = database.lease(OTHER).await.expect("it is not cut");
-        let row = lease.first("SELECT COUNT(*) FROM meta WHERE name = 'x'", &[]).await.expect("it works");
-        row.expect("a row").int(0).expect("a number")
-    }
-
-    async fn insert(database: &Arc<Database>) -> Result<()> {
-        let mut lease = database.lease(NODE).await?;
-        lease.begin().await?;
-        lease.run("INSERT INTO meta (name, value) VALUES (?, ?)", &["x".into(), "y".into()]).await?;
-        lease.commit().await
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn commit_fails_before_it_took_effect_or_after() {
-        let (database, storage) = open().await;
-        assert_eq!(storage.describe(), "simulated SQLite");
-
-        breaks(&database, Breaking::Commits { before: 100, after: 0, node: Some(NODE) });
-        assert!(insert(&database).await.is_err());
-        assert_eq!(count(&database).await, 0);
-
-        breaks(&database, Breaking::Commits { before: 0, after: 100, node: None });
-        assert!(insert(&database).await.is_err());
-        assert_eq!(count(&database).await, 1);
-
-        database.troubles.end(0);
-        assert!(matches!(insert(&database).await, Err(engine::Fault::Duplicate)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silent_holder_loses_its_transaction() {
-        let (database, _storage) = open().await;
-        let mut silent = database.lease(NODE).await.expect("it is not cut");
-        silent.begin().await.expect("it works");
-        let sql = "INSERT INTO meta (name, value) VALUES ('x', 'y')";
-        silent.run(sql, &[]).await.expect("it works");
-        let begun = Instant::now();
-
-        assert_eq!(count(&database).await, 0);
-
-        assert!(begun.elapsed() >= IDLE_LIMIT);
-        assert!(silent.commit().await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn stall_holds_every_statement_of_whom_it_strikes() {
-        let (database, _storage) = open().await;
-        let begun = Instant::now();
-        breaks(&database, Breaking::Stall { node: Some(NODE) });
-        count(&database).await;
-        assert!(begun.elapsed() < Duration::from_secs(1));
-        breaks(&database, Breaking::Stall { node: None });
-        count(&database).await;
-        assert!(begun.elapsed() >= Duration::from_secs(2));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn transaction_that_meets_trouble_is_undone() {
-        let (database, _storage) = open().await;
-        breaks(&database, Breaking::Deadlocks { percent: 100, node: None });
-        assert!(matches!(insert(&database).await, Err(engine::Fault::Deadlock)));
-        breaks(&database, Breaking::LockTimeouts { percent: 100, node: None });
-        assert!(matches!(insert(&database).await, Err(engine::Fault::LockTimeout)));
-        breaks(&database, Breaking::ReadOnly { node: Some(NODE) });
-        assert!(matches!(insert(&database).await, Err(engine::Fault::Refused(_))));
-        breaks(&database, Breaking::CutDatabase { node: NODE });
-        assert!(insert(&database).await.is_err());
-
-        assert_eq!(count(&database).await, 0);
-        database.troubles.end(0);
-        insert(&database).await.expect("all is well again");
     }
 }

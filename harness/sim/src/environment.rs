@@ -6,6 +6,7 @@
 use crate::chance::Chance;
 use chat_environment::{Entropy, Environment, Gate, NoEntropy, Tasks, Verdict, WallClock};
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
@@ -26,7 +27,7 @@ impl Process {
     pub fn start(seed: u64, name: &str, begun: Instant, off_us: Box<dyn Fn() -> i64 + Send + Sync>) -> Process {
         let gate = Arc::new(ProcessGate {
             chance: Chance::new(seed, &format!("gate of {name}")),
-            inner: Mutex::new(Inner { state: State::Runs, waiting: Vec::new() }),
+            inner: Mutex::new(Inner { state: State::Runs, waiting: Vec::new(), known: HashSet::new() }),
         });
         let clock = Arc::new(Clock { begun, off_us });
         let entropy = Arc::new(Seeded(Chance::new(seed, &format!("entropy of {name}"))));
@@ -63,8 +64,18 @@ pub struct ProcessGate {
 
 struct Inner {
     state: State,
-    /// Of every task that has come here; those of ended tasks do nothing.
+    /// Of every task that has come here, in that order; those of ended tasks do nothing.
     waiting: Vec<Waker>,
+    /// Which they are: where their tasks are in memory, which stay there as long as somebody could wake them.
+    known: HashSet<usize>,
+}
+
+impl Inner {
+    fn remember(&mut self, waker: &Waker) {
+        if self.known.insert(waker.data().addr()) {
+            self.waiting.push(waker.clone());
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,7 +113,11 @@ impl ProcessGate {
     }
 
     fn wake_all(&self) {
-        let waiting = std::mem::take(&mut self.inner.lock().waiting);
+        let waiting = {
+            let mut inner = self.inner.lock();
+            inner.known.clear();
+            std::mem::take(&mut inner.waiting)
+        };
         waiting.into_iter().for_each(Waker::wake);
     }
 }
@@ -114,9 +129,7 @@ impl Gate for ProcessGate {
             return Poll::Ready(Verdict::Drop);
         }
         // A task that sleeps must be dropped in a crash as well.
-        if !inner.waiting.iter().rev().any(|waker| waker.will_wake(cx.waker())) {
-            inner.waiting.push(cx.waker().clone());
-        }
+        inner.remember(cx.waker());
         if inner.state == State::Paused {
             return Poll::Pending;
         }

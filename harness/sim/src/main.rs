@@ -1,4 +1,4 @@
-//! `sim`: a worker of the simulator, for the tests of this package. People call `harness sim`.
+//! `sim`: a worker of the simulator. People call `harness sim`, which builds it to run fast.
 
 use std::process::ExitCode;
 

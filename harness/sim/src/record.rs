@@ -1,7 +1,7 @@
 //! The history of a simulation in the judge's format, and what of it is still to come.
 
 use crate::coverage;
-use crate::database::StoredRow;
+use crate::database::{Loss, StoredRow};
 use crate::trace::Trace;
 use chat_client::{Acknowledged, Error, Message};
 use chat_protocol::conversation::{GroupId, Target, UserId};
@@ -36,6 +36,10 @@ struct Inner {
     arrived: BTreeSet<(UserId, Uuid)>,
     /// Acknowledged as stored, and not yet there.
     outstanding: BTreeSet<(UserId, Uuid)>,
+    /// Places of messages that the database has lost.
+    lost: BTreeSet<(String, u64)>,
+    /// How often it has lost something.
+    losses: u64,
 }
 
 struct Sent {
@@ -99,6 +103,31 @@ impl Record {
         self.note(Event::Left { group, user });
     }
 
+    /// The database has lost this. What is on its way of it may still come; nothing of it is owed.
+    pub fn lost(&self, loss: Loss) {
+        self.inner.lock().losses += 1;
+        self.note(Event::CommitsLost);
+        for StoredRow { conv, seq, sender, mid, text } in loss.messages {
+            let mid = self.mid_of(sender, Some(mid), &text).unwrap_or_default();
+            self.note(Event::Lost { conv: conv.clone(), seq, sender, mid });
+            let mut inner = self.inner.lock();
+            inner.outstanding.retain(|(_, other)| *other != mid);
+            inner.arrived.retain(|(_, other)| *other != mid);
+            if let Some(sent) = inner.sent.get_mut(&mid) {
+                sent.is_acked = false;
+            }
+            inner.lost.insert((conv, seq));
+        }
+        // Neither is known to be a member any more, nor not to be one.
+        loss.joined.into_iter().for_each(|(group, user)| self.leaving(group, user));
+        loss.left.into_iter().for_each(|(group, user)| self.joining(group, user));
+    }
+
+    /// How often the database has lost something: what was done before may not be.
+    pub fn losses(&self) -> u64 {
+        self.inner.lock().losses
+    }
+
     /// A message is about to be sent for the first time.
     pub fn says(&self, who: Who, mid: Uuid, to: Target, text: &str, qos: u8) {
         let mut inner = self.inner.lock();
@@ -148,8 +177,10 @@ impl Record {
         let Who { user, session } = who;
         match result {
             Ok(Acknowledged { conv, seq, .. }) => {
-                let is_stored = seq.is_some();
                 let conv = conv.map(String::from);
+                let place = conv.clone().zip(seq);
+                let is_lost = place.is_some_and(|place| self.inner.lock().lost.contains(&place));
+                let is_stored = seq.is_some() && !is_lost;
                 self.reach(match is_stored {
                     true if self.is_acked(mid) => coverage::ACKED_AGAIN,
                     true => coverage::STORED,

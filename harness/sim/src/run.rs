@@ -79,7 +79,8 @@ async fn live(schedule: &Schedule, trace: Arc<Trace>) -> Result<Outcome> {
     let troubles = Troubles::new(seed, trace.clone());
     let network = Network::new(seed, trace.clone(), troubles.clone());
     let database = Database::open(seed, trace.clone(), troubles.clone())?;
-    let wires = Wires::new(seed, trace.clone(), troubles.clone());
+    let buses = (0..schedule.buses).map(|bus| Wires::new(bus, seed, trace.clone(), troubles.clone()));
+    let buses: Vec<Arc<Wires>> = buses.collect();
     let world = World {
         seed,
         begun,
@@ -87,17 +88,26 @@ async fn live(schedule: &Schedule, trace: Arc<Trace>) -> Result<Outcome> {
         troubles: troubles.clone(),
         network: network.clone(),
         database: database.clone(),
-        wires: wires.clone(),
+        buses: buses.clone(),
     };
     let cluster = Cluster::new(world, schedule.nodes);
     ensure!(cluster.be_up(RECOVERY).await, "the nodes do not start: {:?}", cluster.problems());
     database.keep_removed()?;
     let (mut people, circle) = gather(schedule, begun, &network, &record).await?;
 
-    let breaker = Breaker { trace: trace.clone(), troubles, cluster, network, wires, record: record.clone() };
+    let breaker = Breaker {
+        trace: trace.clone(),
+        troubles,
+        cluster,
+        network,
+        database: database.clone(),
+        buses,
+        record: record.clone(),
+    };
     let mut faults = JoinSet::new();
     for (number, fault) in schedule.faults.iter().cloned().enumerate() {
-        faults.spawn(breaker.clone().break_and_heal(begun, number, fault));
+        let is_lossy = schedule.loses(&fault);
+        faults.spawn(breaker.clone().break_and_heal(begun, number, fault, is_lossy));
     }
     let mut lives = JoinSet::new();
     for (number, mut person) in people.drain(..).enumerate() {
@@ -206,40 +216,68 @@ struct Breaker {
     troubles: Arc<Troubles>,
     cluster: Arc<Cluster>,
     network: Arc<Network>,
-    wires: Arc<Wires>,
+    database: Arc<Database>,
+    buses: Vec<Arc<Wires>>,
     record: Arc<Record>,
 }
 
 impl Breaker {
-    async fn break_and_heal(self, begun: Instant, number: usize, fault: Fault) {
+    /// `is_lossy`: a failover loses what it would.
+    async fn break_and_heal(self, begun: Instant, number: usize, fault: Fault, is_lossy: bool) {
         sleep_until(begun + fault.at()).await;
         let what = fault.what.in_words();
         self.record.note(Event::Fault { what: what.clone(), healed: false });
         self.troubles.begin(number, &fault);
-        if self.strike(&fault.what) {
+        if self.strike(&fault.what, is_lossy) {
             self.trace.reach(name_of_fault(fault.what.name()));
         }
-        sleep(fault.length()).await;
+        match fault.what {
+            Breaking::Failover => self.fail_over(Duration::ZERO, fault.length()).await,
+            Breaking::LossyFailover { lost_ms } => {
+                let behind = if is_lossy { Duration::from_millis(lost_ms) } else { Duration::ZERO };
+                self.fail_over(behind, fault.length()).await;
+            }
+            _ => sleep(fault.length()).await,
+        }
         self.troubles.end(number);
         self.heal(&fault.what).await;
         self.record.note(Event::Fault { what, healed: true });
     }
 
     /// What happens at once; whether it struck anything. All else strikes whoever meets it.
-    fn strike(&self, what: &Breaking) -> bool {
+    fn strike(&self, what: &Breaking, is_lossy: bool) -> bool {
         match *what {
             Breaking::Crash { node } => self.cluster.crash(node),
             Breaking::Pause { node } => self.cluster.pause(node),
             Breaking::Drain { node } => self.cluster.drain(node),
             Breaking::Reset { user } => self.network.reset(user),
             Breaking::HalfOpen { user } => self.network.lose(user),
-            Breaking::CutBus => self.wires.cut(),
+            // It is used all the time.
+            Breaking::Failover => true,
+            Breaking::LossyFailover { .. } => is_lossy,
+            Breaking::CutBus => self.cut(Wires::cut),
+            Breaking::OneBusCut { bus } => self.cut(|wires| wires.cut_one(bus)),
+            // Whether it matters shows where something is sent.
             Breaking::NoBus => {
-                self.wires.cut();
+                self.cut(Wires::cut);
+                false
+            }
+            Breaking::OneBusGone { bus } => {
+                self.cut(|wires| wires.cut_one(bus));
                 false
             }
             _ => false,
         }
+    }
+
+    async fn fail_over(&self, behind: Duration, length: Duration) {
+        let outage = length.saturating_sub(behind);
+        self.database.fail_over(behind, outage, |loss| self.record.lost(loss)).await;
+    }
+
+    /// Breaks subscriptions; whether there were any.
+    fn cut(&self, cut: impl Fn(&Wires) -> bool) -> bool {
+        self.buses.iter().fold(false, |any, wires| cut(wires) | any)
     }
 
     async fn heal(&self, what: &Breaking) {

@@ -9,6 +9,7 @@ mod faults;
 mod steps;
 
 pub use breaking::Breaking;
+use faults::Parts;
 
 use crate::chance::Chance;
 use clap::ValueEnum;
@@ -20,6 +21,10 @@ use strum::{IntoStaticStr, VariantNames};
 const LENGTH_MS: u64 = 30_000;
 /// The first of them: by then everybody is there.
 const BEGIN_MS: u64 = 3_000;
+/// A database that has lost something is found out by then, and a node that was started is there.
+const NOTICED_WITHIN_MS: u64 = 10_000;
+/// One schedule in so many has two buses.
+const SEVERAL_BUSES_ONCE_IN: u64 = 3;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
@@ -27,6 +32,9 @@ pub struct Schedule {
     pub seed: u64,
     pub nodes: usize,
     pub users: usize,
+    /// How many buses lie between the nodes.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub buses: usize,
     /// What users speak, by number; those beyond speak our own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dialects: Vec<Dialect>,
@@ -161,14 +169,35 @@ impl Fault {
     }
 }
 
+fn one() -> usize {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(number: &usize) -> bool {
+    *number == 1
+}
+
 impl Schedule {
     pub fn from_seed(seed: u64, shape: &Shape) -> Schedule {
         let chance = Chance::new(seed, "schedule");
         let (nodes, users) = (shape.nodes.max(1), 3 + chance.below(3) as usize);
         let dialects = steps::dialects(&chance, shape.workload, users);
         let steps = steps::steps(&chance, shape.workload, (nodes, users));
-        let faults = faults::faults(&chance, nodes, users);
-        Schedule { seed, nodes, users, dialects, steps, faults }
+        let buses = if chance.once_in(SEVERAL_BUSES_ONCE_IN) { 2 } else { 1 };
+        let faults = faults::faults(&chance, &Parts { nodes, users, buses });
+        Schedule { seed, nodes, users, buses, dialects, steps, faults }
+    }
+
+    /// Whether this failover loses what it would: only while nothing else keeps nodes from remembering what there was,
+    /// and from telling each other. What they do not remember they cannot notice, and nothing is promised then.
+    pub fn loses(&self, failover: &Fault) -> bool {
+        let noticed_ms = failover.at_ms + failover.length_ms + NOTICED_WITHIN_MS;
+        let is_during = |other: &Fault| {
+            other.at_ms < noticed_ms && other.at_ms + other.length_ms + NOTICED_WITHIN_MS > failover.at_ms
+        };
+        let hinders = |other: &&Fault| other.what.makes_forget() && is_during(other);
+        !self.faults.iter().any(|other| hinders(&other))
     }
 
     pub fn dialect(&self, user: usize) -> Dialect {
@@ -199,11 +228,13 @@ mod tests {
     #[test]
     fn what_was_kept_stays_readable() {
         let text = r#"{"seed":7,"nodes":2,"users":3,
-            "steps":[{"at_ms":3000,"user":1,"what":{"write":{"friend":0,"qos":1}}},{"at_ms":9,"user":0,"what":"log_out"}],
+            "steps":[{"at_ms":3000,"user":1,"what":{"write":{"friend":0,"qos":1}}},
+                     {"at_ms":9,"user":0,"what":"log_out"}],
             "faults":[{"at_ms":5000,"length_ms":900,"what":{"commits":{"before":1,"after":2}}},
-                      {"at_ms":6000,"length_ms":0,"what":"cut_bus"},{"at_ms":7000,"length_ms":9,"what":{"stall":{}}}]}"#;
+                      {"at_ms":6000,"length_ms":0,"what":"cut_bus"},
+                      {"at_ms":7000,"length_ms":9,"what":{"stall":{}}}]}"#;
         let schedule: Schedule = serde_json::from_str(text).expect("a schedule");
         assert_eq!(schedule.faults[0].what, Breaking::Commits { before: 1, after: 2, node: None });
-        assert_eq!(schedule.dialect(1), Dialect::Framed);
+        assert_eq!((schedule.dialect(1), schedule.buses), (Dialect::Framed, 1));
     }
 }

@@ -34,6 +34,7 @@ pub async fn shrink(schedule: Schedule, first_failing: impl AsyncFnMut(&[Schedul
         search.repeat(smaller::without_a_user).await;
         search.repeat(smaller::without_a_node).await;
         search.repeat(smaller::without_dialects).await;
+        search.repeat(smaller::without_buses).await;
         if round > 0 && search.left == before {
             break;
         }

@@ -37,6 +37,13 @@ pub fn without_dialects(schedule: &Schedule) -> Vec<Schedule> {
     if plain == *schedule { Vec::new() } else { vec![plain] }
 }
 
+/// The schedule with one bus, and without what breaks one of several, if it has several.
+pub fn without_buses(schedule: &Schedule) -> Vec<Schedule> {
+    let mut plain = Schedule { buses: 1, ..schedule.clone() };
+    plain.faults.retain(|fault| !fault.what.is_of_one_bus());
+    if plain == *schedule { Vec::new() } else { vec![plain] }
+}
+
 fn without(schedule: &Schedule, fields: &[&str], number: usize) -> Option<Schedule> {
     let number = number as u64;
     let keep = |mut value: Value| move_up(&mut value, fields, number).then_some(value);

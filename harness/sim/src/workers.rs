@@ -4,6 +4,7 @@ use crate::Schedule;
 use crate::worker::{Order, Report};
 use anyhow::{Context, Result, ensure};
 use futures_util::{StreamExt, stream};
+use std::borrow::Borrow;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::{Output, Stdio};
@@ -28,26 +29,19 @@ pub enum Lived {
 /// How a worker is started, and how many of them at once.
 #[derive(Clone, Debug)]
 pub struct Workers {
+    /// Its `main` calls [`crate::worker::serve`].
     pub program: PathBuf,
-    pub arguments: Vec<String>,
+    /// Variables that it finds in its environment, beside ours.
+    pub environment: Vec<(String, String)>,
     pub at_once: usize,
     pub limit: Duration,
 }
 
 impl Workers {
-    /// This very program, called with `arguments`: its `main` calls [`crate::worker::serve`] then. One for each core.
-    ///
-    /// # Errors
-    /// If this program cannot be found.
-    pub fn of_this_program(arguments: &[&str]) -> Result<Workers> {
-        let program = std::env::current_exe().context("cannot find this program")?;
-        Ok(Workers { arguments: arguments.iter().map(|word| (*word).to_owned()).collect(), ..Workers::of(program) })
-    }
-
-    /// A program that is a worker, whatever it is called with. One for each core.
+    /// One for each core.
     pub fn of(program: PathBuf) -> Workers {
         let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-        Workers { program, arguments: Vec::new(), at_once, limit: LIMIT }
+        Workers { program, environment: Vec::new(), at_once, limit: LIMIT }
     }
 
     /// # Errors
@@ -69,11 +63,11 @@ impl Workers {
     /// As [`Workers::live`].
     pub async fn first_that(
         &self,
-        schedules: &[Schedule],
+        schedules: impl IntoIterator<Item = impl Borrow<Schedule>>,
         ends: impl Fn(&Lived) -> bool,
     ) -> Result<Option<(usize, Lived)>> {
-        let lives = stream::iter(schedules).map(|schedule| self.live(schedule, false)).buffered(self.at_once.max(1));
-        let mut lives = pin!(lives.enumerate());
+        let lives = stream::iter(schedules).map(async |schedule| self.live(schedule.borrow(), false).await);
+        let mut lives = pin!(lives.buffered(self.at_once.max(1)).enumerate());
         while let Some((place, lived)) = lives.next().await {
             let lived = lived?;
             if ends(&lived) {
@@ -85,9 +79,9 @@ impl Workers {
 
     async fn ask(&self, order: &[u8]) -> Result<Output> {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Errors are everyday life in there, and naming the frames behind each takes up to a quarter of a run.
-        command.env("RUST_LIB_BACKTRACE", "0");
+        command.env("RUST_LIB_BACKTRACE", "0").envs(self.environment.iter().map(|(name, value)| (name, value)));
         // Who stops waiting ends it.
         let mut child = command.kill_on_drop(true).spawn().context("cannot start a worker")?;
         let mut input = child.stdin.take().context("a worker without standard input")?;

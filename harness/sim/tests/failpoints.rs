@@ -3,12 +3,12 @@
 
 use sim::proof::{BUGS, Proof, Table};
 
-#[test]
-fn bugs_that_are_built_in_are_found() {
+#[tokio::test]
+async fn bugs_that_are_built_in_are_found() {
     let proof = Proof::new(env!("CARGO_BIN_EXE_sim-failpoints").into());
     let mut table = Table::default();
     for bug in BUGS {
-        table.add(*bug, proof.of(bug).expect("every run comes to an end"));
+        table.add(*bug, proof.of(bug).await.expect("every run comes to an end"));
     }
     println!("{table}");
     assert!(table.not_found().is_empty(), "not found: {}", table.not_found().join(", "));

@@ -11,7 +11,7 @@ fn workers() -> Workers {
 #[tokio::test]
 async fn every_promise_holds_under_fifty_seeds() {
     let plan = Plan { from: 1, seeds: 50, shape: Shape::default(), time: None, keeps_going: true };
-    let tally = campaign::run(&plan, &workers(), |_| {}).await.expect("workers");
+    let tally = campaign::run(&plan, &workers(), |_, _, _| {}).await.expect("workers");
     let failed: Vec<String> =
         tally.failed.iter().map(|failed| format!("seed {} {}", failed.schedule.seed, failed.failure)).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));

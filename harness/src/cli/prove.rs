@@ -130,23 +130,19 @@ impl Trial {
 /// Prints a line for each trial; an error unless every one is as it must be.
 pub async fn execute(arguments: Arguments) -> Result<()> {
     let Arguments { only, simulator, starts, seeds, at_once, users } = arguments;
-    let simulated = tokio::task::spawn_blocking({
-        let only = only.clone();
-        move || simulate(&only, starts, seeds)
-    });
-    simulated.await??;
+    simulate(&only, starts, seeds).await?;
     if simulator { Ok(()) } else { tell_stories(&only, at_once, users).await }
 }
 
 /// The simulator's part.
-fn simulate(only: &str, starts: u64, most: u64) -> Result<()> {
+async fn simulate(only: &str, starts: u64, most: u64) -> Result<()> {
     let known = Failpoint::ALL.iter().any(|failpoint| failpoint.name().contains(only));
     ensure!(known, "no failpoint's name contains {only:?}");
-    let proof = Proof { starts, most, ..Proof::new(built(Program::Simulator)?) };
+    let proof = Proof { starts, most, ..Proof::new(built(Program::SimulatorWithFailpoints)?) };
     println!("{}", Table::head());
     let mut table = Table::default();
     for bug in BUGS.iter().filter(|bug| bug.failpoint.name().contains(only)) {
-        let found = proof.of(bug)?;
+        let found = proof.of(bug).await?;
         println!("{}", Table::line(bug, &found));
         table.add(*bug, found);
     }

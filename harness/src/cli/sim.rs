@@ -2,15 +2,16 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use harness::program::{Program, built};
 use harness::report::simulation::{self as report, Found};
 use sim::campaign::{self, Failed, Plan, Tally};
+use sim::worker::Report;
 use sim::{Failure, Lived, Schedule, Shape, Shrunk, Workers, Workload};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// The first argument that makes this program a worker.
-pub const WORKER: &str = "sim-worker";
 /// Nothing was lived through: wrong flags, a file, a limit. Else the exit code is the verdict's.
 pub const NOT_RUN: u8 = 3;
 const SEEDS: u64 = 1_000;
@@ -51,6 +52,9 @@ pub struct Arguments {
     /// With --replay: print all that happened, line by line
     #[arg(long, requires = "replay")]
     trace: bool,
+    /// Write the hash of each seed's trace to this file: the same on any machine and in any directory
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    hashes: Option<PathBuf>,
     /// Where a schedule fails, do not look for a smaller one that fails as well
     #[arg(long)]
     no_search: bool,
@@ -69,7 +73,10 @@ pub async fn execute(arguments: Arguments) -> Result<ExitCode> {
         keep(path, &text_of(&Schedule::from_seed(plan.from, &plan.shape))?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let workers = Workers::of_this_program(&[WORKER])?;
+    let workers = Workers::of(built(match std::env::var_os("FAILPOINTS") {
+        Some(_) => Program::SimulatorWithFailpoints,
+        None => Program::Simulator,
+    })?);
     let (tally, found) = match &arguments.replay {
         Some(path) => replay(path, arguments.trace, &workers).await?,
         None => live(&arguments, &plan, &workers).await?,
@@ -124,13 +131,21 @@ impl Arguments {
 async fn live(arguments: &Arguments, plan: &Plan, workers: &Workers) -> Result<(Tally, Vec<Found>)> {
     eprintln!("harness: {}", arguments.command());
     let mut told = Instant::now();
-    let tally = campaign::run(plan, workers, |tally| {
+    let mut hashes = String::new();
+    let tally = campaign::run(plan, workers, |tally, seed, lived| {
+        if let Lived::Told(Report { hash, events, .. }) = lived {
+            // Writing into a String does not fail.
+            let _ = writeln!(hashes, "{seed} {hash:016x} {events}");
+        }
         if told.elapsed() >= PROGRESS {
             told = Instant::now();
             eprintln!("harness: {}", report::progress(tally, plan));
         }
     });
     let tally = tally.await?;
+    if let Some(path) = &arguments.hashes {
+        keep(path, &hashes)?;
+    }
     let mut kinds: Vec<&Failed> = Vec::new();
     for failed in &tally.failed {
         if !kinds.iter().any(|known| known.failure.is_same(&failed.failure)) {

@@ -45,6 +45,10 @@ fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
     let mut confirmed: HashMap<(u64, &str), (u64, u32, usize)> = HashMap::new();
     for (event, who, (conv, seq)) in &facts.received {
         let ended = facts.sessions.get(who).and_then(|session| session.ended);
+        // What the server knew of it may have been lost.
+        if facts.commits_lost.is_some_and(|lost| *event < lost) {
+            continue;
+        }
         // Only the end in good order promises that the server knows, and LOGOUT is answered without the database too.
         if ended.is_some_and(|(end, why)| why == LEFT && !facts.is_broken(DATABASE, end)) {
             let known = confirmed.entry((who.user, conv)).or_insert((*seq, who.session, *event));

@@ -26,7 +26,7 @@ fn wrong(facts: &Facts<'_>, push: &Push<'_>) -> Option<Violation> {
     if !message.sends.iter().any(|sent| sent.body == push.body) {
         return violation("the text is not the one sent".into(), message.events());
     }
-    if !facts.may_receive(message, push.who.user, push.event) {
+    if !facts.may_receive(message, push.who, push.event) {
         return violation(format!("user {} is no recipient", push.who.user), message.events());
     }
     if is_refused(message) {

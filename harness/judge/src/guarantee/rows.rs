@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     let Some(read) = facts.rows_read else { return };
     let rows: HashMap<Place<'_>, &Row<'_>> = facts.rows.iter().map(|row| ((row.conv, row.seq), row)).collect();
+    let filled: HashSet<Place<'_>> = facts.rows.iter().map(|row| (whole_log(row.conv), row.seq)).collect();
     let mut convs: HashSet<&str> = HashSet::new();
     for message in facts.messages.iter().filter(|message| message.is_stored()) {
         let Some((acked, Some(place))) = message.acknowledged() else { continue };
@@ -24,14 +25,19 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
         }));
     }
     for row in facts.rows.iter().filter(|row| convs.contains(row.conv)) {
-        finding.judge(wrong(facts, row, &rows));
+        finding.judge(wrong(facts, row, &filled));
     }
 }
 
+/// A log that has lost its end goes on under another name, and its numbers go on.
+fn whole_log(conv: &str) -> &str {
+    conv.split_once('.').map_or(conv, |(log, _)| log)
+}
+
 /// A row that nobody sent, that was refused for good, or that has nothing before it.
-fn wrong(facts: &Facts<'_>, row: &Row<'_>, rows: &HashMap<Place<'_>, &Row<'_>>) -> Option<Violation> {
+fn wrong(facts: &Facts<'_>, row: &Row<'_>, filled: &HashSet<Place<'_>>) -> Option<Violation> {
     let violation = |what: &str, events: Vec<usize>| Some(Violation { what: what.into(), events });
-    if row.seq > 1 && !rows.contains_key(&(row.conv, row.seq - 1)) {
+    if row.seq > 1 && !filled.contains(&(whole_log(row.conv), row.seq - 1)) {
         return violation("the database has nothing right before this", vec![row.event]);
     }
     // Of those who take no part here nobody knows what they sent.

@@ -129,6 +129,36 @@ fn what_is_lawful_is_not_held_against_a_server() {
 }
 
 #[test]
+fn what_the_database_has_lost_is_owed_to_nobody_and_what_follows_is() {
+    const AFTERWARDS: &str = "d1-2.1";
+    let lost = || Event::Lost { conv: DIRECT.into(), seq: 2, sender: ALICE, mid: mid(2) };
+    let row =
+        |conv: &str, number, seq| Event::Row { conv: conv.into(), seq, sender: ALICE, mid: mid(number), body: number };
+    let begun = [send(1), ack(1, 1), push(1, 1), send(2), ack(2, 2)];
+    let told = |events: Vec<Event>| begun.clone().into_iter().chain(events);
+    let (again, rows) =
+        (push_in(AFTERWARDS, BOB, 1, 3, 2), vec![row(DIRECT, 1, 1), row(AFTERWARDS, 3, 2), Event::RowsRead]);
+    let went_on = |push: Vec<Event>| {
+        let all = [lost(), send(3), ack_in(AFTERWARDS, 3, 2)].into_iter().chain(push);
+        all.chain([drained(BOB)]).chain(rows.clone()).collect()
+    };
+    expect(&[], told(went_on(vec![again.clone()])));
+    expect(&[], told([push(2, 2)].into_iter().chain(went_on(vec![again])).collect()));
+    expect(&[Durable, DeliveredOnce], told(went_on(vec![])));
+    // Without a loss.
+    expect(&[Durable, DeliveredOnce, Rows], told(vec![drained(BOB), row(DIRECT, 1, 1), Event::RowsRead]));
+}
+
+#[test]
+fn what_was_confirmed_before_commits_were_lost_may_come_again() {
+    let received = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
+    let told = [send(1), ack(1, 1), push(1, 1), received];
+    let again = [end(BOB, 1), login(BOB, 2), push_in(DIRECT, BOB, 2, 1, 1), drained(BOB)];
+    expect(&[DeliveredOnce], told.clone().into_iter().chain(again.clone()));
+    expect(&[], told.into_iter().chain([Event::CommitsLost]).chain(again));
+}
+
+#[test]
 fn an_undelivered_message_to_one_who_did_not_stay_is_open() {
     expect_unknown([send(1), ack(1, 1)]);
 }
@@ -201,6 +231,16 @@ fn who_has_left_gets_nothing_more() {
     let told = [send_to_group(1), ack_in("g9", 1, 1), Event::Left { group: GROUP, user: BOB }];
     let pushed = [push_in("g9", BOB, 1, 1, 1), drained(BOB)];
     expect(&[NoPhantoms], joined.into_iter().chain(told).chain(pushed));
+}
+
+#[test]
+fn what_was_queued_for_a_session_that_was_replaced_may_come_after_leaving() {
+    let joined = [ALICE, BOB].map(|user| Event::Joined { group: GROUP, user });
+    let told = [send_to_group(1), ack_in("g9", 1, 1), login(BOB, 2), Event::Left { group: GROUP, user: BOB }];
+    let pushed = |session| [push_in("g9", BOB, session, 1, 1), drained(BOB)];
+    let told = joined.into_iter().chain(told);
+    expect(&[], told.clone().chain(pushed(1)).chain(delivered()));
+    expect(&[NoPhantoms], told.chain(pushed(2)).chain(delivered()));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! A node's connection to the database, for one operation, and what strikes it.
 
-use super::values::{bind, decode, fault, lost};
+use super::values::{Told, bind, decode, fault, lost};
 use super::{Database, Inner};
 use crate::schedule::Breaking;
 use async_trait::async_trait;
 use chat::storage::engine::{Connection, Dialect, Done, Fault, Result, Row, Value, sqlite};
 use parking_lot::MutexGuard;
 use rusqlite::params_from_iter;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -142,6 +143,19 @@ impl Lease {
         }
     }
 
+    /// How far this node's server may be behind the others, if it is.
+    fn lag(&self) -> Option<Duration> {
+        let lag = Cell::new(None);
+        self.database.troubles.strike(|what| match what {
+            Breaking::StaleReads { node, lag_ms } if *node == self.node => {
+                lag.set(Some(Duration::from_millis(*lag_ms)));
+                100
+            }
+            _ => 0,
+        });
+        lag.get()
+    }
+
     fn is_commit_lost(&self, percent_of: fn(u8, u8) -> u8) -> bool {
         self.database.troubles.strike(|what| match what {
             Breaking::Commits { before, after, node } if concerns(*node, self.node) => percent_of(*before, *after),
@@ -157,17 +171,27 @@ impl Connection for Lease {
     }
 
     async fn run(&mut self, sql: &str, arguments: &[Value]) -> Result<Done> {
-        let inner = self.approach(true).await?;
-        self.database.trace.note("sql", format_args!("{} {sql} {arguments:?}", self.lease));
-        let mut statement = inner.sqlite.prepare_cached(sql).map_err(fault)?;
-        let affected = statement.execute(params_from_iter(arguments.iter().map(bind))).map_err(fault)?;
-        Ok(Done { affected: affected as u64, last_id: inner.sqlite.last_insert_rowid() })
+        let mut inner = self.approach(true).await?;
+        self.database.trace.note("sql", format_args!("{} {sql} {}", self.lease, Told(arguments)));
+        let affected = {
+            let mut statement = inner.sqlite.prepare_cached(sql).map_err(fault)?;
+            statement.execute(params_from_iter(arguments.iter().map(bind))).map_err(fault)?
+        };
+        let last_id = inner.sqlite.last_insert_rowid();
+        // By itself it is a transaction of its own.
+        inner.catches_up(self.node);
+        Ok(Done { affected: affected as u64, last_id })
     }
 
     async fn rows_within(&mut self, sql: &str, arguments: &[Value], max_bytes: usize) -> Result<Vec<Row>> {
-        let inner = self.approach(false).await?;
-        self.database.trace.note("sql", format_args!("{} {sql} {arguments:?}", self.lease));
-        let mut statement = inner.sqlite.prepare_cached(sql).map_err(fault)?;
+        let mut inner = self.approach(false).await?;
+        self.database.trace.note("sql", format_args!("{} {sql} {}", self.lease, Told(arguments)));
+        let in_transaction = inner.holder.as_ref().is_some_and(|holder| holder.in_transaction);
+        let sqlite = match self.lag() {
+            Some(lag) if !in_transaction => inner.as_it_was(self.node, lag).map_err(fault)?,
+            _ => &inner.sqlite,
+        };
+        let mut statement = sqlite.prepare_cached(sql).map_err(fault)?;
         let columns = statement.column_count();
         let mut found = statement.query(params_from_iter(arguments.iter().map(bind))).map_err(fault)?;
         let (mut rows, mut bytes) = (Vec::new(), 0_usize);
@@ -205,6 +229,7 @@ impl Connection for Lease {
             let mut inner = self.holding()?;
             inner.sqlite.execute_batch("COMMIT").map_err(fault)?;
             Lease::set_in_transaction(&mut inner, false);
+            inner.catches_up(self.node);
         }
         let is_lost_after = self.is_commit_lost(|_, after| after);
         self.database.trace.note("commit", format_args!("{} lost after it: {is_lost_after}", self.lease));
@@ -216,6 +241,15 @@ impl Connection for Lease {
             return Err(lost("the connection was cut after COMMIT"));
         }
         Ok(())
+    }
+
+    async fn freshen(&mut self) -> Result<bool> {
+        if self.lag().is_none() {
+            return Ok(false);
+        }
+        self.take_time(1, COMMIT_MS).await;
+        self.holding()?.catches_up(self.node);
+        Ok(true)
     }
 
     async fn rollback(&mut self) -> Result<()> {

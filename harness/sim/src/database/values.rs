@@ -4,6 +4,7 @@ use chat::storage::Error;
 use chat::storage::engine::{Fault, Result, Value};
 use rusqlite::ErrorCode;
 use rusqlite::types::{Value as SqlValue, ValueRef};
+use std::fmt;
 
 /// The connection is gone.
 pub(super) fn lost(why: &str) -> Fault {
@@ -27,6 +28,26 @@ pub(super) fn decode(value: ValueRef<'_>) -> Result<Value> {
         ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
         ValueRef::Real(number) => return Err(lost(&format!("a fraction, {number}, which no column of ours holds"))),
     })
+}
+
+/// Arguments of a statement, for the trace: every one of them, and quickly written.
+pub(super) struct Told<'a>(pub(super) &'a [Value]);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|value| match value {
+            Value::Null => f.write_str(" NULL"),
+            Value::Int(number) => write!(f, " {number}"),
+            Value::Text(text) => write!(f, " {:?}", &**text),
+            Value::Bytes(bytes) => {
+                f.write_str(" x")?;
+                bytes.chunks(8).try_for_each(|chunk| {
+                    let word = chunk.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
+                    write!(f, "{word:0width$x}", width = 2 * chunk.len())
+                })
+            }
+        })
+    }
 }
 
 /// SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_PRIMARYKEY and SQLITE_CONSTRAINT_ROWID.

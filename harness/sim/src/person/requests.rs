@@ -78,8 +78,9 @@ impl Person {
 
     async fn join(&mut self, client: &Client, club: GroupId) {
         self.record.joining(club, self.id);
+        let losses = self.record.losses();
         let result = self.counted(client.join_group(club).await);
-        match is_done(&result, Errno::Exists) {
+        match is_done(&result, Errno::Exists).filter(|_| self.record.losses() == losses) {
             Some(true) => {
                 self.club = Club::Member;
                 self.record.joined(club, self.id);
@@ -94,8 +95,9 @@ impl Person {
             return self.join(client, club).await;
         }
         self.record.leaving(club, self.id);
+        let losses = self.record.losses();
         let result = self.counted(client.leave_group(club).await);
-        match is_done(&result, Errno::NotAllowed) {
+        match is_done(&result, Errno::NotAllowed).filter(|_| self.record.losses() == losses) {
             Some(true) => {
                 self.club = Club::Stranger;
                 self.record.left(club, self.id);

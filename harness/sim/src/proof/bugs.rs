@@ -1,6 +1,7 @@
 //! The bugs that are built into the node, and the promises that each breaks. `harness prove` asks for the same ones.
 
 use crate::Workload::{self, *};
+use crate::{Failure, Lived};
 use chat::failpoint::Failpoint::{self, *};
 use judge::Guarantee::{self, *};
 
@@ -14,6 +15,14 @@ pub struct Bug {
     pub workload: Workload,
     /// At least one of these is found broken.
     pub breaks: &'static [Guarantee],
+}
+
+impl Bug {
+    /// The first of its promises that was broken.
+    pub(super) fn broken_in(&self, lived: &Lived) -> Option<Guarantee> {
+        let Some(Failure::Broken(broken)) = Failure::of(lived) else { return None };
+        self.breaks.iter().copied().find(|promise| broken.contains(promise))
+    }
 }
 
 const fn bug(failpoint: Failpoint, strikes: &'static str, workload: Workload, breaks: &'static [Guarantee]) -> Bug {

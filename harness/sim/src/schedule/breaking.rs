@@ -46,6 +46,24 @@ pub enum Breaking {
     MuteBus {
         node: usize,
     },
+    /// Of several buses, all subscriptions to one break, once.
+    OneBusCut {
+        bus: usize,
+    },
+    /// Of several buses one is gone.
+    OneBusGone {
+        bus: usize,
+    },
+    /// Of several buses one is split: there these nodes and the rest do not hear each other.
+    OneBusSplit {
+        bus: usize,
+        nodes: Vec<usize>,
+    },
+    /// Of several buses there is one through which this node hears nothing.
+    OneBusDeaf {
+        bus: usize,
+        node: usize,
+    },
     /// Of a hundred COMMITs so many fail before they took effect, and so many after: for one node or for all.
     Commits {
         before: u8,
@@ -90,6 +108,18 @@ pub enum Breaking {
     CutDatabase {
         node: usize,
     },
+    /// What a node reads outside of transactions may be so old: its own server of several lags behind.
+    StaleReads {
+        node: usize,
+        lag_ms: u64,
+    },
+    /// The database's server fails, and in the end another takes its place, which has all that was committed.
+    Failover,
+    /// The same, and the other has nothing of what was committed in the last so many milliseconds. Where something else
+    /// is broken that keeps nodes from noticing (see [`Schedule::loses`](super::Schedule::loses)), nothing is lost.
+    LossyFailover {
+        lost_ms: u64,
+    },
     /// A user's connections are reset, once.
     Reset {
         user: usize,
@@ -121,6 +151,9 @@ pub enum Breaking {
     },
 }
 
+/// How the words for a fault of the bus begin.
+const BUS: &str = "redis ";
+
 impl Breaking {
     /// For the history; what a fault is one of is named as the judge knows it.
     pub fn in_words(&self) -> String {
@@ -129,7 +162,11 @@ impl Breaking {
             | Breaking::CutBus
             | Breaking::NoBus
             | Breaking::SplitBus { .. }
-            | Breaking::MuteBus { .. } => "redis ",
+            | Breaking::MuteBus { .. }
+            | Breaking::OneBusCut { .. }
+            | Breaking::OneBusGone { .. }
+            | Breaking::OneBusSplit { .. }
+            | Breaking::OneBusDeaf { .. } => BUS,
             Breaking::Commits { .. }
             | Breaking::Deadlocks { .. }
             | Breaking::LockTimeouts { .. }
@@ -137,10 +174,25 @@ impl Breaking {
             | Breaking::ReadOnly { .. }
             | Breaking::Stall { .. }
             | Breaking::StallOne { .. }
-            | Breaking::CutDatabase { .. } => "database ",
+            | Breaking::CutDatabase { .. }
+            | Breaking::StaleReads { .. }
+            | Breaking::Failover
+            | Breaking::LossyFailover { .. } => "database ",
             _ => "",
         };
         format!("{of}{self:?}")
+    }
+
+    /// Whether it takes several buses.
+    pub fn is_of_one_bus(&self) -> bool {
+        use Breaking::{OneBusCut, OneBusDeaf, OneBusGone, OneBusSplit};
+        matches!(self, OneBusCut { .. } | OneBusGone { .. } | OneBusSplit { .. } | OneBusDeaf { .. })
+    }
+
+    /// Whether nodes forget by it what was in the database, or do not tell each other.
+    pub(super) fn makes_forget(&self) -> bool {
+        let stops = matches!(self, Breaking::Crash { .. } | Breaking::Drain { .. } | Breaking::Pause { .. });
+        stops || self.in_words().starts_with(BUS)
     }
 
     /// As its form names it.
