@@ -131,6 +131,8 @@ function showPlots() {
 
 function showTiles() {
   const now = state.moments.at(-1);
+  // Also where somebody else has changed it; not while it is being written.
+  if (now?.asked_for && document.activeElement !== $("per-second")) $("per-second").value = now.asked_for;
   const known = Object.entries(now?.paths ?? {}).filter(([name]) => ["same", "cross", "direct", "group_last"].includes(name));
   const slowest = known.sort((one, other) => other[1].p99 - one[1].p99)[0];
   const wrong = now ? now.duplicated + now.reordered + now.strange : 0;
