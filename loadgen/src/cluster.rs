@@ -4,13 +4,16 @@
 //! work and the generator's can be told apart. Passwords are hashed cheaply here, since what is measured is messages.
 
 pub mod process;
+pub mod switch;
 
 use crate::plan::{NodesAs, Plan};
 use chat::bus::local::LocalHub;
 use chat::config::{Config, Database};
 use chat::node::{Embedded, Node};
 use chat::storage;
+use std::net::SocketAddr;
 use std::time::Duration;
+use switch::Switch;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +63,8 @@ pub fn place(plan: &Plan) -> NodesAs {
 /// A running cluster; it stops when dropped.
 pub struct Cluster {
     runtime: Option<tokio::runtime::Runtime>,
-    nodes: Vec<Node>,
+    addresses: Vec<SocketAddr>,
+    switch: Switch,
     _directory: TempDir,
 }
 
@@ -81,32 +85,42 @@ impl Cluster {
         let runtime = tokio::runtime::Builder::new_multi_thread().thread_name(THREAD_NAME).enable_all().build()?;
         let directory = TempDir::with_prefix("loadgen-")?;
         let url = format!("sqlite:{}", directory.path().join("chat.db").display());
-        let nodes = runtime.block_on(async {
+        let (embedded, nodes) = runtime.block_on(async {
             let storage = storage::open(&Database { url, ..Database::default() }).await?;
             let embedded = Embedded { storage, hub: LocalHub::default() };
             let mut nodes = Vec::new();
             for number in 0..count {
-                nodes.push(Node::start_embedded(config(number), &embedded).await?);
+                let mut config = config(number);
+                let node = Node::start_embedded(config.clone(), &embedded).await?;
+                config.listen.port = node.address().port();
+                nodes.push((config, node));
             }
-            Ok::<_, Error>(nodes)
+            Ok::<_, Error>((embedded, nodes))
         })?;
-        Ok(Cluster { runtime: Some(runtime), nodes, _directory: directory })
+        let addresses = nodes.iter().map(|(_, node)| node.address()).collect();
+        let switch = Switch::new(runtime.handle().clone(), embedded, nodes);
+        Ok(Cluster { runtime: Some(runtime), addresses, switch, _directory: directory })
     }
 
     /// Where the nodes listen.
     pub fn targets(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| node.address().to_string()).collect()
+        self.addresses.iter().map(SocketAddr::to_string).collect()
+    }
+
+    /// Stops and starts its nodes.
+    pub fn switch(&self) -> &Switch {
+        &self.switch
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
-        for node in &self.nodes {
+        let nodes = self.switch.take();
+        for node in &nodes {
             node.shutdown().drain();
             node.shutdown().force();
         }
-        let nodes = std::mem::take(&mut self.nodes);
         let stopped = async {
             for node in nodes {
                 let _ = node.stopped().await;

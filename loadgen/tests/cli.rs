@@ -53,7 +53,15 @@ fn generate_writes_a_man_page_for_each_command_and_completions() {
     let directory = tempfile::tempdir().expect("a directory");
     let output = loadgen(&["--generate", directory.path().to_str().expect("a name")]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    for name in ["loadgen.1", "loadgen-run.1", "loadgen-find-capacity.1", "loadgen.bash", "_loadgen", "loadgen.fish"] {
+    for name in [
+        "loadgen.1",
+        "loadgen-run.1",
+        "loadgen-find-capacity.1",
+        "loadgen-sweep.1",
+        "loadgen.bash",
+        "_loadgen",
+        "loadgen.fish",
+    ] {
         assert!(directory.path().join(name).exists(), "{name} is missing");
     }
     assert!(!directory.path().join("loadgen-nodes.1").exists(), "a page for what is not shown");
@@ -204,7 +212,7 @@ fn the_capacity_of_an_embedded_cluster_is_found() {
 
 #[test]
 fn help_says_effect_unit_and_default() {
-    for command in ["run", "probe", "find-capacity", "compare", "merge", "report", "check"] {
+    for command in ["run", "probe", "find-capacity", "sweep", "compare", "merge", "report", "check"] {
         insta::assert_snapshot!(format!("help_{command}"), text(&loadgen(&[command, "--help"]).stdout));
     }
     insta::assert_snapshot!("help", text(&loadgen(&["--help"]).stdout));
@@ -232,4 +240,93 @@ fn what_is_kept_is_history_result_and_distributions() {
     for path in outcome.latencies.keys() {
         assert!(kept.join(format!("{path}.hgrm")).is_file(), "{path}");
     }
+}
+
+/// A short run that is over soon on any machine.
+const SHORT: [&str; 10] =
+    ["--users", "10", "--rate", "100", "--duration", "1", "--ramp", "0.1", "--mix", "friend_chat"];
+
+#[test]
+fn a_sweep_has_a_curve_of_each_subject_and_says_where_its_knee_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [page, json] = ["sweep.html", "sweep.json"].map(|name| directory.path().join(name));
+    let cluster = loadgen::cluster::Cluster::start(2).expect("a cluster");
+    let other = format!("other={}", cluster.targets().join(","));
+    let range = ["--from", "20", "--to", "80", "--steps", "3", "--probe", "1", "--assert", "lost == 0"];
+    let files = ["--html", page.to_str().expect("a name"), "--json", json.to_str().expect("a name")];
+    let swept = loadgen(&[&["sweep", "--quiet", "--against", &other], &SHORT[..], &range, &files].concat());
+    let shown = text(&swept.stdout);
+    // A machine that has no time for the generator has no knee, even at these rates.
+    let has_knees = !shown.contains("no rate passed");
+    assert_eq!(swept.status.code(), Some(if has_knees { 0 } else { 1 }), "{shown}{}", text(&swept.stderr));
+    for part in ["embedded: ", "other: "] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    let page = std::fs::read_to_string(page).expect("written");
+    assert!(page.matches("<svg").count() == 1 && page.contains("other: carried"));
+    let sweep: serde_json::Value = serde_json::from_slice(&std::fs::read(json).expect("written")).expect("JSON");
+    assert!(sweep["curves"][1]["probes"].as_array().map(Vec::len) >= Some(2));
+
+    let failed = loadgen(&[&["sweep", "--quiet"], &SHORT[..], &range[..8], &["--assert", "p50(any) < 1us"]].concat());
+    assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
+    let shown = text(&failed.stdout);
+    assert!(shown.contains("no rate passed") && shown.matches("failed,").count() == 2, "{shown}");
+}
+
+#[test]
+fn a_sweep_that_makes_no_sense_is_not_begun() {
+    for (arguments, why) in [
+        (&["--window", "3"][..], "--window has none"),
+        (&["--from", "9", "--to", "3"], "no lower"),
+        (&["--steps", "0"], "1 to 100 steps"),
+        (&["--junit", "a.xml"], "no JUnit"),
+        (&["--against", "a"], "no subject"),
+    ] {
+        let refused = loadgen(&[&["sweep"], arguments].concat());
+        assert_eq!(refused.status.code(), Some(3), "{arguments:?}");
+        assert!(text(&refused.stderr).contains(why), "{}", text(&refused.stderr));
+    }
+}
+
+#[test]
+fn a_baseline_is_kept_under_its_name_and_compared_with() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [kept, summary] = ["kept", "summary.md"].map(|name| directory.path().join(name));
+    let (baselines, markdown) = (kept.to_str().expect("a name"), summary.to_str().expect("a name"));
+    let run = |flags: &[&str]| loadgen(&[&["run", "--quiet", "--baselines", baselines], &SHORT[..], flags].concat());
+
+    let missing = run(&["--baseline", "main"]);
+    assert_eq!(missing.status.code(), Some(3));
+    assert!(text(&missing.stderr).contains("no baseline \"main\" in"), "{}", text(&missing.stderr));
+
+    let saved = run(&["--save-baseline", "main"]);
+    assert_eq!(saved.status.code(), Some(0), "{}", text(&saved.stderr));
+    assert!(text(&saved.stderr).contains("baseline main: 3 rounds kept in"), "{}", text(&saved.stderr));
+    assert!(text(&saved.stdout).contains("the one in the middle by p99"), "{}", text(&saved.stdout));
+    let rounds: Vec<Outcome> =
+        (1..=3).map(|round| Outcome::load(&kept.join(format!("main/round-00{round}.json"))).expect("kept")).collect();
+    assert_eq!(rounds.iter().map(|round| round.plan.seed).collect::<Vec<_>>(), [1, 2, 3]);
+
+    let compared = run(&["--baseline", "main", "--markdown", markdown]);
+    assert_eq!(compared.status.code(), Some(0), "{}", text(&compared.stderr));
+    let shown = text(&compared.stdout);
+    assert!(shown.contains("against baseline main (3 rounds of ") && shown.contains("run to run"), "{shown}");
+    let summary = std::fs::read_to_string(summary).expect("written");
+    assert!(summary.starts_with("**Against baseline main (3 rounds of ") && summary.contains("**valid**"), "{summary}");
+
+    // The same rounds, as if everything had been a thousand times as fast.
+    for (place, round) in rounds.iter().enumerate() {
+        let mut faster = round.clone();
+        for latencies in faster.latencies.values_mut() {
+            let mut quick = Latencies::default();
+            latencies.values().for_each(|(micros, count)| (0..count).for_each(|_| quick.record(micros / 1_000)));
+            *latencies = quick;
+        }
+        std::fs::write(kept.join(format!("main/round-00{}.json", place + 1)), loadgen::report::json(&faster))
+            .expect("written");
+    }
+    let worse = run(&["--baseline", "main", "--fail-over", "200%"]);
+    assert_eq!(worse.status.code(), Some(1), "{}", text(&worse.stdout));
+    assert!(text(&worse.stderr).contains("is worse than --fail-over allows"), "{}", text(&worse.stderr));
+    assert!(text(&worse.stdout).contains("worse: "), "{}", text(&worse.stdout));
 }

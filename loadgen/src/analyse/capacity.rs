@@ -39,6 +39,8 @@ pub struct Settings {
 pub enum Purpose {
     Search,
     Confirm,
+    /// One of a series of rates.
+    Step,
 }
 
 /// What came of one run at one rate.
@@ -55,6 +57,10 @@ pub struct Probe {
     pub limited_by_generator: bool,
     pub sent_per_second: f64,
     pub delivered_per_second: f64,
+    /// Messages per second that reached those they are for within the measured time: what is offered, as far as the
+    /// server keeps up. Older results lack it.
+    #[serde(default)]
+    pub carried_per_second: f64,
     /// p50 and p99 of the slowest path that a message takes, in microseconds; `None` if nothing arrived.
     pub p50: Option<u64>,
     pub p99: Option<u64>,
@@ -94,6 +100,7 @@ impl Probe {
             reasons,
             sent_per_second: outcome.sent_per_second(),
             delivered_per_second: outcome.delivered_per_second(),
+            carried_per_second: outcome.carried_per_second(),
             p50: slowest(50.0),
             p99: slowest(99.0),
         }
@@ -237,7 +244,7 @@ impl<E, F: FnMut(f64, Purpose) -> Result<Probe, E>> Search<F> {
 }
 
 /// To three figures: nobody reads more.
-fn round(rate: f64) -> f64 {
+pub(super) fn round(rate: f64) -> f64 {
     let unit = 10f64.powf((rate.log10().floor() - 2.0).max(0.0));
     (rate / unit).round() * unit
 }

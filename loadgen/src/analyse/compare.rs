@@ -118,12 +118,19 @@ impl Comparison {
     /// The rows that got worse by more than `limit` (a factor less 1) and beyond noise, or that break a promise.
     pub fn failures(&self, limit: f64) -> Vec<&Row> {
         let failed = |row: &&Row| {
-            let judged = row.finding == Finding::Worse && !row.metric.ends_with("(lateness)");
+            let judged = row.finding == Finding::Worse && row.is_of_the_server();
             judged
                 && (row.unit == Unit::Violations
                     || row.change.is_some_and(|change| row.unit.worsening(&change) > limit))
         };
         self.rows.iter().filter(failed).collect()
+    }
+}
+
+impl Row {
+    /// Whether it says something of the server, and not of the generator.
+    pub fn is_of_the_server(&self) -> bool {
+        !self.metric.ends_with("(lateness)")
     }
 }
 
@@ -243,6 +250,9 @@ impl Sides<'_> {
             notes.push(format!("the two sides differ in rate: {} and {} messages per second", rates.0, rates.1));
         }
         for (name, side) in [("first", self.base), ("second", self.new)] {
+            if side.iter().any(|outcome| !outcome.interventions.is_empty()) {
+                notes.push(format!("the {name} side was steered by hand while it was measured"));
+            }
             if side.iter().any(Outcome::is_limited_by_generator) {
                 notes.push(format!("the {name} side was limited by the generator, not by the server"));
             }

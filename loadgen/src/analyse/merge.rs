@@ -5,7 +5,7 @@
 //! highest of its parts: an upper bound. A shard that is missing leaves the verdict unknown, for what it saw is not
 //! known.
 
-use crate::measure::{Outcome, Point, Resources, Second};
+use crate::measure::{Intervention, Outcome, Point, Resources, Second};
 use judge::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,6 +82,7 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
     sum.started_ms = outcomes.iter().map(|outcome| outcome.started_ms).filter(|at| *at > 0).min().unwrap_or(0);
     sum.resources = resources(outcomes);
     sum.seconds = seconds(outcomes, from);
+    sum.interventions = interventions(outcomes, from);
     sum.answers = first.answers;
     sum.plan.users = outcomes.iter().map(|outcome| outcome.plan.users).sum();
     sum.plan.rate = outcomes.iter().map(|outcome| outcome.plan.rate).sum();
@@ -151,6 +152,17 @@ fn resources(outcomes: &[&Outcome]) -> Resources {
     }
     sum.cores = hosts.values().sum();
     sum
+}
+
+/// All that was done to any, by the time of the whole.
+fn interventions(outcomes: &[&Outcome], from: i64) -> Vec<Intervention> {
+    let shifted = outcomes.iter().flat_map(|outcome| {
+        let offset = (outcome.measured_from_ms - from).max(0) as u64;
+        outcome.interventions.iter().map(move |done| Intervention { at_ms: done.at_ms + offset, act: done.act })
+    });
+    let mut all: Vec<Intervention> = shifted.collect();
+    all.sort_by_key(|done| done.at_ms);
+    all
 }
 
 fn seconds(outcomes: &[&Outcome], from: i64) -> Vec<Second> {

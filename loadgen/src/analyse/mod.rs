@@ -5,3 +5,4 @@ pub mod assert;
 pub mod capacity;
 pub mod compare;
 pub mod merge;
+pub mod sweep;

@@ -40,7 +40,7 @@ pub struct Arguments {
     format: Option<Form>,
 }
 
-fn parse_percent(text: &str) -> Result<f64, String> {
+pub fn parse_percent(text: &str) -> Result<f64, String> {
     let number: f64 = text.trim_end_matches('%').trim().parse().map_err(|_| "write per cent, as in 10%".to_owned())?;
     if number.is_finite() && number >= 0.0 { Ok(number / 100.0) } else { Err("per cent are from 0 on".into()) }
 }
@@ -71,7 +71,7 @@ fn judge(comparison: &Comparison, limit: f64) -> ExitCode {
 }
 
 /// The results of one side: one file, or all JSON files of a directory.
-fn load(path: &Path) -> Result<Vec<Outcome>> {
+pub fn load(path: &Path) -> Result<Vec<Outcome>> {
     let unreadable = || format!("cannot read {}", path.display());
     if !path.is_dir() {
         return Ok(vec![Outcome::load(path).map_err(|error| anyhow!(error))?]);

@@ -1,20 +1,17 @@
 //! `loadgen find-capacity`: runs at one rate after another until the highest that holds is known.
 
 use super::output::{Outputs, print, write_forms};
-use super::run::PlanFlags;
-use super::stage::Stage;
-use crate::analyse::assert::{self, Assertion};
-use crate::analyse::capacity::{self, Capacity, Found, Probe, Purpose, Settings};
+use super::plan::PlanFlags;
+use super::trials::{self, Stop, Trials, parse_rate};
+use crate::analyse::assert::Assertion;
+use crate::analyse::capacity::{self, Capacity, Found, Settings};
 use crate::measure::{Machine, command_line};
 use crate::plan::Plan;
 use crate::report::{self, Format};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What a rate must satisfy where nothing else is asserted.
-const DEFAULT_ASSERTION: &str = "p99(any) < 100ms";
 /// The exit code if no rate passed.
 const NOT_FOUND: u8 = 1;
 
@@ -54,11 +51,6 @@ pub struct Arguments {
     quiet: bool,
 }
 
-fn parse_rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
-    if (1.0..=10_000_000.0).contains(&rate) { Ok(rate) } else { Err("a rate is from 1 to 10000000 per second".into()) }
-}
-
 fn parse_precision(text: &str) -> Result<f64, String> {
     let percent: f64 = text.trim_end_matches('%').parse().map_err(|_| format!("{text:?} is not a number"))?;
     if (0.5..=100.0).contains(&percent) { Ok(percent / 100.0) } else { Err("precision is from 0.5% to 100%".into()) }
@@ -75,7 +67,7 @@ pub fn execute(arguments: Arguments) -> Result<ExitCode> {
         confirmations: arguments.confirm,
     };
     let started_ms = jiff::Timestamp::now().as_millisecond();
-    let assertions = assertions(&arguments)?;
+    let assertions = trials::assertions(&arguments.outputs.assertions)?;
     let found = find(&arguments, plan.clone(), settings, &assertions)?;
     let capacity = Capacity {
         rate: found.rate,
@@ -92,75 +84,21 @@ pub fn execute(arguments: Arguments) -> Result<ExitCode> {
 }
 
 fn check(arguments: &Arguments, plan: &Plan) -> Result<()> {
-    if plan.window.is_some() {
-        bail!("find-capacity looks for a rate, and --window has none");
-    }
     if arguments.outputs.junit.is_some() {
         bail!("find-capacity writes no JUnit: run the rate found with --junit");
     }
-    for duration_s in [plan.duration_s, arguments.probe] {
-        if duration_s < 1.0 {
-            bail!("a run of {duration_s} s says nothing: give 1 s at least");
-        }
-    }
-    super::run::check(plan)
+    trials::check("find-capacity", plan, arguments.probe)
 }
 
-fn assertions(arguments: &Arguments) -> Result<Vec<Assertion>> {
-    if arguments.outputs.assertions.is_empty() {
-        return Ok(vec![DEFAULT_ASSERTION.parse()?]);
-    }
-    Ok(arguments.outputs.assertions.clone())
-}
-
-/// Why the search ended before its time.
-#[derive(Debug, thiserror::Error)]
-enum Stop {
-    #[error("interrupted")]
-    Interrupted,
-    #[error(transparent)]
-    Failed(#[from] anyhow::Error),
-}
-
-fn find(arguments: &Arguments, mut plan: Plan, settings: Settings, assertions: &[Assertion]) -> Result<Found> {
-    // Accounts outlast a run, so that only the first has to make them.
-    let directory = tempfile::tempdir().context("cannot make a directory for the accounts")?;
-    plan.accounts.get_or_insert_with(|| directory.path().join("accounts.json"));
-    let stage = Stage::open(&plan, arguments.quiet)?;
-    let mut probes = Vec::new();
-    let found = capacity::search(settings, |rate, purpose| {
-        let plan = part(&plan, arguments, rate, purpose, probes.len());
-        let mut outcome = stage.run(plan)?;
-        assert::check(&mut outcome, assertions);
-        let probe = Probe::of(&outcome, purpose);
-        if stage.is_interrupted() {
-            return Err(Stop::Interrupted);
-        }
-        if !arguments.quiet {
-            eprintln!("{}", report::capacity::line(&probe));
-        }
-        probes.push(probe.clone());
-        Ok(probe)
-    });
-    stage.close();
+fn find(arguments: &Arguments, plan: Plan, settings: Settings, assertions: &[Assertion]) -> Result<Found> {
+    let mut trials = Trials::open(plan, arguments.probe, assertions, arguments.quiet)?;
+    let found = capacity::search(settings, |rate, purpose| trials.run(rate, purpose));
+    let probes = trials.close();
     match found {
         Ok(found) => Ok(found),
         Err(Stop::Interrupted) => Ok(Found { rate: None, limit: "interrupted before the search ended".into(), probes }),
         Err(Stop::Failed(error)) => Err(error),
     }
-}
-
-fn part(plan: &Plan, arguments: &Arguments, rate: f64, purpose: Purpose, number: usize) -> Plan {
-    let mut plan = plan.clone();
-    plan.rate = rate;
-    // Chance of its own for each run, so that a second try is not the first again.
-    plan.seed = plan.seed.wrapping_add(number as u64);
-    if purpose == Purpose::Search {
-        plan.duration_s = arguments.probe;
-    }
-    let keep: Option<PathBuf> = plan.keep.take().map(|path| path.join(format!("run-{}", number + 1)));
-    plan.keep = keep;
-    plan
 }
 
 fn deliver(outputs: &Outputs, capacity: &Capacity) -> Result<ExitCode> {

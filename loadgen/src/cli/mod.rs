@@ -1,18 +1,23 @@
 //! The command line: what can be asked for, and the exit codes that answer.
 
+mod baseline;
 mod check;
 mod compare;
 mod find_capacity;
+mod live;
 mod merge;
 mod nodes;
 mod probe;
 mod report;
 mod run;
+mod sweep;
 
 mod output;
+mod plan;
 mod progress;
 mod shard;
 mod stage;
+mod trials;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -42,6 +47,8 @@ enum Command {
     Probe(probe::Arguments),
     /// Look for the highest rate that a cluster bears
     FindCapacity(Box<find_capacity::Arguments>),
+    /// Go through a range of rates, and show what a cluster carries at each, beside others if asked
+    Sweep(Box<sweep::Arguments>),
     /// Compare two results, and tell noise from change
     Compare(compare::Arguments),
     /// Add the results of several processes into one
@@ -62,6 +69,7 @@ pub fn execute(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Run(arguments)) => run::execute(&arguments),
         Some(Command::Probe(arguments)) => probe::execute(&arguments),
         Some(Command::FindCapacity(arguments)) => find_capacity::execute(*arguments),
+        Some(Command::Sweep(arguments)) => sweep::execute(&arguments),
         Some(Command::Compare(arguments)) => compare::execute(&arguments),
         Some(Command::Merge(arguments)) => merge::execute(&arguments),
         Some(Command::Report(arguments)) => report::execute(&arguments),

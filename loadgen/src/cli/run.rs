@@ -1,18 +1,25 @@
 //! `loadgen run`, and `loadgen` alone: carries out a plan and says what came of it.
 
-use super::output::{Outputs, keep};
+use super::baseline::{self, BaselineFlags, Compared};
+use super::live::Show;
+use super::output::{Outputs, keep, print};
+use super::plan::{self, PlanFlags};
 use super::shard::ShardFlags;
 use super::stage::Stage;
+use crate::analyse::assert;
+use crate::live::Address;
 use crate::measure::Outcome;
-use crate::plan::{Arrivals, DialectName, Driver, NodesAs, Plan};
-use crate::scenario::Kind;
-use anyhow::{Result, bail};
-use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use crate::plan::Plan;
+use crate::report::{self, Format};
+use crate::run::Steering;
+use anyhow::{Context, Result};
+use clap::Args;
 use std::process::ExitCode;
 
 /// Where `loadgen` alone writes its report.
 const REPORT: &str = "loadgen-report.html";
+/// The exit code if `--fail-over` fails.
+const WORSE: u8 = 1;
 
 /// All flags of a run.
 #[derive(Clone, Debug, Default, Args)]
@@ -23,164 +30,87 @@ pub struct Arguments {
     shard: ShardFlags,
     #[command(flatten)]
     outputs: Outputs,
+    #[command(flatten)]
+    baseline: BaselineFlags,
+    /// Show the run as it happens, and steer it, on a page at PORT of this machine, or at HOST:PORT for others as well;
+    /// 0 is any free port. Its address is printed, and is the key to it: whoever has it can stop the run
+    #[arg(long, value_name = "ADDR", help_heading = "Live page")]
+    live: Option<Address>,
     /// No progress on standard error
     #[arg(long)]
     quiet: bool,
 }
 
-/// The flags of the plan; what is not given comes from the plan file, or is the default.
-#[derive(Clone, Debug, Default, Args)]
-pub struct PlanFlags {
-    /// A plan (TOML) with any of what the flags below say; flags win
-    #[arg(value_name = "PLAN")]
-    plan: Option<PathBuf>,
-    /// A node or load balancer; repeat for several [default: an embedded cluster]
-    #[arg(long, value_name = "HOST:PORT")]
-    target: Vec<String>,
-    /// Wire protocol [default: framed, or what the profile says]
-    #[arg(long, value_enum)]
-    dialect: Option<DialectName>,
-    /// A file that describes a classic server, or the name of a shipped one: course, course_to, logout_last,
-    /// logout_last_to, register_second, register_second_to, camel, camel_logout_last, checked; `loadgen probe` finds
-    /// which
-    #[arg(long, value_name = "FILE|NAME")]
-    profile: Option<String>,
-    /// Simulated users [default: 400]
-    #[arg(long)]
-    users: Option<u32>,
-    /// Messages per second in all: open model, latency from when each was due [default: 1000]
-    #[arg(long, value_name = "PER_SECOND", conflicts_with = "window")]
-    rate: Option<f64>,
-    /// How due times follow one another [default: poisson]
-    #[arg(long, value_enum)]
-    arrivals: Option<Arrivals>,
-    /// Who sends in the open model; goose (with the cargo feature goose) brings its dashboard, thresholds, baselines
-    /// and reports [default: native]
-    #[arg(long, value_enum)]
-    driver: Option<Driver>,
-    /// A flag for goose itself, as --goose=--dashboard, --goose=--report-file=goose.html,
-    /// --goose=--baseline-file=goose.json or --goose='--threshold=p99<50ms for CHAT cross'; repeat for several; implies
-    /// --driver goose
-    #[arg(long, value_name = "FLAG", allow_hyphen_values = true, conflicts_with = "window")]
-    goose: Vec<String>,
-    /// Messages outstanding per stream: closed model, as fast as the server answers
-    #[arg(long)]
-    window: Option<u32>,
-    /// Messages on their way per stream to a server that acknowledges nothing [default: as the profile says]
-    #[arg(long, value_name = "MESSAGES", conflicts_with = "window")]
-    outstanding: Option<u32>,
-    /// How long such a message may take before the next goes without it, in seconds [default: 5]
-    #[arg(long, value_name = "SECONDS")]
-    lost_after: Option<f64>,
-    /// Measured time in seconds [default: 20]
-    #[arg(long, value_name = "SECONDS")]
-    duration: Option<f64>,
-    /// Time over which users log in, in seconds [default: 2]
-    #[arg(long, value_name = "SECONDS")]
-    ramp: Option<f64>,
-    /// The longest wait for what is still on its way, in seconds [default: 25]
-    #[arg(long, value_name = "SECONDS")]
-    drain: Option<f64>,
-    /// A scenario and its share of users and messages, as friend_chat=60; repeat for a mix
-    #[arg(long, value_name = "SCENARIO[=SHARE]", value_parser = parse_share)]
-    mix: Vec<(Kind, f64)>,
-    /// 1: stored and acknowledged; 0: relayed [default: 1]
-    #[arg(long)]
-    qos: Option<u8>,
-    /// Bytes of text in a message, 64 at least [default: 64]
-    #[arg(long, value_name = "BYTES")]
-    body: Option<usize>,
-    /// Chooses all that is left to chance [default: 1]
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Members of a group [default: 10]
-    #[arg(long, value_name = "USERS")]
-    group_size: Option<u32>,
-    /// Members of a group who also write [default: 2]
-    #[arg(long, value_name = "USERS")]
-    group_senders: Option<u32>,
-    /// How long users of `offline` are away, and between two storms, in seconds [default: 3]
-    #[arg(long, value_name = "SECONDS")]
-    away: Option<f64>,
-    /// Connect by TLS, trusting any certificate unless --tls-ca is given
-    #[arg(long)]
-    tls: bool,
-    /// PEM file of the authorities to trust; implies --tls
-    #[arg(long, value_name = "FILE")]
-    tls_ca: Option<PathBuf>,
-    /// Where accounts and their tokens are kept between runs
-    #[arg(long, value_name = "FILE")]
-    accounts: Option<PathBuf>,
-    /// Names of the accounts begin with this [default: lg]
-    #[arg(long)]
-    prefix: Option<String>,
-    /// Nodes of the embedded cluster [default: 2]
-    #[arg(long)]
-    nodes: Option<u32>,
-    /// Where they run: on threads of this process, or all in one process of their own [default: threads up to 8000
-    /// users]
-    #[arg(long, value_enum, value_name = "WHERE")]
-    nodes_as: Option<NodesAs>,
-    /// Keep the history of all messages, the result and a distribution of each path's latencies in this directory
-    #[arg(long, value_name = "DIR")]
-    keep: Option<PathBuf>,
-}
-
-fn parse_share(text: &str) -> Result<(Kind, f64), String> {
-    let (name, share) = text.split_once('=').unwrap_or((text, "1"));
-    let kind = Kind::from_str(&name.replace('-', "_"), true)?;
-    let share: f64 = share.parse().map_err(|_| format!("{share:?} is not a number"))?;
-    Ok((kind, share))
-}
-
 /// Runs, prints, and answers with the verdict.
 pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let plan = arguments.shard.part(arguments.plan.plan()?)?;
-    check(&plan)?;
-    let mut outcome = carry_out(plan, arguments.quiet)?;
-    let code = arguments.outputs.deliver(&mut outcome)?;
-    if let Some(directory) = &outcome.plan.keep {
-        keep(directory, &outcome)?;
+    plan::check(&plan)?;
+    let before = arguments.baseline.check(&plan, arguments.live.is_some())?;
+    let steering = Steering::default();
+    // Before anything else is started: an address that cannot be had costs no run.
+    let show = arguments.live.as_ref().map(|address| Show::open(address, &plan, &steering)).transpose()?;
+    let delivered = carry_out(&plan, arguments, steering, show.as_ref()).and_then(|rounds| {
+        let stands_for_all = baseline::representative(&rounds);
+        let mut outcome = stands_for_all.context("no round was carried out")?;
+        let code = arguments.outputs.deliver(&mut outcome)?;
+        Ok((outcome, rounds, code))
+    });
+    if let Some(show) = show {
+        show.end(delivered.as_ref().map(|(outcome, ..)| outcome));
     }
+    let (outcome, rounds, code) = delivered?;
+    let compared = arguments.baseline.conclude(before, &rounds)?;
+    let worse = compared.map(|compared| tell(&arguments.outputs, &outcome, &compared)).transpose()?;
     if let Some(path) = &arguments.outputs.html {
         eprintln!("report: {}", path.display());
     }
-    Ok(code)
+    Ok(worse.flatten().unwrap_or(code))
 }
 
-/// Finds what cannot be carried out before anything is started.
-pub fn check(plan: &Plan) -> Result<()> {
-    plan.validate()?;
-    if plan.accounts.is_some() && plan.targets.is_empty() {
-        bail!("--accounts needs --target: an embedded cluster begins without any");
+/// Shows the comparison with a baseline, where the result went as well; answers with the exit code if it got worse.
+fn tell(outputs: &Outputs, outcome: &Outcome, compared: &Compared) -> Result<Option<ExitCode>> {
+    if let Some(path) = &outputs.markdown {
+        let text = format!("{}\n{}", baseline::markdown(compared), report::markdown(outcome));
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    check_driver(plan)
-}
-
-#[cfg(feature = "goose")]
-fn check_driver(plan: &Plan) -> Result<()> {
-    if plan.driver == Driver::Goose {
-        crate::driver::goose::check_flags(&plan.goose)?;
+    match outputs.format.unwrap_or_default() {
+        Format::Table => print(&baseline::table(compared))?,
+        Format::Markdown => print(&format!("\n{}", baseline::markdown(compared)))?,
+        // What a program reads stays whole.
+        Format::Json | Format::Csv => eprint!("{}", baseline::table(compared)),
     }
-    Ok(())
+    compared.failed.iter().for_each(|metric| eprintln!("loadgen: {metric} is worse than --fail-over allows"));
+    let is_worse = outcome.exit_code() == 0 && !compared.failed.is_empty();
+    Ok(is_worse.then(|| ExitCode::from(WORSE)))
 }
 
-#[cfg(not(feature = "goose"))]
-fn check_driver(plan: &Plan) -> Result<()> {
-    match plan.driver {
-        Driver::Native => Ok(()),
-        Driver::Goose => bail!(
-            "this loadgen was built without goose; use: cargo run --release -p loadgen --features goose -- run \
-             --driver goose"
-        ),
-    }
-}
-
-fn carry_out(plan: Plan, quiet: bool) -> Result<Outcome> {
-    let stage = Stage::open(&plan, quiet)?;
-    let outcome = stage.run(plan);
+fn carry_out(plan: &Plan, arguments: &Arguments, steering: Steering, show: Option<&Show>) -> Result<Vec<Outcome>> {
+    let stage = Stage::open_steered(plan, arguments.quiet, steering, show)?;
+    let outcomes = all_rounds(&stage, plan, arguments);
     stage.close();
-    outcome
+    outcomes
+}
+
+/// Carries out all rounds, as long as nobody interrupts them; keeps of each what is to be kept.
+fn all_rounds(stage: &Stage, plan: &Plan, arguments: &Arguments) -> Result<Vec<Outcome>> {
+    let rounds = arguments.baseline.rounds();
+    // Accounts outlast a round, so that only the first has to make them.
+    let directory = tempfile::tempdir().context("cannot make a directory for the accounts")?;
+    let accounts = plan.accounts.clone().or_else(|| (rounds > 1).then(|| directory.path().join("accounts.json")));
+    let mut outcomes = Vec::new();
+    for number in 0..rounds {
+        let mut outcome = stage.run(Plan { accounts: accounts.clone(), ..baseline::round(plan, number, rounds) })?;
+        outcome.plan.accounts.clone_from(&plan.accounts);
+        assert::check(&mut outcome, &arguments.outputs.assertions);
+        if let Some(directory) = &outcome.plan.keep {
+            keep(directory, &outcome)?;
+        }
+        outcomes.push(outcome);
+        if stage.is_interrupted() {
+            break;
+        }
+    }
+    Ok(outcomes)
 }
 
 impl Arguments {
@@ -188,58 +118,5 @@ impl Arguments {
     pub fn alone() -> Arguments {
         let outputs = Outputs { html: Some(REPORT.into()), ..Outputs::default() };
         Arguments { outputs, ..Arguments::default() }
-    }
-}
-
-impl PlanFlags {
-    /// The plan that file and flags make together.
-    pub fn plan(&self) -> Result<Plan> {
-        let mut plan = match &self.plan {
-            Some(path) => Plan::load(path)?,
-            None => Plan::default(),
-        };
-        let given = self.clone();
-        if !given.target.is_empty() {
-            plan.targets = given.target;
-        }
-        if !given.mix.is_empty() {
-            plan.mix = given.mix.into_iter().collect();
-        }
-        set(&mut plan.dialect, given.dialect);
-        set(&mut plan.users, given.users);
-        set(&mut plan.lost_after_s, given.lost_after);
-        plan.outstanding = given.outstanding.or(plan.outstanding);
-        plan.profile = given.profile.or(plan.profile);
-        set(&mut plan.rate, given.rate);
-        set(&mut plan.arrivals, given.arrivals);
-        set(&mut plan.driver, given.driver);
-        if !given.goose.is_empty() {
-            plan.driver = Driver::Goose;
-            plan.goose = given.goose;
-        }
-        set(&mut plan.duration_s, given.duration);
-        set(&mut plan.ramp_s, given.ramp);
-        set(&mut plan.drain_s, given.drain);
-        set(&mut plan.qos, given.qos);
-        set(&mut plan.body, given.body);
-        set(&mut plan.seed, given.seed);
-        set(&mut plan.group_size, given.group_size);
-        set(&mut plan.group_senders, given.group_senders);
-        set(&mut plan.away_s, given.away);
-        set(&mut plan.prefix, given.prefix);
-        set(&mut plan.nodes, given.nodes);
-        plan.nodes_as = given.nodes_as.or(plan.nodes_as);
-        plan.window = given.window.or(if given.rate.is_some() { None } else { plan.window });
-        plan.accounts = given.accounts.or(plan.accounts);
-        plan.keep = given.keep.or(plan.keep);
-        plan.tls |= given.tls || given.tls_ca.is_some();
-        plan.tls_ca = given.tls_ca.or(plan.tls_ca);
-        Ok(plan)
-    }
-}
-
-fn set<T>(setting: &mut T, given: Option<T>) {
-    if let Some(given) = given {
-        *setting = given;
     }
 }

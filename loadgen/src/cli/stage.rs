@@ -1,11 +1,12 @@
 //! Where runs take place: the runtime, the embedded cluster if there is no target, progress, and Ctrl-C.
 
+use super::live::Show;
 use super::progress::{Bar, Lines};
 use crate::cluster::process::Process;
 use crate::cluster::{self, Cluster, Nodes};
 use crate::measure::Outcome;
 use crate::plan::{NodesAs, Plan};
-use crate::run::{self, Progress, Silent};
+use crate::run::{self, Progress, Silent, Steering};
 use anyhow::{Context, Result, bail};
 use judge::Verdict;
 use std::io::IsTerminal;
@@ -70,12 +71,17 @@ pub struct Stage {
     subject: Subject,
     runtime: Runtime,
     progress: Arc<dyn Progress>,
-    interrupt: CancellationToken,
+    steering: Steering,
 }
 
 impl Stage {
     /// Starts what the plan needs: with no targets, an embedded cluster.
     pub fn open(plan: &Plan, quiet: bool) -> Result<Stage> {
+        Stage::open_steered(plan, quiet, Steering::default(), None)
+    }
+
+    /// The same for a run that somebody steers, and looks at, if there is a page.
+    pub fn open_steered(plan: &Plan, quiet: bool, steering: Steering, show: Option<&Show>) -> Result<Stage> {
         let progress: Arc<dyn Progress> = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Arc::new(Silent),
             (false, true) => Arc::new(Bar::default()),
@@ -86,10 +92,14 @@ impl Stage {
             .enable_all()
             .build()
             .context("cannot start the runtime")?;
-        let interrupt = CancellationToken::new();
+        let progress = show.map_or(progress.clone(), |show| show.beside(progress));
+        let interrupt = steering.interrupt().clone();
         let signals = runtime.block_on(async { signal(SignalKind::interrupt()) }).context("cannot watch for Ctrl-C")?;
         runtime.spawn(interrupts(signals, interrupt.clone()));
         let subject = Subject::open(plan)?;
+        if let Subject::Threads(cluster) = &subject {
+            steering.own(cluster.switch().clone());
+        }
         if let Nodes::Process { ended, .. } = subject.nodes() {
             let interrupt = interrupt.clone();
             runtime.spawn(async move {
@@ -97,7 +107,7 @@ impl Stage {
                 interrupt.cancel();
             });
         }
-        Ok(Stage { subject, runtime, progress, interrupt })
+        Ok(Stage { subject, runtime, progress, steering })
     }
 
     /// Carries out a plan; its targets are those of the plan that the stage was opened for.
@@ -109,7 +119,7 @@ impl Stage {
             std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
         }
         let (targets, nodes) = (self.subject.targets(), self.subject.nodes());
-        let run = run::execute(plan, &targets, nodes, self.progress.as_ref(), self.interrupt.clone());
+        let run = run::execute(plan, &targets, nodes, self.progress.as_ref(), self.steering.clone());
         let outcome = self.runtime.block_on(run);
         self.progress.finish();
         let mut outcome = outcome?;
@@ -122,7 +132,7 @@ impl Stage {
 
     /// Whether somebody pressed Ctrl-C.
     pub fn is_interrupted(&self) -> bool {
-        self.interrupt.is_cancelled()
+        self.steering.interrupt().is_cancelled()
     }
 
     /// Ends everything without waiting for what is still under way.

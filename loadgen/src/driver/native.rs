@@ -33,9 +33,19 @@ fn drive(run: &Run, begin: u64, end: u64) {
     let Some(mut schedule) = Schedule::new(run.plan.rate, run.plan.arrivals, begin, run.random(3)) else { return };
     let mut picker = Picker::new(run, 4);
     let mut due = schedule.next_due();
+    let mut pace = run.plan.rate;
     let mut batch: Vec<(u32, u64)> = Vec::with_capacity(BATCH);
-    while due < end && !run.is_stopping() {
+    // To the very end, also where nothing is due any more: the rate may change, and the thread's CPU is read when the
+    // measured time ends, and is gone with the thread.
+    while !run.is_stopping() {
         let now = run.clock.now();
+        let asked_for = run.pace.per_second();
+        if asked_for != pace {
+            pace = asked_for;
+            // What is late stays due.
+            schedule.change(pace, due.min(now));
+            due = schedule.next_due();
+        }
         while due <= now && due < end && batch.len() < BATCH {
             let Some(stream) = picker.next_stream() else { return };
             if run.send(stream, due) {
@@ -46,14 +56,11 @@ fn drive(run: &Run, begin: u64, end: u64) {
             due = schedule.next_due();
         }
         write_out(run, &mut batch);
-        let left = run.clock.instant(due).saturating_duration_since(Instant::now());
+        let left =
+            if due < end { run.clock.instant(due).saturating_duration_since(Instant::now()) } else { LONGEST_SLEEP };
         if !left.is_zero() {
             std::thread::sleep(left.min(LONGEST_SLEEP));
         }
-    }
-    // The thread's CPU is read when the measured time ends, and is gone with the thread.
-    while !run.is_stopping() {
-        std::thread::sleep(LONGEST_SLEEP);
     }
 }
 

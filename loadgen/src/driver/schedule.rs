@@ -27,8 +27,17 @@ impl Schedule {
         self.at = at as f64 - passed;
     }
 
-    /// The next due time.
+    /// Goes on from this time at another rate; at 0 nothing is due any more until the rate changes again.
+    pub fn change(&mut self, per_second: f64, at: u64) {
+        self.mean_gap = if per_second > 0.0 { 1e6 / per_second } else { f64::INFINITY };
+        self.at = at as f64;
+    }
+
+    /// The next due time; the end of all time where nothing is due any more.
     pub fn next_due(&mut self) -> u64 {
+        if self.mean_gap.is_infinite() {
+            return u64::MAX;
+        }
         self.at += match self.arrivals {
             Arrivals::Constant => self.mean_gap,
             // 1 - f64() is above 0, so that its logarithm is finite.
@@ -53,6 +62,21 @@ mod tests {
             assert!((990.0..1_010.0).contains(&mean), "{arrivals:?}: {mean}");
             let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
             assert!(spread.contains(&(variance.sqrt() / mean)), "{arrivals:?}: {}", variance.sqrt() / mean);
+        }
+    }
+
+    #[test]
+    fn another_rate_holds_from_its_time_on_and_nothing_is_due_without_one() {
+        for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+            let random = fastrand::Rng::with_seed(1);
+            let mut schedule = Schedule::new(10.0, arrivals, 0, random).expect("a rate above nothing");
+            schedule.next_due();
+            schedule.change(0.0, 1_000_000);
+            assert_eq!((schedule.next_due(), schedule.next_due()), (u64::MAX, u64::MAX));
+            schedule.change(1_000.0, 60_000_000);
+            let due: Vec<u64> = (0..10_000).map(|_| schedule.next_due()).collect();
+            assert!(due.is_sorted() && due[0] >= 60_000_000, "{arrivals:?}: {}", due[0]);
+            assert!((69_500_000..70_500_000).contains(&due[9_999]), "{arrivals:?}: {}", due[9_999]);
         }
     }
 

@@ -210,6 +210,13 @@ impl Ledger {
         self.arrivals.load(Ordering::Relaxed)
     }
 
+    /// What has gone wrong for certain so far: what is missing now may still come, and does not count.
+    pub fn wrong(&self) -> Account {
+        let mut total = self.stray.lock().clone();
+        self.streams.iter().for_each(|stream| stream.lock().add_wrong(&mut total));
+        total
+    }
+
     /// Adds everything up; what is still open counts as it stands.
     pub fn account(&self) -> Account {
         let mut total = self.stray.lock().clone();

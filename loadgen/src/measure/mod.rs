@@ -1,6 +1,7 @@
 //! What is measured: latencies, the account of every message, and the outcome that a run comes to.
 
 pub mod figures;
+mod intervention;
 mod latency;
 pub mod ledger;
 mod machine;
@@ -8,6 +9,7 @@ mod outcome;
 mod recorder;
 pub mod stamp;
 
+pub use intervention::{Act, Intervention, Span, asked_for, spans};
 pub use latency::{Latencies, LatencyKind};
 pub use machine::{Machine, command_line};
 pub use outcome::{Answers, Checked, Outcome, Resources};

@@ -5,7 +5,7 @@ mod judge;
 
 use crate::dialect::profile::{Profile, Request};
 use crate::measure::ledger::Account;
-use crate::measure::{Latencies, LatencyKind, Machine, Second, command_line};
+use crate::measure::{Intervention, Latencies, LatencyKind, Machine, Second, asked_for, command_line};
 use crate::plan::{DialectName, Plan};
 use ::judge::Verdict;
 use serde::{Deserialize, Serialize};
@@ -126,6 +126,9 @@ pub struct Outcome {
     /// Messages that were due while their sender had no connection.
     pub unsent: u64,
     pub seconds: Vec<Second>,
+    /// What somebody did to the run while it was measured, in the order done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interventions: Vec<Intervention>,
     pub nodes: Vec<String>,
     /// Where the server is a classic one. Older results lack it.
     #[serde(default)]
@@ -168,6 +171,7 @@ impl Outcome {
             stored: 0,
             unsent: 0,
             seconds: Vec::new(),
+            interventions: Vec::new(),
             nodes: Vec::new(),
             answers: None,
             resources: Resources::default(),
@@ -208,6 +212,14 @@ impl Outcome {
         per_second(self.account.delivered, self.measured_s)
     }
 
+    /// Messages per second that reached those they are for within the measured time; one to a group counts by the part
+    /// of its members that it has reached. What arrives only afterwards does not count.
+    pub fn carried_per_second(&self) -> f64 {
+        let delivered: u64 = self.seconds.iter().map(|second| second.delivered).sum();
+        let each = self.account.expected as f64 / self.account.sent.max(1) as f64;
+        if each > 0.0 { per_second(delivered, self.measured_s) / each } else { 0.0 }
+    }
+
     /// Whether the plan has anybody send anything.
     pub(super) fn sends(&self) -> bool {
         self.plan.window.is_some() || self.plan.rate > 0.0
@@ -220,11 +232,24 @@ impl Outcome {
 
     /// As much was sent as the open model asks for; a closed model has no rate to keep.
     pub fn is_rate_kept(&self) -> bool {
-        let asked_for = self.plan.rate * self.measured_s.min(self.plan.duration_s);
+        let asked_for = self.asked_for();
         // As many as this may be missing by chance, since arrivals are random.
         let chance = 3.0 * asked_for.sqrt();
         let due = (self.account.sent + self.unsent) as f64;
-        self.plan.window.is_some() || !self.has_senders() || due >= RATE_KEPT * asked_for - chance
+        // Of several processes nobody knows whose rate was changed.
+        let is_unknown = self.shards > 1 && !self.interventions.is_empty();
+        is_unknown || self.plan.window.is_some() || !self.has_senders() || due >= RATE_KEPT * asked_for - chance
+    }
+
+    /// Messages that were to be sent in the measured time, through all that was done to the rate.
+    fn asked_for(&self) -> f64 {
+        asked_for(self.plan.rate, self.measured_s.min(self.plan.duration_s), &self.interventions)
+    }
+
+    /// Messages per second that were asked for, on the whole.
+    pub(super) fn asked_per_second(&self) -> f64 {
+        let measured_s = self.measured_s.min(self.plan.duration_s);
+        if measured_s > 0.0 { self.asked_for() / measured_s } else { 0.0 }
     }
 
     /// Messages per second whose time came, whether their sender could send them or not.

@@ -8,6 +8,29 @@ use std::fmt::Write;
 /// The titles of the columns.
 const TITLES: [&str; 5] = ["metric", "before", "after", "change", "interval"];
 
+/// What the comparison comes to, in one line.
+pub fn summary(comparison: &Comparison) -> String {
+    let judged = || comparison.rows.iter().filter(|row| row.is_of_the_server());
+    let of = |finding: Finding| {
+        let rows = judged().filter(|row| row.finding == finding);
+        let told = rows.map(|row| match &row.change {
+            Some(change) => format!("{} {}", row.metric, percent(change.estimate)),
+            None => row.metric.clone(),
+        });
+        told.collect::<Vec<_>>().join(", ")
+    };
+    let parts = [("worse", of(Finding::Worse)), ("better", of(Finding::Better))];
+    let parts: Vec<String> =
+        parts.into_iter().filter(|(_, rows)| !rows.is_empty()).map(|(what, rows)| format!("{what}: {rows}")).collect();
+    if !parts.is_empty() {
+        parts.join("; ")
+    } else if judged().any(|row| row.finding == Finding::Noise) {
+        "unchanged within noise".into()
+    } else {
+        "too little was measured to tell".into()
+    }
+}
+
 /// The comparison on one screen; coloured where standard output is a terminal and `NO_COLOR` is not set.
 pub fn table(comparison: &Comparison) -> String {
     let coloured = report::is_coloured();
@@ -108,5 +131,20 @@ mod tests {
         };
         assert_snapshot!("compare_table", table(&comparison));
         assert_snapshot!("compare_markdown", markdown(&comparison));
+        assert_eq!(summary(&comparison), "worse: p99(cross) ×12, lost; better: p50(cross) -50.0 %");
+    }
+
+    #[test]
+    fn what_did_not_change_is_said_to_be_unchanged_within_noise() {
+        let told = |findings: &[(&str, Finding)]| {
+            let rows = findings.iter().map(|(metric, finding)| row(metric, Unit::Micros, [1.0, 1.0], None, *finding));
+            summary(&Comparison { rows: rows.collect(), notes: Vec::new(), confidence: 0.99, by_runs: true })
+        };
+        let lateness = ("p99(lateness)", Finding::Worse);
+        assert_eq!(
+            told(&[("p50(ack)", Finding::Noise), ("max(ack)", Finding::Unknown), lateness]),
+            "unchanged within noise"
+        );
+        assert_eq!(told(&[("p50(ack)", Finding::Unknown)]), "too little was measured to tell");
     }
 }

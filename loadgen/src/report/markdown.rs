@@ -45,6 +45,9 @@ fn rest(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
         let sign = if checked.holds { "holds" } else { "**failed**" };
         writeln!(text, "- {sign}: `{}` (it is {})", checked.assertion.replace('`', "'"), checked.figure)?;
     }
+    for done in &outcome.interventions {
+        writeln!(text, "- done to this run {done}")?;
+    }
     for (kind, count) in &outcome.errors {
         writeln!(text, "- error: {} × {}", number(*count), escape(kind))?;
     }

@@ -2,6 +2,8 @@
 
 pub mod capacity;
 pub mod compare;
+pub mod rates;
+pub mod sweep;
 
 mod csv;
 mod hdr;
@@ -14,6 +16,7 @@ mod table;
 pub use crate::measure::figures::{duration, number, rate};
 pub use csv::csv;
 pub use hdr::hdr;
+pub(crate) use html::{STYLE, class as path_class};
 pub use html::{escape, html, page, plot};
 pub use json::json;
 pub use junit::{Case, junit, suite};

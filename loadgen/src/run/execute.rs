@@ -4,6 +4,7 @@ use super::error::{Error, Failure};
 use super::open_files;
 use super::phases::Phases;
 use super::progress::Progress;
+use super::steering::Steering;
 use super::usage::{memory_bytes, nodes_memory_bytes};
 use crate::cluster::Nodes;
 use crate::dialect::profile::{self, Framing, LoginBy, Profile};
@@ -14,9 +15,9 @@ use crate::plan::{DialectName, Plan};
 use crate::user::Run;
 use judge::history::{Event, History};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
-/// Carries out a plan against `targets`, which are `nodes`. When `interrupt` is cancelled the measured time ends there.
+/// Carries out a plan against `targets`, which are `nodes`. Whoever holds `steering` can change what happens; made of a
+/// token, it ends the measured time when that is cancelled.
 ///
 /// # Errors
 /// What concerns this side only: the plan, its files, the system's limits. A target that fails is an outcome.
@@ -25,10 +26,10 @@ pub async fn execute(
     targets: &[String],
     nodes: Nodes,
     progress: &dyn Progress,
-    interrupt: CancellationToken,
+    steering: impl Into<Steering>,
 ) -> Result<Outcome, Error> {
     let wire = wire(&mut plan)?;
-    execute_over(wire, plan, targets, nodes, progress, interrupt).await
+    execute_over(wire, plan, targets, nodes, progress, steering).await
 }
 
 /// The same, over whatever speaks to the targets.
@@ -41,7 +42,7 @@ pub async fn execute_over(
     targets: &[String],
     nodes: Nodes,
     progress: &dyn Progress,
-    interrupt: CancellationToken,
+    steering: impl Into<Steering>,
 ) -> Result<Outcome, Error> {
     plan.validate()?;
     open_files::raise_limit(plan.users, &nodes)?;
@@ -61,8 +62,12 @@ pub async fn execute_over(
     }
     let given_prefix = plan.prefix.clone();
     let prefix = prefix(&plan, wire.as_ref(), run_id);
-    let run = Arc::new(Run::new(Plan { prefix, ..plan }, run_id, wire, dialer, history));
-    let mut outcome = match Phases::new(run.clone(), nodes.clone(), progress, interrupt).go().await {
+    let steering = steering.into();
+    let mut run = Run::new(Plan { prefix, ..plan }, run_id, wire, dialer, history);
+    run.pace = steering.pace().clone();
+    run.pace.set(run.plan.rate);
+    let run = Arc::new(run);
+    let mut outcome = match Phases::new(run.clone(), nodes.clone(), progress, steering).go().await {
         Err(Failure::Fatal(error)) => return Err(error),
         outcome => outcome.unwrap_or_else(|failure| failed(&run, &failure)),
     };

@@ -2,12 +2,14 @@
 
 mod open_files;
 mod progress;
+mod steering;
 mod usage;
 
 mod error;
 mod last_login;
 mod sending;
 mod setup;
+mod storms;
 mod watch;
 
 mod execute;
@@ -16,4 +18,5 @@ mod phases;
 pub use error::Error;
 pub use execute::{execute, execute_over};
 pub use open_files::raise_limit;
-pub use progress::{Progress, Silent};
+pub use progress::{Moment, Progress, Silent};
+pub use steering::{Refused, Steering};

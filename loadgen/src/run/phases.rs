@@ -5,6 +5,8 @@ use super::last_login;
 use super::progress::Progress;
 use super::sending::Sending;
 use super::setup;
+use super::steering::Steering;
+use super::storms::{candidates, storms};
 use super::usage::{memory_bytes, nodes_memory_bytes};
 use super::watch::{self, Meter};
 use crate::cluster::Nodes;
@@ -32,14 +34,14 @@ pub(super) struct Phases<'a> {
     run: Arc<Run>,
     nodes: Nodes,
     progress: &'a dyn Progress,
-    interrupt: CancellationToken,
+    steering: Steering,
     /// The users', and what looks after them.
     tasks: JoinSet<()>,
 }
 
 impl<'a> Phases<'a> {
-    pub fn new(run: Arc<Run>, nodes: Nodes, progress: &'a dyn Progress, interrupt: CancellationToken) -> Self {
-        Phases { run, nodes, progress, interrupt, tasks: JoinSet::new() }
+    pub fn new(run: Arc<Run>, nodes: Nodes, progress: &'a dyn Progress, steering: Steering) -> Self {
+        Phases { run, nodes, progress, steering, tasks: JoinSet::new() }
     }
 
     pub async fn go(mut self) -> Result<Outcome, Failure> {
@@ -64,7 +66,7 @@ impl<'a> Phases<'a> {
         let registering = setup::register(run, known, || self.progress.advance(1));
         tokio::select! {
             registered = registering => registered?,
-            () = self.interrupt.cancelled() => return Err(Failure::Interrupted),
+            () = self.steering.interrupt().cancelled() => return Err(Failure::Interrupted),
         }
         Ok(book)
     }
@@ -81,7 +83,7 @@ impl<'a> Phases<'a> {
             if due > tokio::time::Instant::now() {
                 tokio::select! {
                     () = tokio::time::sleep_until(due) => self.show_online(&mut told),
-                    () = self.interrupt.cancelled() => return Err(Failure::Interrupted),
+                    () = self.steering.interrupt().cancelled() => return Err(Failure::Interrupted),
                 }
             }
             self.tasks.spawn(user::live(user.clone(), run.clone()));
@@ -89,7 +91,7 @@ impl<'a> Phases<'a> {
         }
         let patience = begun + ramp + run.plan.connect_timeout() + run.plan.patience();
         while run.online.load(Ordering::Relaxed) < run.plan.users && tokio::time::Instant::now() < patience {
-            if self.interrupt.is_cancelled() {
+            if self.steering.interrupt().is_cancelled() {
                 return Err(Failure::Interrupted);
             }
             tokio::time::sleep(POLL).await;
@@ -118,7 +120,7 @@ impl<'a> Phases<'a> {
         };
         tokio::select! {
             made = making => made?,
-            () = self.interrupt.cancelled() => return Err(Failure::Interrupted),
+            () = self.steering.interrupt().cancelled() => return Err(Failure::Interrupted),
         }
         for (number, group) in run.world.groups.iter().enumerate() {
             let id = run.group_ids[number].load(Ordering::Relaxed);
@@ -153,13 +155,13 @@ impl<'a> Phases<'a> {
         self.progress.phase("waiting to start", 0);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(left.try_into().unwrap_or(0))) => Ok(()),
-            () = self.interrupt.cancelled() => Err(Failure::Interrupted),
+            () = self.steering.interrupt().cancelled() => Err(Failure::Interrupted),
         }
     }
 
     async fn measure(&mut self) -> Result<Outcome, Failure> {
         // What ends the measured time: somebody's interrupt, or a driver that ends early.
-        let cut = self.interrupt.child_token();
+        let cut = self.steering.interrupt().child_token();
         let mut sending = Sending::prepare(&self.run, &cut).await?;
         self.wait_for_start().await?;
         let measured_from_ms = jiff::Timestamp::now().as_millisecond();
@@ -171,6 +173,9 @@ impl<'a> Phases<'a> {
         let end = begin + judge::clock::micros(run.plan.duration());
         sending.begin(&run, begin, end)?;
         let mut acts = JoinSet::new();
+        let candidates = candidates(&run);
+        let asked_for = self.steering.begin(&run, candidates.len());
+        acts.spawn(storms(run.clone(), candidates, asked_for));
         for place in 0..run.casts.len() {
             let run = run.clone();
             acts.spawn(async move {
@@ -181,6 +186,7 @@ impl<'a> Phases<'a> {
         let seconds = self.watch(&mut meter, end, &cut).await;
         let measured_s = meter.elapsed_s();
         let interrupted = cut.is_cancelled();
+        let interventions = self.steering.end();
         // Before the driver's thread ends and takes its figures along.
         let (memory_bytes, nodes_memory_bytes) = (memory_bytes(), nodes_memory_bytes(&self.nodes));
         let resources = Resources { memory_bytes, nodes_memory_bytes, ..meter.resources() };
@@ -195,7 +201,7 @@ impl<'a> Phases<'a> {
         }
         let online = (online, run.online.load(Ordering::Relaxed));
         let outcome = self.outcome(measured_s, drained, interrupted, online, seconds, resources);
-        Ok(Outcome { measured_from_ms, thresholds, ..outcome })
+        Ok(Outcome { measured_from_ms, thresholds, interventions, ..outcome })
     }
 
     /// Shows and keeps what happens, second by second, until the measured time is over.
@@ -214,6 +220,7 @@ impl<'a> Phases<'a> {
             if second.length_ms > 0 {
                 self.progress.advance(second.length_ms);
                 self.progress.message(watch::line(&self.run, &second));
+                self.progress.moment(&|| watch::moment(&self.run, &second));
                 seconds.push(second);
             }
             if over {

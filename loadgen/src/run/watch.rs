@@ -1,5 +1,7 @@
 //! What is looked at from time to time: RECEIVED that is due, messages to be sent again, rows of seconds, CPU.
 
+use super::progress::Moment;
+use super::steering::has_rate;
 use super::usage::Cpu;
 use crate::cluster::Nodes;
 use crate::measure::{LatencyKind, Resources, Second};
@@ -89,6 +91,22 @@ impl Meter {
         let (generator_cpu_s, nodes_cpu_s) = Cpu::now(&self.nodes).since(&self.cpu);
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         Resources { cores, generator_cpu_s, nodes_cpu_s, ..Resources::default() }
+    }
+}
+
+/// A second, and how things stand at its end.
+pub fn moment(run: &Run, second: &Second) -> Moment {
+    let wrong = run.ledger.wrong();
+    Moment {
+        second: second.clone(),
+        asked_for: has_rate(run).then(|| run.pace.per_second()),
+        online: run.online.load(Ordering::Relaxed),
+        open: run.ledger.open(),
+        unsent: run.unsent.load(Ordering::Relaxed) + run.waiting(),
+        errors: run.errors().values().sum(),
+        duplicated: wrong.duplicated,
+        reordered: wrong.reordered,
+        strange: wrong.phantom + wrong.altered + wrong.misdelivered,
     }
 }
 

@@ -18,17 +18,24 @@ impl Scenario for LoginStorm {
     async fn act(actors: &[u32], control: &impl Control) {
         let period = control.away().max(2 * PAUSE);
         let begun = tokio::time::Instant::now();
-        for storm in 1.. {
-            let out = begun + period * storm - PAUSE;
+        for number in 1.. {
+            let out = begun + period * number - PAUSE;
             let went_on = control.sleep_until(out).await;
             if went_on {
-                actors.iter().for_each(|user| control.leave(*user));
-                control.sleep_until(out + PAUSE).await;
+                storm(actors, control).await;
+            } else {
+                actors.iter().for_each(|user| control.come(*user));
             }
-            actors.iter().for_each(|user| control.come(*user));
             if !went_on || control.is_stopping() {
                 return;
             }
         }
     }
+}
+
+/// Logs `users` out, and in again after a moment; if the run stops meanwhile, at once.
+pub async fn storm(users: &[u32], control: &impl Control) {
+    users.iter().for_each(|user| control.leave(*user));
+    control.sleep_until(tokio::time::Instant::now() + PAUSE).await;
+    users.iter().for_each(|user| control.come(*user));
 }

@@ -3,6 +3,8 @@
 //! Each lays out its part of the world (who is whose friend, who writes to whom) and, where its users do more than read
 //! and write, makes them come and go while the run is on. A new scenario is its file and its line in the table below.
 
+pub use login_storm::storm;
+
 use crate::world::World;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};

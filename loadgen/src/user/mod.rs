@@ -5,6 +5,7 @@
 
 pub mod accounts;
 
+mod pace;
 mod retries;
 mod state;
 mod window;
@@ -17,6 +18,7 @@ mod session;
 
 pub use establish::PASSWORD;
 pub(crate) use establish::describe;
+pub use pace::Pace;
 pub(crate) use retries::{Again, Retry};
 pub use run::Run;
 pub use session::live;

@@ -1,5 +1,6 @@
 //! A run as its users know it: the plan, the books, and one another.
 
+use super::pace::Pace;
 use super::retries::Retries;
 use super::state::{User, Wish};
 use super::window::Windows;
@@ -31,6 +32,8 @@ pub struct Run {
     pub plan: Plan,
     pub world: World,
     pub casts: Vec<Cast>,
+    /// How fast messages are due (open model).
+    pub pace: Arc<Pace>,
     pub clock: Clock,
     /// Tells this run's messages from those of others on the same accounts.
     pub id: u32,
@@ -82,7 +85,10 @@ impl Run {
         let recipients: Vec<_> = world.streams.iter().map(|stream| world.recipients(stream)).collect();
         let users = streams_of.into_iter().enumerate();
         let users = users.map(|(index, streams)| Arc::new(User::new(index as u32, streams, &plan))).collect();
+        let pace = Arc::new(Pace::default());
+        pace.set(plan.rate);
         Run {
+            pace,
             clock: Clock::start(),
             id,
             over: CancellationToken::new(),

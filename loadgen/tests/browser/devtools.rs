@@ -115,6 +115,16 @@ impl Page {
         result["result"]["value"].clone()
     }
 
+    /// Waits until an expression in the page is true.
+    pub fn until(&mut self, expression: &str) {
+        let look = format!(
+            "new Promise(done => {{ const look = () => ({expression}) ? done(1) : setTimeout(look, 20); look(); }})"
+        );
+        let waiting = json!({ "expression": look, "awaitPromise": true });
+        let result = self.ask("Runtime.evaluate", waiting);
+        assert!(result["exceptionDetails"].is_null(), "{expression}: {}", result["exceptionDetails"]);
+    }
+
     /// The addresses that the page asked for.
     pub fn requests(&self) -> Vec<String> {
         let requests = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");

@@ -1,7 +1,15 @@
-//! Promise: the HTML report draws its plots, complains of nothing and asks nobody for anything. It is opened in a
-//! browser; where none is installed that is said aloud, and the document is judged by its text alone.
+//! Promise: the HTML report and the live page draw their plots, complain of nothing and ask nobody else for anything.
+//! They are opened in a browser; where none is installed that is said aloud, and the documents are judged by their text
+//! alone.
 
 mod devtools;
+mod live;
+#[allow(dead_code, reason = "a part of it is used here")]
+#[path = "../support/running.rs"]
+mod running;
+#[allow(dead_code, reason = "a part of it is used here")]
+#[path = "../support/sse.rs"]
+mod sse;
 
 use devtools::Page;
 use loadgen::analyse::capacity::{Capacity, Probe, Purpose, Settings};
@@ -54,6 +62,7 @@ fn capacity() -> Capacity {
         limited_by_generator: false,
         sent_per_second: rate,
         delivered_per_second: rate,
+        carried_per_second: rate.min(5_000.0),
         p50: Some(500),
         p99: Some((1_000.0 + rate * rate / 1e4) as u64),
     };
@@ -138,7 +147,7 @@ fn check_text(document: &str, plots: usize) {
 
 fn say_that_there_is_no_browser() {
     // Past the capture of the test harness: a check that was not made is never kept quiet.
-    let text = "NO BROWSER FOUND (chromium, google-chrome, or CHROME=path): the report was judged by its text only";
+    let text = "NO BROWSER FOUND (chromium, google-chrome, or CHROME=path): pages were judged by their text only, or not at all";
     let _ = writeln!(std::io::stderr(), "\n*** {text} ***\n");
 }
 

@@ -5,6 +5,7 @@
 pub mod fault;
 pub mod running;
 pub mod server;
+pub mod sse;
 pub mod tongue;
 
 use loadgen::cluster::Nodes;

@@ -14,6 +14,7 @@ fn probe(rate: f64, purpose: Purpose, passed: bool, broke_promise: bool) -> Prob
         limited_by_generator: false,
         sent_per_second: rate,
         delivered_per_second: rate,
+        carried_per_second: rate,
         p50: Some(500),
         p99: Some(1_000 + rate as u64),
     }

@@ -82,7 +82,7 @@ fn shipped_layouts_differ_only_in_what_they_are_named_for() {
 #[test]
 fn every_shipped_profile_is_in_the_table_for_people_and_in_the_help() {
     let table = include_str!("../../../profiles/README.md");
-    let help = include_str!("../../cli/run.rs");
+    let help = include_str!("../../cli/plan.rs");
     for (name, _) in SHIPPED {
         assert!(table.contains(&format!("| `{name}` |")), "{name}");
         assert!(help.contains(name), "{name}");

@@ -259,6 +259,14 @@ impl Stream {
         lost
     }
 
+    /// Adds what no later delivery can mend.
+    pub fn add_wrong(&self, sum: &mut Account) {
+        sum.duplicated += self.account.duplicated;
+        sum.reordered += self.account.reordered;
+        sum.phantom += self.account.phantom;
+        sum.misdelivered += self.account.misdelivered;
+    }
+
     pub fn final_account(&self, rules: Rules) -> Account {
         let mut account = self.account.clone();
         account.expected = self.next * self.receivers.len() as u64 - self.forgotten_refused;

@@ -94,7 +94,7 @@ impl Outcome {
         }
         if !self.is_rate_kept() {
             let kept = self.due_per_second();
-            warnings.push(format!("the rate was {kept:.0}/s where {:.0}/s was asked for", self.plan.rate));
+            warnings.push(format!("the rate was {kept:.0}/s where {:.0}/s was asked for", self.asked_per_second()));
         }
         match (self.resources.embedded, self.resources.nodes_apart) {
             (true, false) => {
@@ -102,6 +102,12 @@ impl Outcome {
             }
             (true, true) => warnings.push("the cluster ran on this machine: generator and nodes shared its CPU".into()),
             (false, _) => {}
+        }
+        if !self.interventions.is_empty() {
+            warnings.push(format!(
+                "steered by hand {} times while it was measured: do not compare it with runs that were not",
+                self.interventions.len()
+            ));
         }
         if self.interrupted {
             warnings.push(format!("interrupted after {:.1} s", self.measured_s));

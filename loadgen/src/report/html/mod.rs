@@ -8,12 +8,12 @@ pub mod plot;
 mod sections;
 
 use super::{duration, rate};
-use crate::measure::{LatencyKind, Outcome, Point, Second};
-use plot::{Axis, Plot, Scale, Series};
+use crate::measure::{LatencyKind, Outcome, Point, Second, spans};
+use plot::{Axis, Plot, Scale, Series, Shade};
 use std::fmt::Write;
 use strum::IntoEnumIterator;
 
-const STYLE: &str = include_str!("style.css");
+pub const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("pointer.js");
 /// Nothing may be loaded from anywhere; only what stands in the page itself counts.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
@@ -30,10 +30,13 @@ pub fn html(outcome: &Outcome) -> String {
     let mut body = sections::head(outcome);
     body.push_str(&sections::tiles(outcome));
     body.push_str("<section class=\"plots\">");
+    let shades = shades(outcome);
     for (title, drawn) in plots(outcome) {
-        let _ = write!(body, "<article><h2>{title}</h2>{}</article>", plot::draw(&drawn));
+        let shades = if drawn.to > 0.0 { &shades[..] } else { &[] };
+        let _ = write!(body, "<article><h2>{title}</h2>{}</article>", plot::draw_shaded(&drawn, shades));
     }
     body.push_str("</section>");
+    body.push_str(&sections::steered(outcome));
     body.push_str(&sections::paths(outcome));
     body.push_str(&sections::account(outcome));
     body.push_str(&sections::errors(outcome));
@@ -78,6 +81,12 @@ fn script_json(data: &impl serde::Serialize) -> String {
     text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
+/// The parts of the measured time in which somebody paused the run, or made a storm.
+fn shades(outcome: &Outcome) -> Vec<Shade> {
+    let spans = spans(&outcome.interventions).into_iter();
+    spans.map(|span| Shade { from: span.from, to: span.to.unwrap_or(outcome.measured_s), name: span.name }).collect()
+}
+
 fn seconds_axis() -> Axis {
     Axis { title: "time", scale: Scale::Linear, show: seconds }
 }
@@ -97,7 +106,7 @@ pub(crate) fn latency_axis() -> Axis {
 }
 
 /// The class of the colour of a path: the same in every plot.
-fn class(kind: LatencyKind) -> String {
+pub fn class(kind: LatencyKind) -> String {
     format!("path-{}", kind.to_string().replace('_', "-"))
 }
 
@@ -186,6 +195,7 @@ fn curve(outcome: &Outcome, kind: LatencyKind) -> Series {
 
 fn each_path(outcome: &Outcome) -> String {
     let mut text = String::from("<section><h2>Each path over time</h2><div class=\"plots\">");
+    let shades = shades(outcome);
     for kind in shown_kinds(outcome) {
         let series = |name: &str, value| over_time(outcome, kind, name, format!("level-{name}"), value);
         let plot = Plot {
@@ -201,7 +211,12 @@ fn each_path(outcome: &Outcome) -> String {
             to: outcome.measured_s,
         };
         let swatch = format!("<i class=\"{}\"></i>", class(kind));
-        let _ = write!(text, "<article><h3>{swatch}{}</h3>{}</article>", escape(kind.title()), plot::draw(&plot));
+        let _ = write!(
+            text,
+            "<article><h3>{swatch}{}</h3>{}</article>",
+            escape(kind.title()),
+            plot::draw_shaded(&plot, &shades)
+        );
     }
     text.push_str("</div></section>");
     text

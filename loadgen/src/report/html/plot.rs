@@ -1,6 +1,10 @@
 //! Plots as SVG, drawn here: axes, lines, and what the pointer shows. No colour stands here; classes are styled by the
 //! page.
 
+mod twofold;
+
+pub use twofold::{Mark, draw_twofold};
+
 use super::escape;
 use std::fmt::Write;
 
@@ -92,7 +96,7 @@ fn draw_finite(plot: &Plot, shades: &[Shade]) -> String {
         text.push_str("<p class=\"empty\">Nothing was measured.</p></figure>");
         return text;
     };
-    let frame = Frame { x, y };
+    let frame = Frame { x, y, right: RIGHT };
     legend(plot, &mut text);
     let title = escape(&plot.title);
     // Writing to memory cannot fail, here and below.
@@ -102,17 +106,20 @@ fn draw_finite(plot: &Plot, shades: &[Shade]) -> String {
     // The first lies on top.
     plot.series.iter().rev().for_each(|series| line(plot, series, &frame, &mut text));
     text.push_str("<line class=\"cursor\" y1=\"0\" y2=\"0\"/></svg><div class=\"tip\" hidden></div>");
-    pointer_data(plot, &frame, &mut text);
+    pointer_data(&[(plot, &frame)], &mut text);
     text.push_str("</figure>");
     text
 }
 
 fn legend(plot: &Plot, text: &mut String) {
-    if plot.series.len() < 2 {
-        return;
+    if plot.series.len() >= 2 {
+        legend_of(plot.series.iter(), text);
     }
+}
+
+fn legend_of<'a>(series: impl Iterator<Item = &'a Series>, text: &mut String) {
     text.push_str("<figcaption>");
-    for series in plot.series.iter().filter(|series| !series.points.is_empty()) {
+    for series in series.filter(|series| !series.points.is_empty()) {
         let _ = write!(text, "<span class=\"{}\"><i></i>{}</span>", escape(&series.class), escape(&series.name));
     }
     text.push_str("</figcaption>");
@@ -130,7 +137,7 @@ fn shade(part: &Shade, frame: &Frame, text: &mut String) {
 }
 
 fn axes(plot: &Plot, frame: &Frame, text: &mut String) {
-    let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+    let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - frame.right);
     for value in frame.y.ticks(Y_TICKS) {
         let (y, label) = (frame.y_of(value), escape(&label(plot.y, value)));
         let _ = write!(text, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>");
@@ -181,11 +188,11 @@ fn line(plot: &Plot, series: &Series, frame: &Frame, text: &mut String) {
 }
 
 /// What stands under the pointer: places and texts, so that the script only has to look up.
-fn pointer_data(plot: &Plot, frame: &Frame, text: &mut String) {
-    let series: Vec<_> = plot
-        .series
+fn pointer_data(plots: &[(&Plot, &Frame)], text: &mut String) {
+    let series: Vec<_> = plots
         .iter()
-        .map(|series| {
+        .flat_map(|(plot, frame)| plot.series.iter().map(move |series| (*plot, *frame, series)))
+        .map(|(plot, frame, series)| {
             let points: Vec<_> = series
                 .points
                 .iter()
@@ -198,7 +205,8 @@ fn pointer_data(plot: &Plot, frame: &Frame, text: &mut String) {
             serde_json::json!({ "name": series.name, "class": series.class, "points": points })
         })
         .collect();
-    let data = serde_json::json!({ "title": plot.x.title, "top": TOP, "bottom": HEIGHT - BOTTOM, "series": series });
+    let data =
+        serde_json::json!({ "title": plots[0].0.x.title, "top": TOP, "bottom": HEIGHT - BOTTOM, "series": series });
     let _ = write!(text, "<script type=\"application/json\">{}</script>", super::script_json(&data));
 }
 
@@ -272,11 +280,13 @@ fn linear_ticks(to: f64, about: usize) -> Vec<f64> {
 struct Frame {
     x: Range,
     y: Range,
+    /// Room on the right.
+    right: f64,
 }
 
 impl Frame {
     fn x_of(&self, value: f64) -> f64 {
-        LEFT + self.x.part(value) * (WIDTH - LEFT - RIGHT)
+        LEFT + self.x.part(value) * (WIDTH - LEFT - self.right)
     }
 
     fn y_of(&self, value: f64) -> f64 {
@@ -289,62 +299,4 @@ impl Frame {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plot(points: &[(f64, f64)]) -> Plot {
-        let axis = Axis { title: "x", scale: Scale::Linear, show: |value| format!("{value}") };
-        let series = Series { name: "<b>".into(), class: "a".into(), points: points.to_vec(), dots: false };
-        Plot { title: "\"t\"".into(), x: axis, y: axis, series: vec![series.clone(), series], gap: 1.5, to: 0.0 }
-    }
-
-    #[test]
-    fn ticks_are_round_and_within_the_range() {
-        for (to, expected) in [(10.0, vec![0.0, 2.0, 4.0, 6.0, 8.0, 10.0]), (0.9, vec![0.0, 0.2, 0.4, 0.6, 0.8])] {
-            let ticks: Vec<f64> = linear_ticks(to, 5).iter().map(|tick| (tick * 1e6).round() / 1e6).collect();
-            assert_eq!(ticks, expected);
-        }
-        let range = Range::of(Scale::Logarithmic, [900.0, 30_000.0].into_iter(), false).expect("two values");
-        let ticks: Vec<u64> = range.ticks(5).iter().map(|tick| tick.round() as u64).collect();
-        assert_eq!(ticks, [1_000, 2_000, 5_000, 10_000, 20_000]);
-        let range = Range::of(Scale::Nines, [0.0, 99.95].into_iter(), false).expect("two values");
-        assert_eq!(range.ticks(5), [0.0, 50.0, 90.0, 99.0, 99.9]);
-    }
-
-    #[test]
-    fn points_that_lie_apart_are_not_joined() {
-        let drawn = draw(&plot(&[(1.0, 1.0), (2.0, 2.0), (5.0, 1.0), (6.0, 1.0), (9.0, 4.0)]));
-        let path = drawn.split(" d=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a path");
-        assert_eq!(
-            (path.matches('M').count(), path.matches('L').count(), path.matches("h0").count()),
-            (3, 2, 1),
-            "{path}"
-        );
-    }
-
-    #[test]
-    fn nothing_measured_is_said_and_strange_values_are_drawn() {
-        assert!(draw(&plot(&[])).contains("Nothing was measured"));
-        for points in [&[(0.0, 0.0)][..], &[(1.0, f64::NAN), (2.0, 3.0)], &[(5.0, 1e18), (6.0, 0.0)]] {
-            let drawn = draw(&plot(points));
-            let places = drawn.split("<script").next().expect("a first part");
-            assert!(!places.contains("inf") && !places.contains("NaN"), "{drawn}");
-        }
-    }
-
-    #[test]
-    fn shaded_part_lies_where_the_axis_has_it() {
-        let part = Shade { from: 2.0, to: 4.0, name: "a < b".into() };
-        let drawn = draw_shaded(&plot(&[(0.0, 1.0), (8.0, 2.0)]), &[part]);
-        let quarter = (WIDTH - LEFT - RIGHT) / 4.0;
-        let expected = format!("x=\"{:.1}\" y=\"{TOP}\" width=\"{quarter:.1}\"", LEFT + quarter);
-        assert!(drawn.contains(&expected) && drawn.contains("<title>a &lt; b</title>"), "{drawn}");
-    }
-
-    #[test]
-    fn names_from_outside_stay_text() {
-        let drawn = draw(&plot(&[(1.0, 1.0), (2.0, 2.0)]));
-        assert!(!drawn.contains("<b>"), "{drawn}");
-        assert!(drawn.contains("&lt;b&gt;") && drawn.contains("aria-label=\"&quot;t&quot;\""), "{drawn}");
-    }
-}
+mod tests;

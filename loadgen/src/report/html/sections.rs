@@ -121,6 +121,17 @@ pub fn account(outcome: &Outcome) -> String {
     text
 }
 
+/// What somebody did to the run, where anybody did.
+pub fn steered(outcome: &Outcome) -> String {
+    if outcome.interventions.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("<section><h2>What was done to this run</h2><ul class=\"notes\">");
+    outcome.interventions.iter().for_each(|done| note(&mut text, "note", &done.to_string()));
+    text.push_str("</ul></section>");
+    text
+}
+
 /// Errors by kind, where there were any.
 pub fn errors(outcome: &Outcome) -> String {
     if outcome.errors.is_empty() {
