@@ -1,16 +1,10 @@
 //! G7, and that nobody waits: nodes over two Redis. Whatever becomes of one, and where nodes see different ones, messages
 //! come long before the next look into the log is due.
 
-use crate::support::cluster::{database, make_cheap};
+use crate::support::cluster::{database, start_node_over};
 use crate::support::{PASSWORD, Peer, json};
-use chat::bus;
-use chat::cluster::{ClusterSecret, NodeKey};
-use chat::config::Config;
-use chat::net::entrance::{Entrance, Port};
-use chat::node::{Node, Surroundings};
-use chat::shutdown::Shutdown;
+use chat::node::Node;
 use chat::storage::Storage;
-use chat_environment::Environment;
 use services::redis::Redis;
 use std::sync::Arc;
 
@@ -22,19 +16,7 @@ async fn redis() -> Redis {
 }
 
 async fn start_node(name: &str, storage: &Arc<dyn Storage>, redis: &[&Redis]) -> Node {
-    let mut config = Config::default();
-    make_cheap(&mut config);
-    config.limits.repair_interval_s = REPAIR_INTERVAL_S;
-    let urls: Vec<String> = redis.iter().map(|redis| redis.url()).collect();
-    config.bus.url = urls.join(",");
-    let environment = Environment::default();
-    let key = NodeKey { id: name.into(), boot: environment.clock.now_us() };
-    let secret = ClusterSecret(storage.token_key().await.expect("the cluster's secret"));
-    let (bus, arrivals) = bus::redis::connect(&config.bus, &key, &secret, &environment).await.expect("good settings");
-    let port = Port::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
-    let (storage, entrance) = (storage.clone(), Entrance::Port(port));
-    let surroundings = Surroundings { key, environment, storage, bus, arrivals, entrance };
-    Node::start_in(config, surroundings, Shutdown::new()).await.expect("the node starts")
+    start_node_over(redis, name, storage, |config| config.limits.repair_interval_s = REPAIR_INTERVAL_S).await
 }
 
 /// A new account, logged in on this node.
