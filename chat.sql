@@ -15,7 +15,7 @@ CREATE TABLE meta (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- From here on the tables below are being made.
-INSERT INTO meta (name, value) VALUES ('schema_begun', '3');
+INSERT INTO meta (name, value) VALUES ('schema_begun', '4');
 
 CREATE TABLE user (
     id       BIGINT NOT NULL AUTO_INCREMENT,
@@ -119,11 +119,15 @@ CREATE TABLE session (
     node             VARCHAR(64) NULL,
     boot             BIGINT NOT NULL DEFAULT 0,
     epoch            BIGINT NOT NULL DEFAULT 0,
-    -- Another node wants it.
+    -- The session is to end.
     asked            TINYINT NOT NULL DEFAULT 0,
     token_generation BIGINT NOT NULL DEFAULT 0,
+    -- Why: 0 another node wants it, 1 an operator does, 2 the account was disabled, 3 its password was reset.
+    asked_why        TINYINT NOT NULL DEFAULT 0,
+    -- The account is disabled: nobody logs in.
+    disabled         TINYINT NOT NULL DEFAULT 0,
     PRIMARY KEY (userid),
     KEY node_asked (node, asked)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
-INSERT INTO meta (name, value) VALUES ('schema_version', '3');
+INSERT INTO meta (name, value) VALUES ('schema_version', '4');

@@ -149,7 +149,8 @@ fn append(criterion: &mut Criterion) {
         runtime.block_on(storage::open(&config(&url).database)).expect("a database is made");
     let pairs = runtime.block_on(friends(storage.as_ref(), CONVERSATIONS));
     let node = NodeKey { id: "bench".into(), boot: 1 };
-    let claims: Vec<Claim> = pairs.iter().map(|(sender, _)| Claim { user: *sender, takeover: None }).collect();
+    let claims: Vec<Claim> =
+        pairs.iter().map(|(sender, _)| Claim { user: *sender, takeover: None, token_generation: None }).collect();
     runtime.block_on(storage.start_node(&node)).expect("SQLite answers");
     runtime.block_on(storage.claim_sessions(&node, &claims)).expect("SQLite answers");
     let conv = Conversation::direct(pairs[0].0, pairs[0].1);

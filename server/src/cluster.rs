@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use std::fmt;
 use std::sync::Arc;
+use strum::{FromRepr, VariantArray};
 
 /// A node's configured name, unique in the cluster; at most [`MAX_NODE_ID_BYTES`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +32,19 @@ pub struct NodeKey {
     pub id: NodeId,
     /// Differs between any two runs of a node, and grows unless the clock was set back; positive.
     pub boot: i64,
+}
+
+/// Why a node is asked to end a session. The numbers stand in the session's row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, FromRepr, VariantArray)]
+#[repr(u8)]
+pub enum EndReason {
+    /// Its user logs in on another node.
+    #[default]
+    LoginElsewhere = 0,
+    /// An operator wants it to end.
+    Kicked = 1,
+    AccountDisabled = 2,
+    PasswordReset = 3,
 }
 
 /// The one secret of a cluster, kept in its database. Tokens are signed with it as it is, and stay valid; whatever else

@@ -3,6 +3,7 @@
 
 use crate::auth::buckets::Buckets;
 use crate::auth::login_limit::LoginLimit;
+use crate::auth::operators::Operators;
 use crate::auth::origin::Origin;
 use crate::auth::password::PasswordHasher;
 use crate::auth::token::TokenKey;
@@ -42,6 +43,7 @@ pub struct Context {
     pub token_key: TokenKey,
     pub login_limit: LoginLimit,
     pub registrations: Buckets<Origin>,
+    pub operators: Operators,
 
     pub registry: Arc<Registry>,
     pub claims: Claims,

@@ -7,10 +7,10 @@ use crate::config;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Why there is no TLS. Stop, and show the text.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,27 @@ pub fn acceptor(tls: &config::Tls) -> Result<Option<TlsAcceptor>, Error> {
         .with_single_cert(chain, private_key)
         .map_err(|cause| Error::Pair { certificate: certificate.clone(), key: key.clone(), cause })?;
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
+/// The side of one who connects to a node: whom to trust is in the PEM file `ca`, or else known to the system.
+///
+/// # Errors
+/// A file that cannot be read or used.
+pub fn connector(ca: Option<&Path>) -> Result<TlsConnector, Error> {
+    let roots = match ca {
+        Some(path) => authorities(path)?,
+        None => {
+            let mut store = RootCertStore::empty();
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            store
+        }
+    };
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Setup)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// The PEM file `ca` as it is, for a client that makes its own connections; checked to hold usable authorities.
@@ -98,7 +119,6 @@ mod tests {
     use std::fs;
     use tempfile::TempDir;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio_rustls::TlsConnector;
 
     /// A directory with a self-signed certificate for `localhost`, which is its own authority.
     struct Files {
@@ -131,7 +151,7 @@ mod tests {
         }
     }
 
-    fn connector(trust: Trust<'_>) -> TlsConnector {
+    fn trusting(trust: Trust<'_>) -> TlsConnector {
         Arc::new(chat_client::tls::config(trust).unwrap()).into()
     }
 
@@ -156,11 +176,11 @@ mod tests {
     #[tokio::test]
     async fn client_trusts_its_authority_and_no_other() {
         let files = Files::new();
-        let trusting = connector(Trust::Authorities(&files.path("certificate.pem")));
-        let other = connector(Trust::Authorities(&Files::new().path("certificate.pem")));
+        let own = trusting(Trust::Authorities(&files.path("certificate.pem")));
+        let other = trusting(Trust::Authorities(&Files::new().path("certificate.pem")));
 
-        assert_eq!(talk(files.acceptor(), trusting.clone(), "localhost").await.unwrap(), "hello");
-        assert!(talk(files.acceptor(), trusting, "example.org").await.is_err());
+        assert_eq!(talk(files.acceptor(), own.clone(), "localhost").await.unwrap(), "hello");
+        assert!(talk(files.acceptor(), own, "example.org").await.is_err());
         assert!(talk(files.acceptor(), other, "localhost").await.is_err());
     }
 
@@ -168,7 +188,7 @@ mod tests {
     async fn insecure_client_takes_any_certificate() {
         let files = Files::new();
 
-        let insecure = connector(Trust::Anybody);
+        let insecure = trusting(Trust::Anybody);
 
         assert_eq!(talk(files.acceptor(), insecure, "example.org").await.unwrap(), "hello");
     }

@@ -101,7 +101,14 @@ impl Credentials {
 
 /// Whether trying again by itself is the client's business after this end.
 fn is_worth_another_try(why: &Why) -> bool {
-    !matches!(why, Why::Ended | Why::Refused(_) | Why::Notice(Failure { errno: Errno::Replaced, .. }))
+    match why {
+        Why::Ended | Why::Refused(_) => false,
+        // Somebody wants this session to be over.
+        Why::Notice(Failure { errno, .. }) => {
+            !matches!(errno, Errno::Replaced | Errno::EndedByOperator | Errno::AccountDisabled)
+        }
+        _ => true,
+    }
 }
 
 /// What a failed try means: `Ok` to wait that long (`None`: as the backoff says) and try again, `Err` to end.
@@ -225,7 +232,10 @@ mod tests {
         check(Error::Refused(Failure::from(Errno::LoggedIn).retry_after(soon)), Ok(Some(soon)));
         check(Error::Refused(Failure::from(Errno::Unavailable).retry_after(Duration::MAX)), Ok(Some(MAX_RETRY)));
         check(refused(Errno::WrongCredentials), Err(()));
-        check(Error::Disconnected(Why::Notice(Errno::Replaced.into())), Err(()));
+        for errno in [Errno::Replaced, Errno::EndedByOperator, Errno::AccountDisabled] {
+            check(Error::Disconnected(Why::Notice(errno.into())), Err(()));
+        }
+        check(refused(Errno::AccountDisabled), Err(()));
         check(Error::Disconnected(Why::Notice(Errno::Draining.into())), Ok(None));
         check(Error::TimedOut, Ok(None));
     }

@@ -35,6 +35,10 @@ pub enum Errno {
     SlowReader = 15,
     Idle = 16,
     UnknownMsgid = 17,
+    /// An operator ended the session.
+    EndedByOperator = 18,
+    /// An operator disabled the account.
+    AccountDisabled = 19,
 }
 
 /// All codes, in order of their numbers.
@@ -77,6 +81,8 @@ impl Errno {
             Errno::SlowReader => "reading too slowly",
             Errno::Idle => "idle for too long",
             Errno::UnknownMsgid => "unknown msgid",
+            Errno::EndedByOperator => "ended by an operator",
+            Errno::AccountDisabled => "this account is disabled",
         }
     }
 }
@@ -128,7 +134,7 @@ mod tests {
             assert_eq!(usize::from(errno.code()), place);
             assert_eq!(Errno::from_code(place as u64), Some(*errno));
         }
-        assert_eq!(Errno::from_code(18), None);
+        assert_eq!(Errno::from_code(20), None);
         assert_eq!(Errno::from_code(u64::MAX), None);
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod buckets;
 pub(crate) mod login_limit;
+pub mod operators;
 pub(crate) mod origin;
 pub mod password;
 pub(crate) mod recent;

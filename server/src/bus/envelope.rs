@@ -101,10 +101,11 @@ mod tests {
     use crate::bus::Moved;
     use crate::bus::Recipients;
     use crate::bus::signature::BusKey;
-    use crate::cluster::ClusterSecret;
+    use crate::cluster::{ClusterSecret, EndReason};
     use chat_protocol::conversation::Conversation;
     use chat_protocol::message::{ChatMessage, SentAs};
     use proptest::prelude::*;
+    use strum::VariantArray as _;
     use uuid::Uuid;
 
     fn key(name: &str, boot: i64) -> NodeKey {
@@ -174,6 +175,8 @@ mod tests {
             any::<(String, Vec<u64>)>().prop_map(|(event, users)| Item::Event { event, users }),
             any::<u64>().prop_map(|asked_at| Item::Ping { asked_at }),
             any::<(u64, i64)>().prop_map(|(asked_at, boot)| Item::Pong { asked_at, boot }),
+            (any::<(u64, u64)>(), proptest::sample::select(EndReason::VARIANTS))
+                .prop_map(|((user, epoch), reason)| Item::End { user, epoch, reason }),
         ]
     }
 

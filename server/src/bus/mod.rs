@@ -28,7 +28,7 @@ mod stats;
 
 pub use stats::BusStats;
 
-use crate::cluster::{NodeId, NodeKey};
+use crate::cluster::{EndReason, NodeId, NodeKey};
 use crate::tls;
 use async_trait::async_trait;
 use chat_protocol::conversation::{Conversation, UserId};
@@ -79,6 +79,8 @@ pub enum Item {
     /// The answer, from this run of the sending node: all that it sent before the ping arrived has been sent before
     /// this.
     Pong { asked_at: u64, boot: i64 },
+    /// An operator wants the session to end that was won with `epoch`.
+    End { user: UserId, epoch: u64, reason: EndReason },
 }
 
 /// Who on the receiving node gets a message.
@@ -192,7 +194,8 @@ impl Item {
                 | Item::Yielded { .. }
                 | Item::Changed { .. }
                 | Item::Ping { .. }
-                | Item::Pong { .. } => 0,
+                | Item::Pong { .. }
+                | Item::End { .. } => 0,
             }
     }
 }

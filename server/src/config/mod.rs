@@ -26,6 +26,7 @@ pub use variables::{MIGRATE_FROM, unknown_variables};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// The most memory of one hash, in KiB: for the settings, and for what stands in the database. A hash with more is not
@@ -141,11 +142,16 @@ pub struct Tls {
     pub required: bool,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
-    /// `host:port` of `/metrics`, `/healthz` and `/readyz`; empty: off.
+    /// `host:port` of `/metrics`, `/healthz`, `/readyz` and, with a secret, `/admin/v1`; empty: off.
     pub address: String,
+    /// Whoever knows it may do what `chat-server admin` does. Empty: nobody.
+    pub secret: String,
+    /// The file that holds it, instead. Empty: none.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub secret_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -208,6 +214,33 @@ impl fmt::Debug for Bus {
             .field("channel_prefix", channel_prefix)
             .field("ca", ca)
             .finish()
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Admin { address, secret, secret_file } = self;
+        let shown = if secret.is_empty() { "" } else { "***" };
+        f.debug_struct("Admin")
+            .field("address", address)
+            .field("secret", &shown)
+            .field("secret_file", secret_file)
+            .finish()
+    }
+}
+
+impl Admin {
+    /// Whether accounts and nodes can be administered.
+    pub fn has_secret(&self) -> bool {
+        !self.secret.is_empty() || self.secret_file.is_some()
+    }
+
+    /// Whether only this machine can reach `address`.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.address.rsplit_once(':').map_or("", |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost")
+            || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
     }
 }
 

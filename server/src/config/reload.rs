@@ -4,7 +4,7 @@
 //! balancers' addresses, the log's filter. What was given to a task or a pool at the start cannot.
 
 use super::limits::Limits;
-use super::{Config, Listen, Log, Password};
+use super::{Admin, Config, Listen, Log, Password};
 use serde_json::Value as Json;
 
 impl Config {
@@ -37,7 +37,7 @@ impl Config {
             limits,
             retention,
             tls: new.tls.clone(),
-            admin,
+            admin: Admin { address: admin.address, ..new.admin.clone() },
             log: Log { filter: new.log.filter.clone(), ..log },
         }
     }

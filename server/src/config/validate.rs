@@ -33,7 +33,7 @@ impl Config {
         limits.check(&mut problems);
         retention.check(&mut problems);
         tls.check(&mut problems);
-        admin.check(&mut problems);
+        admin.check(tls, &mut problems);
         if let Err(error) = log_filter::parse(&log.filter) {
             problems.say(error);
         }
@@ -173,13 +173,28 @@ impl Tls {
 }
 
 impl Admin {
-    fn check(&self, problems: &mut Problems) {
+    fn check(&self, tls: &Tls, problems: &mut Problems) {
         let is_fine = self.address.is_empty()
             || self
                 .address
                 .rsplit_once(':')
                 .is_some_and(|(host, port)| is_bracketed_host(host) && port.parse::<u16>().is_ok());
         problems.text("admin.address", &self.address, is_fine, "host:port (an IPv6 address in brackets), or empty");
+        if !self.secret.is_empty()
+            && let Some(file) = &self.secret_file
+        {
+            problems.add("admin.secret_file", file.display(), "empty beside admin.secret");
+        }
+        if !self.has_secret() {
+            return;
+        }
+        if self.address.is_empty() {
+            problems.add("admin.address", "\"\"", "host:port for whoever knows admin.secret, or no secret");
+        } else if is_fine && !self.is_loopback() && tls.certificate.is_none() {
+            let allowed = "an address of this machine alone, as in 127.0.0.1:9100; or set tls.certificate and tls.key, \
+                           so that admin.secret crosses the network under TLS; or set no secret";
+            problems.add("admin.address", format_args!("{:?}", self.address), allowed);
+        }
     }
 }
 
@@ -301,6 +316,40 @@ mod tests {
         refused(|config| config.listen.host = String::new(), &["listen.host = \"\""]);
         refused(|config| config.listen.host = "a b".into(), &["listen.host"]);
         accepted(|config| config.listen.host = "::".into());
+    }
+
+    #[test]
+    fn secret_of_operators_needs_an_address_of_this_machine_or_tls() {
+        let with = |address: &'static str| {
+            move |config: &mut Config| {
+                config.admin.address = address.into();
+                config.admin.secret = "hidden-hidden-hidden".into();
+            }
+        };
+        for address in ["127.0.0.1:9100", "127.7.7.7:0", "[::1]:9100", "[::ffff:127.0.0.1]:1", "localhost:9100"] {
+            accepted(with(address));
+        }
+        for address in ["0.0.0.0:9100", "[::]:9100", "10.0.0.1:9100", "node-1:9100", "127.0.0.1.example.org:9100"] {
+            refused(with(address), &["admin.address", address, "127.0.0.1:9100", "tls.certificate"]);
+            accepted(|config| {
+                with(address)(config);
+                (config.tls.certificate, config.tls.key) = (Some("c.pem".into()), Some("k.pem".into()));
+            });
+        }
+        refused(with(""), &["admin.address = \"\"", "admin.secret"]);
+        let both = |config: &mut Config| {
+            with("127.0.0.1:9100")(config);
+            config.admin.secret_file = Some("secret".into());
+        };
+        refused(both, &["admin.secret_file = secret", "beside admin.secret"]);
+        let in_file = |config: &mut Config| {
+            config.admin.address = "0.0.0.0:9100".into();
+            config.admin.secret_file = Some("secret".into());
+        };
+        refused(in_file, &["admin.address", "tls.certificate"]);
+        let mut config = Config::default();
+        with("0.0.0.0:9100")(&mut config);
+        assert!(!format!("{config:?} {}", config.validate().unwrap_err()).contains("hidden"));
     }
 
     #[test]

@@ -4,9 +4,9 @@ use super::Delivery;
 use super::local::push_here;
 use super::relay::Relays;
 use crate::bus::{Arrival, Item, Recipients};
-use crate::cluster::NodeId;
+use crate::cluster::{EndReason, NodeId};
 use crate::session::ending::Endings;
-use crate::storage::{End, Release};
+use crate::storage::{End, EndAsked, Release};
 use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::message::{ChatMessage, Event};
 use std::sync::Arc;
@@ -50,7 +50,8 @@ impl BusReceiver {
             Item::Relay { message, recipients } => self.relays.arrived(from, message, recipients),
             Item::NotHere { users } => users.iter().for_each(|user| self.delivery.routes.not_at(*user, from)),
             Item::Online { users } => users.iter().for_each(|user| self.delivery.routes.moved(*user, from)),
-            Item::Yield { user, epoch } => self.endings.give_up(Release { user, epoch }),
+            Item::Yield { user, epoch } => self.give_up(Release { user, epoch }, EndReason::LoginElsewhere),
+            Item::End { user, epoch, reason } => self.give_up(Release { user, epoch }, reason),
             Item::Yielded { user } => {
                 self.delivery.routes.forget(user);
                 self.endings.yielded.notify_waiters();
@@ -70,6 +71,10 @@ impl BusReceiver {
                 Err(error) => tracing::debug!(%error, %from, "an event that cannot be read"),
             },
         }
+    }
+
+    fn give_up(&self, release: Release, reason: EndReason) {
+        self.endings.give_up(EndAsked { release, reason });
     }
 
     fn tell(&self, event: &Event, users: &[UserId]) {

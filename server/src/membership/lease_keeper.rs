@@ -11,7 +11,7 @@ use super::standing::{Counted, Standing};
 use super::watch::Watch;
 use crate::bus::Bus;
 use crate::cluster::{NodeId, NodeKey};
-use crate::storage::{End, Error, Peer, Release, Renewal, Storage};
+use crate::storage::{End, EndAsked, Error, Peer, Release, Renewal, Storage};
 use chat_protocol::conversation::Conversation;
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
@@ -41,8 +41,8 @@ pub trait Tenants: Send + Sync {
     fn resume(&self);
     /// These sessions are no longer this node's.
     fn lose(&self, sessions: &[Release]);
-    /// Another node asks for this session.
-    fn give_up(&self, asked: Release);
+    /// Another node, or an operator, asks for the end of this session.
+    fn give_up(&self, asked: EndAsked);
     /// These other nodes live.
     fn set_peers(&self, live: Vec<NodeId>);
     fn node_has_gone(&self, node: &NodeId);

@@ -4,6 +4,7 @@ use super::Error;
 use super::start::patiently;
 use crate::auth::buckets::Buckets;
 use crate::auth::login_limit::LoginLimit;
+use crate::auth::operators::Operators;
 use crate::auth::origin::{KEPT_ORIGINS, REGISTRATIONS_WINDOW};
 use crate::auth::password::PasswordHasher;
 use crate::auth::token::TokenKey;
@@ -41,6 +42,7 @@ use tokio_rustls::TlsAcceptor;
 pub struct Foundations {
     pub config: Config,
     pub tls: Option<TlsAcceptor>,
+    pub operators: Operators,
     pub key: NodeKey,
     pub environment: Environment,
     pub storage: Arc<dyn Storage>,
@@ -51,7 +53,7 @@ pub struct Foundations {
 /// Renews the lease for the first time, and starts all that waits for something to do. Returns also how often sessions
 /// have been taken from the node so far.
 pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), Error> {
-    let Foundations { config, tls, key, environment, storage, bus, shutdown } = foundations;
+    let Foundations { config, tls, operators, key, environment, storage, bus, shutdown } = foundations;
     let lease = Arc::new(Lease::default());
     let renewing = || {
         let (sent, renewal) = (Instant::now(), storage.renew_lease(&key, false));
@@ -79,6 +81,7 @@ pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), E
         token_key,
         login_limit: LoginLimit::new(&config.limits),
         registrations: Buckets::new(config.limits.registrations_per_hour_per_ip, REGISTRATIONS_WINDOW, KEPT_ORIGINS),
+        operators,
         endings: Arc::new(Endings {
             registry: registry.clone(),
             claims: claims.clone(),

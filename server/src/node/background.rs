@@ -1,15 +1,15 @@
 //! The tasks that run beside the connections.
 
 use super::tenants::NodeTenants;
+use crate::admin::port;
 use crate::bus::Arrival;
 use crate::context::Context;
 use crate::delivery::bus_receiver::BusReceiver;
 use crate::delivery::repair;
 use crate::membership::lease_keeper;
-use crate::retention::Retention;
+use crate::retention::{Retention, Shortener};
 use crate::session::cursor_saver;
 use crate::storage;
-use crate::telemetry::admin;
 use chat_environment::Died;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +51,7 @@ impl Background {
             tasks.spawn("retention", retention(context).run()),
         ];
         if let Some(admin) = admin {
-            let serving = admin::serve(admin, context.clone(), context.shutdown.clone(), tasks.clone());
+            let serving = port::serve(admin, context.clone(), context.shutdown.clone(), tasks.clone());
             others.push(tasks.spawn("admin", serving));
         }
         let keeping = lease_keeper::run(keeper_parts(context), takeovers);
@@ -76,9 +76,11 @@ fn retention(context: &Context) -> Retention {
         key: context.key.clone(),
         settings: context.config.get().retention.clone(),
         environment: context.environment.clone(),
-        storage: context.storage.clone(),
-        lease: context.lease.clone(),
-        metrics: context.metrics.clone(),
+        shortener: Shortener {
+            storage: context.storage.clone(),
+            lease: context.lease.clone(),
+            metrics: context.metrics.clone(),
+        },
     }
 }
 
@@ -99,5 +101,6 @@ async fn forget_strangers(context: Arc<Context>) {
         tick.tick().await;
         context.login_limit.forget(Instant::now());
         context.registrations.forget(Instant::now());
+        context.operators.forget(Instant::now());
     }
 }

@@ -1,6 +1,6 @@
 //! Why a node does not start, or stopped by itself.
 
-use crate::auth::password;
+use crate::auth::{operators, password};
 use crate::cluster::NodeId;
 use crate::{bus, config, storage, tls};
 use chat_environment::Died;
@@ -18,6 +18,8 @@ pub enum Error {
     Tls(#[from] tls::Error),
     #[error(transparent)]
     Password(#[from] password::Error),
+    #[error(transparent)]
+    Operators(#[from] operators::Error),
     #[error("cannot listen on {address}: {cause}")]
     Listen { address: String, cause: std::io::Error },
     #[error("another node runs under the name {0}: give this one another node.id")]

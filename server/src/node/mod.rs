@@ -9,11 +9,11 @@ mod background;
 mod drain;
 mod error;
 mod life;
-mod readiness;
 mod settings;
 mod start;
 mod tenants;
 
+use crate::auth::operators::Operators;
 use crate::bus::{self, Arrival, Bus, local::LocalHub};
 use crate::cluster::{ClusterSecret, NodeId, NodeKey};
 use crate::config::Config;
@@ -131,6 +131,7 @@ impl Node {
     pub async fn start_in(config: Config, surroundings: Surroundings, shutdown: Shutdown) -> Result<Node, Error> {
         let Surroundings { key, environment, storage, bus, arrivals, entrance } = surroundings;
         let tls = tls::acceptor(&config.tls)?;
+        let operators = Operators::new(&config.admin, &*environment.entropy)?;
         let host = config.listen.host.clone();
         let address = entrance.address().map_err(|source| listen_error(&host, source))?;
         let admin = bind_admin(&config.admin.address).await?;
@@ -139,7 +140,8 @@ impl Node {
         let entering = async {
             obtain_lease(storage.as_ref(), &key).await?;
             let (key, storage, bus) = (key.clone(), storage.clone(), bus.clone());
-            let foundations = Foundations { config, tls, key, environment, storage, bus, shutdown: shutdown.clone() };
+            let shutdown = shutdown.clone();
+            let foundations = Foundations { config, tls, operators, key, environment, storage, bus, shutdown };
             let (context, takeovers) = assemble(foundations).await?;
             let opened = entrance.open().map_err(|source| listen_error(&host, source))?;
             Ok((context, takeovers, opened))

@@ -4,7 +4,7 @@ use crate::cluster::NodeId;
 use crate::context::Context;
 use crate::failpoint::{self, Failpoint};
 use crate::membership::lease_keeper::Tenants;
-use crate::storage::{End, Release};
+use crate::storage::{End, EndAsked, Release};
 use chat_protocol::conversation::Conversation;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ impl Tenants for NodeTenants {
         self.0.metrics.sessions_lost_total.inc_by(sessions.len() as u64);
     }
 
-    fn give_up(&self, asked: Release) {
+    fn give_up(&self, asked: EndAsked) {
         self.0.endings.give_up(asked);
     }
 

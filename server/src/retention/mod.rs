@@ -6,6 +6,8 @@
 
 mod rule;
 
+pub use rule::as_of;
+
 use crate::cluster::NodeKey;
 use crate::config::retention::Retention as Settings;
 use crate::membership::lease::Lease;
@@ -31,17 +33,40 @@ pub struct Retention {
     pub key: NodeKey,
     pub settings: Settings,
     pub environment: Environment,
+    pub shortener: Shortener,
+}
+
+/// What shortening logs takes.
+pub struct Shortener {
     pub storage: Arc<dyn Storage>,
     pub lease: Arc<Lease>,
     pub metrics: Arc<Metrics>,
 }
 
-/// What one look at all conversations came to.
+/// One look at all conversations, as far as it has got.
+#[derive(Debug)]
+pub struct Walk {
+    /// Every conversation up to the one of this name has been looked at.
+    pub after: Arc<str>,
+    pub swept: Swept,
+    /// All have been.
+    pub is_done: bool,
+    failures: u32,
+}
+
+impl Walk {
+    /// One that goes on behind the conversation of this name; from the first on where it is empty.
+    pub fn after(name: &str) -> Self {
+        Walk { after: name.into(), swept: Swept::default(), is_done: false, failures: 0 }
+    }
+}
+
+/// What it came to.
 #[derive(Clone, Copy, Debug, Default)]
-struct Swept {
-    conversations: u64,
-    messages: u64,
-    unreceived: u64,
+pub struct Swept {
+    pub conversations: u64,
+    pub messages: u64,
+    pub unreceived: u64,
 }
 
 impl Retention {
@@ -66,33 +91,61 @@ impl Retention {
 
     /// Looks at all conversations once, if that is for this node to do.
     async fn sweep(&self) -> storage::Result<Swept> {
-        let mut swept = Swept::default();
-        if !self.lease.is_held() || !self.storage.claim_retention(&self.key).await? {
-            return Ok(swept);
+        let mut walk = Walk::after("");
+        if self.shortener.lease.is_held() && self.shortener.storage.claim_retention(&self.key).await? {
+            let rule = as_of(self.environment.now_ms(), &self.settings);
+            self.shortener.go_on(&rule, &mut walk, None).await?;
         }
-        let rule = rule::as_of(self.environment.now_ms(), &self.settings);
-        let (mut after, mut failures): (Arc<str>, u32) = ("".into(), 0);
+        Ok(walk.swept)
+    }
+}
+
+impl Shortener {
+    /// Goes on with a look at all conversations, to its end or, where there is one, until that moment; in steps, with
+    /// rests between.
+    ///
+    /// # Errors
+    /// The database does not answer, or refuses too often. What has been removed by then is gone.
+    pub async fn go_on(&self, rule: &KeepRule, walk: &mut Walk, until: Option<Instant>) -> storage::Result<()> {
+        let is_time_up = || until.is_some_and(|until| Instant::now() >= until);
         loop {
-            let page = paced(self.storage.old_logs(&after, &rule)).await?;
+            let page = paced(self.storage.old_logs(&walk.after, rule)).await?;
             for conv in page.old {
-                if let Err(error) = self.shorten(conv, &rule, &mut swept).await {
-                    failures += 1;
-                    if failures > MOST_FAILURES {
-                        return Err(error);
+                match self.shorten(conv, rule, &mut walk.swept, &is_time_up).await {
+                    Ok(true) => walk.swept.conversations += 1,
+                    Ok(false) => return Ok(()),
+                    Err(error) => {
+                        walk.failures += 1;
+                        if walk.failures > MOST_FAILURES {
+                            return Err(error);
+                        }
+                        tracing::warn!(%conv, %error, "cannot shorten a log, trying again later");
                     }
-                    tracing::warn!(%conv, %error, "cannot shorten a log, trying again later");
                 }
+                walk.after = conv.to_string().into();
             }
             match page.last {
-                // Without a lease this node is gone in the eyes of the others, and one of them goes on.
-                Some(last) if self.lease.is_held() => after = last,
-                _ => return Ok(swept),
+                Some(last) => walk.after = last,
+                None => {
+                    walk.is_done = true;
+                    return Ok(());
+                }
+            }
+            // Without a lease this node is gone in the eyes of the others, and one of them goes on.
+            if is_time_up() || !self.lease.is_held() {
+                return Ok(());
             }
         }
     }
 
-    async fn shorten(&self, conv: Conversation, rule: &KeepRule, swept: &mut Swept) -> storage::Result<()> {
-        swept.conversations += 1;
+    /// False: the time was up before the log was as short as it should be.
+    async fn shorten(
+        &self,
+        conv: Conversation,
+        rule: &KeepRule,
+        swept: &mut Swept,
+        is_time_up: &(impl Fn() -> bool + Sync),
+    ) -> storage::Result<bool> {
         while self.lease.is_held() {
             let shortened = paced(self.storage.shorten(conv, rule)).await?;
             swept.messages += shortened.removed;
@@ -102,8 +155,11 @@ impl Retention {
             if !shortened.more {
                 break;
             }
+            if is_time_up() {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

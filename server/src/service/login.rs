@@ -92,7 +92,7 @@ async fn try_login(context: &Arc<Context>, caller: &Caller, login: Login) -> Res
     let account = authenticate(context, caller, &login).await?;
     let _turn = context.registry.login_turn(account.id).await;
     make_room(context, caller, account.id, login.takeover).await?;
-    let epoch = claim(context, caller, account.id, login.takeover).await?;
+    let epoch = claim(context, caller, &account, login.takeover).await?;
 
     let name: Arc<str> = account.name.as_str().into();
     let outbound = caller.outbound.clone();
@@ -113,13 +113,14 @@ async fn try_login(context: &Arc<Context>, caller: &Caller, login: Login) -> Res
     }
 }
 
-/// The account, if the proof is good.
+/// The account, if the proof is good. Whether it is disabled is told to nobody else.
 async fn authenticate(context: &Context, caller: &Caller, login: &Login) -> Result<Account, Failure> {
     let origin = Origin::of(caller.address);
-    match &login.proof {
-        Proof::Password(password) => by_password(context, origin, &login.who, password).await,
-        Proof::Token(token) => by_token(context, origin, &login.who, &token.0).await,
-    }
+    let account = match &login.proof {
+        Proof::Password(password) => by_password(context, origin, &login.who, password).await?,
+        Proof::Token(token) => by_token(context, origin, &login.who, &token.0).await?,
+    };
+    if account.is_disabled { Err(Errno::AccountDisabled.into()) } else { Ok(account) }
 }
 
 /// Every failure costs the same work and gives the same answer; only one that was a wrong password counts as a guess.
@@ -179,20 +180,24 @@ async fn make_room(context: &Context, caller: &Caller, user: UserId, takeover: b
 }
 
 /// Wins the session row; returns the session's epoch.
-async fn claim(context: &Context, caller: &Caller, user: UserId, takeover: bool) -> Result<u64, Failure> {
+async fn claim(context: &Context, caller: &Caller, account: &Account, takeover: bool) -> Result<u64, Failure> {
+    let (user, token_generation) = (account.id, Some(account.token_generation));
     let give_up_at = Instant::now() + TAKEOVER_WAIT;
     let by = takeover.then(|| caller.outbound.clone() as Arc<dyn Claimant>);
+    let claim = Claim { user, takeover: by, token_generation };
     loop {
         let mut yielded = std::pin::pin!(context.endings.yielded.notified());
         yielded.as_mut().enable();
-        match context.claims.claim(Claim { user, takeover: by.clone() }).await.map_err(storage_failure)? {
+        match context.claims.claim(claim.clone()).await.map_err(storage_failure)? {
             Claimed::Won { epoch } if context.lease.is_held() => return Ok(epoch),
             Claimed::Won { epoch } => {
                 context.claims.release(Release { user, epoch }, Vec::new()).await;
                 return Err(unavailable());
             }
             Claimed::NoSuchUser => return Err(Errno::WrongCredentials.into()),
-            Claimed::Busy => return Err(unavailable()),
+            Claimed::Disabled => return Err(Errno::AccountDisabled.into()),
+            // All tokens have been ended since the proof was checked, perhaps with a new password: it may not be good now.
+            Claimed::Busy | Claimed::Outdated => return Err(unavailable()),
             Claimed::Held { node, .. } if !takeover => return Err(held_elsewhere(context.watch.left(&node))),
             Claimed::Held { node, epoch } => {
                 wants_it_still(caller, takeover)?;

@@ -10,7 +10,7 @@ use super::outbound::Outbound;
 use super::registry::Registry;
 use crate::bus::Item;
 use crate::membership::peers::Peers;
-use crate::storage::Release;
+use crate::storage::EndAsked;
 use crate::telemetry::metrics::Metrics;
 use chat_environment::Tasks;
 use std::sync::Arc;
@@ -61,26 +61,27 @@ impl Endings {
         sessions
     }
 
-    /// Another node's client logs in with `takeover`: ends the session here, frees its row, and says so.
-    pub fn give_up(self: &Arc<Self>, asked: Release) {
+    /// Another node's client logs in with `takeover`, or an operator wants it: ends the session here, frees its row,
+    /// and says so.
+    pub fn give_up(self: &Arc<Self>, asked: EndAsked) {
         if self.give_up_now(asked) {
             return;
         }
-        let endings = self.clone();
+        let (endings, release) = (self.clone(), asked.release);
         self.tasks.spawn_short("yielding", async move {
             // Its login may be just about to show: wait for it.
-            let _turn = endings.registry.login_turn(asked.user).await;
+            let _turn = endings.registry.login_turn(release.user).await;
             if !endings.give_up_now(asked) {
                 // A row that no session stands behind: one that could not be freed when its session ended.
-                endings.claims.release(asked, Vec::new()).await;
-                endings.peers.tell(|| Item::Yielded { user: asked.user });
+                endings.claims.release(release, Vec::new()).await;
+                endings.peers.tell(|| Item::Yielded { user: release.user });
             }
         });
     }
 
     /// Ends the session if it is here; its connection then frees the row and tells the others.
-    fn give_up_now(&self, asked: Release) -> bool {
-        let session = self.registry.get(asked.user).filter(|session| session.epoch == asked.epoch);
-        session.inspect(|session| session.yield_to_other_node()).is_some()
+    fn give_up_now(&self, EndAsked { release, reason }: EndAsked) -> bool {
+        let session = self.registry.get(release.user).filter(|session| session.epoch == release.epoch);
+        session.inspect(|session| session.give_up(reason)).is_some()
     }
 }

@@ -1,6 +1,7 @@
 //! What clients are told when the node cannot do as they ask.
 
 use super::Session;
+use crate::cluster::EndReason;
 use crate::storage;
 use chat_protocol::errno::{Errno, Failure};
 use std::time::Duration;
@@ -11,6 +12,16 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Errno 11: not accepted, or it is unknown whether it was.
 pub fn unavailable() -> Failure {
     Failure::from(Errno::Unavailable).retry_after(RETRY)
+}
+
+/// What a client is told whose session somebody elsewhere wants to end.
+pub fn of_end(reason: EndReason) -> Failure {
+    match reason {
+        EndReason::LoginElsewhere => Errno::Replaced.into(),
+        EndReason::Kicked => Errno::EndedByOperator.into(),
+        EndReason::AccountDisabled => Errno::AccountDisabled.into(),
+        EndReason::PasswordReset => Failure::new(Errno::EndedByOperator, "your password was reset by an operator"),
+    }
 }
 
 /// Errno 11, with the cause in the log and not on the wire.

@@ -10,7 +10,8 @@
 
 use super::answers::{Delivered, Doubt, Gap, Next, Queue, Read, Relayed};
 use super::cursors::Cursors;
-use crate::cluster::NodeKey;
+use super::failure;
+use crate::cluster::{EndReason, NodeKey};
 use crate::failpoint::PushFaults;
 use crate::session::outbound::{Outbound, Push};
 use crate::storage::{Actor, End, Mark, Page, Position, Release, SessionKey, Waiting};
@@ -39,7 +40,7 @@ pub struct Session {
     stalled: AtomicBool,
     /// Set while the session stands in the list of those with cursors to save.
     unsaved: AtomicBool,
-    /// Another node waits for the session's row.
+    /// Somebody elsewhere waits for the session's row.
     yielding: AtomicBool,
     /// The row is another node's already: nothing may be done or saved in the session's name.
     lost: AtomicBool,
@@ -221,10 +222,10 @@ impl Session {
         self.state.lock().waits(waiting, pushed, &self.way());
     }
 
-    /// A login on another node replaces this one.
-    pub fn yield_to_other_node(&self) {
+    /// Somebody elsewhere wants it to end, and waits for its row.
+    pub fn give_up(&self, reason: EndReason) {
         self.yielding.store(true, Ordering::Release);
-        self.close(Errno::Replaced.into());
+        self.close(failure::of_end(reason));
     }
 
     /// The session has been taken over behind this node's back.

@@ -15,6 +15,8 @@ pub struct Account {
     pub password: String,
     /// Bumped to end all of the user's tokens.
     pub token_generation: u64,
+    /// Whoever proves to be the user is not let in all the same.
+    pub is_disabled: bool,
 }
 
 domain! {

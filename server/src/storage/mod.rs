@@ -14,6 +14,8 @@ mod friends;
 mod groups;
 mod log;
 mod nodes;
+mod orders;
+mod overview;
 mod repair;
 mod retention;
 mod sessions;
@@ -39,11 +41,13 @@ pub use layer::Layer;
 pub use log::{Append, Appended, AppendedBatch, CertainPage, Fence, Log, LogLayer, Page};
 pub use nodes::{NodeStart, Nodes, NodesLayer, Peer, Renewal};
 pub use open::{open, open_engine, open_existing, open_on, open_with};
+pub use orders::{Holder, Order, Ordered, Orders, OrdersLayer};
+pub use overview::{LogSize, NodeSessions, Online, Overview, OverviewLayer};
 pub use position::{End, Position};
 pub use repair::{Change, Changes, Repair, RepairLayer, Seen};
 pub use retention::{KeepRule, LogsPage, Retention, RetentionLayer, Shortened};
 pub use servers::ServerState;
-pub use sessions::{Actor, Claim, Claimant, Claimed, Release, SessionKey, Sessions, SessionsLayer};
+pub use sessions::{Actor, Claim, Claimant, Claimed, EndAsked, Release, SessionKey, Sessions, SessionsLayer};
 
 use async_trait::async_trait;
 use verify::Verify;
@@ -51,7 +55,19 @@ use verify::Verify;
 /// The database as the rest of the node sees it. Every call is bounded by the configured database timeout.
 #[async_trait]
 pub trait Storage:
-    Accounts + Friends + Groups + Conversations + Log + Cursors + Nodes + Sessions + Repair + Retention + Verify
+    Accounts
+    + Friends
+    + Groups
+    + Conversations
+    + Log
+    + Cursors
+    + Nodes
+    + Sessions
+    + Repair
+    + Retention
+    + Orders
+    + Overview
+    + Verify
 {
     /// For the log: product and version, and where (no password).
     fn describe(&self) -> String;

@@ -2,7 +2,7 @@
 
 use super::error::Result;
 use super::layer::{Layer, domain};
-use super::sessions::Release;
+use super::sessions::{EndAsked, Release};
 use crate::cluster::NodeKey;
 use async_trait::async_trait;
 
@@ -18,8 +18,8 @@ pub enum NodeStart {
 pub struct Renewal {
     /// All nodes that are not known to be gone, this one included.
     pub live: Vec<Peer>,
-    /// Sessions of this node that another asked for: close and release them.
-    pub asked: Vec<Release>,
+    /// Sessions of this node that another, or an operator, wants to end: close and release them.
+    pub asked: Vec<EndAsked>,
     /// How often sessions of this run were taken over while it was gone. Another number than at the renewal before:
     /// compare.
     pub takeovers: u64,

@@ -2,7 +2,7 @@
 
 use super::error::Result;
 use super::layer::{Layer, domain};
-use crate::cluster::{NodeId, NodeKey};
+use crate::cluster::{EndReason, NodeId, NodeKey};
 use async_trait::async_trait;
 use chat_protocol::conversation::UserId;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub struct Claim {
     /// If another live node holds the session, ask that node (in its session row) to give it up, as long as whoever
     /// wants it is still waiting.
     pub takeover: Option<Arc<dyn Claimant>>,
+    /// The generation of the user's tokens as of when it was checked who they are; `None` asks for no such check.
+    pub token_generation: Option<u64>,
 }
 
 /// Whoever waits for a claim. A database may take long to answer, and one who has given up must not take a session from
@@ -54,6 +56,10 @@ pub enum Claimed {
     Busy,
     /// The user no longer exists.
     NoSuchUser,
+    /// An operator has disabled the account.
+    Disabled,
+    /// All tokens have been ended since it was checked who the user is: check again.
+    Outdated,
 }
 
 /// The end of a session that this node won with `epoch`; ignored if it has moved on since.
@@ -61,6 +67,13 @@ pub enum Claimed {
 pub struct Release {
     pub user: UserId,
     pub epoch: u64,
+}
+
+/// A session of this node that is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndAsked {
+    pub release: Release,
+    pub reason: EndReason,
 }
 
 domain! {

@@ -65,6 +65,10 @@ pub struct Metrics {
     pub repairs_total: Counter,
     pub bytes_received_total: Counter,
     pub bytes_sent_total: Counter,
+    /// What operators asked for over the admin port.
+    pub admin_operations_total: Counter,
+    /// Whoever was not let in there: a wrong secret, too many of them, or no TLS.
+    pub admin_refused_total: Counter,
     /// Panics: of a long task, which end the node, and of a connection or an errand, which do not.
     pub task_panics_total: Counter,
     /// Messages in one commit.
@@ -138,6 +142,8 @@ impl Metrics {
             repairs_total: series.counter("repairs", "Sessions that such a look found behind"),
             bytes_received_total: series.counter("received_bytes", "Bytes read from clients"),
             bytes_sent_total: series.counter("sent_bytes", "Bytes written to clients"),
+            admin_operations_total: series.counter("admin_operations", "Operations of operators"),
+            admin_refused_total: series.counter("admin_refused", "Refused to whoever called itself an operator"),
             task_panics_total: series.counter("task_panics", "Tasks that panicked"),
             commit_batch_messages: series.batch_sizes("commit_batch_messages", "Messages in one commit"),
             commit_seconds: series.seconds("commit", "Time of one commit"),

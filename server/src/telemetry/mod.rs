@@ -1,6 +1,4 @@
-//! What operators see: log, metrics, and the admin port.
+//! What operators see: log and metrics.
 
-pub mod admin;
-pub mod admin_health;
 pub mod logging;
 pub mod metrics;

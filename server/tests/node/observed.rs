@@ -2,6 +2,7 @@
 
 use crate::support::{BUDGET, Cluster, Value, eventually};
 use services::prometheus::Prometheus;
+use services::redis::Redis;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,8 +16,9 @@ fn read(path: &str) -> String {
 }
 
 /// Two nodes that have something to count, and a Prometheus that has seen them count.
-async fn watched() -> (Cluster, Prometheus) {
-    let cluster = Cluster::of(2, |config| config.admin.address = "127.0.0.1:0".into()).await;
+async fn watched() -> (Cluster, Redis, Prometheus) {
+    let redis = Redis::start().await.expect("redis starts");
+    let cluster = Cluster::two_over(&redis, |config| config.admin.address = "127.0.0.1:0".into()).await;
     let targets: Vec<_> = [0, 1].iter().filter_map(|place| cluster.node(*place).admin_address()).collect();
     let prometheus = Prometheus::start(&targets, &root().join("conf/prometheus/alerts.yml")).await.expect("it starts");
     let (mut ann, bob) = cluster.friends_on(0, 1).await;
@@ -28,7 +30,7 @@ async fn watched() -> (Cluster, Prometheus) {
         prometheus.query(rate).await.ok().filter(|series| !series.is_empty())
     })
     .await;
-    (cluster, prometheus)
+    (cluster, redis, prometheus)
 }
 
 /// Every expression of the dashboard, with what Grafana puts in the place of its variables.
@@ -55,7 +57,7 @@ fn names(expression: &str) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn dashboard_asks_for_nothing_that_nodes_do_not_have() {
-    let (_cluster, prometheus) = watched().await;
+    let (_cluster, _redis, prometheus) = watched().await;
     let dashboard: Value = serde_json::from_str(&read("conf/grafana/dashboard.json")).expect("JSON");
     let mut asked = Vec::new();
     expressions(&dashboard["panels"], &mut asked);
@@ -69,7 +71,7 @@ async fn dashboard_asks_for_nothing_that_nodes_do_not_have() {
 
 #[tokio::test]
 async fn every_alert_asks_for_what_there_is_and_none_fires_in_a_quiet_cluster() {
-    let (_cluster, prometheus) = watched().await;
+    let (_cluster, _redis, prometheus) = watched().await;
     let rules = eventually(BUDGET, "all rules have been evaluated", async || {
         let rules = prometheus.rules().await.ok()?;
         rules.iter().all(|rule| rule["health"] != "unknown").then_some(rules)

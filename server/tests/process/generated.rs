@@ -15,7 +15,14 @@ fn generate_writes_man_pages_and_completions_and_starts_nothing() {
     let output = chat_server().arg("--generate").arg("out").current_dir(&directory).output().unwrap();
 
     assert!(output.status.success(), "{output:?}");
-    for name in ["chat-server.1", "chat-server-migrate.1", "chat-server.bash", "_chat-server", "chat-server.fish"] {
+    for name in [
+        "chat-server.1",
+        "chat-server-migrate.1",
+        "chat-server-admin-kick.1",
+        "chat-server.bash",
+        "_chat-server",
+        "chat-server.fish",
+    ] {
         assert!(directory.path().join("out").join(name).exists(), "{name} is missing: {output:?}");
     }
     assert!(!directory.path().join("out/chat-server-help.1").exists(), "help has a page of its own");

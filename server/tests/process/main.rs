@@ -1,6 +1,7 @@
 //! `chat-server` as whoever runs it sees it: what it does when told to read its settings again, what it tells its
 //! supervisor, and what it writes about itself.
 
+mod admin;
 mod generated;
 mod python;
 mod reload;

@@ -5,10 +5,10 @@ use chat_client::Credentials;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-const WITH_TLS: &str = "[tls]\ncertificate = 'certificate.pem'\nkey = 'key.pem'\n";
+pub const WITH_TLS: &str = "[tls]\ncertificate = 'certificate.pem'\nkey = 'key.pem'\n";
 
 /// Puts a new certificate where the node looks for it; returns who vouches for it.
-fn certify(directory: &Path, authority: &str) -> PathBuf {
+pub fn certify(directory: &Path, authority: &str) -> PathBuf {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let write = |name: &str, text: String| std::fs::write(directory.join(name), text).expect("it is written");
     write("certificate.pem", pair.cert.pem());

@@ -17,10 +17,13 @@ on_every_database!(
 async fn registered_user_is_found_by_id_and_name(database: Database) {
     let storage = database.open().await;
     let id = user(&storage, "张三 \"; DROP TABLE user; -- 😀").await;
-    let expected =
-        Account {
-            id, name: "张三 \"; DROP TABLE user; -- 😀".into(), password: "hash".into(), token_generation: 0
-        };
+    let expected = Account {
+        id,
+        name: "张三 \"; DROP TABLE user; -- 😀".into(),
+        password: "hash".into(),
+        token_generation: 0,
+        is_disabled: false,
+    };
     let by_id = storage.account(&Who::Id(id)).await.expect("reading works");
     let by_name = storage.account(&Who::Name(expected.name.clone())).await.expect("reading works");
     assert_eq!((by_id.as_ref(), by_name.as_ref()), (Some(&expected), Some(&expected)));

@@ -130,7 +130,10 @@ pub async fn two_friends(storage: &Arc<dyn Storage>) -> (UserId, UserId, Convers
 
 /// Logs the user in on the node, and is whoever changes something in that session.
 pub async fn session_of(storage: &Arc<dyn Storage>, key: &NodeKey, user: UserId) -> Actor {
-    let claimed = storage.claim_sessions(key, &[Claim { user, takeover: None }]).await.expect("claiming works");
+    let claimed = storage
+        .claim_sessions(key, &[Claim { user, takeover: None, token_generation: None }])
+        .await
+        .expect("claiming works");
     let Claimed::Won { epoch } = claimed[0] else { panic!("{claimed:?}") };
     Actor { user, session: Some(SessionKey { node: key.clone(), epoch }) }
 }

@@ -106,7 +106,7 @@ async fn friends_come_by_id_with_true_presence(database: Database) {
     }
     let one = node("one", 1);
     storage.start_node(&one).await.expect("starting works");
-    let claims = [ids[1], ids[3]].map(|user| Claim { user, takeover: None });
+    let claims = [ids[1], ids[3]].map(|user| Claim { user, takeover: None, token_generation: None });
     storage.claim_sessions(&one, &claims).await.expect("claiming works");
 
     let friends = storage.friends(me, 4).await.expect("reading works");

@@ -164,7 +164,10 @@ async fn groups_list_their_first_users(database: Database) {
     join(&storage, user(&storage, "third").await, ids[2]).await;
     let one = node("one", 1);
     storage.start_node(&one).await.expect("starting works");
-    storage.claim_sessions(&one, &[Claim { user: friend, takeover: None }]).await.expect("claiming works");
+    storage
+        .claim_sessions(&one, &[Claim { user: friend, takeover: None, token_generation: None }])
+        .await
+        .expect("claiming works");
 
     let groups = storage.groups(me, 100, 2).await.expect("reading works");
     assert_eq!(groups.iter().map(|group| group.id).collect::<Vec<_>>(), ids);

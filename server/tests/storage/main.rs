@@ -14,6 +14,8 @@ mod groups;
 mod losses;
 mod migrate;
 mod nodes;
+mod orders;
+mod overview;
 mod refusals;
 mod retention;
 mod schema;

@@ -2,8 +2,8 @@
 
 use crate::database::{Database, NOW, group, node, session_of, stored_at, text, two_friends, user};
 use crate::on_every_database;
-use chat::cluster::NodeKey;
-use chat::storage::{Appended, Claim, Claimant, Claimed, Error, Mark, NodeStart, Peer, Release, Storage};
+use chat::cluster::{EndReason, NodeKey};
+use chat::storage::{Appended, Claim, Claimant, Claimed, EndAsked, Error, Mark, NodeStart, Peer, Release, Storage};
 use chat_protocol::conversation::UserId;
 use sqlx::{Connection, MySqlConnection};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub async fn start(storage: &Arc<dyn Storage>, key: &NodeKey) {
 }
 
 pub async fn claim(storage: &Arc<dyn Storage>, key: &NodeKey, user: UserId, takeover: bool) -> Claimed {
-    let claims = [Claim { user, takeover: takeover.then(patient) }];
+    let claims = [Claim { user, takeover: takeover.then(patient), token_generation: None }];
     // Another claimant may just hold the row.
     loop {
         let claimed = storage.claim_sessions(key, &claims).await.expect("claiming works").remove(0);
@@ -98,7 +98,7 @@ async fn batch_of_claims_is_answered_in_order(database: Database) {
     assert_eq!(claim(&storage, &other, b, false).await, Claimed::Won { epoch: 1 });
     assert_eq!(claim(&storage, &one, c, false).await, Claimed::Won { epoch: 1 });
 
-    let claims = [c, c + 1_000, b, a].map(|user| Claim { user, takeover: None });
+    let claims = [c, c + 1_000, b, a].map(|user| Claim { user, takeover: None, token_generation: None });
     let outcomes = storage.claim_sessions(&one, &claims).await.expect("claiming works");
     // What the same run held already counts as free.
     assert_eq!(outcomes[0], Claimed::Won { epoch: 2 });
@@ -123,12 +123,13 @@ async fn takeover_asks_the_holder(database: Database) {
     let asked = async || storage.renew_lease(&holder, false).await.expect("renewing works").asked;
     assert!(matches!(claim(&storage, &other, user, false).await, Claimed::Held { .. }));
     assert_eq!(asked().await, []);
-    let given_up = [Claim { user, takeover: Some(Arc::new(Client(false))) }];
+    let given_up = [Claim { user, takeover: Some(Arc::new(Client(false))), token_generation: None }];
     storage.claim_sessions(&other, &given_up).await.expect("claiming works");
     assert_eq!(asked().await, []);
 
     assert!(matches!(claim(&storage, &other, user, true).await, Claimed::Held { epoch: 1, .. }));
-    assert_eq!(asked().await, [Release { user, epoch: 1 }]);
+    let reason = EndReason::LoginElsewhere;
+    assert_eq!(asked().await, [EndAsked { release: Release { user, epoch: 1 }, reason }]);
 
     storage.release_sessions(&holder, &[Release { user, epoch: 1 }]).await.expect("releasing works");
     assert_eq!(asked().await, []);
@@ -236,7 +237,7 @@ async fn row_that_another_transaction_holds_stands_in_nobody_elses_way() {
     start(&storage, &one).await;
     let (ann, bob, cem) = (user(&storage, "ann").await, user(&storage, "bob").await, user(&storage, "cem").await);
     let holder = hold(&database, bob).await;
-    let claims = [ann, bob, cem, cem + 1].map(|user| Claim { user, takeover: None });
+    let claims = [ann, bob, cem, cem + 1].map(|user| Claim { user, takeover: None, token_generation: None });
 
     let outcomes = storage.claim_sessions(&one, &claims).await.expect("claiming works");
 
@@ -263,7 +264,8 @@ async fn large_batches_are_claimed_and_released(database: Database) {
         users.push(user(&storage, &format!("user {nth}")).await);
     }
     users.reverse();
-    let claims: Vec<Claim> = users.iter().map(|user| Claim { user: *user, takeover: None }).collect();
+    let claims: Vec<Claim> =
+        users.iter().map(|user| Claim { user: *user, takeover: None, token_generation: None }).collect();
     let outcomes = storage.claim_sessions(&one, &claims).await.expect("claiming works");
     assert_eq!(outcomes, vec![Claimed::Won { epoch: 1 }; 700]);
     assert_eq!(storage.routes(&users).await.expect("reading works").len(), 700);
@@ -287,8 +289,13 @@ async fn claims_of_many_nodes_at_once_do_not_block_each_other(database: Database
     let claims = nodes.iter().zip([1, 3, 7, 9]).map(|(key, step)| {
         let (storage, key) = (storage.clone(), key.clone());
         // Each names all users, in another order.
-        let claims: Vec<Claim> =
-            (0..40).map(|at| Claim { user: users[at * step % 40], takeover: (step == 1).then(patient) }).collect();
+        let claims: Vec<Claim> = (0..40)
+            .map(|at| Claim {
+                user: users[at * step % 40],
+                takeover: (step == 1).then(patient),
+                token_generation: None,
+            })
+            .collect();
         tokio::spawn(async move { storage.claim_sessions(&key, &claims).await.expect("claiming works") })
     });
     let mut won = 0;

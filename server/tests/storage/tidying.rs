@@ -19,7 +19,8 @@ async fn start(storage: &Arc<dyn Storage>, key: &NodeKey) {
 }
 
 async fn log_in(storage: &Arc<dyn Storage>, key: &NodeKey, users: &[UserId]) {
-    let claims: Vec<Claim> = users.iter().map(|user| Claim { user: *user, takeover: None }).collect();
+    let claims: Vec<Claim> =
+        users.iter().map(|user| Claim { user: *user, takeover: None, token_generation: None }).collect();
     let outcomes = storage.claim_sessions(key, &claims).await.expect("claiming works");
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Claimed::Won { .. })), "{outcomes:?}");
 }

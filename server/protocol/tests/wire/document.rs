@@ -99,6 +99,7 @@ fn framed_replies() -> Vec<Outgoing<'static>> {
         failed(Kind::Unknown, Errno::UnknownMsgid.into()),
         login_ack(vec![]),
         failed(Kind::Login, Errno::WrongCredentials.into()),
+        failed(Kind::Login, Errno::AccountDisabled.into()),
         done(Kind::Logout, Reply::Logout(Nothing {})),
         done(Kind::Register, Reply::Register(Registered { id: ALICE })),
         failed(Kind::Register, Failure::field("password", "a string of 1 to 128 characters")),
@@ -133,7 +134,8 @@ fn framed_says() -> Vec<String> {
     let notice = Failure::from(Errno::Draining).retry_after(Duration::from_millis(1_500));
     let mut outgoing = framed_replies();
     outgoing.extend(pushes.iter().map(Outgoing::Push));
-    outgoing.extend([Outgoing::Ping, Outgoing::Notice(notice)]);
+    let ended = Outgoing::Notice(Errno::EndedByOperator.into());
+    outgoing.extend([Outgoing::Ping, Outgoing::Notice(notice), ended]);
     outgoing.extend(events.iter().map(Outgoing::Event));
     outgoing.iter().flat_map(|message| said(Dialect::Framed, message)).collect()
 }

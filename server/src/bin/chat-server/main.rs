@@ -1,13 +1,15 @@
 //! `chat-server`: runs one node until it is told to stop.
 
+mod admin;
 mod migrate;
 mod serve;
 mod supervisor;
 mod verify;
 
 use anyhow::Context;
+use chat::admin::health;
 use chat::config;
-use chat::telemetry::{admin_health, logging};
+use chat::telemetry::logging;
 use clap::{Parser, Subcommand};
 use serve::Sources;
 use std::path::PathBuf;
@@ -51,6 +53,8 @@ enum Command {
     },
     /// Check whether the database is as it must be: every message, every cursor, every member
     Verify(verify::Arguments),
+    /// Ask a running node who is online where; kick and disable users, reset passwords, drain, prune
+    Admin(admin::Arguments),
 }
 
 pub fn main() -> ExitCode {
@@ -72,6 +76,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Command::Migrate(migrate)) => migrate.config.clone(),
         Some(Command::Health { config }) => config.clone(),
         Some(Command::Verify(verify)) => verify.config.clone(),
+        Some(Command::Admin(admin)) => admin.config.clone(),
         None => arguments.config.clone(),
     };
     let sources = Sources { file, port: arguments.port };
@@ -87,8 +92,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match arguments.command {
             Some(Command::Migrate(arguments)) => migrate::run(&arguments, &config).await?,
-            Some(Command::Health { .. }) => admin_health::ask(&config.admin.address).await?,
+            Some(Command::Health { .. }) => health::ask(&config.admin.address).await?,
             Some(Command::Verify(arguments)) => return Ok(verify::run(&arguments, &config).await),
+            Some(Command::Admin(arguments)) => return Ok(admin::run(arguments, &config).await),
             None => serve::serve(config, sources, filter).await?,
         }
         Ok(ExitCode::SUCCESS)

@@ -132,7 +132,11 @@ impl Node {
 
     fn login(&mut self, user: UserId, since: Instant) {
         let (reply, answer) = oneshot::channel();
-        self.queue.push_back(Job::Claim(Asked { claim: Claim { user, takeover: None }, since, reply }));
+        self.queue.push_back(Job::Claim(Asked {
+            claim: Claim { user, takeover: None, token_generation: None },
+            since,
+            reply,
+        }));
         self.logins.insert(user, Login { since, answer });
     }
 
@@ -337,7 +341,7 @@ fn claims_are_refused_while_too_many_are_doubtful() {
     let mut backlog = Backlog::new(now);
     let asked = |user| {
         let (reply, answer) = oneshot::channel();
-        (Asked { claim: Claim { user, takeover: None }, since: now, reply }, answer)
+        (Asked { claim: Claim { user, takeover: None, token_generation: None }, since: now, reply }, answer)
     };
     let most = MOST_DOUBTFUL as UserId;
     backlog.claimed((0..=most).map(|user| asked(user).0).collect(), Err(Error::LeaseLost), now);

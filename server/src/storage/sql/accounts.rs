@@ -77,7 +77,8 @@ async fn fresh_account(conn: &mut dyn Connection, who: &Who) -> Result<Option<Ac
 }
 
 async fn account(conn: &mut dyn Connection, who: &Who) -> Result<Option<Account>> {
-    const READ: &str = "SELECT u.id, u.name, u.password, COALESCE(s.token_generation, 0) \
+    const READ: &str = "SELECT u.id, u.name, u.password, COALESCE(s.token_generation, 0), \
+                        COALESCE(s.disabled, 0) \
                         FROM user u LEFT JOIN session s ON s.userid = u.id WHERE";
     let (condition, key) = match who {
         Who::Id(id) => ("u.id = ?", (*id).into()),
@@ -89,6 +90,7 @@ async fn account(conn: &mut dyn Connection, who: &Who) -> Result<Option<Account>
         name: row.text(1)?.to_string(),
         password: row.text(2)?.to_string(),
         token_generation: row.number(3)?,
+        is_disabled: row.flag(4)?,
     }))
 }
 
@@ -122,7 +124,7 @@ async fn lock_generation(conn: &mut dyn Connection, user: UserId) -> Result<Opti
     Ok(row.map(|row| row.number(0)).transpose()?)
 }
 
-async fn set_generation(conn: &mut dyn Connection, user: UserId, generation: u64) -> Result<u64> {
+pub async fn set_generation(conn: &mut dyn Connection, user: UserId, generation: u64) -> Result<u64> {
     const SET: &str = "UPDATE session SET token_generation = ? WHERE userid = ?";
     conn.run(SET, &[generation.into(), user.into()]).await?;
     Ok(generation)

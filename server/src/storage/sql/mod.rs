@@ -12,6 +12,8 @@ mod friends;
 mod groups;
 mod log;
 mod nodes;
+mod orders;
+mod overview;
 mod repair;
 mod retention;
 mod sessions;

@@ -5,9 +5,9 @@
 //! calls the node gone, or takes a session from it, one comes after the other and sees it. No clock takes part.
 
 use super::storage::{SqlStorage, idempotent, transaction};
-use crate::cluster::{NodeId, NodeKey};
+use crate::cluster::{EndReason, NodeId, NodeKey};
 use crate::storage::engine::{Connection, Result, Row};
-use crate::storage::{self, Error, NodeStart, Nodes, Peer, Release, Renewal};
+use crate::storage::{self, EndAsked, Error, NodeStart, Nodes, Peer, Release, Renewal};
 use async_trait::async_trait;
 
 /// Joins `session s` to the node that holds it, with columns NULL where the session does not count.
@@ -69,6 +69,7 @@ async fn renew(conn: &mut dyn Connection, key: &NodeKey, list: bool, settled: u6
     let live = rows.iter().map(peer).collect::<Result<_>>()?;
     let asked = sessions(conn, key, " AND asked = 1").await?;
     let held = if list { sessions(conn, key, "").await? } else { Vec::new() };
+    let held = held.into_iter().map(|session| session.release).collect();
     Ok(Renewal { live, asked, takeovers, made_anew, held })
 }
 
@@ -103,10 +104,16 @@ async fn make_row(conn: &mut dyn Connection, key: &NodeKey) -> Result<()> {
     Ok(())
 }
 
-async fn sessions(conn: &mut dyn Connection, key: &NodeKey, condition: &str) -> Result<Vec<Release>> {
-    let sql = format!("SELECT userid, epoch FROM session WHERE node = ? AND boot = ?{condition}");
+async fn sessions(conn: &mut dyn Connection, key: &NodeKey, condition: &str) -> Result<Vec<EndAsked>> {
+    let sql = format!("SELECT userid, epoch, asked_why FROM session WHERE node = ? AND boot = ?{condition}");
     let rows = conn.rows(&sql, &[(&*key.id.0).into(), key.boot.into()]).await?;
-    rows.iter().map(|row| Ok(Release { user: row.number(0)?, epoch: row.number(1)? })).collect()
+    let session = |row: &Row| {
+        let release = Release { user: row.number(0)?, epoch: row.number(1)? };
+        // A reason that only a later release knows is an operator's.
+        let reason = u8::try_from(row.number(2)?).ok().and_then(EndReason::from_repr).unwrap_or(EndReason::Kicked);
+        Ok(EndAsked { release, reason })
+    };
+    rows.iter().map(session).collect()
 }
 
 fn peer(row: &Row) -> Result<Peer> {

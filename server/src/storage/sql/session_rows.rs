@@ -30,6 +30,8 @@ pub struct SessionRow {
     pub node: Option<Arc<str>>,
     pub boot: i64,
     pub epoch: u64,
+    pub token_generation: u64,
+    pub is_disabled: bool,
 }
 
 impl SessionRow {
@@ -49,11 +51,17 @@ pub async fn read_rows(
     for users in users.chunks(USERS_AT_ONCE) {
         let (placeholders, values) = list(users);
         let sql = format!(
-            "SELECT userid, node, boot, epoch FROM session{by_key} WHERE userid IN {placeholders} \
-             ORDER BY userid{locking}"
+            "SELECT userid, node, boot, epoch, token_generation, disabled FROM session{by_key} \
+             WHERE userid IN {placeholders} ORDER BY userid{locking}"
         );
         for row in conn.rows(&sql, &values).await? {
-            let session = SessionRow { node: row.text_or_null(1)?, boot: row.int(2)?, epoch: row.number(3)? };
+            let session = SessionRow {
+                node: row.text_or_null(1)?,
+                boot: row.int(2)?,
+                epoch: row.number(3)?,
+                token_generation: row.number(4)?,
+                is_disabled: row.flag(5)?,
+            };
             rows.insert(row.number(0)?, session);
         }
     }

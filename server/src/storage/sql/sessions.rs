@@ -60,6 +60,8 @@ async fn claim(conn: &mut dyn Connection, key: &NodeKey, claims: &[Claim]) -> Re
         let outcome = match rows.get(&claim.user) {
             _ if !existing.contains(&claim.user) => Claimed::NoSuchUser,
             None => Claimed::Busy,
+            Some(row) if row.is_disabled => Claimed::Disabled,
+            Some(row) if claim.token_generation.is_some_and(|known| known != row.token_generation) => Claimed::Outdated,
             Some(row) => match holders.of(row) {
                 None => Claimed::Won { epoch: row.epoch + 1 },
                 Some(node) => Claimed::Held { node, epoch: row.epoch },
@@ -76,7 +78,7 @@ async fn claim(conn: &mut dyn Connection, key: &NodeKey, claims: &[Claim]) -> Re
     won.sort_unstable();
     asked.sort_unstable();
     take(conn, key, &won).await?;
-    update(conn, "session SET asked = 1 WHERE userid", &asked).await?;
+    update(conn, "session SET asked = 1, asked_why = 0 WHERE userid", &asked).await?;
     Ok(outcomes)
 }
 
@@ -131,7 +133,8 @@ async fn take(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Res
         let (placeholders, mut values) = list(users);
         values.splice(0..0, [(&*key.id.0).into(), key.boot.into()]);
         let sql = format!(
-            "UPDATE session SET node = ?, boot = ?, epoch = epoch + 1, asked = 0 WHERE userid IN {placeholders}"
+            "UPDATE session SET node = ?, boot = ?, epoch = epoch + 1, asked = 0, asked_why = 0 \
+             WHERE userid IN {placeholders}"
         );
         conn.run(&sql, &values).await?;
     }
@@ -139,7 +142,7 @@ async fn take(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Res
 }
 
 async fn free(conn: &mut dyn Connection, users: &[UserId]) -> Result<()> {
-    update(conn, "session SET node = NULL, asked = 0 WHERE userid", users).await?;
+    update(conn, "session SET node = NULL, asked = 0, asked_why = 0 WHERE userid", users).await?;
     update(conn, "user SET state = 'offline' WHERE id", users).await
 }
 
@@ -186,7 +189,7 @@ async fn live_nodes(conn: &mut dyn Connection) -> Result<HashSet<(Arc<str>, i64)
     rows.iter().map(|row| Ok((row.text(0)?, row.int(1)?))).collect()
 }
 
-async fn is_live(conn: &mut dyn Connection, key: &NodeKey) -> Result<bool> {
+pub async fn is_live(conn: &mut dyn Connection, key: &NodeKey) -> Result<bool> {
     const FIND: &str = "SELECT 1 FROM node WHERE id = ? AND boot = ? AND gone <> renewals";
     Ok(conn.first(FIND, &[(&*key.id.0).into(), key.boot.into()]).await?.is_some())
 }

@@ -11,17 +11,39 @@ use crate::storage::engine::{Connection, Result};
 struct Step {
     from: &'static str,
     to: &'static str,
-    change: &'static str,
+    changes: &'static [Change],
+}
+
+struct Change {
+    make: &'static str,
     /// Fails unless the change is there.
     probe: &'static str,
 }
 
-const STEPS: [Step; 1] = [Step {
-    from: "2",
-    to: "3",
-    change: "ALTER TABLE conversation ADD COLUMN first_seq BIGINT NOT NULL DEFAULT 1",
-    probe: "SELECT first_seq FROM conversation WHERE 1 = 0",
-}];
+const STEPS: [Step; 2] = [
+    Step {
+        from: "2",
+        to: "3",
+        changes: &[Change {
+            make: "ALTER TABLE conversation ADD COLUMN first_seq BIGINT NOT NULL DEFAULT 1",
+            probe: "SELECT first_seq FROM conversation WHERE 1 = 0",
+        }],
+    },
+    Step {
+        from: "3",
+        to: "4",
+        changes: &[
+            Change {
+                make: "ALTER TABLE session ADD COLUMN asked_why TINYINT NOT NULL DEFAULT 0",
+                probe: "SELECT asked_why FROM session WHERE 1 = 0",
+            },
+            Change {
+                make: "ALTER TABLE session ADD COLUMN disabled TINYINT NOT NULL DEFAULT 0",
+                probe: "SELECT disabled FROM session WHERE 1 = 0",
+            },
+        ],
+    },
+];
 
 pub fn can_upgrade(version: &str) -> bool {
     STEPS.iter().any(|step| step.from == version)
@@ -32,10 +54,12 @@ pub fn can_upgrade(version: &str) -> bool {
 pub async fn upgrade(conn: &mut dyn Connection, version: &str) -> Result<()> {
     for step in STEPS.iter().skip_while(|step| step.from != version) {
         tracing::info!(from = step.from, to = step.to, "the database is of an earlier schema version: upgrading it");
-        if let Err(fault) = conn.run(step.change, &[]).await {
-            // It may be that it was made before.
-            if conn.rows(step.probe, &[]).await.is_err() {
-                return Err(fault);
+        for Change { make, probe } in step.changes {
+            if let Err(fault) = conn.run(make, &[]).await {
+                // It may be that it was made before.
+                if conn.rows(probe, &[]).await.is_err() {
+                    return Err(fault);
+                }
             }
         }
         conn.run("UPDATE meta SET value = ? WHERE name = 'schema_version'", &[step.to.into()]).await?;

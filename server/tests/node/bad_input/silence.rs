@@ -61,7 +61,7 @@ async fn a_frame_behind_a_slow_request_is_not_late() {
     // A dead node holds the session: the takeover waits for seconds, then says when to come back.
     let user = cluster.account("user").await;
     let key = chat::cluster::NodeKey { id: "dead".into(), boot: 1 };
-    let claims = [chat::storage::Claim { user, takeover: None }];
+    let claims = [chat::storage::Claim { user, takeover: None, token_generation: None }];
     cluster.storage.start_node(&key).await.expect("starts");
     cluster.storage.claim_sessions(&key, &claims).await.expect("claims");
     let mut bytes = Vec::new();

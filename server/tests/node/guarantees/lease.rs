@@ -23,7 +23,10 @@ async fn take_behind_its_back(storage: &Arc<dyn Storage>, node: &Node, user: u64
         let live = storage.renew_lease(&thief(), false).await.expect("renews").live;
         let seen = live.into_iter().find(|peer| peer.key.id == *node.id())?;
         storage.call_gone(&seen).await.expect("calls it gone").then_some(())?;
-        let claimed = storage.claim_sessions(&thief(), &[Claim { user, takeover: None }]).await.expect("claims");
+        let claimed = storage
+            .claim_sessions(&thief(), &[Claim { user, takeover: None, token_generation: None }])
+            .await
+            .expect("claims");
         matches!(claimed[0], Claimed::Won { .. }).then_some(())
     })
     .await;

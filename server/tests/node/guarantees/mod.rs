@@ -1,5 +1,6 @@
 //! What PROTOCOL.md promises, one claim a test.
 
+mod administered;
 mod arrived;
 mod classic;
 mod database;

@@ -2,16 +2,10 @@
 //! messages come long before the next look into the log is due.
 //! Fault: one Redis is killed, or stands still; nodes have none in common.
 
-use crate::support::Peer;
-use crate::support::cluster::{database, make_cheap};
-use chat::bus;
-use chat::cluster::{ClusterSecret, NodeKey};
-use chat::config::Config;
-use chat::net::entrance::{Entrance, Port};
-use chat::node::{Node, Surroundings};
-use chat::shutdown::Shutdown;
+use crate::support::cluster::{database, start_node_over};
+use crate::support::{PASSWORD, Peer, json};
+use chat::node::Node;
 use chat::storage::Storage;
-use chat_environment::Environment;
 use services::redis::Redis;
 use std::sync::Arc;
 
@@ -23,19 +17,7 @@ async fn redis() -> Redis {
 }
 
 async fn start_node(name: &str, storage: &Arc<dyn Storage>, redis: &[&Redis]) -> Node {
-    let mut config = Config::default();
-    make_cheap(&mut config);
-    config.limits.repair_interval_s = REPAIR_INTERVAL_S;
-    let urls: Vec<String> = redis.iter().map(|redis| redis.url()).collect();
-    config.bus.url = urls.join(",");
-    let environment = Environment::default();
-    let key = NodeKey { id: name.into(), boot: environment.clock.now_us() };
-    let secret = ClusterSecret(storage.token_key().await.expect("the cluster's secret"));
-    let (bus, arrivals) = bus::redis::connect(&config.bus, &key, &secret, &environment).expect("good settings");
-    let port = Port::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
-    let (storage, entrance) = (storage.clone(), Entrance::Port(port));
-    let surroundings = Surroundings { key, environment, storage, bus, arrivals, entrance };
-    Node::start_in(config, surroundings, Shutdown::new()).await.expect("the node starts")
+    start_node_over(redis, name, storage, |config| config.limits.repair_interval_s = REPAIR_INTERVAL_S).await
 }
 
 /// Says some things that all arrive, once and in order.

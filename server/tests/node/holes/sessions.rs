@@ -8,7 +8,7 @@ use chat::storage::{Claim, Claimed};
 async fn dead_node_with(cluster: &Cluster, user: u64) {
     let key = NodeKey { id: "dead".into(), boot: 1 };
     cluster.storage.start_node(&key).await.expect("starts");
-    let claims = [Claim { user, takeover: None }];
+    let claims = [Claim { user, takeover: None, token_generation: None }];
     let won = cluster.storage.claim_sessions(&key, &claims).await.expect("claims");
     assert!(matches!(won[0], Claimed::Won { .. }), "{won:?}");
 }

@@ -1,10 +1,16 @@
 //! Embedded nodes on one database, and the users in it.
 
 use super::{BUDGET, PASSWORD, Peer, eventually, json};
+use chat::bus;
 use chat::bus::local::LocalHub;
+use chat::cluster::{ClusterSecret, NodeKey};
 use chat::config::{Config, Database};
-use chat::node::{Embedded, Node};
+use chat::net::entrance::{Entrance, Port};
+use chat::node::{Embedded, Node, Surroundings};
+use chat::shutdown::Shutdown;
 use chat::storage::{self, Storage};
+use chat_environment::Environment;
+use services::redis::Redis;
 use sqlx::Connection as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -58,7 +64,39 @@ pub async fn start_node(name: &str, storage: &Arc<dyn Storage>, hub: &LocalHub, 
     Node::start_embedded(config, &embedded).await.expect("the node starts")
 }
 
+/// The same on Redis, in the place of a bus inside this process.
+pub async fn start_node_over(
+    redis: &[&Redis],
+    name: &str,
+    storage: &Arc<dyn Storage>,
+    set: impl Fn(&mut Config),
+) -> Node {
+    let mut config = Config::default();
+    make_cheap(&mut config);
+    set(&mut config);
+    let urls: Vec<String> = redis.iter().map(|redis| redis.url()).collect();
+    config.bus.url = urls.join(",");
+    let environment = Environment::default();
+    let key = NodeKey { id: name.into(), boot: environment.clock.now_us() };
+    let secret = ClusterSecret(storage.token_key().await.expect("the cluster's secret"));
+    let (bus, arrivals) = bus::redis::connect(&config.bus, &key, &secret, &environment).await.expect("good settings");
+    let port = Port::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let (storage, entrance) = (storage.clone(), Entrance::Port(port));
+    let surroundings = Surroundings { key, environment, storage, bus, arrivals, entrance };
+    Node::start_in(config, surroundings, Shutdown::new()).await.expect("the node starts")
+}
+
 impl Cluster {
+    /// Two nodes, `a` and `b`, with Redis between them.
+    pub async fn two_over(redis: &Redis, set: impl Fn(&mut Config)) -> Cluster {
+        let storage = database().await;
+        let mut nodes = Vec::new();
+        for name in ["a", "b"] {
+            nodes.push(start_node_over(&[redis], name, &storage, &set).await);
+        }
+        Cluster { storage, nodes }
+    }
+
     pub async fn one() -> Cluster {
         Cluster::of(1, |_| {}).await
     }
@@ -80,7 +118,11 @@ impl Cluster {
 
     /// Two nodes whose bus loses everything: each has one to itself.
     pub async fn two_without_a_bus() -> Cluster {
-        Cluster::start(database().await, 2, |_| LocalHub::default(), |_| {}).await
+        Cluster::two_without_a_bus_and(|_| {}).await
+    }
+
+    pub async fn two_without_a_bus_and(set: impl Fn(&mut Config)) -> Cluster {
+        Cluster::start(database().await, 2, |_| LocalHub::default(), set).await
     }
 
     async fn start(

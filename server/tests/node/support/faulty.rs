@@ -21,6 +21,8 @@ pub struct Faulty {
     hanging_greetings: watch::Sender<u32>,
     /// By the operation's name.
     troubles: watch::Sender<HashMap<&'static str, Trouble>>,
+    /// Those that were asked for while they were to hang.
+    hanging_operations: watch::Sender<Vec<&'static str>>,
     /// What becomes of requests that change members; `None`: all is well.
     fate: Mutex<Option<Fate>>,
     /// Whatever a fate makes late waits for this to be false.
@@ -65,6 +67,7 @@ impl Faulty {
             greeting: watch::Sender::default(),
             hanging_greetings: watch::Sender::default(),
             troubles: watch::Sender::default(),
+            hanging_operations: watch::Sender::default(),
             fate: Mutex::default(),
             late: watch::Sender::default(),
             transactions: watch::Sender::default(),
@@ -82,6 +85,12 @@ impl Faulty {
     /// This operation waits until all is well.
     pub fn hang_in(&self, operation: &'static str) {
         self.troubles.send_modify(|troubles| _ = troubles.insert(operation, Trouble::Hang));
+    }
+
+    /// Waits until the operation is asked for that hangs.
+    pub async fn hangs_in(&self, operation: &'static str) {
+        let is_hanging = |hanging: &Vec<&'static str>| hanging.contains(&operation);
+        self.hanging_operations.subscribe().wait_for(is_hanging).await.expect("the sender is ours");
     }
 
     /// Whether the operation has failed as often as it was to.

@@ -107,6 +107,9 @@ impl Chat<'_> {
             Why::Notice(Failure { errno: Errno::Replaced, .. }) => {
                 "you logged in somewhere else, so this session was closed".into()
             }
+            Why::Notice(Failure { errno: Errno::EndedByOperator | Errno::AccountDisabled, text, .. }) => {
+                format!("this session was closed: {text}")
+            }
             Why::Refused(failure) => format!("could not log in again: {}", failure.text),
             why => format!("connection lost: {why}; reconnecting"),
         };

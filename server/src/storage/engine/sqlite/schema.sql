@@ -6,7 +6,7 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 
 -- From here on the tables below are being made.
-INSERT INTO meta (name, value) VALUES ('schema_begun', '3');
+INSERT INTO meta (name, value) VALUES ('schema_begun', '4');
 
 CREATE TABLE user (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -84,8 +84,10 @@ CREATE TABLE session (
     boot             INTEGER NOT NULL DEFAULT 0,
     epoch            INTEGER NOT NULL DEFAULT 0,
     asked            INTEGER NOT NULL DEFAULT 0,
-    token_generation INTEGER NOT NULL DEFAULT 0
+    token_generation INTEGER NOT NULL DEFAULT 0,
+    asked_why        INTEGER NOT NULL DEFAULT 0,
+    disabled         INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX session_node ON session (node, asked);
 
-INSERT INTO meta (name, value) VALUES ('schema_version', '3');
+INSERT INTO meta (name, value) VALUES ('schema_version', '4');

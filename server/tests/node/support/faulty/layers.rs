@@ -6,8 +6,8 @@ use chat::cluster::NodeKey;
 use chat::storage::verify::VerifyLayer;
 use chat::storage::{
     AccountsLayer, Actor, Append, AppendedBatch, Befriended, Claim, Claimed, ConversationsLayer, CursorsLayer, Error,
-    Fence, FriendsLayer, GroupsLayer, Joined, Layer, Left, LogLayer, NodesLayer, Page, RepairLayer, Result,
-    RetentionLayer, SessionsLayer, Settled, Storage, Waiting,
+    Fence, FriendsLayer, GroupsLayer, Joined, Layer, Left, LogLayer, NodesLayer, OrdersLayer, OverviewLayer, Page,
+    RepairLayer, Result, RetentionLayer, SessionsLayer, Settled, Storage, Waiting,
 };
 use chat_protocol::conversation::{Conversation, GroupId, UserId};
 use chat_protocol::message::TimeMs;
@@ -22,6 +22,9 @@ impl Layer for Faulty {
         // The senders are ours: they cannot be gone.
         let _ = self.hanging.subscribe().wait_for(|hanging| !hanging).await;
         let hangs = |troubles: &HashMap<_, _>| troubles.get(operation) == Some(&Trouble::Hang);
+        if hangs(&self.troubles.borrow()) {
+            self.hanging_operations.send_modify(|hanging| hanging.push(operation));
+        }
         let _ = self.troubles.subscribe().wait_for(|troubles| !hangs(troubles)).await;
         self.meet_trouble(operation)?;
         match self.cut.load(Ordering::SeqCst) {
@@ -44,6 +47,8 @@ impl Storage for Faulty {
 impl AccountsLayer for Faulty {}
 impl NodesLayer for Faulty {}
 impl RepairLayer for Faulty {}
+impl OrdersLayer for Faulty {}
+impl OverviewLayer for Faulty {}
 impl RetentionLayer for Faulty {}
 impl VerifyLayer for Faulty {}
 

@@ -1,11 +1,22 @@
 //! What the admin port asks the node.
 
+use super::answer::Answer;
+use super::call::{Call, Guest};
+use super::port::{AdminState, Readiness};
+use super::refusal::Refusal;
+use super::routes;
+use crate::auth::operators::Refused;
 use crate::bus::Link;
 use crate::context::Context;
 use crate::storage::ServerState;
-use crate::telemetry::admin::{AdminState, Readiness};
+use async_trait::async_trait;
+use hyper::StatusCode;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 
+#[async_trait]
 impl AdminState for Context {
     fn metrics(&self) -> String {
         self.metrics.encode()
@@ -26,6 +37,38 @@ impl AdminState for Context {
             draining: self.shutdown.is_draining().then(|| "yes".into()),
             database_server: servers.into_iter().find(|server| server.is_used).map(|server| server.place),
         }
+    }
+
+    fn tls(&self) -> Arc<Option<TlsAcceptor>> {
+        self.tls.get()
+    }
+
+    fn admit(&self, guest: &Guest, offered: Option<&str>) -> Result<(), Refusal> {
+        let address = guest.address;
+        if !guest.is_private {
+            // Before it is looked at: whoever is on the way may have seen it, and learns nothing of it from this node.
+            self.metrics.admin_refused_total.inc();
+            tracing::warn!(from = %address, "an operator came over the network without TLS");
+            let error = "over the network only under TLS: use https, or come from this machine";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, error));
+        }
+        self.operators.admit(address, offered, Instant::now()).map_err(|refused| {
+            if refused != Refused::Off {
+                self.metrics.admin_refused_total.inc();
+            }
+            if refused == Refused::Wrong {
+                tracing::warn!(from = %address, "a wrong secret was offered to the admin port");
+            }
+            Refusal::from(refused)
+        })
+    }
+
+    async fn operate(&self, call: Call) -> Answer {
+        routes::answer(self, &call).await
+    }
+
+    fn drain(&self) {
+        self.shutdown.drain();
     }
 }
 

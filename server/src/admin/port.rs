@@ -1,43 +1,67 @@
-//! The admin port: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever starts and routes to nodes.
+//! The admin port: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever starts and routes to nodes, and
+//! below [`API`](super::API) what operators do.
 //!
 //! Healthy means that the process answers; ready means that this node should be given clients, and where it should not,
 //! the answer says of each part why. The port keeps answering through a drain, so that the drain can be watched, and
-//! ends when the shutdown is forced. It has no authentication: it is off by default and belongs on a private address.
-//! A connection serves one request within [`CONNECTION_TIMEOUT`]; request bodies are never read.
+//! ends when the shutdown is forced. It is off by default. The first three paths ask for no secret and belong on a
+//! private address; the API asks for one, and is served to this machine or under TLS alone. Where the node has a
+//! certificate, TLS is told by the first byte, as at the clients' port. A connection serves one request within
+//! [`CONNECTION_TIMEOUT`], an operation within [`OPERATION_TIMEOUT`] more; other request bodies are never read.
 
+use super::answer::Answer;
+use super::call::{Call, Guest, read};
+use super::refusal::Refusal;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
+use async_trait::async_trait;
 use chat_environment::Tasks;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 /// Admin connections open at once; beyond it a new one is closed at once.
 pub const ADMIN_CONNECTIONS: usize = 64;
 /// The longest an admin connection lives, request and answer included; then it is closed.
 pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// The head of a request must be complete within this; then the connection is closed.
+/// What an operation may take beyond that; then the connection is closed, and its outcome is unknown.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
+/// The head of a request must be complete within this, and so must a handshake; then the connection is closed.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The head of a request; beyond it 431.
 const HEADER_BYTES: usize = 16 * 1024;
 /// Wait after `accept` failed, mostly for want of descriptors; trying on at once would only burn a core.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// The first byte of a TLS handshake.
+const TLS_FIRST_BYTE: u8 = 0x16;
 
 /// What the admin port asks the node.
+#[async_trait]
 pub trait AdminState: Send + Sync + 'static {
     /// As in [`crate::telemetry::metrics::Metrics::encode`].
     fn metrics(&self) -> String;
     fn readiness(&self) -> Readiness;
+    /// As in the settings now.
+    fn tls(&self) -> Arc<Option<TlsAcceptor>>;
+    /// Whether the guest may call operations.
+    fn admit(&self, guest: &Guest, offered: Option<&str>) -> Result<(), Refusal>;
+    /// Does what an operator asks for.
+    async fn operate(&self, call: Call) -> Answer;
+    /// The node is to drain; its answer is out.
+    fn drain(&self);
 }
 
 /// Whether the node should be given clients; `None` where a part is fine, else why it is not. And which server of the
@@ -92,7 +116,7 @@ pub async fn serve(listener: TcpListener, state: Arc<dyn AdminState>, shutdown: 
                     let (state, shutdown) = (state.clone(), shutdown.clone());
                     tasks.spawn_short("admin connection", async move {
                         tokio::select! {
-                            () = serve_connection(stream, state) => {}
+                            () = greet(stream, state) => {}
                             () = shutdown.forced() => {}
                         }
                         drop(place);
@@ -107,10 +131,35 @@ pub async fn serve(listener: TcpListener, state: Arc<dyn AdminState>, shutdown: 
     }
 }
 
-async fn serve_connection(stream: TcpStream, state: Arc<dyn AdminState>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let response = respond(request.method(), request.uri().path(), state.as_ref());
-        async move { Ok::<_, Infallible>(response) }
+/// Finds out whether it speaks TLS.
+async fn greet(stream: TcpStream, state: Arc<dyn AdminState>) {
+    let Ok(mut guest) = Guest::of(&stream) else { return };
+    let Some(acceptor) = state.tls().as_ref().clone() else { return serve_connection(stream, guest, state).await };
+    let mut first = [0];
+    match timeout(HEADER_TIMEOUT, stream.peek(&mut first)).await {
+        Ok(Ok(1..)) if first == [TLS_FIRST_BYTE] => {}
+        Ok(Ok(_)) => return serve_connection(stream, guest, state).await,
+        Ok(Err(error)) => return tracing::debug!(%error, "admin connection failed"),
+        Err(_) => return tracing::debug!("admin connection took too long"),
+    }
+    match timeout(HEADER_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            guest.is_private = true;
+            serve_connection(stream, guest, state).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "admin connection failed"),
+        Err(_) => tracing::debug!("a handshake on the admin port took too long"),
+    }
+}
+
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    guest: Guest,
+    state: Arc<dyn AdminState>,
+) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let (state, guest) = (state.as_ref(), &guest);
+        async move { Ok::<_, Infallible>(respond(request, guest, state).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -118,42 +167,62 @@ async fn serve_connection(stream: TcpStream, state: Arc<dyn AdminState>) {
         .max_buf_size(HEADER_BYTES)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
+    let mut connection = pin!(connection);
+    let ended = match timeout(CONNECTION_TIMEOUT, &mut connection).await {
+        Err(_) if guest.operates() => timeout(OPERATION_TIMEOUT, connection).await,
+        ended => ended,
+    };
+    match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "admin connection failed"),
         Err(_) => tracing::debug!("admin connection took too long"),
     }
+    if guest.drains() {
+        state.drain();
+    }
 }
 
-fn respond(method: &Method, path: &str, state: &dyn AdminState) -> Response<Full<Bytes>> {
+async fn respond(request: Request<Incoming>, guest: &Guest, state: &dyn AdminState) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
+    let (method, path) = (request.method(), request.uri().path());
+    if path.starts_with(super::API) {
+        return operate(request, guest, state).await.into_response();
+    }
     let known = matches!(path, "/metrics" | "/healthz" | "/readyz");
     if known && method != Method::GET && method != Method::HEAD {
-        let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".into());
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+        let refusal = Answer::text(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".into());
+        return refusal.with(ALLOW, HeaderValue::from_static("GET, HEAD")).into_response();
     }
-    match path {
-        "/metrics" => answer(StatusCode::OK, metrics::CONTENT_TYPE, state.metrics()),
-        "/healthz" => answer(StatusCode::OK, TEXT, "ok\n".into()),
+    let answer = match path {
+        "/metrics" => Answer::text(StatusCode::OK, metrics::CONTENT_TYPE, state.metrics()),
+        "/healthz" => Answer::text(StatusCode::OK, TEXT, "ok\n".into()),
         "/readyz" => readyz(&state.readiness()),
-        _ => answer(StatusCode::NOT_FOUND, TEXT, "try /metrics, /healthz or /readyz\n".into()),
+        _ => Answer::text(StatusCode::NOT_FOUND, TEXT, "try /metrics, /healthz, /readyz or /admin/v1/nodes\n".into()),
+    };
+    answer.into_response()
+}
+
+/// Whoever may not operate has no body read.
+async fn operate(request: Request<Incoming>, guest: &Guest, state: &dyn AdminState) -> Answer {
+    let offered = super::call::secret_of(&request);
+    if let Err(refused) = state.admit(guest, offered) {
+        return refused.into();
+    }
+    guest.begins_operation();
+    match read(request, guest).await {
+        Ok(call) => {
+            let answer = state.operate(call).await;
+            guest.is_answered(&answer);
+            answer
+        }
+        Err(refused) => refused.into(),
     }
 }
 
-fn readyz(readiness: &Readiness) -> Response<Full<Bytes>> {
+fn readyz(readiness: &Readiness) -> Answer {
     let ready = readiness.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = serde_json::to_string(&ReadinessBody { ready, parts: readiness }).expect("strings serialise");
-    answer(status, "application/json", body + "\n")
-}
-
-fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    Answer::json(status, &ReadinessBody { ready, parts: readiness })
 }
 
 #[cfg(test)]
@@ -173,6 +242,7 @@ mod tests {
         readiness: Mutex<Readiness>,
     }
 
+    #[async_trait]
     impl AdminState for Node {
         fn metrics(&self) -> String {
             self.metrics.encode()
@@ -181,6 +251,20 @@ mod tests {
         fn readiness(&self) -> Readiness {
             self.readiness.lock().clone()
         }
+
+        fn tls(&self) -> Arc<Option<TlsAcceptor>> {
+            Arc::default()
+        }
+
+        fn admit(&self, _: &Guest, _: Option<&str>) -> Result<(), Refusal> {
+            Err(Refusal::not_found("nothing to be administered"))
+        }
+
+        async fn operate(&self, _: Call) -> Answer {
+            unreachable!("nobody is admitted")
+        }
+
+        fn drain(&self) {}
     }
 
     struct Server {
@@ -236,6 +320,7 @@ mod tests {
 
     struct Sick;
 
+    #[async_trait]
     impl AdminState for Sick {
         fn metrics(&self) -> String {
             panic!("injected by a test")
@@ -244,6 +329,20 @@ mod tests {
         fn readiness(&self) -> Readiness {
             Readiness::default()
         }
+
+        fn tls(&self) -> Arc<Option<TlsAcceptor>> {
+            Arc::default()
+        }
+
+        fn admit(&self, _: &Guest, _: Option<&str>) -> Result<(), Refusal> {
+            Err(Refusal::not_found("nothing to be administered"))
+        }
+
+        async fn operate(&self, _: Call) -> Answer {
+            unreachable!("nobody is admitted")
+        }
+
+        fn drain(&self) {}
     }
 
     #[tokio::test]
