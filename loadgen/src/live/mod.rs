@@ -1,10 +1,10 @@
 //! A page that shows a run as it happens, and steers it: over HTTP and server-sent events, for a browser on this machine
 //! or, where the address says so, in the network.
 //!
-//! The [`board`] holds what is shown, and tells its viewers what is new: each has a bounded queue, and one that does not
-//! keep up is dropped, so that nobody who looks can hold up the run. Whoever asks has to know the [`guard`]'s key, which
+//! The `board` holds what is shown, and tells its viewers what is new: each has a bounded queue, and one that does not
+//! keep up is dropped, so that nobody who looks can hold up the run. Whoever asks has to know the `guard`'s key, which
 //! stands in the address that is printed, so that no other page in the same browser can steer. All of it happens on one
-//! thread of its own ([`server`]); the page is one file and asks for nothing else.
+//! thread of its own (`server`); the page is one file and asks for nothing else.
 
 mod board;
 mod guard;
