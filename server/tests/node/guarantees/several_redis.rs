@@ -3,7 +3,7 @@
 //! Fault: one Redis is killed, or stands still; nodes have none in common.
 
 use crate::support::cluster::{database, start_node_over};
-use crate::support::{PASSWORD, Peer, json};
+use crate::support::Peer;
 use chat::node::Node;
 use chat::storage::Storage;
 use services::redis::Redis;

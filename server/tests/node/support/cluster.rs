@@ -79,7 +79,7 @@ pub async fn start_node_over(
     let environment = Environment::default();
     let key = NodeKey { id: name.into(), boot: environment.clock.now_us() };
     let secret = ClusterSecret(storage.token_key().await.expect("the cluster's secret"));
-    let (bus, arrivals) = bus::redis::connect(&config.bus, &key, &secret, &environment).await.expect("good settings");
+    let (bus, arrivals) = bus::redis::connect(&config.bus, &key, &secret, &environment).expect("good settings");
     let port = Port::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     let (storage, entrance) = (storage.clone(), Entrance::Port(port));
     let surroundings = Surroundings { key, environment, storage, bus, arrivals, entrance };
