@@ -56,7 +56,7 @@ impl Member {
     }
 
     /// From here on its clock is so many seconds ahead (or behind, if negative). It has to be one of
-    /// [`Galera::start_with_clocks`].
+    /// [`super::Galera::start_with_clocks`].
     pub fn set_clock(&self, ahead_s: i64) -> Result<()> {
         // In one piece: it is read at any time.
         let (file, new) = (self.clock(), self.server.directory().join("clock.new"));

@@ -91,7 +91,7 @@ enum Command {
         #[arg(long, value_name = "NUMBER", default_value_t = 20)]
         limit: u32,
     },
-    /// Remove now what is kept no longer, by the settings in [retention] or by these
+    /// Remove now what is kept no longer, by the settings of `retention` or by these
     #[command(
         after_help = "Nothing goes that is younger than retention.mid_window_s. What is removed comes back only \
 with a backup."
