@@ -125,8 +125,10 @@ fn who_lacks_the_key_or_is_another_page_can_neither_look_nor_act() {
     assert!(page.status == 200 && page.body.starts_with("<!doctype html>"), "{}", page.head);
     assert!(page.head.contains("frame-ancestors 'none'") && page.head.contains("referrer-policy: no-referrer"));
 
+    site.events().wait("moment", |moment| moment["delivered"].as_u64() > Some(0) && moment["online"] == 8);
     running.signal(SIGINT);
-    assert_eq!(running.ends().0.code(), Some(0));
+    let (status, shown) = running.ends();
+    assert_eq!(status.code(), Some(0), "{shown}");
     assert_eq!(Outcome::load(&json).expect("a result").interventions, []);
 }
 

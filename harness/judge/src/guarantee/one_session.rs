@@ -2,11 +2,11 @@
 //!
 //! A client learns late that it was replaced, so that two open sessions prove nothing. Two that are both served do: one
 //! that had a message accepted that it sent after the other had begun, or that is pushed to long after. One that is
-//! replaced as soon as it is told of proves nothing either: it may have begun first, and its LOGIN_ACK have come last.
+//! replaced or lost as soon as it is told of proves nothing either: it may have begun first, and its LOGIN_ACK have come
+//! last, as all that a client reads does that slept meanwhile.
 
 use super::{Facts, Finding, Session, Violation};
-use crate::history::{Event, Who};
-use chat_protocol::errno::Errno;
+use crate::history::{Event, LEFT, Who};
 use std::collections::HashMap;
 
 /// What was on its way when a session was replaced may still arrive for this long (microseconds).
@@ -35,7 +35,7 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
 fn is_later(facts: &Facts<'_>, session: &Session<'_>) -> bool {
     let time = |place: usize| facts.entries[place].t;
     let at_once = |end: usize| time(end) <= time(session.begun) + GRACE_MICROS;
-    session.ended.is_none_or(|(end, why)| why != Errno::Replaced.text() || !at_once(end))
+    session.ended.is_none_or(|(end, why)| why == LEFT || !at_once(end))
 }
 
 fn check_served(facts: &Facts<'_>, later: &HashMap<Who, usize>, finding: &mut Finding) {

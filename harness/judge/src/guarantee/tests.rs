@@ -336,10 +336,12 @@ fn a_replaced_session_that_is_served_breaks_one_session() {
         Event::Send { user: ALICE, session: 2, to: To::User(BOB), mid: mid(2), body: 2, qos: 1, due: 0, again: false };
     let pushed_after = [second, push_in(DIRECT, BOB, 2, 2, 2), push(2, 2)];
     expect(&[OneSession], good.clone().into_iter().chain(replaced).chain(pushed_after));
-    // One that is replaced at once was perhaps replaced by the one told of before it.
+    // One that is replaced or lost at once was perhaps replaced by the one told of before it.
     let told_late = |end: Event| [login(BOB, 2), end, send(2), ack(2, 2), drained(CAROL), push(2, 2)];
     let replaced = Event::End { user: BOB, session: 2, why: Errno::Replaced.text().into() };
     expect(&[], good.clone().into_iter().chain(told_late(replaced)));
+    let lost = Event::End { user: BOB, session: 2, why: "broken pipe".into() };
+    expect(&[], good.clone().into_iter().chain(told_late(lost)));
     expect(&[OneSession], good.into_iter().chain(told_late(end(BOB, 2))));
 }
 

@@ -2,8 +2,8 @@
 //! messages come long before the next look into the log is due.
 //! Fault: one Redis is killed, or stands still; nodes have none in common.
 
-use crate::support::cluster::{database, start_node_over};
 use crate::support::Peer;
+use crate::support::cluster::{database, start_node_over};
 use chat::node::Node;
 use chat::storage::Storage;
 use services::redis::Redis;
