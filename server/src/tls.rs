@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+/// What a TLS handshake begins with, and no message of ours or of HTTP.
+pub const FIRST_BYTE: u8 = 0x16;
+
 /// Why there is no TLS. Stop, and show the text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -13,6 +13,7 @@ use super::call::{Call, Guest, read};
 use super::refusal::Refusal;
 use crate::shutdown::Shutdown;
 use crate::telemetry::metrics;
+use crate::tls;
 use async_trait::async_trait;
 use chat_environment::Tasks;
 use http_body_util::Full;
@@ -45,8 +46,6 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const HEADER_BYTES: usize = 16 * 1024;
 /// Wait after `accept` failed, mostly for want of descriptors; trying on at once would only burn a core.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// The first byte of a TLS handshake.
-const TLS_FIRST_BYTE: u8 = 0x16;
 
 /// What the admin port asks the node.
 #[async_trait]
@@ -137,7 +136,7 @@ async fn greet(stream: TcpStream, state: Arc<dyn AdminState>) {
     let Some(acceptor) = state.tls().as_ref().clone() else { return serve_connection(stream, guest, state).await };
     let mut first = [0];
     match timeout(HEADER_TIMEOUT, stream.peek(&mut first)).await {
-        Ok(Ok(1..)) if first == [TLS_FIRST_BYTE] => {}
+        Ok(Ok(1..)) if first == [tls::FIRST_BYTE] => {}
         Ok(Ok(_)) => return serve_connection(stream, guest, state).await,
         Ok(Err(error)) => return tracing::debug!(%error, "admin connection failed"),
         Err(_) => return tracing::debug!("admin connection took too long"),
@@ -240,11 +239,13 @@ mod tests {
     struct Node {
         metrics: Metrics,
         readiness: Mutex<Readiness>,
+        is_sick: bool,
     }
 
     #[async_trait]
     impl AdminState for Node {
         fn metrics(&self) -> String {
+            assert!(!self.is_sick, "injected by a test");
             self.metrics.encode()
         }
 
@@ -276,11 +277,15 @@ mod tests {
 
     impl Server {
         async fn start() -> Self {
+            Server::start_in(Tasks::default(), false).await
+        }
+
+        /// One that is sick panics when it is asked for its metrics.
+        async fn start_in(tasks: Tasks, is_sick: bool) -> Self {
             let listener = listen("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            let tasks = Tasks::default();
             let (bus, _arrivals) = LocalHub::default().join(NodeKey { id: "a".into(), boot: 1 }, &tasks);
-            let node = Arc::new(Node { metrics: Metrics::new(bus), readiness: Mutex::default() });
+            let node = Arc::new(Node { metrics: Metrics::new(bus), readiness: Mutex::default(), is_sick });
             let shutdown = Shutdown::new();
             let task = tokio::spawn(serve(listener, node.clone(), shutdown.clone(), tasks));
             Server { address, node, shutdown, task }
@@ -318,46 +323,18 @@ mod tests {
         check(&response, 200, &["content-type: application/openmetrics-text", "chat_pushes_total 5\n", "# EOF\n"]);
     }
 
-    struct Sick;
-
-    #[async_trait]
-    impl AdminState for Sick {
-        fn metrics(&self) -> String {
-            panic!("injected by a test")
-        }
-
-        fn readiness(&self) -> Readiness {
-            Readiness::default()
-        }
-
-        fn tls(&self) -> Arc<Option<TlsAcceptor>> {
-            Arc::default()
-        }
-
-        fn admit(&self, _: &Guest, _: Option<&str>) -> Result<(), Refusal> {
-            Err(Refusal::not_found("nothing to be administered"))
-        }
-
-        async fn operate(&self, _: Call) -> Answer {
-            unreachable!("nobody is admitted")
-        }
-
-        fn drain(&self) {}
-    }
-
     #[tokio::test]
     async fn panic_while_answering_ends_that_connection_alone() {
-        let (listener, tasks) = (listen("127.0.0.1:0").await.unwrap(), Tasks::default());
+        let tasks = Tasks::default();
         let panics = Counter::<u64>::default();
         let counter = panics.clone();
         tasks.on_panic(move || {
             counter.inc();
         });
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, Arc::new(Sick), Shutdown::new(), tasks.clone()));
+        let server = Server::start_in(tasks.clone(), true).await;
 
         for (path, answered) in [("/metrics", false), ("/readyz", true)] {
-            let mut stream = TcpStream::connect(address).await.unwrap();
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
             stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: n\r\n\r\n").as_bytes()).await.unwrap();
             let mut response = String::new();
             let _ = stream.read_to_string(&mut response).await;

@@ -12,6 +12,7 @@ use crate::net::open::Open;
 use crate::net::proxy_protocol::{self, MAX_V1_BYTES, MAX_V2_BYTES, Parsed};
 use crate::service::login;
 use crate::session::outbound::Outbound;
+use crate::tls;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,8 +23,6 @@ use tokio_rustls::TlsAcceptor;
 
 /// Wait after an accept that failed for want of descriptors or memory.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// The first byte of a TLS handshake.
-const TLS_FIRST_BYTE: u8 = 0x16;
 /// Either version of the PROXY header is at least this long.
 const PROXY_SHORTEST: usize = 12;
 const PROXY_V2_FIRST_BYTE: u8 = b'\r';
@@ -185,7 +184,7 @@ async fn greet(arrival: Arrival, tls: Arc<Option<TlsAcceptor>>) -> io::Result<(S
     }
     let Some(tls) = tls.as_ref() else { return Ok((Stream::Plain(socket), address)) };
     let mut first = [0];
-    if within(patience, socket.peek(&mut first)).await? == 1 && first[0] != TLS_FIRST_BYTE {
+    if within(patience, socket.peek(&mut first)).await? == 1 && first != [tls::FIRST_BYTE] {
         if config.tls.required {
             return Err(io::Error::other("not TLS, which is required"));
         }
