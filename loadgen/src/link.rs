@@ -46,8 +46,8 @@ pub struct Dialer {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("no target {target}: {source}")]
-    Resolve { target: String, source: io::Error },
+    #[error("no target {target}: {cause}")]
+    Resolve { target: String, cause: io::Error },
     #[error(transparent)]
     Tls(#[from] chat_client::tls::Error),
     #[error("connect: {0}")]
@@ -65,7 +65,7 @@ impl Dialer {
             let found = tokio::net::lookup_host(target).await.and_then(|mut found| {
                 found.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
             });
-            addresses.push(found.map_err(|source| Error::Resolve { target: target.clone(), source })?);
+            addresses.push(found.map_err(|cause| Error::Resolve { target: target.clone(), cause })?);
             hosts.push(
                 target.rsplit_once(':').map_or(target.as_str(), |(host, _)| host).trim_matches(['[', ']']).to_owned(),
             );

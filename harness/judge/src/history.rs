@@ -137,10 +137,10 @@ pub fn body(text: &str) -> u64 {
 /// Why a history cannot be written or read. Stop, and show the text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot write the history {}: {source}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("cannot read the history {}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write the history {}: {cause}", path.display())]
+    Write { path: PathBuf, cause: io::Error },
+    #[error("cannot read the history {}: {cause}", path.display())]
+    Read { path: PathBuf, cause: io::Error },
     #[error("{}, line {line}: {reason}", path.display())]
     Line { path: PathBuf, line: usize, reason: String },
 }
@@ -156,7 +156,7 @@ pub struct History {
 impl History {
     /// Begins a file.
     pub fn create(path: &Path, run: u32) -> Result<History, Error> {
-        let failed = |source| Error::Write { path: path.to_owned(), source };
+        let failed = |cause| Error::Write { path: path.to_owned(), cause };
         let file = File::create(path).map_err(failed)?;
         let encoder = zstd::Encoder::new(BufWriter::new(file), COMPRESSION).map_err(failed)?;
         let (sender, entries) = sync_channel::<Entry>(QUEUE);
@@ -183,14 +183,14 @@ impl History {
     pub fn finish(self) -> Result<PathBuf, Error> {
         drop(self.sender);
         let written = self.writer.join().unwrap_or_else(|_| Err(io::Error::other("the writing thread died")));
-        written.map_err(|source| Error::Write { path: self.path.clone(), source })?;
+        written.map_err(|cause| Error::Write { path: self.path.clone(), cause })?;
         Ok(self.path)
     }
 }
 
 /// Reads a history, compressed or not, one entry after the other.
 pub fn read(path: &Path) -> Result<impl Iterator<Item = Result<Entry, Error>> + use<>, Error> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let failed = |cause| Error::Read { path: path.to_owned(), cause };
     let mut file = BufReader::new(File::open(path).map_err(failed)?);
     let compressed = file.fill_buf().map_err(failed)?.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
     let lines: Box<dyn BufRead> = match compressed {
@@ -199,7 +199,7 @@ pub fn read(path: &Path) -> Result<impl Iterator<Item = Result<Entry, Error>> + 
     };
     let path = path.to_owned();
     Ok(lines.lines().enumerate().map(move |(number, line)| {
-        let line = line.map_err(|source| Error::Read { path: path.clone(), source })?;
+        let line = line.map_err(|cause| Error::Read { path: path.clone(), cause })?;
         let wrong = |reason| Error::Line { path: path.clone(), line: number + 1, reason };
         let entry: Entry = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
         match entry.event {

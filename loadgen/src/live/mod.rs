@@ -1,5 +1,5 @@
-//! A page that shows a run as it happens, and steers it: over HTTP and server-sent events, for a browser on this machine
-//! or, where the address says so, in the network.
+//! A page that shows a run as it happens, and steers it: over HTTP and server-sent events, for a browser on this
+//! machine or, where the address says so, in the network.
 //!
 //! The `board` holds what is shown, and tells its viewers what is new: each has a bounded queue, and one that does not
 //! keep up is dropped, so that nobody who looks can hold up the run. Whoever asks has to know the `guard`'s key, which
@@ -18,8 +18,8 @@ pub use server::{Hands, Live};
 /// Why there is no page. Stop, and show the text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot show the live page at {address}: {source}; choose another port, or 0 for any that is free")]
-    Listen { address: String, source: std::io::Error },
+    #[error("cannot show the live page at {address}: {cause}; choose another port, or 0 for any that is free")]
+    Listen { address: String, cause: std::io::Error },
     #[error("cannot start a thread for the live page: {0}")]
     Thread(std::io::Error),
 }

@@ -77,7 +77,7 @@ impl Live {
     /// # Errors
     /// An address that cannot be had: nothing is served.
     pub fn open(address: &Address, board: Arc<Board>, hands: Arc<dyn Hands>) -> Result<Live, Error> {
-        let failed = |source| Error::Listen { address: format!("{}:{}", address.host, address.port), source };
+        let failed = |cause| Error::Listen { address: format!("{}:{}", address.host, address.port), cause };
         let listener = std::net::TcpListener::bind((address.host.as_str(), address.port)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;

@@ -163,8 +163,8 @@ impl Default for Plan {
 /// Why a plan cannot be carried out. Stop, and show the text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot read the plan {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot read the plan {}: {cause}", path.display())]
+    Read { path: PathBuf, cause: std::io::Error },
     #[error("{}: {reason}", path.display())]
     File { path: PathBuf, reason: String },
     #[error("{0}")]
@@ -174,7 +174,7 @@ pub enum Error {
 impl Plan {
     /// Reads a plan file.
     pub fn load(path: &Path) -> Result<Plan, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|cause| Error::Read { path: path.to_owned(), cause })?;
         toml::from_str(&text).map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })
     }
 

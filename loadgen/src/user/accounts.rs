@@ -30,12 +30,12 @@ pub struct Book {
 /// Why the file of accounts cannot be used. Stop, and show the text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot read the accounts {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot read the accounts {}: {cause}", path.display())]
+    Read { path: PathBuf, cause: std::io::Error },
     #[error("{}: {reason}", path.display())]
     File { path: PathBuf, reason: String },
-    #[error("cannot write the accounts {}: {source}", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
+    #[error("cannot write the accounts {}: {cause}", path.display())]
+    Write { path: PathBuf, cause: std::io::Error },
 }
 
 /// The name of user `index`.
@@ -56,14 +56,14 @@ impl Book {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Book::default()),
-            Err(source) => Err(Error::Read { path: path.to_owned(), source }),
+            Err(cause) => Err(Error::Read { path: path.to_owned(), cause }),
         }
     }
 
     /// Replaces the file, readable by its owner only, since tokens open accounts.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         use std::os::unix::fs::OpenOptionsExt;
-        let failed = |source| Error::Write { path: path.to_owned(), source };
+        let failed = |cause| Error::Write { path: path.to_owned(), cause };
         let beside = path.with_extension("new");
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(failed)?;

@@ -25,14 +25,14 @@ pub enum Trust<'a> {
 /// Why there is no TLS. Stop, and show the text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot read {}: {cause}", path.display())]
+    Read { path: PathBuf, cause: std::io::Error },
     #[error("{} is not PEM: {reason}", path.display())]
     Malformed { path: PathBuf, reason: String },
     #[error("{} contains no certificate", path.display())]
     Empty { path: PathBuf },
-    #[error("certificate {} cannot be trusted as an authority: {source}", path.display())]
-    Authority { path: PathBuf, source: rustls::Error },
+    #[error("certificate {} cannot be trusted as an authority: {cause}", path.display())]
+    Authority { path: PathBuf, cause: rustls::Error },
     #[error("TLS cannot be set up: {0}")]
     Setup(rustls::Error),
 }
@@ -58,7 +58,7 @@ fn authorities(path: &Path) -> Result<RootCertStore, Error> {
     let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let mut store = RootCertStore::empty();
     for certificate in certificates.map_err(|error| pem_error(path, error))? {
-        store.add(certificate).map_err(|source| Error::Authority { path: path.to_owned(), source })?;
+        store.add(certificate).map_err(|cause| Error::Authority { path: path.to_owned(), cause })?;
     }
     if store.is_empty() { Err(Error::Empty { path: path.to_owned() }) } else { Ok(store) }
 }
@@ -66,7 +66,7 @@ fn authorities(path: &Path) -> Result<RootCertStore, Error> {
 fn pem_error(path: &Path, error: pem::Error) -> Error {
     let path = path.to_owned();
     match error {
-        pem::Error::Io(source) => Error::Read { path, source },
+        pem::Error::Io(cause) => Error::Read { path, cause },
         pem::Error::NoItemsFound => Error::Empty { path },
         other => Error::Malformed { path, reason: other.to_string() },
     }

@@ -37,10 +37,10 @@ pub enum Error {
     #[error("{0}")]
     Refused(String),
     #[error(
-        "{address} cannot be reached: {source}; is admin.address that of the node, and does the node run? (--address \
+        "{address} cannot be reached: {cause}; is admin.address that of the node, and does the node run? (--address \
          names another)"
     )]
-    Unreachable { address: String, source: io::Error },
+    Unreachable { address: String, cause: io::Error },
     #[error("{address} does not answer: {reason}; whether it was done is unknown, and it is harmless to ask again")]
     Silent { address: String, reason: String },
     #[error(transparent)]
@@ -93,7 +93,7 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| self.silent(error))?;
-        let unreachable = |source| Error::Unreachable { address: self.address.clone(), source };
+        let unreachable = |cause| Error::Unreachable { address: self.address.clone(), cause };
         let connecting = timeout(CONNECT_PATIENCE, TcpStream::connect(&self.address)).await;
         let stream = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(unreachable)?;
         let (status, body) = match &self.tls {

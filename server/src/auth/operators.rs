@@ -28,8 +28,8 @@ const KEY_BYTES: usize = 32;
 /// Why there is no secret. Stop, and show the text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("admin.secret_file: cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("admin.secret_file: cannot read {}: {cause}", path.display())]
+    Read { path: PathBuf, cause: std::io::Error },
     #[error(
         "{origin} holds {bytes} bytes: expected {SHORTEST_SECRET_BYTES} to {LONGEST_SECRET_BYTES} that can be seen, as \
          `openssl rand -hex 32` makes them"
@@ -49,7 +49,7 @@ pub fn secret(settings: &Admin) -> Result<Option<String>, Error> {
         None => ("admin.secret".to_owned(), settings.secret.clone()),
         Some(path) => {
             let read = std::fs::read_to_string(path);
-            let text = read.map_err(|source| Error::Read { path: path.clone(), source })?;
+            let text = read.map_err(|cause| Error::Read { path: path.clone(), cause })?;
             // Editors and `echo` end a file with a line break.
             (path.display().to_string(), text.trim_end_matches(['\n', '\r']).to_owned())
         }

@@ -145,8 +145,8 @@ pub struct Profile {
 pub enum Error {
     #[error("no profile {name:?}: neither a file nor one of {}", SHIPPED.map(|(name, _)| name).join(", "))]
     Unknown { name: String },
-    #[error("cannot read the profile {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot read the profile {}: {cause}", path.display())]
+    Read { path: PathBuf, cause: std::io::Error },
     #[error("profile {name}: {reason}")]
     Invalid { name: String, reason: String },
 }
@@ -163,7 +163,7 @@ impl Profile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !looks_like_a_file(name) => {
                 Err(Error::Unknown { name: name.to_owned() })
             }
-            Err(source) => Err(Error::Read { path: name.into(), source }),
+            Err(cause) => Err(Error::Read { path: name.into(), cause }),
         }
     }
 
