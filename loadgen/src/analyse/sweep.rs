@@ -1,7 +1,7 @@
 //! Goes through a range of rates, and tells where the knee is: the highest rate up to which every one passed.
 //!
-//! Rates are a factor apart, since that is how servers differ. A subject that failed at two rates one after the other is
-//! asked for no more: what comes after the knee is shown by those two.
+//! Rates are a factor apart, since that is how servers differ. A subject that failed at two rates one after the other
+//! is asked for no more: what comes after the knee is shown by those two.
 
 use crate::analyse::capacity::{Probe, round};
 use crate::measure::Machine;

@@ -1,13 +1,13 @@
 //! `loadgen find-capacity`: runs at one rate after another until the highest that holds is known.
 
-use super::output::{Outputs, print, write_forms};
+use super::output::{Forms, Outputs};
 use super::plan::PlanFlags;
 use super::trials::{self, Stop, Trials, parse_rate};
 use crate::analyse::assert::Assertion;
 use crate::analyse::capacity::{self, Capacity, Found, Settings};
 use crate::measure::{Machine, command_line};
 use crate::plan::Plan;
-use crate::report::{self, Format};
+use crate::report;
 use anyhow::{Result, bail};
 use clap::Args;
 use std::process::ExitCode;
@@ -101,21 +101,15 @@ fn find(arguments: &Arguments, plan: Plan, settings: Settings, assertions: &[Ass
     }
 }
 
+const FORMS: Forms<Capacity> = Forms {
+    table: report::capacity::table,
+    json: report::capacity::json,
+    csv: report::capacity::csv,
+    markdown: report::capacity::markdown,
+    html: report::capacity::html,
+};
+
 fn deliver(outputs: &Outputs, capacity: &Capacity) -> Result<ExitCode> {
-    write_forms(
-        capacity,
-        [
-            (&outputs.json, report::capacity::json),
-            (&outputs.html, report::capacity::html),
-            (&outputs.csv, report::capacity::csv),
-            (&outputs.markdown, report::capacity::markdown),
-        ],
-    )?;
-    print(&match outputs.format.unwrap_or_default() {
-        Format::Table => report::capacity::table(capacity),
-        Format::Json => report::capacity::json(capacity),
-        Format::Csv => report::capacity::csv(capacity),
-        Format::Markdown => report::capacity::markdown(capacity),
-    })?;
+    FORMS.deliver(outputs, capacity)?;
     Ok(if capacity.rate.is_some() { ExitCode::SUCCESS } else { ExitCode::from(NOT_FOUND) })
 }

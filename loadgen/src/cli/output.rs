@@ -66,6 +66,37 @@ impl Outputs {
 /// Makes a text of a result.
 pub type Form<T> = fn(&T) -> String;
 
+/// The forms of what several runs came to.
+pub struct Forms<T> {
+    pub table: Form<T>,
+    pub json: Form<T>,
+    pub csv: Form<T>,
+    pub markdown: Form<T>,
+    pub html: Form<T>,
+}
+
+impl<T> Forms<T> {
+    /// Writes the files that were asked for, and prints the result.
+    pub fn deliver(&self, outputs: &Outputs, result: &T) -> Result<()> {
+        write_forms(
+            result,
+            [
+                (&outputs.json, self.json),
+                (&outputs.html, self.html),
+                (&outputs.csv, self.csv),
+                (&outputs.markdown, self.markdown),
+            ],
+        )?;
+        let printed = match outputs.format.unwrap_or_default() {
+            Format::Table => self.table,
+            Format::Json => self.json,
+            Format::Csv => self.csv,
+            Format::Markdown => self.markdown,
+        };
+        print(&printed(result))
+    }
+}
+
 /// Writes the files that were asked for.
 pub fn write_forms<T, const COUNT: usize>(result: &T, files: [(&Option<PathBuf>, Form<T>); COUNT]) -> Result<()> {
     for (path, form) in files {

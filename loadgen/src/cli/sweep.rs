@@ -1,6 +1,6 @@
 //! `loadgen sweep`: runs over a range of rates, of one server or of several side by side.
 
-use super::output::{Outputs, print, write_forms};
+use super::output::{Forms, Outputs};
 use super::plan::PlanFlags;
 use super::trials::{self, Stop, Trials, parse_rate};
 use crate::analyse::assert::Assertion;
@@ -8,8 +8,8 @@ use crate::analyse::capacity::Purpose;
 use crate::analyse::sweep::{self, Curve, Sweep};
 use crate::measure::{Machine, command_line};
 use crate::plan::Plan;
+use crate::report;
 use crate::report::rates::MAX_CURVES;
-use crate::report::{self, Format};
 use anyhow::{Result, bail};
 use clap::Args;
 use std::process::ExitCode;
@@ -162,22 +162,16 @@ fn curve(
     }
 }
 
+const FORMS: Forms<Sweep> = Forms {
+    table: report::sweep::table,
+    json: report::sweep::json,
+    csv: report::sweep::csv,
+    markdown: report::sweep::markdown,
+    html: report::sweep::html,
+};
+
 fn deliver(outputs: &Outputs, sweep: &Sweep) -> Result<ExitCode> {
-    write_forms(
-        sweep,
-        [
-            (&outputs.json, report::sweep::json),
-            (&outputs.html, report::sweep::html),
-            (&outputs.csv, report::sweep::csv),
-            (&outputs.markdown, report::sweep::markdown),
-        ],
-    )?;
-    print(&match outputs.format.unwrap_or_default() {
-        Format::Table => report::sweep::table(sweep),
-        Format::Json => report::sweep::json(sweep),
-        Format::Csv => report::sweep::csv(sweep),
-        Format::Markdown => report::sweep::markdown(sweep),
-    })?;
+    FORMS.deliver(outputs, sweep)?;
     let is_whole = !sweep.interrupted && sweep.curves.iter().all(|curve| curve.knee.is_some());
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(NO_KNEE) })
 }

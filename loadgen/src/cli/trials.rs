@@ -1,4 +1,5 @@
-//! One run after another at rates of somebody's choosing, against the same server: what a search and a sweep are made of.
+//! One run after another at rates of somebody's choosing, against the same server: what a search and a sweep are made
+//! of.
 
 use super::stage::Stage;
 use crate::analyse::assert::{self, Assertion};

@@ -1,8 +1,8 @@
 //! What the page shows, and who looks at it.
 //!
 //! A viewer first gets all there is, as one event, then whatever is new, in order and without a gap. Events are written
-//! once, however many look. Nothing here waits: an event that does not fit into a viewer's queue ends that viewer, whose
-//! browser comes back by itself and gets all there is once more.
+//! once, however many look. Nothing here waits: an event that does not fit into a viewer's queue ends that viewer,
+//! whose browser comes back by itself and gets all there is once more.
 
 use crate::measure::{Intervention, LatencyKind, Span, spans};
 use crate::report::path_class;

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 const DOCUMENT: &str = include_str!("page.html");
 const MORE_STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-/// Nothing is loaded from anywhere; only this page's own server is asked, and no other page may put this one in a frame.
+/// Nothing is loaded from anywhere; only this page's own server is asked, and no other page may put this one in a
+/// frame.
 pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

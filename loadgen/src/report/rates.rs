@@ -1,5 +1,5 @@
-//! What runs at one rate after another came to, in every form: the parts that a search for the capacity and a sweep have
-//! in common.
+//! What runs at one rate after another came to, in every form: the parts that a search for the capacity and a sweep
+//! have in common.
 
 use crate::analyse::capacity::{Probe, Purpose};
 use crate::report::plot::{Axis, Mark, Plot, Scale, Series, draw_twofold};

@@ -143,8 +143,8 @@ impl Steering {
         asked_for
     }
 
-    /// The measured time is over: nodes that are down come back, so that everybody gets what is theirs. Answers with what
-    /// was done in it.
+    /// The measured time is over: nodes that are down come back, so that everybody gets what is theirs. Answers with
+    /// what was done in it.
     pub(super) fn end(&self) -> Vec<Intervention> {
         if let Ok(switch) = self.switch() {
             switch.start_all();

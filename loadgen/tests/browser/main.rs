@@ -147,7 +147,8 @@ fn check_text(document: &str, plots: usize) {
 
 fn say_that_there_is_no_browser() {
     // Past the capture of the test harness: a check that was not made is never kept quiet.
-    let text = "NO BROWSER FOUND (chromium, google-chrome, or CHROME=path): pages were judged by their text only, or not at all";
+    let text = "NO BROWSER FOUND (chromium, google-chrome, or CHROME=path): \
+                pages were judged by their text only, or not at all";
     let _ = writeln!(std::io::stderr(), "\n*** {text} ***\n");
 }
 
