@@ -2,7 +2,7 @@
 
 use crate::history::{Entry, Event, To, Who};
 use crate::membership::Membership;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use uuid::Uuid;
 
@@ -89,6 +89,10 @@ pub struct Facts<'a> {
     pub commits_lost: Option<usize>,
     /// Messages that the database has lost, by sender and mid.
     lost: HashMap<Place<'a>, (u64, Uuid)>,
+    /// Who had sent or been pushed one of them.
+    had_lost: HashSet<(u64, Place<'a>)>,
+    /// Whose session the database has lost, and where.
+    lost_logins: Vec<(usize, u64)>,
     by_mid: HashMap<(u64, Uuid), usize>,
     members: HashMap<u64, BTreeMap<u64, Membership>>,
 }
@@ -111,6 +115,8 @@ impl<'a> Facts<'a> {
             rows_read: None,
             commits_lost: None,
             lost: HashMap::new(),
+            had_lost: HashSet::new(),
+            lost_logins: Vec::new(),
             by_mid: HashMap::new(),
             members: HashMap::new(),
         };
@@ -170,6 +176,7 @@ impl<'a> Facts<'a> {
                 self.rows.push(Row { event, conv, seq: *seq, sender: *sender, mid: *mid, body: *body });
             }
             Event::CommitsLost => self.commits_lost = Some(event),
+            Event::LostLogin { user } => self.lost_logins.push((event, *user)),
             Event::Lost { conv, seq, sender, mid } => {
                 self.lost.insert((conv, *seq), (*sender, *mid));
             }
@@ -181,12 +188,20 @@ impl<'a> Facts<'a> {
     /// What was said of a place that is lost holds no more, and nothing is owed for it: its acknowledgement, which may
     /// have come before or after, and its pushes. The message may stand at another place.
     fn leave_out_what_was_lost(&mut self) {
-        let Facts { lost, messages, pushes, .. } = self;
+        let Facts { lost, had_lost, messages, pushes, .. } = self;
+        had_lost.extend(lost.iter().map(|(place, (sender, _))| (*sender, *place)));
         let is_lost = |place: &Place<'a>, sender, mid| lost.get(place) == Some(&(sender, mid));
         for Message { sender, mid, acks, .. } in messages {
             acks.retain(|(_, place)| !place.is_some_and(|place| is_lost(&place, *sender, *mid)));
         }
-        pushes.retain(|push| !push.mid.is_some_and(|mid| is_lost(&(push.conv, push.seq), push.from, mid)));
+        pushes.retain(|push| {
+            let place = (push.conv, push.seq);
+            let is_lost = push.mid.is_some_and(|mid| is_lost(&place, push.from, mid));
+            if is_lost {
+                had_lost.insert((push.who.user, place));
+            }
+            !is_lost
+        });
     }
 
     fn membership(&mut self, group: u64, user: u64) -> &mut Membership {
@@ -252,6 +267,24 @@ impl<'a> Facts<'a> {
         all.map(|(_, session)| session).find(open).map(|session| session.begun)
     }
 
+    /// Whether what the user had at this place is lost: where it was given anew before anybody noticed, the other
+    /// message is taken for the one that is known.
+    pub fn had_lost(&self, user: u64, place: Place<'_>) -> bool {
+        self.had_lost.contains(&(user, place))
+    }
+
+    /// Whether the database may know nothing of this session: it lost a login of the user, be it answered before or
+    /// after.
+    pub fn may_be_lost(&self, who: Who) -> bool {
+        let Some(begun) = self.sessions.get(&who).map(|session| session.begun) else { return false };
+        let all = || self.sessions.range(Who { session: 0, ..who }..=Who { session: u32::MAX, ..who });
+        let is_next_to = |lost: usize| {
+            let between = begun.min(lost) + 1..begun.max(lost);
+            !all().any(|(_, other)| between.contains(&other.begun))
+        };
+        self.lost_logins.iter().any(|(lost, user)| *user == who.user && is_next_to(*lost))
+    }
+
     /// Whether the user had a later session at this place in the history.
     fn is_replaced(&self, who: Who, event: usize) -> bool {
         let later = Who { session: who.session.saturating_add(1), ..who }..=Who { session: u32::MAX, ..who };
@@ -264,9 +297,9 @@ impl<'a> Facts<'a> {
     }
 
     /// Those who must get a message: everyone who was a member when it was sent and has been ever since, since leaving
-    /// ends the delivery of what waits.
-    pub fn recipients(&self, message: &Message<'_>) -> Vec<u64> {
-        match message.to {
+    /// ends the delivery of what waits; but for those who had another at its place, which is lost.
+    pub fn recipients(&self, message: &Message<'a>) -> Vec<u64> {
+        let mut recipients = match message.to {
             To::User(user) => vec![user],
             To::Group(group) => {
                 let members = self.members.get(&group).into_iter().flatten();
@@ -275,7 +308,10 @@ impl<'a> Facts<'a> {
                 });
                 owed.map(|(user, _)| *user).collect()
             }
-        }
+        };
+        let had_lost = |user| message.acks.iter().any(|(_, place)| place.is_some_and(|at| self.had_lost(user, at)));
+        recipients.retain(|user| !had_lost(*user));
+        recipients
     }
 
     /// Whether a user certainly is where this message was sent, all the while between two places in the history.

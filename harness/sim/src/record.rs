@@ -118,6 +118,7 @@ impl Record {
             }
             inner.lost.insert((conv, seq));
         }
+        loss.logins.into_iter().for_each(|user| self.note(Event::LostLogin { user }));
         // Neither is known to be a member any more, nor not to be one.
         loss.joined.into_iter().for_each(|(group, user)| self.leaving(group, user));
         loss.left.into_iter().for_each(|(group, user)| self.joining(group, user));

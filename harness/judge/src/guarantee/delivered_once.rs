@@ -42,18 +42,21 @@ pub(super) fn check_recipients(facts: &Facts<'_>, message: &Message<'_>, why: &s
 }
 
 fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
-    let mut confirmed: HashMap<(u64, &str), (u64, u32, usize)> = HashMap::new();
+    // How far, where that was said, and where the session ended.
+    let mut confirmed: HashMap<(u64, &str), (u64, usize, usize)> = HashMap::new();
     for (event, who, (conv, seq)) in &facts.received {
         let ended = facts.sessions.get(who).and_then(|session| session.ended);
         // What the server knew of it may have been lost.
-        if facts.commits_lost.is_some_and(|lost| *event < lost) {
+        if facts.commits_lost.is_some_and(|lost| *event < lost) || facts.may_be_lost(*who) {
             continue;
         }
         // Only the end in good order promises that the server knows, and LOGOUT is answered without the database too.
-        if ended.is_some_and(|(end, why)| why == LEFT && !facts.is_broken(DATABASE, end)) {
-            let known = confirmed.entry((who.user, conv)).or_insert((*seq, who.session, *event));
+        if let Some((end, LEFT)) = ended
+            && !facts.is_broken(DATABASE, end)
+        {
+            let known = confirmed.entry((who.user, conv)).or_insert((*seq, *event, end));
             if known.0 < *seq {
-                *known = (*seq, who.session, *event);
+                *known = (*seq, *event, end);
             }
         }
     }
@@ -63,9 +66,10 @@ fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
             let what = format!("pushed twice in one session of user {}", push.who.user);
             finding.judge(Some(Violation { what, events: vec![before, push.event] }));
         }
-        if let Some((seq, session, event)) = confirmed.get(&(push.who.user, push.conv))
+        let begun = facts.sessions.get(&push.who).map(|session| session.begun);
+        if let Some((seq, event, end)) = confirmed.get(&(push.who.user, push.conv))
             && push.seq <= *seq
-            && push.who.session > *session
+            && begun.is_some_and(|begun| begun > *end)
         {
             let what = format!("pushed again to user {}, who had confirmed it in an earlier session", push.who.user);
             finding.judge(Some(Violation { what, events: vec![*event, push.event] }));

@@ -60,6 +60,7 @@ fn hole(
     places: &HashMap<Place<'_>, (u64, Option<Uuid>, usize)>,
 ) -> Option<Violation> {
     let left_out = (before.seq + 1..push.seq)
+        .filter(|seq| !facts.had_lost(push.who.user, (push.conv, *seq)))
         .find_map(|seq| places.get(&(push.conv, seq)).filter(|(from, ..)| *from != push.who.user))
         .filter(|(from, mid, _)| {
             let message = mid.and_then(|mid| facts.message_of(*from, mid));

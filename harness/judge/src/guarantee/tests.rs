@@ -150,6 +150,50 @@ fn what_the_database_has_lost_is_owed_to_nobody_and_what_follows_is() {
 }
 
 #[test]
+fn a_place_that_was_lost_and_given_anew_is_owed_to_those_who_did_not_have_it() {
+    let joined = [ALICE, BOB, CAROL].map(|user| Event::Joined { group: GROUP, user });
+    let group = |user, number, seq| push_in("g9", user, 1, number, seq);
+    let lost = Event::Lost { conv: "g9".into(), seq: 2, sender: ALICE, mid: mid(2) };
+    let begun = [send_to_group(1), ack_in("g9", 1, 1), group(BOB, 1, 1), group(CAROL, 1, 1)];
+    let to_bob_alone = [send_to_group(2), ack_in("g9", 2, 2), group(BOB, 2, 2), lost];
+    let again = [send_to_group(3), ack_in("g9", 3, 2), send_to_group(4), ack_in("g9", 4, 3), group(BOB, 4, 3)];
+    let told = |carol: Vec<Event>| {
+        let before = joined.clone().into_iter().chain(begun.clone()).chain(to_bob_alone.clone());
+        before.chain(again.clone()).chain(carol).chain([drained(BOB), drained(CAROL)]).collect::<Vec<_>>()
+    };
+    expect(&[], told(vec![group(CAROL, 3, 2), group(CAROL, 4, 3)]));
+    expect(&[Durable, DeliveredOnce, InOrder], told(vec![group(CAROL, 4, 3)]));
+}
+
+#[test]
+fn what_was_confirmed_in_a_session_that_the_database_has_lost_may_come_again() {
+    let received = Event::Received { user: BOB, session: 2, conv: DIRECT.into(), seq: 1 };
+    let lost = |user| [Event::CommitsLost, Event::LostLogin { user }];
+    let told = |answered_before: bool, user| {
+        let mut logs_in = vec![login(BOB, 2)];
+        let place = usize::from(answered_before);
+        logs_in.splice(place..place, lost(user));
+        let confirmed = [push_in(DIRECT, BOB, 2, 1, 1), received.clone(), end(BOB, 2)];
+        let again = [login(BOB, 3), push_in(DIRECT, BOB, 3, 1, 1), drained(BOB)];
+        let all = [end(BOB, 1), send(1), ack(1, 1)].into_iter().chain(logs_in).chain(confirmed).chain(again);
+        all.collect::<Vec<_>>()
+    };
+    for answered_before in [true, false] {
+        expect(&[], told(answered_before, BOB));
+        expect(&[DeliveredOnce], told(answered_before, CAROL));
+    }
+}
+
+/// Of two logins at once the first may be answered last: what comes in the other is no repetition.
+#[test]
+fn what_came_before_it_was_confirmed_is_no_repetition() {
+    let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
+    let other = [login(BOB, 2), push_in(DIRECT, BOB, 2, 1, 1)];
+    let told = [send(1), ack(1, 1)].into_iter().chain(other);
+    expect(&[], told.chain([push(1, 1), confirmed, end(BOB, 1), drained(BOB)]));
+}
+
+#[test]
 fn what_was_confirmed_before_commits_were_lost_may_come_again() {
     let received = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
     let told = [send(1), ack(1, 1), push(1, 1), received];

@@ -18,6 +18,8 @@ pub struct Loss {
     pub joined: Vec<(GroupId, UserId)>,
     /// Who had left which group.
     pub left: Vec<(GroupId, UserId)>,
+    /// Who had logged in, or out.
+    pub logins: Vec<UserId>,
 }
 
 impl Database {
@@ -58,12 +60,21 @@ impl Database {
 /// Makes the database what the other is; what is lost by it.
 fn replace(sqlite: &mut Connection, other: &Connection) -> anyhow::Result<Loss> {
     let (had, has) = (members(sqlite)?, members(other)?);
+    let logged_in: BTreeSet<(UserId, i64)> = sessions(sqlite)?.difference(&sessions(other)?).copied().collect();
     let kept: BTreeSet<StoredRow> = messages(other)?.into_iter().collect();
     let mut lost = messages(sqlite)?;
     lost.retain(|row| !kept.contains(row));
     Backup::new(other, sqlite)?.step(-1).context("cannot take its place")?;
     let without = |one: &BTreeSet<(GroupId, UserId)>, other| one.difference(other).copied().collect();
-    Ok(Loss { messages: lost, joined: without(&had, &has), left: without(&has, &had) })
+    let logins = logged_in.into_iter().map(|(user, _)| user).collect();
+    Ok(Loss { messages: lost, joined: without(&had, &has), left: without(&has, &had), logins })
+}
+
+/// With the epoch of each.
+fn sessions(sqlite: &Connection) -> anyhow::Result<BTreeSet<(UserId, i64)>> {
+    let mut query = sqlite.prepare("SELECT userid, epoch FROM session")?;
+    let sessions = query.query_map([], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)))?;
+    sessions.collect::<Result<_, _>>().context("cannot read the sessions")
 }
 
 fn members(sqlite: &Connection) -> anyhow::Result<BTreeSet<(GroupId, UserId)>> {
