@@ -19,6 +19,8 @@ pub struct Message<'a> {
     pub qos: u8,
     pub sends: Vec<Sent>,
     pub acks: Vec<(usize, Option<Place<'a>>)>,
+    /// There was an acknowledgement, be it of a place that is lost.
+    pub was_acknowledged: bool,
     pub refusals: Vec<(usize, u64, bool)>,
     /// Places in [`Facts::pushes`].
     pub pushes: Vec<usize>,
@@ -222,6 +224,7 @@ impl<'a> Facts<'a> {
                         qos: *qos,
                         sends: Vec::new(),
                         acks: Vec::new(),
+                        was_acknowledged: false,
                         refusals: Vec::new(),
                         pushes: Vec::new(),
                     });
@@ -232,6 +235,7 @@ impl<'a> Facts<'a> {
                 let place = conv.as_deref().zip(*seq);
                 if let Some(&message) = self.by_mid.get(&(*user, *mid)) {
                     self.messages[message].acks.push((event, place));
+                    self.messages[message].was_acknowledged = true;
                 }
             }
             Event::Refused { user, mid, code, retryable, .. } => {

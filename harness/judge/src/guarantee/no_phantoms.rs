@@ -43,5 +43,5 @@ pub(super) fn is_refused(message: &Message<'_>) -> bool {
         let tries = || message.sends.iter().filter(|sent| sent.event < *event).count();
         !retryable && (!is_blind || tries() == 1)
     };
-    message.acks.is_empty() && message.refusals.iter().any(is_final)
+    !message.was_acknowledged && message.refusals.iter().any(is_final)
 }

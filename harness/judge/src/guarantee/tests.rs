@@ -166,6 +166,19 @@ fn a_place_that_was_lost_and_given_anew_is_owed_to_those_who_did_not_have_it() {
 }
 
 #[test]
+fn a_mid_of_a_lost_message_may_have_been_refused_to_another() {
+    let lost = Event::Lost { conv: DIRECT.into(), seq: 1, sender: ALICE, mid: mid(1) };
+    // A classic client is told of no place.
+    let classic = push_in("", BOB, 1, 1, 0);
+    let told = |accepted: Option<Event>| {
+        let begun = [send(1)].into_iter().chain(accepted).chain([classic.clone(), refused(1, false), lost.clone()]);
+        begun.chain(delivered()).collect::<Vec<_>>()
+    };
+    expect(&[], told(Some(ack(1, 1))));
+    expect(&[NoPhantoms], told(None));
+}
+
+#[test]
 fn what_was_confirmed_in_a_session_that_the_database_has_lost_may_come_again() {
     let received = Event::Received { user: BOB, session: 2, conv: DIRECT.into(), seq: 1 };
     let lost = |user| [Event::CommitsLost, Event::LostLogin { user }];
