@@ -117,6 +117,10 @@ fn newest(path: &Path) -> Result<SystemTime> {
     Ok(newest)
 }
 
+/// What cargo tells a test of its package. Build scripts of others (ring's) read it too, and whatever depends on them
+/// would be built anew.
+const OF_THE_TEST: &[&str] = &["CARGO_MANIFEST_", "CARGO_PKG_"];
+
 /// Several test processes may come here at once: cargo's own lock has them take turns.
 fn build(wanted: Program, root: &Path, profile: &Path) -> Result<()> {
     let name = wanted.name();
@@ -133,6 +137,11 @@ fn build(wanted: Program, root: &Path, profile: &Path) -> Result<()> {
     }
     if let Some(target) = profile.parent() {
         command.arg("--target-dir").arg(target);
+    }
+    for (name, _) in std::env::vars_os() {
+        if OF_THE_TEST.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
     }
     eprintln!("harness: building {name}");
     let output = command.output().with_context(|| format!("cannot run {}", cargo.display()))?;

@@ -2,11 +2,11 @@
 
 use super::Found;
 use loadgen::report::number;
-use sim::campaign::{Plan, Tally};
+use sim::campaign::{Failed, Plan, Tally};
 use sim::{Lived, Schedule, told};
 use std::fmt::Write;
 
-/// Steps and faults that are shown; a schedule that was not made small has hundreds.
+/// Steps and faults, or seeds, that are shown; a schedule that was not made small has hundreds.
 const SHOWN: usize = 24;
 
 /// Where a run stands, in one line.
@@ -43,7 +43,22 @@ pub fn summary(tally: &Tally) -> String {
         // Writing to memory cannot fail, here and below.
         let _ = writeln!(text, "never reached: {}", never.join(", "));
     }
+    text.push_str(&all_failed(tally));
     let _ = writeln!(text, "{}", tally.verdict().name());
+    text
+}
+
+/// A line for each seed that failed, where there are several: one of each kind alone is told whole.
+fn all_failed(tally: &Tally) -> String {
+    let mut text = String::new();
+    if tally.failed.len() > 1 {
+        for Failed { schedule, failure, .. } in tally.failed.iter().take(SHOWN) {
+            let _ = writeln!(text, "seed {} {failure}", schedule.seed);
+        }
+    }
+    if tally.failed.len() > SHOWN {
+        let _ = writeln!(text, "… and {} more", tally.failed.len() - SHOWN);
+    }
     text
 }
 
@@ -123,6 +138,14 @@ mod tests {
     #[test]
     fn run_is_told_in_a_few_lines() {
         insta::assert_snapshot!(summary(&samples::tally()));
+    }
+
+    #[test]
+    fn each_seed_that_failed_is_named() {
+        let mut tally = samples::tally();
+        let other = Schedule { seed: 8, ..tally.failed[0].schedule.clone() };
+        tally.failed.push(Failed { schedule: other, failure: sim::Failure::Hung, lived: Lived::Hung });
+        insta::assert_snapshot!(summary(&tally));
     }
 
     #[test]
