@@ -1,9 +1,9 @@
 //! The cluster's age: how much time has passed, by no wall clock.
 //!
-//! One node of the cluster counts it, by its own monotonic clock, and every message bears it. Time in which nobody
-//! counts is missing in it, so whatever is younger than asked is never taken for older; it may be kept for longer.
-//! Where the database loses its newest commits the age goes back with them, and what it says of the messages that are
-//! left stays true: they are younger by it than they are.
+//! One node of the cluster counts it, by its own monotonic clock, and every message bears it. Never is more counted than
+//! has passed: time in which nobody counts is missing, so messages may be taken for younger than they are, not for
+//! older. That holds where the database loses its newest commits as well: the age goes back with them, and a message
+//! that bears a larger one is young.
 
 use super::error::Result;
 use super::layer::{Layer, domain};

@@ -55,7 +55,7 @@ pub struct Shortened {
 }
 
 domain! {
-    /// Shortening logs.
+    /// Shortening logs. One node does it, to spare work: two that shorten the same log do no harm.
     pub trait Retention / RetentionLayer:
 
     /// Looks at some conversations after the one named, in the order of their names.
