@@ -19,8 +19,8 @@ pub type AgeMs = i64;
 pub const UNCOUNTED: AgeMs = 0;
 /// The age before anything has been counted.
 pub const FIRST: AgeMs = 1;
-/// The most that is added at once. A message bears the age as of the step before it, so it may be younger than its age
-/// says, by as much.
+/// The most that is added at once. A message bears the age as of the last step before it, so by as much it may be younger
+/// than the difference of ages: a [`KeepRule`](super::KeepRule) allows for that.
 pub const LONGEST_STEP: Duration = Duration::from_secs(4);
 
 /// A moment, as messages bear it.
@@ -43,9 +43,10 @@ domain! {
     pub trait Ages / AgesLayer:
 
     /// Adds what has passed, [`LONGEST_STEP`] at most, and returns the age, if this run of a node is the one that counts
-    /// it. If none does that is not gone, this one is from here on, and adds nothing this time. `None`: another does.
+    /// it. If none does that is not gone, this one does from here on, and adds nothing this time. `None`: another does.
     ///
-    /// `passed` begins no earlier than the call before returned, and is zero if that has failed: it may still be added.
+    /// `passed` begins no earlier than the call before returned, and is zero if that call failed: what it was to add may
+    /// still be added.
     async fn count_age(&self, key: &NodeKey, passed: Duration) -> Result<Option<AgeMs>>;
     /// The age as of the latest step.
     async fn age(&self) -> Result<AgeMs>;

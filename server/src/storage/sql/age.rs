@@ -12,7 +12,8 @@ use std::time::Duration;
 
 /// In `meta`: the age, then the boot and the id of who counts it.
 const ROW: &str = "age";
-/// The row as a column of any SELECT. It is read without a lock, so that those who append do not wait for whoever counts.
+/// The row as a column of any SELECT, also of one that locks: it is read without a lock, so that those who append do not
+/// wait for whoever counts.
 pub const COLUMN: &str = "(SELECT value FROM meta WHERE name = 'age')";
 
 #[async_trait]
