@@ -9,7 +9,7 @@ use std::time::Duration;
 pub fn as_of(now: Moment, settings: &Settings) -> KeepRule {
     let before = |span: Duration| Moment {
         time: now.time.saturating_sub(millis(span)),
-        // Of the last step a message's age may lack all.
+        // What a message bears may lack all of a step.
         age: now.age.saturating_sub(millis(span.saturating_add(LONGEST_STEP))),
     };
     KeepRule {
