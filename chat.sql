@@ -15,7 +15,7 @@ CREATE TABLE meta (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- From here on the tables below are being made.
-INSERT INTO meta (name, value) VALUES ('schema_begun', '4');
+INSERT INTO meta (name, value) VALUES ('schema_begun', '5');
 
 CREATE TABLE user (
     id       BIGINT NOT NULL AUTO_INCREMENT,
@@ -93,6 +93,8 @@ CREATE TABLE message (
     sent_as TEXT NULL,
     -- The conversation's, when the message was said.
     log_epoch INT NOT NULL DEFAULT 0,
+    -- The cluster's, in milliseconds (`meta` counts it, by no clock), when it was said; 0: before ages were counted.
+    cluster_age BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (conv, seq),
     UNIQUE KEY sender_mid (sender, mid)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
@@ -130,4 +132,4 @@ CREATE TABLE session (
     KEY node_asked (node, asked)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
-INSERT INTO meta (name, value) VALUES ('schema_version', '4');
+INSERT INTO meta (name, value) VALUES ('schema_version', '5');

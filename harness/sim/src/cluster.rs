@@ -272,7 +272,7 @@ fn config(seed: u64) -> Config {
     config.limits.heartbeat_s = 5;
     if seed.is_multiple_of(SHORTENS_ONCE_IN) {
         config.retention.messages = 4;
-        config.retention.mid_window_s = 20;
+        config.retention.mid_window_s = 16;
         config.retention.interval_s = 1;
     }
     // So little that people who read slowly fall behind, and are sent away.

@@ -41,6 +41,7 @@ counters! {
     "look into the log" sweeps_total
     "event dropped" events_dropped_total
     "session lost while its node was called gone" sessions_lost_total
+    "message removed that is kept no longer" messages_removed_total
 }
 
 impl Counters {

@@ -5,6 +5,7 @@ use super::refusal::Refusal;
 use crate::config::retention::Retention as Settings;
 use crate::context::Context;
 use crate::retention::{self, Shortener, Swept, Walk};
+use crate::storage::Moment;
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -51,7 +52,8 @@ pub async fn prune(context: &Context, call: &Call) -> Result<Pruned, Refusal> {
         let Settings { days, messages, unreceived_days, .. } = settings;
         tracing::info!(from = %call.address, days, messages, unreceived_days, "an operator prunes");
     }
-    let rule = retention::as_of(context.environment.now_ms(), &settings);
+    let now = Moment { time: context.environment.now_ms(), age: context.storage.age().await? };
+    let rule = retention::as_of(now, &settings);
     let shortener =
         Shortener { storage: context.storage.clone(), lease: context.lease.clone(), metrics: context.metrics.clone() };
     let mut walk = Walk::after(&ask.after);

@@ -43,6 +43,11 @@ impl Retention {
         (self.unreceived_days > 0).then(|| DAY * self.unreceived_days)
     }
 
+    /// `None`: nothing is kept for the sake of resends.
+    pub fn mid_window(&self) -> Option<Duration> {
+        (self.mid_window_s > 0).then(|| Duration::from_secs(self.mid_window_s))
+    }
+
     pub(super) fn check(&self, problems: &mut Problems) {
         problems.range("retention.days", self.days, 0..=36_500);
         problems.range("retention.messages", self.messages, 0..=1_000_000_000_000);

@@ -7,14 +7,14 @@ use crate::context::Context;
 use crate::delivery::bus_receiver::BusReceiver;
 use crate::delivery::repair;
 use crate::membership::lease_keeper;
-use crate::retention::{Retention, Shortener};
+use crate::retention::{Counter, Retention, Shortener};
 use crate::session::cursor_saver;
-use crate::storage;
+use crate::storage::{self, AgeMs};
 use chat_environment::Died;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -41,6 +41,7 @@ impl Background {
             endings: context.endings.clone(),
         };
         let interval = Duration::from_secs(context.config.get().limits.repair_interval_s);
+        let (tell_age, age) = watch::channel(None);
         let mut others = vec![
             tasks.spawn("bus arrivals", receiver.run(arrivals)),
             tasks.spawn("repair", repair::run(delivery.clone(), interval)),
@@ -48,7 +49,8 @@ impl Background {
             tasks.spawn("cursors", save_cursors(context.clone())),
             tasks.spawn("tidying", context.tidier.clone().run(context.key.id.clone())),
             tasks.spawn("strangers", forget_strangers(context.clone())),
-            tasks.spawn("retention", retention(context).run()),
+            tasks.spawn("age", counter(context, tell_age).run()),
+            tasks.spawn("retention", retention(context, age).run()),
         ];
         if let Some(admin) = admin {
             let serving = port::serve(admin, context.clone(), context.shutdown.clone(), tasks.clone());
@@ -71,9 +73,18 @@ fn keeper_parts(context: &Arc<Context>) -> lease_keeper::Parts {
     }
 }
 
-fn retention(context: &Context) -> Retention {
-    Retention {
+fn counter(context: &Context, age: watch::Sender<Option<AgeMs>>) -> Counter {
+    Counter {
         key: context.key.clone(),
+        storage: context.storage.clone(),
+        lease: context.lease.clone(),
+        environment: context.environment.clone(),
+        age,
+    }
+}
+
+fn retention(context: &Context, age: watch::Receiver<Option<AgeMs>>) -> Retention {
+    Retention {
         settings: context.config.get().retention.clone(),
         environment: context.environment.clone(),
         shortener: Shortener {
@@ -81,6 +92,7 @@ fn retention(context: &Context) -> Retention {
             lease: context.lease.clone(),
             metrics: context.metrics.clone(),
         },
+        age,
     }
 }
 

@@ -1,26 +1,26 @@
 //! Removes messages that are kept no longer: the beginnings of logs.
 //!
-//! One node of the cluster does it, the one that claimed it in the database, as long as that node lives. It looks at
+//! One node of the cluster does it, the one that counts the cluster's age, as long as that node lives. It looks at
 //! all conversations from time to time, and goes through them in small steps with rests between, so that those who
 //! chat hardly notice. What it has not done when it dies, the next one does: every step stands for itself.
 
+mod counter;
 mod rule;
 
+pub use counter::Counter;
 pub use rule::as_of;
 
-use crate::cluster::NodeKey;
 use crate::config::retention::Retention as Settings;
 use crate::membership::lease::Lease;
-use crate::storage::{self, KeepRule, Storage};
+use crate::storage::{self, AgeMs, KeepRule, Moment, Storage};
 use crate::telemetry::metrics::Metrics;
 use chat_environment::Environment;
 use chat_protocol::conversation::Conversation;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The first look comes within this time from a node's start.
-const SPREAD: Duration = Duration::from_secs(5);
 /// Rest between two steps; as long as the step before took, if that is longer.
 const REST: Duration = Duration::from_millis(20);
 /// A slow database is not left alone for longer than this.
@@ -30,10 +30,11 @@ const MOST_FAILURES: u32 = 16;
 
 /// What the task works with.
 pub struct Retention {
-    pub key: NodeKey,
     pub settings: Settings,
     pub environment: Environment,
     pub shortener: Shortener,
+    /// The cluster's age, while it is this node that counts it.
+    pub age: watch::Receiver<Option<AgeMs>>,
 }
 
 /// What shortening logs takes.
@@ -71,14 +72,13 @@ pub struct Swept {
 
 impl Retention {
     /// Runs until the node stops.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         if !self.settings.is_on() {
             return;
         }
         let interval = Duration::from_secs(self.settings.interval_s);
-        tokio::time::sleep(self.environment.part_of(SPREAD.min(interval))).await;
-        loop {
-            match self.sweep().await {
+        while let Some(age) = self.turn().await {
+            match self.sweep(age).await {
                 Ok(Swept { messages: 0, .. }) => {}
                 Ok(Swept { conversations, messages, unreceived }) => {
                     tracing::info!(conversations, messages, unreceived, "removed messages that are kept no longer");
@@ -89,13 +89,16 @@ impl Retention {
         }
     }
 
-    /// Looks at all conversations once, if that is for this node to do.
-    async fn sweep(&self) -> storage::Result<Swept> {
+    /// Waits until it is for this node to do; `None`: it never will be.
+    async fn turn(&mut self) -> Option<AgeMs> {
+        *self.age.wait_for(Option::is_some).await.ok()?
+    }
+
+    /// Looks at all conversations once.
+    async fn sweep(&self, age: AgeMs) -> storage::Result<Swept> {
         let mut walk = Walk::after("");
-        if self.shortener.lease.is_held() && self.shortener.storage.claim_retention(&self.key).await? {
-            let rule = as_of(self.environment.now_ms(), &self.settings);
-            self.shortener.go_on(&rule, &mut walk, None).await?;
-        }
+        let rule = as_of(Moment { time: self.environment.now_ms(), age }, &self.settings);
+        self.shortener.go_on(&rule, &mut walk, None).await?;
         Ok(walk.swept)
     }
 }

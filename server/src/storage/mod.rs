@@ -25,6 +25,7 @@ mod layer;
 mod position;
 mod servers;
 
+pub mod age;
 pub mod engine;
 pub mod migrate;
 mod open;
@@ -32,6 +33,7 @@ mod sql;
 pub mod verify;
 
 pub use accounts::{Account, Accounts, AccountsLayer};
+pub use age::{AgeMs, Ages, AgesLayer, Moment};
 pub use conversations::{Audience, Conversations, ConversationsLayer, Settled};
 pub use cursors::{Cursors, CursorsLayer, Mark, Waiting};
 pub use error::{Error, Result};
@@ -64,6 +66,7 @@ pub trait Storage:
     + Nodes
     + Sessions
     + Repair
+    + Ages
     + Retention
     + Orders
     + Overview

@@ -3,6 +3,7 @@
 //! One suite: each test is a function of a fresh database, run on SQLite and on MariaDB.
 
 mod accounts;
+mod ages;
 mod append;
 mod backup;
 mod conversations;

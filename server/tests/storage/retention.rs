@@ -1,16 +1,16 @@
 //! Logs get shorter from their beginning, in small steps, and never past what a rule or a member still needs.
 
-use crate::database::{Database, NOW, append, cursors, group, node, outcomes, say, stored_at, stored_before, text};
+use crate::database::{Database, append, cursors, group, outcomes, say, stored_at, stored_before, text};
 use crate::database::{two_friends, user};
 use crate::on_every_database;
-use chat::cluster::NodeKey;
-use chat::storage::{KeepRule, Mark, NodeStart, Shortened, Storage};
+use chat::storage::{KeepRule, Mark, Moment, Shortened, Storage};
 use chat_protocol::conversation::{Conversation, UserId};
 use std::sync::Arc;
 
 on_every_database!(
     log_is_cut_to_the_newest_messages,
     old_messages_go_and_young_ones_stay,
+    messages_from_before_ages_were_counted_go_by_the_clock,
     what_a_member_has_not_received_stays,
     nobody_waits_for_the_sender,
     hard_limit_goes_past_a_member,
@@ -19,17 +19,19 @@ on_every_database!(
     resend_is_known_as_long_as_the_message_is_there,
     long_logs_take_several_steps,
     logs_are_looked_at_in_pages,
-    one_node_at_a_time_has_the_claim,
 );
+
+/// What every clock and count comes to one day.
+const FAR: Moment = Moment { time: i64::MAX, age: i64::MAX };
 
 /// Keeps the newest so many.
 fn newest(count: u64) -> KeepRule {
-    KeepRule { older_than: None, newest: Some(count), resent_until: i64::MAX, unreceived_older_than: None }
+    KeepRule { older_than: None, newest: Some(count), resent_until: None, unreceived_older_than: None }
 }
 
 /// The same, whoever has not received the others.
-fn newest_at_any_price(count: u64) -> KeepRule {
-    KeepRule { unreceived_older_than: Some(i64::MAX), ..newest(count) }
+pub fn newest_at_any_price(count: u64) -> KeepRule {
+    KeepRule { unreceived_older_than: Some(FAR), ..newest(count) }
 }
 
 async fn receive(storage: &Arc<dyn Storage>, conv: Conversation, users: &[UserId], seq: u64) {
@@ -72,14 +74,30 @@ async fn old_messages_go_and_young_ones_stay(database: Database) {
     let storage = database.open().await;
     let (one, other, conv) = two_friends(&storage).await;
     say(&storage, conv, one, 3).await;
-    database.execute("UPDATE message SET time = 1000 * seq").await;
+    database.execute("UPDATE message SET time = 1, cluster_age = 1000 * seq").await;
     receive(&storage, conv, &[one, other], 3).await;
-    let older_than = |limit| KeepRule { older_than: Some(limit), newest: None, ..newest(0) };
+    // The clock of the node that asks is ahead by ages, and removes nothing by that.
+    let is = |age| Some(Moment { age, ..FAR });
+    let older_than = |age| KeepRule { older_than: is(age), newest: None, ..newest(0) };
 
     assert_eq!(old_logs(&storage, &older_than(1_000)).await, []);
-    let within_the_window = KeepRule { resent_until: 1_000, ..older_than(3_000) };
+    let within_the_window = KeepRule { resent_until: is(1_000), ..older_than(3_000) };
     assert_eq!(shorten(&storage, conv, &within_the_window).await, Shortened::default());
     assert_eq!(old_logs(&storage, &older_than(3_000)).await, [conv]);
+    assert_eq!(shorten(&storage, conv, &older_than(3_000)).await.removed, 2);
+
+    assert_eq!(log(&storage, conv).await, (3, vec![3]));
+}
+
+async fn messages_from_before_ages_were_counted_go_by_the_clock(database: Database) {
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 3).await;
+    database.execute("UPDATE message SET time = 1000 * seq, cluster_age = 0").await;
+    receive(&storage, conv, &[one, other], 3).await;
+    let older_than = |time| KeepRule { older_than: Some(Moment { time, ..FAR }), newest: None, ..newest(0) };
+
+    assert_eq!(old_logs(&storage, &older_than(1_000)).await, []);
     assert_eq!(shorten(&storage, conv, &older_than(3_000)).await.removed, 2);
 
     assert_eq!(log(&storage, conv).await, (3, vec![3]));
@@ -182,7 +200,7 @@ async fn resend_is_known_as_long_as_the_message_is_there(database: Database) {
     let (first, second) = (text(conv, one, "first"), text(conv, one, "second"));
     append(&storage, &[first.clone(), second.clone()]).await;
     receive(&storage, conv, &[one, other], 2).await;
-    let rule = KeepRule { resent_until: NOW, ..newest(1) };
+    let rule = KeepRule { resent_until: Some(Moment { age: 1, ..FAR }), ..newest(1) };
     assert_eq!(shorten(&storage, conv, &rule).await.removed, 0, "it may still be sent again");
     assert_eq!(outcomes(&storage, std::slice::from_ref(&first)).await, [stored_before(1)]);
 
@@ -236,25 +254,4 @@ async fn logs_are_looked_at_in_pages(database: Database) {
     }
 
     assert_eq!((found, pages), (expected, 2));
-}
-
-async fn one_node_at_a_time_has_the_claim(database: Database) {
-    let storage = database.open().await;
-    let (first, second) = (node("first", 1), node("second", 2));
-    let claims = async |key: &NodeKey| storage.claim_retention(key).await.expect("claiming works");
-    let starts = async |key: &NodeKey| {
-        assert_eq!(storage.start_node(key).await.expect("starting works"), NodeStart::Ready);
-    };
-    starts(&first).await;
-    starts(&second).await;
-
-    assert!(claims(&first).await && !claims(&second).await && claims(&first).await);
-    storage.stop_node(&first).await.expect("stopping works");
-    assert!(claims(&second).await, "the holder is gone");
-    starts(&first).await;
-    assert!(!claims(&first).await);
-    // Another run under the holder's name is not the holder.
-    storage.stop_node(&second).await.expect("stopping works");
-    starts(&node("second", 3)).await;
-    assert!(claims(&first).await);
 }

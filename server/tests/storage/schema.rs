@@ -37,16 +37,19 @@ async fn tables_without_a_version_are_refused(database: Database) {
 
 async fn newer_schema_is_refused(database: Database) {
     drop(database.open().await);
-    database.execute("UPDATE meta SET value = '5' WHERE name = 'schema_version'").await;
+    database.execute("UPDATE meta SET value = '6' WHERE name = 'schema_version'").await;
     let text = refusal(&database.config).await;
-    assert!(text.contains("version 5") && text.contains("needs 4"), "{text}");
+    assert!(text.contains("version 6") && text.contains("needs 5"), "{text}");
 }
 
 /// Makes the database one of version 2.
 async fn downgrade(database: &Database) {
-    for column in
-        ["conversation DROP COLUMN first_seq", "session DROP COLUMN asked_why", "session DROP COLUMN disabled"]
-    {
+    for column in [
+        "conversation DROP COLUMN first_seq",
+        "session DROP COLUMN asked_why",
+        "session DROP COLUMN disabled",
+        "message DROP COLUMN cluster_age",
+    ] {
         database.execute(&format!("ALTER TABLE {column}")).await;
     }
     database.execute("UPDATE meta SET value = '2' WHERE name = 'schema_version'").await;
@@ -63,13 +66,15 @@ async fn earlier_schema_is_upgraded_with_all_that_it_holds(database: Database) {
 
     let page = storage.messages_after(conv, 3, 10, usize::MAX).await.expect("reading works");
     assert_eq!((page.messages.len(), page.first_seq), (0, 1));
+    let ages = database.texts("SELECT CAST(cluster_age AS CHAR) FROM message").await;
+    assert_eq!(ages, ["0", "0", "0"], "nobody counted when they were said");
     say(&storage, conv, one, 1).await;
     drop(storage);
     // A node may have died between a change and the new version.
-    for died_at in ["2", "3"] {
+    for died_at in ["2", "3", "4"] {
         database.execute(&format!("UPDATE meta SET value = '{died_at}' WHERE name = 'schema_version'")).await;
         database.open().await;
-        assert_eq!(database.texts("SELECT value FROM meta WHERE name = 'schema_version'").await, ["4"]);
+        assert_eq!(database.texts("SELECT value FROM meta WHERE name = 'schema_version'").await, ["5"]);
     }
 }
 

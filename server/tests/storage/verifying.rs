@@ -2,8 +2,9 @@
 
 use crate::database::{Database, group, node, outcomes, say, session_of, stored_at, text, two_friends, user};
 use crate::on_every_database;
+use crate::retention::newest_at_any_price;
 use chat::storage::verify::{Finding, Part, Wrong, verify_all};
-use chat::storage::{self, Error, KeepRule, NodeStart, Storage};
+use chat::storage::{self, Error, NodeStart, Storage};
 use chat_protocol::conversation::{Conversation, UserId};
 use std::sync::Arc;
 
@@ -37,9 +38,7 @@ async fn world(storage: &Arc<dyn Storage>) -> (UserId, UserId, Conversation, Con
     let conv = Conversation::Group(group);
     say(storage, direct, one, 5).await;
     say(storage, conv, other, 5).await;
-    let rule =
-        KeepRule { older_than: None, newest: Some(2), resent_until: i64::MAX, unreceived_older_than: Some(i64::MAX) };
-    storage.shorten(conv, &rule).await.expect("shortening works");
+    storage.shorten(conv, &newest_at_any_price(2)).await.expect("shortening works");
     (one, other, direct, conv)
 }
 

@@ -3,11 +3,12 @@
 //! Whatever changes a conversation, be it a message or a member, first locks its row; so what is read under that lock
 //! holds until the commit.
 
+use super::age;
 use super::changes::ChangeId;
 use super::columns::{conversation, epoch};
 use super::lists::list;
 use crate::storage::engine::{Connection, Result};
-use crate::storage::{End, Error};
+use crate::storage::{AgeMs, End, Error};
 use chat_protocol::conversation::{Conversation, LogEpoch};
 use std::collections::BTreeMap;
 
@@ -17,6 +18,8 @@ pub struct Locked {
     pub last_seq: u64,
     pub version: u64,
     pub log_epoch: LogEpoch,
+    /// The cluster's age when it was locked, or before.
+    pub cluster_age: AgeMs,
 }
 
 pub async fn lock(conn: &mut dyn Connection, conv: Conversation) -> Result<Option<Locked>> {
@@ -33,14 +36,16 @@ pub async fn lock_all(
     let (placeholders, values) = list(convs);
     let by_key = conn.dialect().by_primary_key;
     let sql = format!(
-        "SELECT id, last_seq, members_version, log_epoch FROM conversation{by_key} WHERE id IN {placeholders} \
-         ORDER BY id{locking}"
+        "SELECT id, last_seq, members_version, log_epoch, {} FROM conversation{by_key} WHERE id IN {placeholders} \
+         ORDER BY id{locking}",
+        age::COLUMN
     );
     let rows = conn.rows(&sql, &values).await?;
     rows.iter()
         .map(|row| {
-            let (last_seq, version, log_epoch) = (row.number(1)?, row.number(2)?, epoch(row, 3)?);
-            Ok((conversation(row, 0)?, Locked { last_seq, version, log_epoch }))
+            let (last_seq, version) = (row.number(1)?, row.number(2)?);
+            let (log_epoch, cluster_age) = (epoch(row, 3)?, age::in_column(row, 4)?);
+            Ok((conversation(row, 0)?, Locked { last_seq, version, log_epoch, cluster_age }))
         })
         .collect()
 }

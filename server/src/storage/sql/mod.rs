@@ -5,6 +5,7 @@
 //! transaction with its retries, and the time limit.
 
 mod accounts;
+mod age;
 mod append;
 mod conversations;
 mod cursors;

@@ -7,9 +7,8 @@
 use super::columns::conversation;
 use super::lists::list;
 use super::storage::{SqlStorage, read, transaction};
-use crate::cluster::NodeKey;
 use crate::storage::engine::{Connection, Result, Row};
-use crate::storage::{self, KeepRule, LogsPage, Retention, Shortened};
+use crate::storage::{self, KeepRule, LogsPage, Moment, Retention, Shortened};
 use async_trait::async_trait;
 use chat_protocol::conversation::{Conversation, UserId};
 use std::collections::BTreeMap;
@@ -18,15 +17,9 @@ use std::collections::BTreeMap;
 const LOGS_AT_ONCE: u32 = 256;
 /// Messages removed in one step, under the conversation's lock: some milliseconds.
 const MESSAGES_AT_ONCE: u32 = 256;
-/// In `meta`: who shortens logs.
-const CLAIM: &str = "retention";
 
 #[async_trait]
 impl Retention for SqlStorage {
-    async fn claim_retention(&self, key: &NodeKey) -> storage::Result<bool> {
-        transaction!(self, conn => claim(conn, key))
-    }
-
     async fn old_logs(&self, after: &str, rule: &KeepRule) -> storage::Result<LogsPage> {
         read!(self, conn => old_logs(conn, after, rule))
     }
@@ -36,29 +29,8 @@ impl Retention for SqlStorage {
     }
 }
 
-/// The claim holds while its holder is not called gone, so no clock ends it.
-async fn claim(conn: &mut dyn Connection, key: &NodeKey) -> Result<bool> {
-    let make = conn.dialect().insert_ignore("INTO meta (name, value) VALUES (?, '')");
-    conn.run(&make, &[CLAIM.into()]).await?;
-    let lock = format!("SELECT value FROM meta WHERE name = ?{}", conn.dialect().for_update);
-    let holder = conn.first(&lock, &[CLAIM.into()]).await?.map(|row| row.text(0)).transpose()?.unwrap_or_default();
-    let own = format!("{} {}", key.boot, key.id);
-    if *holder == *own {
-        return Ok(true);
-    }
-    if let Some((boot, id)) = holder.split_once(' ') {
-        const LIVES: &str = "SELECT boot FROM node WHERE id = ? AND gone <> renewals";
-        let live = conn.first(LIVES, &[id.into()]).await?.map(|row| row.int(0)).transpose()?;
-        if live.is_some_and(|live| boot.parse() == Ok(live)) {
-            return Ok(false);
-        }
-    }
-    conn.run("UPDATE meta SET value = ? WHERE name = ?", &[own.into(), CLAIM.into()]).await?;
-    Ok(true)
-}
-
 async fn old_logs(conn: &mut dyn Connection, after: &str, rule: &KeepRule) -> Result<LogsPage> {
-    const LOGS: &str = "SELECT c.id, c.first_seq, c.last_seq, m.time FROM conversation c \
+    const LOGS: &str = "SELECT c.id, c.first_seq, c.last_seq, m.time, m.cluster_age FROM conversation c \
                         LEFT JOIN message m ON m.conv = c.id AND m.seq = c.first_seq \
                         WHERE c.id > ? ORDER BY c.id LIMIT ?";
     let rows = conn.rows(LOGS, &[after.into(), LOGS_AT_ONCE.into()]).await?;
@@ -71,7 +43,7 @@ async fn old_logs(conn: &mut dyn Connection, after: &str, rule: &KeepRule) -> Re
     let received = received_by_all(conn, &heads).await?;
     let goes = |head: &Head| {
         let is_received = received.get(&head.conv).is_none_or(|received| *received >= head.first_seq);
-        is_received || head.time.is_none_or(|time| rule.goes_unreceived(time))
+        is_received || head.said.is_none_or(|said| rule.goes_unreceived(said))
     };
     Ok(LogsPage { old: heads.into_iter().filter(goes).map(|head| head.conv).collect(), last })
 }
@@ -81,8 +53,8 @@ struct Head {
     conv: Conversation,
     first_seq: u64,
     last_seq: u64,
-    /// Of the first message; `None` where that is missing, though it was never removed.
-    time: Option<i64>,
+    /// When its first message was said; `None` where that is missing, though it was never removed.
+    said: Option<Moment>,
 }
 
 impl Head {
@@ -90,13 +62,18 @@ impl Head {
     fn read(row: &Row) -> Result<Option<Head>> {
         let Ok(conv) = conversation(row, 0) else { return Ok(None) };
         let (first_seq, last_seq) = (row.number(1)?, row.number(2)?);
-        Ok(Some(Head { conv, first_seq, last_seq, time: row.int(3).ok() }))
+        Ok(Some(Head { conv, first_seq, last_seq, said: said(row, 3).ok() }))
     }
 
     fn is_old(&self, rule: &KeepRule) -> bool {
-        let is_old = |time| rule.is_old(self.first_seq, time, self.last_seq);
-        self.first_seq <= self.last_seq && self.time.is_none_or(is_old)
+        let is_old = |said| rule.is_old(self.first_seq, said, self.last_seq);
+        self.first_seq <= self.last_seq && self.said.is_none_or(is_old)
     }
+}
+
+/// When a message was said, in this column and the next.
+fn said(row: &Row, at: usize) -> storage::Result<Moment> {
+    Ok(Moment { time: row.int(at)?, age: row.int(at + 1)? })
 }
 
 /// How far the slowest of those has got for whom the first message of each is; none where that is nobody.
@@ -139,14 +116,15 @@ async fn shorten(conn: &mut dyn Connection, conv: Conversation, rule: &KeepRule)
     let lock = format!("SELECT first_seq, last_seq FROM conversation WHERE id = ?{}", conn.dialect().for_update);
     let Some(row) = conn.first(&lock, &[conv.into()]).await? else { return Ok(Shortened::default()) };
     let (first_seq, last_seq) = (row.number(0)?, row.number(1)?);
-    const HEAD: &str = "SELECT seq, time, sender FROM message WHERE conv = ? AND seq >= ? ORDER BY seq LIMIT ?";
+    const HEAD: &str =
+        "SELECT seq, sender, time, cluster_age FROM message WHERE conv = ? AND seq >= ? ORDER BY seq LIMIT ?";
     let head = conn.rows(HEAD, &[conv.into(), first_seq.into(), MESSAGES_AT_ONCE.into()]).await?;
 
     let mut shortened = Shortened::default();
     let mut end = first_seq;
     for row in &head {
-        let (seq, time, is_unreceived) = (row.number(0)?, row.int(1)?, slowest.lack(row.number(0)?, row.number(2)?));
-        if !rule.is_old(seq, time, last_seq) || (is_unreceived && !rule.goes_unreceived(time)) {
+        let (seq, said, is_unreceived) = (row.number(0)?, said(row, 2)?, slowest.lack(row.number(0)?, row.number(1)?));
+        if !rule.is_old(seq, said, last_seq) || (is_unreceived && !rule.goes_unreceived(said)) {
             break;
         }
         end = seq + 1;

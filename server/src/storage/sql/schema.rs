@@ -12,7 +12,7 @@ use chat_environment::Environment;
 use std::sync::Arc;
 
 /// Bumped when the schema changes in a way that an older node cannot live with.
-pub const VERSION: &str = "4";
+pub const VERSION: &str = "5";
 
 /// The rows of `meta` that the schema's first and last INSERT make.
 const BEGUN_MARK: &str = "schema_begun";

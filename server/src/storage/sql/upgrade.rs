@@ -20,7 +20,7 @@ struct Change {
     probe: &'static str,
 }
 
-const STEPS: [Step; 2] = [
+const STEPS: [Step; 3] = [
     Step {
         from: "2",
         to: "3",
@@ -42,6 +42,14 @@ const STEPS: [Step; 2] = [
                 probe: "SELECT disabled FROM session WHERE 1 = 0",
             },
         ],
+    },
+    Step {
+        from: "4",
+        to: "5",
+        changes: &[Change {
+            make: "ALTER TABLE message ADD COLUMN cluster_age BIGINT NOT NULL DEFAULT 0",
+            probe: "SELECT cluster_age FROM message WHERE 1 = 0",
+        }],
     },
 ];
 

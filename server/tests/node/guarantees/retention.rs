@@ -17,8 +17,9 @@ fn keep_three(config: &mut Config) {
     config.retention.interval_s = 1;
 }
 
+/// All of them, by the clock, and as if they had been said before ages were counted.
 async fn make_old(directory: &Path) {
-    change(directory, "UPDATE message SET time = 1").await;
+    change(directory, "UPDATE message SET time = 1, cluster_age = 0").await;
 }
 
 async fn removed(cluster: &Cluster, messages: u64) {
@@ -104,6 +105,43 @@ async fn what_somebody_has_not_received_is_kept() {
     let mut peer = cluster.login_for_events("bob").await;
     assert_eq!(peer.pushes_and_gaps(6).await, (1..=6).map(|seq| json!(seq)).collect::<Vec<_>>());
     assert_eq!(cluster.count("chat_unreceived_messages_removed_total"), 0);
+}
+
+#[tokio::test]
+async fn clock_that_is_ahead_removes_nothing() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let set = |config: &mut Config| {
+        keep_three(config);
+        config.retention.mid_window_s = 3_600;
+    };
+    let cluster = Cluster::on(database_in(directory.path()).await, set).await;
+    let (mut ann, bob) = cluster.friend_offline().await;
+    let carol = cluster.account("carol").await;
+    ann.befriend(carol).await;
+    for friend in [bob, carol] {
+        for n in 1..=6 {
+            ann.tell(friend, &n.to_string()).await;
+        }
+    }
+
+    change(directory.path(), "UPDATE message SET time = 1").await;
+    let carols = format!("d{}-{carol}", ann.id);
+    change(directory.path(), &format!("UPDATE message SET cluster_age = 0 WHERE conv = '{carols}'")).await;
+
+    // Bob's conversation comes first in that look, by its name.
+    removed(&cluster, 3).await;
+    let mut peer = cluster.login_for_events("bob").await;
+    assert_eq!(peer.pushes_and_gaps(6).await, (1..=6).map(|seq| json!(seq)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn age_is_counted_also_where_all_is_kept() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let storage = database_in(directory.path()).await;
+    let _cluster = Cluster::on(storage.clone(), |_| ()).await;
+
+    let is_counted = async || (storage.age().await.expect("an age") >= 1_000).then_some(());
+    eventually(BUDGET, "a second is counted", is_counted).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 
 -- From here on the tables below are being made.
-INSERT INTO meta (name, value) VALUES ('schema_begun', '4');
+INSERT INTO meta (name, value) VALUES ('schema_begun', '5');
 
 CREATE TABLE user (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -65,6 +65,7 @@ CREATE TABLE message (
     body    TEXT NOT NULL,
     sent_as TEXT,
     log_epoch INTEGER NOT NULL DEFAULT 0,
+    cluster_age INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (conv, seq),
     UNIQUE (sender, mid)
 );
@@ -90,4 +91,4 @@ CREATE TABLE session (
 );
 CREATE INDEX session_node ON session (node, asked);
 
-INSERT INTO meta (name, value) VALUES ('schema_version', '4');
+INSERT INTO meta (name, value) VALUES ('schema_version', '5');

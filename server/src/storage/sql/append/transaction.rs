@@ -8,7 +8,7 @@ use crate::storage::sql::conversations::audiences;
 use crate::storage::sql::lists::{padded_values, power_of_two_chunks, repeated};
 use crate::storage::sql::locks::{Locked, begin_epoch, lock_all};
 use crate::storage::sql::session_rows::confirm_all;
-use crate::storage::{Append, Appended};
+use crate::storage::{AgeMs, Append, Appended};
 use chat_protocol::conversation::{Conversation, LogEpoch, UserId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +20,7 @@ struct Placed {
     at: usize,
     seq: u64,
     log_epoch: LogEpoch,
+    cluster_age: AgeMs,
 }
 
 impl Batch<'_> {
@@ -49,7 +50,7 @@ impl Batch<'_> {
         outcomes.extend(
             placed
                 .iter()
-                .map(|Placed { at, seq, log_epoch }| (*at, Appended::Stored { seq: *seq, log_epoch: *log_epoch })),
+                .map(|Placed { at, seq, log_epoch, .. }| (*at, Appended::Stored { seq: *seq, log_epoch: *log_epoch })),
         );
         Ok(outcomes)
     }
@@ -59,7 +60,8 @@ impl Batch<'_> {
         let place = |at: usize| {
             let conversation = locked.get_mut(&self.messages[at].conv)?;
             conversation.last_seq += 1;
-            Some(Placed { at, seq: conversation.last_seq, log_epoch: conversation.log_epoch })
+            let Locked { last_seq: seq, log_epoch, cluster_age, .. } = *conversation;
+            Some(Placed { at, seq, log_epoch, cluster_age })
         };
         allowed.into_iter().filter_map(place).collect()
     }
@@ -130,9 +132,9 @@ impl Batch<'_> {
 
     async fn insert(&self, conn: &mut dyn Connection, placed: &[Placed]) -> Result<()> {
         for chunk in power_of_two_chunks(placed, ROWS_AT_ONCE) {
-            let rows = repeated("(?, ?, ?, ?, ?, ?, ?, ?)", ", ", chunk.len());
-            let mut values = Vec::with_capacity(chunk.len() * 8);
-            for Placed { at, seq, log_epoch } in chunk {
+            let rows = repeated("(?, ?, ?, ?, ?, ?, ?, ?, ?)", ", ", chunk.len());
+            let mut values = Vec::with_capacity(chunk.len() * 9);
+            for Placed { at, seq, log_epoch, cluster_age } in chunk {
                 let message = &self.messages[*at];
                 let mid = failpoint::mid_to_store(message.mid, self.by.environment);
                 let sent_as = message.sent_as.as_ref().and_then(|sent_as| serde_json::to_string(sent_as).ok());
@@ -145,10 +147,12 @@ impl Batch<'_> {
                     Value::Text(message.msg.clone()),
                     sent_as.map_or(Value::Null, Value::from),
                     (*log_epoch).into(),
+                    (*cluster_age).into(),
                 ]);
             }
-            const INTO: &str = "INSERT INTO message (conv, seq, sender, mid, time, body, sent_as, log_epoch) VALUES";
-            let sql = format!("{INTO} {rows}");
+            const INTO: &str =
+                "INSERT INTO message (conv, seq, sender, mid, time, body, sent_as, log_epoch, cluster_age)";
+            let sql = format!("{INTO} VALUES {rows}");
             conn.run(&sql, &values).await?;
         }
         Ok(())

@@ -5,9 +5,9 @@ use async_trait::async_trait;
 use chat::cluster::NodeKey;
 use chat::storage::verify::VerifyLayer;
 use chat::storage::{
-    AccountsLayer, Actor, Append, AppendedBatch, Befriended, Claim, Claimed, ConversationsLayer, CursorsLayer, Error,
-    Fence, FriendsLayer, GroupsLayer, Joined, Layer, Left, LogLayer, NodesLayer, OrdersLayer, OverviewLayer, Page,
-    RepairLayer, Result, RetentionLayer, SessionsLayer, Settled, Storage, Waiting,
+    AccountsLayer, Actor, AgesLayer, Append, AppendedBatch, Befriended, Claim, Claimed, ConversationsLayer,
+    CursorsLayer, Error, Fence, FriendsLayer, GroupsLayer, Joined, Layer, Left, LogLayer, NodesLayer, OrdersLayer,
+    OverviewLayer, Page, RepairLayer, Result, RetentionLayer, SessionsLayer, Settled, Storage, Waiting,
 };
 use chat_protocol::conversation::{Conversation, GroupId, UserId};
 use chat_protocol::message::TimeMs;
@@ -49,6 +49,7 @@ impl NodesLayer for Faulty {}
 impl RepairLayer for Faulty {}
 impl OrdersLayer for Faulty {}
 impl OverviewLayer for Faulty {}
+impl AgesLayer for Faulty {}
 impl RetentionLayer for Faulty {}
 impl VerifyLayer for Faulty {}
 

@@ -1,0 +1,82 @@
+//! The cluster's age, and which run of a node counts it.
+//!
+//! Both stand in one row of `meta`: of two that take themselves for that node only one adds, at several servers as well.
+
+use super::storage::{SqlStorage, read, transaction};
+use crate::cluster::NodeKey;
+use crate::storage::engine::{Connection, Result, Row};
+use crate::storage::{self, AgeMs, Ages, Error, age};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// In `meta`: the age, then the boot and the id of who counts it.
+const ROW: &str = "age";
+/// The row as a column of any SELECT, also of one that locks: it is read without a lock, so that those who append do not
+/// wait for whoever counts.
+pub const COLUMN: &str = "(SELECT value FROM meta WHERE name = 'age')";
+
+#[async_trait]
+impl Ages for SqlStorage {
+    async fn count_age(&self, key: &NodeKey, passed: Duration) -> storage::Result<Option<AgeMs>> {
+        transaction!(self, conn => count(conn, key, passed))
+    }
+
+    async fn age(&self) -> storage::Result<AgeMs> {
+        read!(self, conn => read(conn))
+    }
+}
+
+/// The age in a [`COLUMN`].
+pub fn in_column(row: &Row, at: usize) -> Result<AgeMs> {
+    let Some(value) = row.text_or_null(at)? else { return Ok(age::FIRST) };
+    Ok(parse(&value)?.0)
+}
+
+/// What the row says: the age, and who counts it.
+fn parse(value: &str) -> storage::Result<(AgeMs, &str)> {
+    let (age, counter) = value.split_once(' ').unwrap_or((value, ""));
+    let age = age.parse().map_err(|_| Error::Unusable(format!("the database holds an age {age:?}")))?;
+    Ok((age, counter))
+}
+
+async fn read(conn: &mut dyn Connection) -> Result<AgeMs> {
+    let row = conn.first(&format!("SELECT {COLUMN}"), &[]).await?;
+    row.map_or(Ok(age::FIRST), |row| in_column(&row, 0))
+}
+
+async fn count(conn: &mut dyn Connection, key: &NodeKey, passed: Duration) -> Result<Option<AgeMs>> {
+    let value = lock_or_make(conn).await?;
+    let (mut age, counter) = parse(&value)?;
+    let own = format!("{} {}", key.boot, key.id);
+    if *counter == own {
+        age += AgeMs::try_from(passed.min(age::LONGEST_STEP).as_millis()).unwrap_or_default();
+    } else if is_live(conn, counter).await? {
+        return Ok(None);
+    }
+    conn.run("UPDATE meta SET value = ? WHERE name = ?", &[format!("{age} {own}").into(), ROW.into()]).await?;
+    Ok(Some(age))
+}
+
+async fn lock_or_make(conn: &mut dyn Connection) -> Result<Arc<str>> {
+    if let Some(value) = lock(conn).await? {
+        return Ok(value);
+    }
+    let make = conn.dialect().insert_ignore("INTO meta (name, value) VALUES (?, ?)");
+    conn.run(&make, &[ROW.into(), age::FIRST.to_string().into()]).await?;
+    let value = lock(conn).await?;
+    Ok(value.ok_or_else(|| Error::Unavailable("the cluster's age was removed while it was made".into()))?)
+}
+
+async fn lock(conn: &mut dyn Connection) -> Result<Option<Arc<str>>> {
+    let lock = format!("SELECT value FROM meta WHERE name = ?{}", conn.dialect().for_update);
+    Ok(conn.first(&lock, &[ROW.into()]).await?.map(|row| row.text(0)).transpose()?)
+}
+
+/// Whether that run of a node is not called gone, so that no clock decides.
+async fn is_live(conn: &mut dyn Connection, counter: &str) -> Result<bool> {
+    let Some((boot, id)) = counter.split_once(' ') else { return Ok(false) };
+    const LIVES: &str = "SELECT boot FROM node WHERE id = ? AND gone <> renewals";
+    let live = conn.first(LIVES, &[id.into()]).await?.map(|row| row.int(0)).transpose()?;
+    Ok(live.is_some_and(|live| boot.parse() == Ok(live)))
+}
