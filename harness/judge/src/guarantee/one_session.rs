@@ -8,6 +8,7 @@
 use super::{Facts, Finding, Session, Violation};
 use crate::history::{Event, LEFT, Who};
 use std::collections::HashMap;
+use uuid::Uuid;
 
 /// What was on its way when a session was replaced may still arrive for this long (microseconds).
 const GRACE_MICROS: u64 = 2_000_000;
@@ -39,15 +40,20 @@ fn is_later(facts: &Facts<'_>, session: &Session<'_>) -> bool {
 }
 
 fn check_served(facts: &Facts<'_>, later: &HashMap<Who, usize>, finding: &mut Finding) {
-    let mut sent: HashMap<uuid::Uuid, usize> = HashMap::new();
+    // The same message may be sent again in a later session.
+    let mut sent: HashMap<(Who, Uuid), usize> = HashMap::new();
     for (place, entry) in facts.entries.iter().enumerate() {
         match &entry.event {
-            Event::Send { user, session, mid, .. } if later.contains_key(&Who { user: *user, session: *session }) => {
-                sent.insert(*mid, place);
+            Event::Send { user, session, mid, .. } => {
+                let who = Who { user: *user, session: *session };
+                if later.contains_key(&who) {
+                    sent.insert((who, *mid), place);
+                }
             }
             Event::Ack { user, session, mid, .. } => {
-                let Some(replaced) = later.get(&Who { user: *user, session: *session }) else { continue };
-                if let Some(sent) = sent.get(mid).filter(|sent| *sent > replaced) {
+                let who = Who { user: *user, session: *session };
+                let Some(replaced) = later.get(&who) else { continue };
+                if let Some(sent) = sent.get(&(who, *mid)).filter(|sent| *sent > replaced) {
                     let what = format!("user {user}: a replaced session had a message accepted");
                     finding.judge(Some(Violation { what, events: vec![*replaced, *sent, place] }));
                 }

@@ -403,6 +403,13 @@ fn a_replaced_session_that_is_served_breaks_one_session() {
 }
 
 #[test]
+fn a_message_that_is_sent_again_in_the_next_session_was_not_sent_by_the_replaced_one() {
+    let again =
+        Event::Send { user: ALICE, session: 2, to: To::User(BOB), mid: mid(1), body: 1, qos: 1, due: 0, again: true };
+    expect(&[], [send(1), login(ALICE, 2), again, ack(1, 1), login(ALICE, 3), push(1, 1), drained(BOB)]);
+}
+
+#[test]
 fn a_message_lost_while_redis_was_gone_breaks_its_promise() {
     let fault = |healed| Event::Fault { what: "redis restarted empty".into(), healed };
     let good = [send(1), ack(1, 1), push(1, 1), fault(false), send(2), ack(2, 2), fault(true)];
