@@ -41,11 +41,8 @@ enum Command {
         #[arg(long)]
         proxied: bool,
         /// A setting for every node, as in conf/server.toml; repeatable
-        #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = setting)]
+        #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = cli::stage::setting)]
         settings: Vec<(String, String)>,
-        /// An option for the database server, as in innodb-buffer-pool-size=1G; repeatable
-        #[arg(long = "database-set", value_name = "OPTION=VALUE", value_parser = setting)]
-        database_options: Vec<(String, String)>,
     },
     /// List the clusters that run, also those of tests.
     Ps,
@@ -111,15 +108,12 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<ExitCode> {
     let done = match command {
-        Command::Up { nodes, services, name, proxied, settings, database_options } => {
+        Command::Up { nodes, services, name, proxied, settings } => {
             let setup = services.below(Setup::nodes(nodes)).clocks();
             let setup = settings.iter().fold(setup, |setup, (key, value)| setup.setting(key, value));
-            let mut builder = Containers::builder(if proxied { setup.relays() } else { setup });
+            let mut builder = services.tell(Containers::builder(if proxied { setup.relays() } else { setup }));
             if let Some(name) = name {
                 builder = builder.name(&name);
-            }
-            for (option, value) in &database_options {
-                builder = builder.database_option(option, value);
             }
             up(builder).await
         }
@@ -216,11 +210,6 @@ async fn images() -> Result<()> {
     }
     println!("{:<8} {}", "node", images::node(&docker, Program::Server).await?);
     Ok(())
-}
-
-fn setting(text: &str) -> Result<(String, String)> {
-    let (key, value) = text.split_once('=').context("expected NAME=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

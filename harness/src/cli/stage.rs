@@ -1,6 +1,6 @@
 //! Where stories are told: a cluster of its own for each.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use harness::cluster::Setup;
 use harness::containers::{Builder, Containers, Flavour};
@@ -26,30 +26,55 @@ pub struct Stage {
 #[derive(Args, Default)]
 pub struct Services {
     /// MariaDB instead of MySQL
-    #[arg(long, conflicts_with = "galera")]
+    #[arg(long, conflicts_with_all = ["galera", "group_replication"])]
     mariadb: bool,
     /// So many MariaDB servers that replicate to each other, instead of one database, from 1 to 9
-    #[arg(long, value_name = "MEMBERS")]
+    #[arg(long, value_name = "MEMBERS", conflicts_with = "group_replication")]
     galera: Option<usize>,
+    /// The same of MySQL servers
+    #[arg(long, value_name = "MEMBERS")]
+    group_replication: Option<usize>,
+    /// An option for each database server, as in innodb-buffer-pool-size=1G; repeatable
+    #[arg(long = "database-set", value_name = "OPTION=VALUE", value_parser = setting)]
+    database_options: Vec<(String, String)>,
     /// How many Redis, from 1 to 9
     #[arg(long, default_value_t = 1)]
     buses: usize,
 }
 
+/// A setting as it is written on a command line.
+pub fn setting(text: &str) -> Result<(String, String)> {
+    let (key, value) = text.split_once('=').context("expected NAME=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
 impl Services {
     pub fn below(&self, setup: Setup) -> Setup {
-        let flavour = match self.galera {
-            Some(members) => Flavour::Galera(members),
-            None if self.mariadb => Flavour::Mariadb,
-            None => Flavour::Mysql,
+        let flavour = match (self.galera, self.group_replication) {
+            (Some(members), _) => Flavour::Galera(members),
+            (None, Some(members)) => Flavour::GroupReplication(members),
+            (None, None) if self.mariadb => Flavour::Mariadb,
+            (None, None) => Flavour::Mysql,
         };
         setup.database(flavour).buses(self.buses)
+    }
+
+    /// What the database is told.
+    pub fn tell(&self, builder: Builder) -> Builder {
+        let options = self.database_options.iter();
+        options.fold(builder, |builder, (option, value)| builder.database_option(option, value))
     }
 
     fn flags(&self) -> String {
         let mut flags = if self.mariadb { " --mariadb".to_owned() } else { String::new() };
         if let Some(members) = self.galera {
             flags += &format!(" --galera {members}");
+        }
+        if let Some(members) = self.group_replication {
+            flags += &format!(" --group-replication {members}");
+        }
+        for (option, value) in &self.database_options {
+            flags += &format!(" --database-set {option}={value}");
         }
         if self.buses != 1 {
             flags += &format!(" --buses {}", self.buses);
@@ -65,7 +90,7 @@ impl Stage {
 
     /// A cluster that has what these faults take.
     pub fn builder<'f>(&self, faults: impl IntoIterator<Item = &'f Fault>) -> Builder {
-        Containers::builder(fault::prepare(self.setup(), faults))
+        self.services.tell(Containers::builder(fault::prepare(self.setup(), faults)))
     }
 
     /// The flags that ask for it.

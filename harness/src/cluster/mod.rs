@@ -6,10 +6,11 @@
 
 mod probe;
 mod setup;
+pub(crate) mod statement;
 
-pub(crate) use probe::{Probe, query, until};
+pub(crate) use probe::{Probe, ask, query, until};
 pub use setup::{Flavour, Setup};
-pub(crate) use setup::{bus_url, database_url};
+pub(crate) use setup::{Replication, bus_url, database_url};
 
 use crate::held::Held;
 use crate::link::Trouble;
@@ -23,6 +24,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use strum::Display;
+
+/// The first of the database servers that nodes have, where there are several.
+pub(crate) const PREFERRED: &str = "database-1";
 
 /// A kind of cluster.
 #[async_trait(?Send)]
@@ -109,6 +113,13 @@ pub trait Cluster: Send + Sync {
     async fn pause(&self, machine: &str) -> Result<()>;
 
     async fn resume(&self, machine: &str) -> Result<()>;
+
+    /// The preferred member of a replicated database takes no more writes, as before maintenance: its connections stay
+    /// open, and whoever writes over them is refused.
+    async fn demote(&self) -> Result<()>;
+
+    /// It takes them again.
+    async fn promote(&self) -> Result<()>;
 
     /// A member of a replicated database, which is down, loses all that it kept.
     async fn forget(&self, machine: &str) -> Result<()>;

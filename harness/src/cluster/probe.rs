@@ -1,5 +1,6 @@
 //! Ready means that the right protocol answers, never that a port is open: ports open early, and others may hold them.
 
+use super::setup::Replication;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use chat_client::{Options, RawConnection};
 use sqlx::mysql::MySqlConnectOptions;
@@ -25,7 +26,7 @@ const PAGE_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) enum Probe {
     /// The database at this URL answers a query.
     Sql(String),
-    /// The member of a replicated database at this URL takes statements.
+    /// The member of a Galera cluster at this URL takes statements.
     Member(String),
     /// Redis answers PING.
     Redis(SocketAddr),
@@ -40,7 +41,7 @@ pub(crate) enum Probe {
 impl Probe {
     async fn attempt(&self) -> Result<()> {
         match self {
-            Probe::Sql(url) => query(std::slice::from_ref(url), "SELECT 1").await.map(|_| ()),
+            Probe::Sql(url) => ask(url, ONE_QUERY, "SELECT 1").await.map(|_| ()),
             Probe::Member(url) => member(url).await,
             Probe::Redis(address) => redis(*address).await,
             Probe::Chat(address) => chat(*address).await,
@@ -79,12 +80,17 @@ pub(crate) async fn until<Check: Future<Output = Result<()>>>(
     }
 }
 
-/// The rows of a query, each field as text; NULL is empty. For statements without parameters. The first of `urls` that
-/// answers is asked; where there are several, it first applies what the others have committed.
-pub(crate) async fn query(urls: &[String], statement: &str) -> Result<Vec<Vec<String>>> {
+/// The rows of a query at the first of `urls` that answers; where there are several, it first applies what the others
+/// have committed.
+pub(crate) async fn query(urls: &[String], replication: Replication, statement: &str) -> Result<Vec<Vec<String>>> {
+    let barrier = match replication {
+        Replication::None => None,
+        Replication::Galera => Some("SET SESSION wsrep_sync_wait = 1"),
+        Replication::Group => Some("SET SESSION group_replication_consistency = 'BEFORE'"),
+    };
     let mut failed = None;
     for url in urls {
-        match timeout(ONE_QUERY, query_at(url, statement, urls.len() > 1)).await {
+        match timeout(ONE_QUERY, rows(url, barrier, statement)).await {
             Ok(Ok(rows)) => return Ok(rows),
             Ok(Err(error)) => failed = Some(error),
             Err(_) => failed = Some(anyhow!("no answer within {ONE_QUERY:?}")),
@@ -93,10 +99,17 @@ pub(crate) async fn query(urls: &[String], statement: &str) -> Result<Vec<Vec<St
     Err(failed.unwrap_or_else(|| anyhow!("there is no database")))
 }
 
-async fn query_at(url: &str, statement: &str, is_replicated: bool) -> Result<Vec<Vec<String>>> {
+/// The rows of a statement at one server, whatever it knows of others.
+pub(crate) async fn ask(url: &str, budget: Duration, statement: &str) -> Result<Vec<Vec<String>>> {
+    let asked = timeout(budget, rows(url, None, statement)).await;
+    asked.unwrap_or_else(|_| Err(anyhow!("no answer within {budget:?}")))
+}
+
+/// Each field as text; NULL is empty. For statements without parameters.
+async fn rows(url: &str, barrier: Option<&'static str>, statement: &str) -> Result<Vec<Vec<String>>> {
     let mut connection = url.parse::<MySqlConnectOptions>()?.disable_statement_logging().connect().await?;
-    if is_replicated {
-        connection.execute("SET SESSION wsrep_sync_wait = 1").await?;
+    if let Some(barrier) = barrier {
+        connection.execute(barrier).await?;
     }
     let rows = connection.fetch_all(sqlx::AssertSqlSafe(statement.to_owned())).await.context("the query failed")?;
     connection.close().await?;
@@ -108,7 +121,7 @@ async fn query_at(url: &str, statement: &str, is_replicated: bool) -> Result<Vec
 }
 
 async fn member(url: &str) -> Result<()> {
-    let rows = query(&[url.to_owned()], "SHOW GLOBAL STATUS LIKE 'wsrep_ready'").await?;
+    let rows = ask(url, ONE_QUERY, "SHOW GLOBAL STATUS LIKE 'wsrep_ready'").await?;
     ensure!(rows.iter().any(|row| row.last().is_some_and(|value| value == "ON")), "it says {rows:?}");
     Ok(())
 }

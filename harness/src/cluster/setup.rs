@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use std::net::SocketAddr;
+use strum::{Display, EnumString};
 
 /// Settings that make a cluster quick to test. Hashes are cheap, since not their strength is under test; a drain that
 /// waited for people would only be slow. All users are made at one address.
@@ -24,6 +25,26 @@ pub enum Flavour {
     Mariadb,
     /// So many MariaDB servers that replicate to each other.
     Galera(usize),
+    /// So many MySQL servers that replicate to each other. Clusters of processes cannot have it.
+    GroupReplication(usize),
+}
+
+/// How the servers of a database share what one of them commits.
+#[derive(Clone, Copy, Debug, Display, EnumString, PartialEq, Eq)]
+pub(crate) enum Replication {
+    None,
+    Galera,
+    Group,
+}
+
+impl Flavour {
+    pub(crate) fn replication(self) -> Replication {
+        match self {
+            Flavour::Mysql | Flavour::Mariadb => Replication::None,
+            Flavour::Galera(_) => Replication::Galera,
+            Flavour::GroupReplication(_) => Replication::Group,
+        }
+    }
 }
 
 /// What every kind of cluster is told before its start.
@@ -67,7 +88,7 @@ impl Setup {
         self
     }
 
-    /// The members of a replicated database have clocks that can be set.
+    /// The members of a Galera cluster have clocks that can be set; no other database has.
     pub fn clocks(mut self) -> Self {
         self.has_clocks = true;
         self
@@ -88,8 +109,15 @@ impl Setup {
     pub(crate) fn databases(&self) -> Vec<String> {
         match self.flavour {
             Flavour::Mysql | Flavour::Mariadb => vec!["database".to_owned()],
-            Flavour::Galera(count) => (0..count).map(services::galera::name).collect(),
+            Flavour::Galera(count) | Flavour::GroupReplication(count) => {
+                (0..count).map(services::galera::name).collect()
+            }
         }
+    }
+
+    /// Whether its database servers can have clocks that can be set.
+    pub(crate) fn may_have_clocks(&self) -> bool {
+        matches!(self.flavour, Flavour::Galera(_))
     }
 
     /// # Errors

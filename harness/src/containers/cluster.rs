@@ -10,7 +10,7 @@ use super::machine::Machine;
 use super::network::Network;
 use super::parts::{self, FIRST_NODE_HOST, MAX_NODES};
 use super::reaper::{self, CLUSTER, RUN};
-use super::topology::{self, Topology};
+use super::topology::{self, REPLICATION, Topology};
 use crate::cluster::{Ability, Cluster, Flavour, Kind, Running, Setup, bus_url, database_url};
 use crate::link::Links;
 use crate::own_runtime;
@@ -101,7 +101,9 @@ impl Builder {
         let name = self.name.clone().unwrap_or_else(|| format!("chat-{:08x}", reaper::rand()));
         let is_there = topology::list(&docker).await?.iter().any(|entry| entry.cluster == name);
         ensure!(!is_there, "a cluster {name} runs already: choose another name, or harness down {name}");
-        let labels = HashMap::from([(RUN.to_owned(), run.to_owned()), (CLUSTER.to_owned(), name.clone())]);
+        let replication = self.setup.flavour.replication().to_string();
+        let labels = [(RUN, run.to_owned()), (CLUSTER, name.clone()), (REPLICATION, replication)];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value)).into();
         match self.launch(&docker, &name, labels).await {
             Ok((topology, links)) => Ok(Containers { topology, _links: links, is_removed: false }),
             Err(error) => {

@@ -26,7 +26,7 @@ impl Foundation<'_> {
     /// Database, Redis and nginx; the first two answer when this returns, or Redis is down, as the setup has it.
     pub async fn launch(&self, nodes: &[Ipv4Addr]) -> Result<Topology> {
         let part = match self.setup.flavour {
-            Flavour::Mysql => Part::Mysql,
+            Flavour::Mysql | Flavour::GroupReplication(_) => Part::Mysql,
             Flavour::Mariadb => Part::Mariadb,
             Flavour::Galera(_) => Part::Galera,
         };
@@ -38,7 +38,8 @@ impl Foundation<'_> {
         let nginx = self.machine(parts::nginx(nginx, self.network.address(NGINX_HOST), nodes)?);
         let (mut databases, (redises, nginx)) = try_join(self.databases(&database), try_join(redises, nginx)).await?;
         databases.sort_by_key(|database| database.address);
-        let topology = Topology::new(self.network.clone(), databases, redises, nginx);
+        let replication = self.setup.flavour.replication();
+        let topology = Topology::new(self.network.clone(), replication, databases, redises, nginx);
         try_join_all(self.setup.services().iter().map(|service| topology.ready(service))).await?;
         if self.setup.is_redis_down {
             try_join_all(self.setup.redises().iter().map(|redis| topology.kill(redis))).await?;
@@ -55,15 +56,28 @@ impl Foundation<'_> {
         roles.iter().enumerate().map(plan).collect()
     }
 
-    /// Of several, the first makes the cluster, and the others get its data.
+    /// One, or several.
     async fn databases(&self, image: &str) -> Result<Vec<Machine>> {
-        let Flavour::Galera(count) = self.setup.flavour else {
-            let address = self.network.address(DATABASE_HOST);
-            let plan = parts::database(self.setup.flavour, image.to_owned(), address, self.options);
-            return Ok(vec![self.machine(plan).await?]);
-        };
-        let addresses: Vec<Ipv4Addr> =
-            (0..count).map(|place| self.network.address(FIRST_MEMBER_HOST + place as u8)).collect();
+        match self.setup.flavour {
+            Flavour::Mysql | Flavour::Mariadb => {
+                let address = self.network.address(DATABASE_HOST);
+                let plan = parts::database(self.setup.flavour, image.to_owned(), address, self.options);
+                Ok(vec![self.machine(plan).await?])
+            }
+            Flavour::Galera(count) => self.galera(image, count).await,
+            // They find together when they are waited for.
+            Flavour::GroupReplication(count) => {
+                let addresses = self.members(count);
+                let member =
+                    |place| self.machine(parts::group_member(place, image.to_owned(), &addresses, self.options));
+                try_join_all((0..count).map(member)).await
+            }
+        }
+    }
+
+    /// The first makes the cluster, and the others get its data.
+    async fn galera(&self, image: &str, count: usize) -> Result<Vec<Machine>> {
+        let addresses = self.members(count);
         let member = |place| {
             let has_clock = self.setup.has_clocks;
             self.machine(parts::member(place, image.to_owned(), &addresses, self.options, has_clock))
@@ -72,6 +86,11 @@ impl Foundation<'_> {
         first.is_ready_member().await?;
         let others = try_join_all((1..count).map(member)).await?;
         Ok([vec![first], others].concat())
+    }
+
+    /// The addresses of the servers of a replicated database.
+    fn members(&self, count: usize) -> Vec<Ipv4Addr> {
+        (0..count).map(|place| self.network.address(FIRST_MEMBER_HOST + place as u8)).collect()
     }
 
     fn machine(&self, plan: Plan) -> impl Future<Output = Result<Machine>> {

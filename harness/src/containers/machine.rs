@@ -14,7 +14,8 @@ use testcontainers::bollard::models::{
     NetworkDisconnectRequest, NetworkingConfig,
 };
 use testcontainers::bollard::query_parameters::{
-    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder, UploadToContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    UploadToContainerOptionsBuilder,
 };
 use testcontainers::bollard::{Docker, body_full};
 use tokio::time::{Instant, sleep};
@@ -139,6 +140,28 @@ impl Machine {
             }
             sleep(POLL).await;
         }
+    }
+
+    /// It is lost with all that it kept, its log too, and another like it takes its place, which is not started.
+    pub(crate) async fn renew(&self) -> Result<()> {
+        let docker = docker::connect().await?;
+        let old = docker.inspect_container(&self.name, None).await?;
+        let config = old.config.with_context(|| format!("the engine does not say what {} is made of", self.name))?;
+        let endpoints = HashMap::from([(self.network.name.clone(), endpoint(self.address))]);
+        let body = ContainerCreateBody {
+            image: config.image,
+            cmd: config.cmd,
+            env: config.env,
+            labels: config.labels,
+            host_config: old.host_config,
+            networking_config: Some(NetworkingConfig { endpoints_config: Some(endpoints) }),
+            ..ContainerCreateBody::default()
+        };
+        let with_all = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        docker.remove_container(&self.name, Some(with_all)).await?;
+        let options = CreateContainerOptionsBuilder::default().name(&self.name).build();
+        let created = docker.create_container(Some(options), body).await;
+        created.map(|_| ()).with_context(|| format!("cannot create {} anew", self.name))
     }
 
     /// The URL of a database server, for whoever may do everything there.

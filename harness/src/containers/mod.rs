@@ -14,6 +14,7 @@ pub mod reaper;
 
 mod cluster;
 mod foundation;
+mod group;
 mod machine;
 mod network;
 mod packet_filter;

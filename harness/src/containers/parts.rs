@@ -3,6 +3,7 @@
 //! Official images and stand-ins are started alike: the former read the variables and make the database, the latter
 //! have it made already and ignore them.
 
+use super::group;
 use super::machine::Plan;
 use crate::cluster::Flavour;
 use anyhow::Result;
@@ -41,6 +42,8 @@ pub(crate) fn database(flavour: Flavour, image: String, address: Ipv4Addr, optio
             .into();
     let (prefix, own): (_, &[&str]) = match flavour {
         Flavour::Mysql => ("MYSQL", &["--performance-schema=OFF", "--mysqlx=OFF", "--skip-log-bin"]),
+        // Members of a group are asked who is in it, over the performance schema.
+        Flavour::GroupReplication(_) => ("MYSQL", &["--mysqlx=OFF"]),
         Flavour::Mariadb | Flavour::Galera(_) => ("MARIADB", &[]),
     };
     command.extend(own.iter().map(|option| (*option).to_owned()));
@@ -68,6 +71,19 @@ pub(crate) fn member(
         plan.environment.extend(clock_variables(CLOCK).map(|(name, value)| (name.to_owned(), value)));
         plan.files.push((CLOCK.to_owned(), clock_text(0).into_bytes()));
     }
+    plan
+}
+
+/// A member of a replication group, by its place from 0 among the addresses of all. It is in no group yet.
+pub(crate) fn group_member(place: usize, image: String, addresses: &[Ipv4Addr], options: &[(String, String)]) -> Plan {
+    let flavour = Flavour::GroupReplication(addresses.len());
+    let mut plan = database(flavour, image, addresses[place], &[]);
+    plan.role = galera::name(place);
+    plan.command.extend(group::options(place, addresses));
+    plan.command.extend(options.iter().map(|(option, value)| format!("--{option}={value}")));
+    // Whoever runs a group is root there, from another machine; as in the stand-in.
+    plan.environment.retain(|(name, _)| name != "MYSQL_RANDOM_ROOT_PASSWORD");
+    plan.environment.push(("MYSQL_ALLOW_EMPTY_PASSWORD".to_owned(), "yes".to_owned()));
     plan
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It can be had from a cluster that this process started, or found again by its labels, as `harness fault` does.
 
+use super::group::Group;
 use super::machine::{ADDRESS, Machine, ROLE};
 use super::network::Network;
 use super::packet_filter;
@@ -9,7 +10,7 @@ use super::parts::{
     ADMIN_PORT, CLOCK, DATABASE_PORT, FORGET, NGINX_CONFIG, NGINX_PORT, NODE_PORT, REDIS_PORT, nginx_config,
 };
 use super::reaper::CLUSTER;
-use crate::cluster::{self, Cluster, Probe};
+use crate::cluster::{self, Cluster, PREFERRED, Probe, Replication, statement};
 use crate::held::Held;
 use crate::link::{self, Trouble};
 use crate::users::Records;
@@ -23,6 +24,9 @@ use std::time::Duration;
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::ListContainersOptionsBuilder;
 use tokio::task::spawn_blocking;
+
+/// On everything: how the cluster's database servers share what is committed.
+pub(super) const REPLICATION: &str = "chat.harness.replication";
 
 /// How long a database may take: official images make their data directory first.
 const DATABASE_READY: Duration = Duration::from_secs(60);
@@ -40,6 +44,7 @@ pub struct Topology {
     network: Network,
     pub(super) is_guarded: bool,
     pub(super) requires_tls: bool,
+    replication: Replication,
     /// One, or the members of a replicated one.
     databases: Vec<Machine>,
     redises: Vec<Machine>,
@@ -49,10 +54,16 @@ pub struct Topology {
 }
 
 impl Topology {
-    pub(super) fn new(network: Network, databases: Vec<Machine>, redises: Vec<Machine>, nginx: Machine) -> Self {
+    pub(super) fn new(
+        network: Network,
+        replication: Replication,
+        databases: Vec<Machine>,
+        redises: Vec<Machine>,
+        nginx: Machine,
+    ) -> Self {
         let (is_guarded, requires_tls) = (false, false);
         let (nodes, records) = (Vec::new(), Arc::default());
-        Topology { network, is_guarded, requires_tls, databases, redises, nginx, nodes, records }
+        Topology { network, is_guarded, requires_tls, replication, databases, redises, nginx, nodes, records }
     }
 
     /// Finds a running cluster by its name.
@@ -62,10 +73,11 @@ impl Topology {
     pub async fn find(docker: &Docker, cluster: &str) -> Result<Topology> {
         let filters = HashMap::from([("label".to_owned(), vec![format!("{CLUSTER}={cluster}")])]);
         let list = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let mut machines = Vec::new();
+        let (mut machines, mut replication) = (Vec::new(), Replication::None);
         for labels in docker.list_containers(Some(list)).await?.into_iter().filter_map(|found| found.labels) {
             let label = |key: &str| labels.get(key).cloned().with_context(|| format!("a container without {key}"));
             let (role, address) = (label(ROLE)?, label(ADDRESS)?.parse::<Ipv4Addr>()?);
+            replication = label(REPLICATION)?.parse()?;
             let network = Network::of(cluster, address);
             machines.push(Machine::existing(network, format!("{cluster}-{role}"), role, address));
         }
@@ -78,7 +90,7 @@ impl Topology {
             Ok(found)
         };
         let nginx = all("nginx")?.remove(0);
-        let mut topology = Topology::new(network, all("database")?, all("redis")?, nginx);
+        let mut topology = Topology::new(network, replication, all("database")?, all("redis")?, nginx);
         topology.add_nodes(all("node")?);
         Ok(topology)
     }
@@ -128,6 +140,10 @@ impl Topology {
     fn member(&self, role: &str) -> Result<&Machine> {
         ensure!(role.starts_with("database-"), "{role} is no member of a replicated database");
         self.container(role)
+    }
+
+    fn group(&self) -> Group<'_> {
+        Group(&self.databases)
     }
 
     fn probe(&self, machine: &Machine) -> (Duration, Probe) {
@@ -186,7 +202,8 @@ impl Cluster for Topology {
 
     async fn query(&self, statement: &str) -> Result<Vec<Vec<String>>> {
         let url = |(_, address): &(String, SocketAddr)| cluster::database_url(&[*address], "chat");
-        cluster::query(&self.database_addresses().iter().map(url).collect::<Vec<_>>(), statement).await
+        let urls: Vec<String> = self.database_addresses().iter().map(url).collect();
+        cluster::query(&urls, self.replication, statement).await
     }
 
     async fn kill(&self, machine: &str) -> Result<()> {
@@ -199,8 +216,12 @@ impl Cluster for Topology {
 
     async fn ready(&self, machine: &str) -> Result<()> {
         let machine = self.container(machine)?;
-        let (budget, probe) = self.probe(machine);
-        let ready = cluster::until(budget, probe, || machine.check_running()).await;
+        let ready = if self.replication == Replication::Group && machine.role.starts_with("database") {
+            self.group().ready(machine).await
+        } else {
+            let (budget, probe) = self.probe(machine);
+            cluster::until(budget, probe, || machine.check_running()).await
+        };
         ready.with_context(|| machine.name.clone())
     }
 
@@ -218,11 +239,33 @@ impl Cluster for Topology {
         self.container(machine)?.resume().await
     }
 
+    async fn demote(&self) -> Result<()> {
+        match self.replication {
+            Replication::Group => self.group().demote(self.member(PREFERRED)?).await,
+            _ => statement::set_read_only(self, true).await,
+        }
+    }
+
+    async fn promote(&self) -> Result<()> {
+        match self.replication {
+            Replication::Group => self.group().promote(self.member(PREFERRED)?).await,
+            _ => statement::set_read_only(self, false).await,
+        }
+    }
+
     async fn forget(&self, machine: &str) -> Result<()> {
-        self.member(machine)?.put(&[(FORGET.to_owned(), Vec::new())]).await
+        let machine = self.member(machine)?;
+        match self.replication {
+            Replication::Group => machine.renew().await,
+            _ => machine.put(&[(FORGET.to_owned(), Vec::new())]).await,
+        }
     }
 
     async fn set_clock(&self, machine: &str, ahead_s: i64) -> Result<()> {
+        ensure!(
+            self.replication == Replication::Galera,
+            "the clock of {machine} cannot be set, only a Galera member's"
+        );
         self.member(machine)?.put(&[(CLOCK.to_owned(), clock_text(ahead_s).into_bytes())]).await
     }
 

@@ -4,8 +4,8 @@
 //! It is done with a lock that is held ([`Holder`]).
 
 use super::holder::{Holder, Tell};
-use super::{Breakage, Kind, Lasting, chances, statement};
-use crate::cluster::Cluster;
+use super::{Breakage, Kind, Lasting, chances};
+use crate::cluster::{Cluster, statement};
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use sqlx::Executor;

@@ -7,11 +7,10 @@ mod active;
 mod chances;
 mod holder;
 mod link;
-mod statement;
 
 pub use active::Active;
 
-use crate::cluster::{Ability, Cluster, Flavour, Setup};
+use crate::cluster::{Ability, Cluster, Flavour, Replication, Setup};
 use crate::held::Held;
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
@@ -122,6 +121,9 @@ impl Fault {
     /// Whether a cluster of this setup has all the services that it is about.
     pub fn fits(&self, setup: &Setup) -> bool {
         let services = setup.services();
+        if self.needs == Some(Ability::Clocks) && !setup.may_have_clocks() {
+            return false;
+        }
         self.roles.iter().filter(|role| is_service(role)).all(|role| services.contains(role))
     }
 
@@ -155,7 +157,7 @@ pub fn prepare<'f>(setup: Setup, faults: impl IntoIterator<Item = &'f Fault>) ->
             _ => setup,
         };
         let setup = if fault.concerns("database") { setup.own_database() } else { setup };
-        let is_alone = !matches!(setup.flavour, Flavour::Galera(_));
+        let is_alone = setup.flavour.replication() == Replication::None;
         let setup = match fault.concerns("database-") && is_alone {
             true => setup.database(Flavour::Galera(MEMBERS)),
             false => setup,
@@ -170,9 +172,9 @@ pub fn help() -> String {
     for Kind { usage, effect, .. } in KINDS {
         text += &format!("  {usage:<32} {effect}\n");
     }
-    text + "\nA MACHINE is node-1, node-2 …, database, redis or nginx; with --galera database-1 …, with --buses \
-            redis-1 …. The links of\nslow, thin, silent and reset are those between a node and a database or redis, \
-            in a cluster started with harness up\n--proxied."
+    text + "\nA MACHINE is node-1, node-2 …, database, redis or nginx; with --galera or --group-replication \
+            database-1 …,\nwith --buses redis-1 …. The links of slow, thin, silent and reset are those between a node \
+            and a database\nor redis, in a cluster started with harness up --proxied."
 }
 
 impl fmt::Display for Fault {
@@ -262,6 +264,10 @@ mod tests {
         check("split redis", &["redis-1", "redis-2", "database"]);
         let exhaust: Fault = "exhaust database".parse().expect("it is a fault");
         assert!(!exhaust.fits(&Setup::nodes(3).database(Flavour::Galera(3))));
+        let group = Setup::nodes(3).database(Flavour::GroupReplication(3));
+        let [switchover, clock] = ["switchover", "clock database-1 +10s"].map(|text| text.parse().expect("a fault"));
+        assert!(Fault::fits(&switchover, &group) && !Fault::fits(&clock, &group));
+        assert_eq!(prepare(group.clone(), [&switchover]).services(), group.services());
     }
 
     #[test]

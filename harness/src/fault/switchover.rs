@@ -1,8 +1,9 @@
 //! The preferred member of a replicated database takes no more writes, as before maintenance: its connections stay
-//! open, and whoever writes over them is refused.
+//! open, and whoever writes over them is refused. On Galera it is made read-only; in a replication group another becomes
+//! the primary.
 
-use super::{Breakage, Kind, Lasting, chances, statement};
-use crate::cluster::Cluster;
+use super::{Breakage, Kind, Lasting, chances};
+use crate::cluster::{Cluster, PREFERRED};
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -18,9 +19,6 @@ pub(super) const KIND: Kind = Kind {
 
 struct Switchover;
 
-/// The first of the list that nodes have.
-const PREFERRED: &str = "database-1";
-
 #[async_trait]
 impl Breakage for Switchover {
     fn takes(&self) -> &'static [&'static str] {
@@ -28,12 +26,11 @@ impl Breakage for Switchover {
     }
 
     async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
-        statement::execute(&cluster.administration(PREFERRED)?, "SET GLOBAL read_only = 1").await?;
+        cluster.demote().await?;
         Ok(None)
     }
 
     async fn heal(&self, cluster: &dyn Cluster) -> Result<()> {
-        let healed = statement::execute(&cluster.administration(PREFERRED)?, "SET GLOBAL read_only = 0").await;
-        healed.context("the preferred member stays read only")
+        cluster.promote().await.context("the preferred member takes no writes")
     }
 }

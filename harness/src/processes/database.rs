@@ -1,7 +1,7 @@
 //! The database of a cluster: servers of its own, or one that all clusters share that leave it alone.
 
 use super::machine::Machine;
-use crate::cluster::{Flavour, Probe, Setup, database_url};
+use crate::cluster::{Flavour, Probe, Replication, Setup, database_url};
 use anyhow::{Result, bail, ensure};
 use async_trait::async_trait;
 use chat::config;
@@ -25,6 +25,7 @@ static DATABASES: AtomicUsize = AtomicUsize::new(1);
 
 pub(super) struct Database {
     name: String,
+    pub replication: Replication,
     pub servers: Vec<Server>,
 }
 
@@ -48,11 +49,12 @@ impl Database {
         let name = format!("chat_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         let servers = match setup.flavour {
             Flavour::Galera(count) => start_members(count, setup.has_clocks, &name)?,
+            Flavour::GroupReplication(_) => bail!("a cluster of processes has no replication group: take containers"),
             Flavour::Mysql | Flavour::Mariadb => vec![start_alone(setup.has_own_database, &name)?],
         };
         let servers = setup.databases().into_iter().zip(servers);
         let servers = servers.map(|(role, (address, kind))| Server { role, address, kind }).collect();
-        Ok(Database { name, servers })
+        Ok(Database { name, replication: setup.flavour.replication(), servers })
     }
 
     /// As nodes are told it, where they reach the servers at these addresses.

@@ -8,7 +8,7 @@ mod machine;
 mod node;
 mod start;
 
-use crate::cluster::{Ability, Cluster, Kind, Probe, Running, Setup, query, until};
+use crate::cluster::{Ability, Cluster, Kind, Probe, Running, Setup, query, statement, until};
 use crate::held::Held;
 use crate::link::{self, Links, Trouble};
 use crate::users::Records;
@@ -157,7 +157,7 @@ impl Cluster for Processes {
     }
 
     async fn query(&self, statement: &str) -> Result<Vec<Vec<String>>> {
-        query(&self.database.urls(), statement).await
+        query(&self.database.urls(), self.database.replication, statement).await
     }
 
     async fn verify(&self) -> Result<()> {
@@ -195,6 +195,14 @@ impl Cluster for Processes {
 
     async fn resume(&self, machine: &str) -> Result<()> {
         self.machine(machine)?.resume().await
+    }
+
+    async fn demote(&self) -> Result<()> {
+        statement::set_read_only(self, true).await
+    }
+
+    async fn promote(&self) -> Result<()> {
+        statement::set_read_only(self, false).await
     }
 
     async fn forget(&self, machine: &str) -> Result<()> {

@@ -80,7 +80,9 @@ impl Connector {
             );
             connection.execute(sqlx::raw_sql(AssertSqlSafe(settings))).await?;
             let replication = self.replication(&mut connection).await?;
-            if let Some(barrier) = barrier_of_a_new_connection(replication) {
+            // What was committed elsewhere before is seen by a connection from its beginning: a server that has just
+            // become the one in use may have some of it still to apply.
+            if let Some(barrier) = barrier(replication) {
                 connection.execute(sqlx::raw_sql(barrier)).await?;
             }
             let now = Instant::now();
@@ -152,26 +154,16 @@ impl Connector {
     }
 }
 
-/// What was committed elsewhere before is seen by a connection from its beginning: a server that has just become the
-/// one in use may have some of it still to apply.
-fn barrier_of_a_new_connection(replication: Replication) -> Option<&'static str> {
-    match replication {
-        Replication::None => None,
-        Replication::Galera => barrier(replication),
-        // A new primary first applies what it has; until then it lets wait.
-        Replication::Group => Some("SET SESSION group_replication_consistency = 'BEFORE_ON_PRIMARY_FAILOVER'"),
-    }
-}
-
 /// Waits, outside of a transaction, until this server has applied what was committed at any other before.
 pub fn barrier(replication: Replication) -> Option<&'static str> {
     match replication {
         Replication::None => None,
         Replication::Galera => Some("SET STATEMENT wsrep_sync_wait = 1 FOR SELECT 1"),
-        // A SELECT without a table would not wait.
+        // A SELECT without a table would not wait. Later transactions wait only where their server becomes the primary.
         Replication::Group => Some(
             "SET SESSION group_replication_consistency = 'BEFORE'; \
-             SELECT 1 FROM meta LIMIT 1; \
+             BEGIN; \
+             COMMIT; \
              SET SESSION group_replication_consistency = 'BEFORE_ON_PRIMARY_FAILOVER'",
         ),
     }

@@ -15,8 +15,9 @@ const DATA_CLASSES: [&str; 3] = ["22", "23", "45"];
 const DATA_NUMBERS: [u16; 2] = [1366, 3819];
 /// This server is no primary any more: not ready for queries (1047), read-only (1290, 1792, 1836).
 const DEMOTED: [u16; 4] = [1047, 1290, 1792, 1836];
-/// This server is going down (1053), or could not bring a commit to the others (1180, 3100).
-const IN_TROUBLE: [u16; 3] = [1053, 1180, 3100];
+/// This server is going down (1053), or could not bring a commit to the others (1180, 3100) or learn of theirs (3796,
+/// 3797).
+const IN_TROUBLE: [u16; 5] = [1053, 1180, 3100, 3796, 3797];
 
 /// What a failure says about the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,7 @@ mod tests {
         for number in [1205, 3572] {
             check(number, "HY000", "LockTimeout");
         }
-        for number in [1047, 1053, 1180, 1290, 1792, 1836, 3100] {
+        for number in [1047, 1053, 1180, 1290, 1792, 1836, 3100, 3796, 3797] {
             check(number, "HY000", "Failed(Unavailable(\"the text\"))");
         }
         for (number, state) in [(1406, "22001"), (1048, "23000"), (1644, "45000"), (1366, "HY000"), (3819, "HY000")] {
