@@ -35,10 +35,7 @@ impl Wire {
 
 impl Person {
     pub async fn send(&mut self, request: &Value) -> Result<()> {
-        let json = request.to_string();
-        self.wire.write_u32(json.len() as u32).await?;
-        self.wire.write_all(json.as_bytes()).await?;
-        Ok(())
+        Ok(self.wire.write_all(&frame(request)).await?)
     }
 
     /// Waits for the reply, which must say that it was done.
@@ -105,16 +102,22 @@ impl Person {
         self.ask(json!({"msgid": 3})).await.map(|_| ())
     }
 
-    /// Sends a message to a friend, without waiting.
-    pub async fn say(&mut self, friend: u64, qos: u8) -> Result<()> {
-        let mid = Uuid::now_v7().to_string();
-        self.send(&json!({"msgid": 6, "toid": friend, "msg": "hello", "qos": qos, "mid": mid})).await
+    /// Sends so many messages to a friend in one write, without waiting.
+    pub async fn say(&mut self, friend: u64, qos: u8, messages: usize) -> Result<()> {
+        let message = |mid: Uuid| json!({"msgid": 6, "toid": friend, "msg": "hello", "qos": qos, "mid": mid.to_string()});
+        let frames: Vec<u8> = (0..messages).flat_map(|_| frame(&message(Uuid::now_v7()))).collect();
+        Ok(self.wire.write_all(&frames).await?)
     }
 
     /// Says that all of a message's conversation up to it is there.
     pub async fn has(&mut self, message: &Value) -> Result<()> {
         self.send(&json!({"msgid": 16, "conv": message["conv"], "seq": message["seq"]})).await
     }
+}
+
+fn frame(request: &Value) -> Vec<u8> {
+    let json = request.to_string();
+    [&(json.len() as u32).to_be_bytes()[..], json.as_bytes()].concat()
 }
 
 impl AsyncRead for Wire {
