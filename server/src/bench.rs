@@ -92,14 +92,14 @@ pub fn message(seq: u64) -> ChatMessage {
         name: "somebody".into(),
         msg: TEXT.into(),
         time: 1_700_000_000_000,
-        mid: Uuid::now_v7(),
+        mid: Uuid::from_u128(seq.into()),
         sent_as: None,
     }
 }
 
 /// A friend's chat as a client of this dialect sends it: one whole frame.
 pub fn chat_request(dialect: Dialect) -> BytesMut {
-    let mid = Uuid::now_v7();
+    let mid = Uuid::from_u128(7);
     let json = match dialect {
         Dialect::Framed => format!(r#"{{"msgid":6,"toid":2,"qos":0,"mid":"{mid}","msg":"{TEXT}"}}"#),
         Dialect::Bare => format!(

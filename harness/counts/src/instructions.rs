@@ -62,11 +62,12 @@ fn counted_rounds(operation: &mut dyn FnMut()) {
     (0..ROUNDS).for_each(|_| operation());
 }
 
-/// The version of the compiler that is used here: another makes other instructions.
+/// The version of the compiler that is used here, and the machine it makes instructions for.
 pub fn compiler() -> Result<String> {
     let output = Command::new("rustc").arg("--version").output().context("cannot run rustc")?;
     let version = String::from_utf8_lossy(&output.stdout);
-    Ok(version.split_whitespace().nth(1).context("rustc does not say its version")?.to_owned())
+    let version = version.split_whitespace().nth(1).context("rustc does not say its version")?;
+    Ok(format!("{version} for {}", std::env::consts::ARCH))
 }
 
 #[cfg(test)]

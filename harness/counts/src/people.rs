@@ -104,7 +104,8 @@ impl Person {
 
     /// Sends so many messages to a friend in one write, without waiting.
     pub async fn say(&mut self, friend: u64, qos: u8, messages: usize) -> Result<()> {
-        let message = |mid: Uuid| json!({"msgid": 6, "toid": friend, "msg": "hello", "qos": qos, "mid": mid.to_string()});
+        let message =
+            |mid: Uuid| json!({"msgid": 6, "toid": friend, "msg": "hello", "qos": qos, "mid": mid.to_string()});
         let frames: Vec<u8> = (0..messages).flat_map(|_| frame(&message(Uuid::now_v7()))).collect();
         Ok(self.wire.write_all(&frames).await?)
     }

@@ -53,7 +53,7 @@ pub struct Count {
 /// All counts of one build.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
-    /// The version of rustc: instructions of two versions are not compared.
+    /// The version of rustc and the machine: instructions of two of these are not compared.
     pub compiler: String,
     pub counts: Vec<Count>,
 }
