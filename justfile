@@ -32,6 +32,10 @@ test:
 bench *arguments:
     ci/bench {{arguments}}
 
+# Counts instructions, allocations and statements of each operation, and compares them with those that are stored.
+counts *arguments:
+    ci/counts {{arguments}}
+
 # Loads clusters with 10,000 users and more, in about half an hour.
 scale *arguments:
     ci/scale {{arguments}}

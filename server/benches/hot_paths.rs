@@ -1,7 +1,7 @@
 //! What a node does for every message: read and write it, find its recipient, store it, and tell another node.
 
 use bytes::BytesMut;
-use chat::bench::LocalPair;
+use chat::bench::{LocalPair, TEXT, chat_request, message};
 use chat::bus::signature::BusKey;
 use chat::bus::{Item, Recipients, envelope};
 use chat::cluster::{ClusterSecret, NodeKey};
@@ -9,7 +9,7 @@ use chat::config::{Config, Database, Listen, Password};
 use chat::node::Node;
 use chat::storage::{self, Append, Claim, Storage};
 use chat_protocol::conversation::{Conversation, Target, UserId};
-use chat_protocol::message::{Chat, ChatMessage, Outgoing};
+use chat_protocol::message::{Chat, Outgoing};
 use chat_protocol::{Codec, Dialect};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -20,55 +20,12 @@ use uuid::Uuid;
 const MAX_FRAME_BYTES: usize = 65_536;
 /// Conversations that a batch is spread over: each has pages of its own.
 const CONVERSATIONS: u64 = 64;
-const TEXT: &str = "forty characters of what somebody writes";
-
-fn message(seq: u64) -> ChatMessage {
-    ChatMessage {
-        log_epoch: 0,
-        conv: Conversation::direct(1, 2),
-        seq,
-        sender: 1,
-        name: "somebody".into(),
-        msg: TEXT.into(),
-        time: 1_700_000_000_000,
-        mid: Uuid::now_v7(),
-        sent_as: None,
-    }
-}
-
-fn request(dialect: Dialect) -> BytesMut {
-    let mid = Uuid::now_v7();
-    let json = match dialect {
-        Dialect::Framed => format!(r#"{{"msgid":6,"toid":2,"qos":0,"mid":"{mid}","msg":"{TEXT}"}}"#),
-        Dialect::Bare => format!(
-            r#"{{"msgid":6,"id":1,"name":"somebody","toid":2,"msg":"{TEXT}","time":"2026-01-01 00:00:00"}}{}"#,
-            '\0'
-        ),
-        Dialect::Checked => {
-            format!(r#"{{"msgType":6,"id":1,"name":"somebody","toid":2,"msg":"{TEXT}","time":"2026-01-01 00:00:00"}}"#)
-        }
-    };
-    let mut frame = BytesMut::new();
-    match dialect {
-        Dialect::Framed => frame.extend_from_slice(&(json.len() as u32).to_be_bytes()),
-        Dialect::Bare => {}
-        Dialect::Checked => {
-            frame.extend_from_slice(&[0xFE, 0xFF]);
-            frame.extend_from_slice(&(json.len() as u32).to_be_bytes());
-        }
-    }
-    frame.extend_from_slice(json.as_bytes());
-    if dialect == Dialect::Checked {
-        frame.extend_from_slice(&chat_protocol::murmur::checksum(json.as_bytes()).to_be_bytes());
-    }
-    frame
-}
 
 fn codec(criterion: &mut Criterion) {
     for dialect in [Dialect::Framed, Dialect::Bare, Dialect::Checked] {
         let mut group = criterion.benchmark_group(format!("codec/{dialect:?}").to_lowercase());
         let mut codec = Codec::new(dialect, MAX_FRAME_BYTES);
-        let frame = request(dialect);
+        let frame = chat_request(dialect);
         group.throughput(Throughput::Elements(1));
         group.bench_function("decode a chat", |bencher| {
             let decode = |mut input: BytesMut| codec.decode(black_box(&mut input)).expect("a lawful frame");

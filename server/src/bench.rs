@@ -1,4 +1,5 @@
-//! A door for the benches, and for nothing else: one sender and one recipient on a node, without sockets.
+//! A door for what measures, and for nothing else: one sender and one recipient on a node, without sockets, and what
+//! they say.
 
 use crate::context::Context;
 use crate::delivery::local::push_here;
@@ -12,8 +13,13 @@ use chat_protocol::codec::Codec;
 use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::dialect::Dialect;
 use chat_protocol::message::{Chat, ChatMessage};
+use chat_protocol::murmur;
 use std::sync::Arc;
 use tokio::time::Instant;
+use uuid::Uuid;
+
+/// What is said in what is measured.
+pub const TEXT: &str = "forty characters of what somebody writes";
 
 /// Two users with a session each, who may write to each other.
 pub struct LocalPair {
@@ -74,6 +80,50 @@ impl LocalPair {
         }
         bytes
     }
+}
+
+/// A message as it is stored, pushed and told to other nodes.
+pub fn message(seq: u64) -> ChatMessage {
+    ChatMessage {
+        log_epoch: 0,
+        conv: Conversation::direct(1, 2),
+        seq,
+        sender: 1,
+        name: "somebody".into(),
+        msg: TEXT.into(),
+        time: 1_700_000_000_000,
+        mid: Uuid::from_u128(seq.into()),
+        sent_as: None,
+    }
+}
+
+/// A friend's chat as a client of this dialect sends it: one whole frame.
+pub fn chat_request(dialect: Dialect) -> BytesMut {
+    let mid = Uuid::from_u128(7);
+    let json = match dialect {
+        Dialect::Framed => format!(r#"{{"msgid":6,"toid":2,"qos":0,"mid":"{mid}","msg":"{TEXT}"}}"#),
+        Dialect::Bare => format!(
+            r#"{{"msgid":6,"id":1,"name":"somebody","toid":2,"msg":"{TEXT}","time":"2026-01-01 00:00:00"}}{}"#,
+            '\0'
+        ),
+        Dialect::Checked => {
+            format!(r#"{{"msgType":6,"id":1,"name":"somebody","toid":2,"msg":"{TEXT}","time":"2026-01-01 00:00:00"}}"#)
+        }
+    };
+    let mut frame = BytesMut::new();
+    match dialect {
+        Dialect::Framed => frame.extend_from_slice(&(json.len() as u32).to_be_bytes()),
+        Dialect::Bare => {}
+        Dialect::Checked => {
+            frame.extend_from_slice(&[0xFE, 0xFF]);
+            frame.extend_from_slice(&(json.len() as u32).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(json.as_bytes());
+    if dialect == Dialect::Checked {
+        frame.extend_from_slice(&murmur::checksum(json.as_bytes()).to_be_bytes());
+    }
+    frame
 }
 
 #[cfg(test)]

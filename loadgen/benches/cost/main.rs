@@ -11,6 +11,8 @@
 #[path = "../../../server/benches/relay/bare.rs"]
 mod bare;
 mod driver;
+#[path = "../../../server/benches/support/figures.rs"]
+mod figures;
 #[path = "../../../server/benches/support/process.rs"]
 #[allow(dead_code, reason = "the relay's bench uses the rest")]
 mod process;
@@ -87,6 +89,8 @@ fn compare(runtime: &Runtime, server: &Server, plan: &Plan, relayed: &Arc<Relaye
     }
     let window = plan.window.unwrap_or(1);
     println!("\n{window} under way from each user, median of {} rounds of {:?}", rounds(), length());
+    figures::keep(&format!("cost: loadgen to driver, {window} a user"), "ratio", ratios.iter().copied())?;
+    figures::keep(&format!("cost: loadgen, {window} a user"), "messages/s", loadgens.iter().copied())?;
     println!("  only counting      {:>9.0} messages/s", median(drivers));
     println!("  accounting for all {:>9.0} messages/s", median(loadgens));
     println!("  ratio              {:>9.2}", median(ratios));

@@ -15,6 +15,7 @@ use serde_json::json;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use support::client::Client;
+use support::figures;
 use support::process::{self, Server};
 use support::source;
 
@@ -42,9 +43,13 @@ fn main() -> Result<()> {
     let mut clients = spread(&tokens, |place, token| log_in(node, place, token))?;
     let (took, cpu) = (started.elapsed(), server.cpu_time()? - cpu_before);
     println!("{count} logins by token in {took:.1?}: {:.0} a second", count as f64 / took.as_secs_f64());
-    println!("processor time of the node for a login: {:.0} µs", cpu.as_secs_f64() * 1e6 / count as f64);
+    let cpu_us = cpu.as_secs_f64() * 1e6 / count as f64;
+    println!("processor time of the node for a login: {cpu_us:.0} µs");
+    figures::keep("idle: logins by token", "logins/s", [count as f64 / took.as_secs_f64()])?;
+    figures::keep("idle: login by token, server", "µs a login", [cpu_us])?;
     let logged_in = server.resident_bytes()?;
     report("logged in and idle", before, logged_in, count);
+    figures::keep("idle: a connection", "bytes", [logged_in.saturating_sub(before) as f64 / count as f64])?;
     for client in &mut clients {
         client.ask(&json!({"msgid": 19})).or_else(pong_has_no_errno)?;
     }

@@ -16,6 +16,7 @@ mod support;
 use anyhow::Result;
 use pairs::{Pairs, Round};
 use std::time::Duration;
+use support::figures;
 use support::process::{self, Server};
 
 const PAIRS: usize = 100;
@@ -58,6 +59,8 @@ fn compare(server: &Server, relay: &mut Pairs, node: &mut Pairs, window: u64) ->
     println!("\nqos 0, {window} under way in each pair, median of {} rounds of {:?}", rounds(), length());
     report("bare relay", &relays);
     report("chat node", &nodes);
+    figures::keep(&format!("relay: node to relay, {window} a pair"), "ratio", ratios.iter().copied())?;
+    keep(&format!("relay: qos 0, {window} a pair"), &nodes)?;
     let (bare, ours) = (median(relays.iter().map(Round::server_us)), median(nodes.iter().map(Round::server_us)));
     println!("  ratio      {:.2} of the messages, {:.2} of the processor time", median(ratios), ours / bare);
     Ok(())
@@ -69,6 +72,7 @@ fn acknowledged(server: &Server, node: &mut Pairs, database: &str) -> Result<()>
         node.run(server, window, Duration::from_millis(300))?;
         let rounds: Vec<Round> = (0..rounds()).map(|_| node.run(server, window, length())).collect::<Result<_>>()?;
         report(&format!("{window:>2} a pair"), &rounds);
+        keep(&format!("relay: qos 1 with {database}, {window} a pair"), &rounds)?;
     }
     Ok(())
 }
@@ -96,6 +100,12 @@ fn report(what: &str, rounds: &[Round]) {
         median(rounds.iter().map(Round::server_us)),
         median(rounds.iter().map(Round::client_us)),
     );
+}
+
+fn keep(what: &str, rounds: &[Round]) -> Result<()> {
+    figures::keep(what, "messages/s", rounds.iter().map(|round| round.per_second))?;
+    figures::keep(&format!("{what}, server"), "µs a message", rounds.iter().map(Round::server_us))?;
+    Ok(())
 }
 
 fn median(values: impl IntoIterator<Item = f64>) -> f64 {

@@ -3,5 +3,6 @@
 #![allow(dead_code, reason = "each bench is a program of its own and uses its part")]
 
 pub mod client;
+pub mod figures;
 pub mod process;
 pub mod source;
