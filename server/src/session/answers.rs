@@ -2,7 +2,7 @@
 //! step.
 
 use super::outbound::Push;
-use chat_protocol::conversation::{Conversation, Log, UserId};
+use chat_protocol::conversation::{Conversation, Log, LogEpoch, UserId};
 use chat_protocol::message::ChatMessage;
 
 /// Where a session's pushes go.
@@ -55,9 +55,10 @@ pub enum Relayed {
 /// What `catch_up` has to do next for a conversation of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// The cursor must be read from the database.
+    /// The cursor must be read from the database, where the log is of this epoch at least.
     LoadCursor {
         ticket: u64,
+        log_epoch: LogEpoch,
     },
     /// Read on after this seq. `is_last`: what should be there has stayed out for long; now read what is certain.
     ReadAfter {

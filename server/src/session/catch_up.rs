@@ -215,16 +215,16 @@ impl Worker {
     }
 
     async fn load_cursors(&self, batch: &[Behind]) -> storage::Result<()> {
-        let mut unknown = Vec::new();
+        let (mut unknown, mut of) = (Vec::new(), Vec::new());
         for (session, conv) in batch {
-            if let Next::LoadCursor { ticket } = session.next_read(*conv) {
+            if let Next::LoadCursor { ticket, log_epoch } = session.next_read(*conv) {
                 unknown.push((session, *conv, ticket));
+                of.push((*conv, session.user, log_epoch));
             }
         }
         if unknown.is_empty() {
             return Ok(());
         }
-        let of: Vec<_> = unknown.iter().map(|(session, conv, _)| (*conv, session.user)).collect();
         let cursors = self.parts.storage.cursors(&of).await?;
         for ((session, conv, ticket), mut cursor) in unknown.into_iter().zip(cursors) {
             if cursor.is_none() {

@@ -68,7 +68,7 @@ fn read(cursors: &mut Cursors, queue: &Pushed, position: Position, log: Vec<Chat
     for _ in 0..10 {
         match cursors.next_read(CONV, queue) {
             Next::Nothing => return,
-            Next::LoadCursor { ticket } => cursors.cursor_loaded(CONV, ticket, Some(position)),
+            Next::LoadCursor { ticket, .. } => cursors.cursor_loaded(CONV, ticket, Some(position)),
             Next::ReadAfter { after, ticket, .. } => {
                 let messages = log.iter().filter(|message| message.seq > after).cloned().collect();
                 if cursors.push_page(CONV, ticket, &Page { messages, ..Page::default() }, None, queue) == Read::Done {

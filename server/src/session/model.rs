@@ -149,7 +149,7 @@ impl Node {
         self.handed -= 1;
         match self.cursors.next_read(CONV, &self.queue) {
             Next::Nothing => {}
-            Next::LoadCursor { ticket } => {
+            Next::LoadCursor { ticket, .. } => {
                 // Nobody believes a replica that knows of no membership.
                 let stale = world.stale_cursor.filter(|_| lag > 0);
                 let received_seq = stale.or(self.db_cursor(world));

@@ -36,8 +36,10 @@ domain! {
     /// A cursor per member.
     pub trait Cursors / CursorsLayer:
 
-    /// The cursor of each (conversation, user), in order; `None` where there is none (not a member).
-    async fn cursors(&self, of: &[(Conversation, UserId)]) -> Result<Vec<Option<Position>>>;
+    /// The cursor of each (conversation, user), in order; `None` where there is none (not a member). Each comes with
+    /// the epoch that its log is known to have: what is of an earlier one is out of date, and is read once more after
+    /// all that was committed before.
+    async fn cursors(&self, of: &[(Conversation, UserId, LogEpoch)]) -> Result<Vec<Option<Position>>>;
     /// All conversations in which something waits for any of the users (their own messages may be all that waits).
     async fn waiting(&self, users: &[UserId]) -> Result<Vec<Waiting>>;
     /// How many messages of others wait for the user, counted up to `at_most`.

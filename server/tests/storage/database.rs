@@ -140,7 +140,8 @@ pub async fn session_of(storage: &Arc<dyn Storage>, key: &NodeKey, user: UserId)
 
 /// Where cursors stand; `None` where there is none.
 pub async fn cursors(storage: &Arc<dyn Storage>, of: &[(Conversation, UserId)]) -> Vec<Option<u64>> {
-    let positions = storage.cursors(of).await.expect("reading works");
+    let of: Vec<_> = of.iter().map(|(conv, user)| (*conv, *user, 0)).collect();
+    let positions = storage.cursors(&of).await.expect("reading works");
     positions.into_iter().map(|position| position.map(|position| position.received_seq)).collect()
 }
 

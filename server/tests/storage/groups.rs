@@ -91,7 +91,7 @@ async fn leaving_ends_delivery(database: Database) {
     assert!(matches!(storage.leave_group(&leaver.into(), id).await.expect("leaving works"), Left::Done { .. }));
 
     assert_eq!(storage.count_waiting(leaver, 10).await.expect("counting works"), 0);
-    assert_eq!(storage.cursors(&[(conv, leaver)]).await.expect("reading works"), [None]);
+    assert_eq!(storage.cursors(&[(conv, leaver, 0)]).await.expect("reading works"), [None]);
     assert_eq!(storage.groups(leaver, 10, 10).await.expect("reading works"), []);
     // Back again, what was said meanwhile is history.
     join(&storage, leaver, id).await;

@@ -33,7 +33,7 @@ async fn log_that_has_lost_its_end_goes_on_in_another_epoch(database: Database) 
     assert_eq!(appended.outcomes, [stored(4, 1), stored(5, 1), stored(6, 1)]);
     assert_eq!(appended.losses, [conv]);
     assert!(audience(&storage, conv).await.expect("it exists").version > before, "everybody hears of it");
-    let position = storage.cursors(&[(conv, other)]).await.expect("reading works")[0];
+    let position = storage.cursors(&[(conv, other, 0)]).await.expect("reading works")[0];
     assert_eq!(position, Some(Position { received_seq: 0, log_epoch: 1, epoch_after: 3 }));
     let page = storage.messages_after(conv, 2, 10, usize::MAX).await.expect("reading works");
     let epochs: Vec<_> = page.messages.iter().map(|message| (message.seq, message.log_epoch)).collect();
@@ -78,7 +78,7 @@ async fn what_was_received_of_a_lost_end_does_not_count_for_what_came_instead(da
     let received = async |log_epoch| {
         let mark = Mark { conv, user: other, seq: 5, log_epoch };
         storage.mark_received(None, &[mark]).await.expect("marking works");
-        storage.cursors(&[(conv, other)]).await.expect("reading works")[0].map(|position| position.received_seq)
+        storage.cursors(&[(conv, other, 0)]).await.expect("reading works")[0].map(|position| position.received_seq)
     };
 
     assert_eq!(received(0).await, Some(3), "as far as the log is still the same");

@@ -12,7 +12,7 @@ impl Cursors {
         let is_live = self.is_live();
         match self.cursors.get_mut(&conv).filter(|cursor| cursor.progress == Progress::Reading) {
             Some(cursor) if is_live => match cursor.place {
-                None => Next::LoadCursor { ticket: cursor.ticket },
+                None => Next::LoadCursor { ticket: cursor.ticket, log_epoch: cursor.log_epoch },
                 Some(Place { pushed: after, .. }) => {
                     cursor.heard_since = 0;
                     let is_last = cursor.missing >= MISSING_READS;

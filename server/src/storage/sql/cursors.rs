@@ -7,7 +7,7 @@ use crate::cluster::NodeKey;
 use crate::storage::engine::{Connection, Result, Row, Value};
 use crate::storage::{self, Cursors, End, Mark, Position, Waiting};
 use async_trait::async_trait;
-use chat_protocol::conversation::{Conversation, UserId};
+use chat_protocol::conversation::{Conversation, LogEpoch, UserId};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,8 +20,13 @@ const USERS_AT_ONCE: usize = 256;
 
 #[async_trait]
 impl Cursors for SqlStorage {
-    async fn cursors(&self, of: &[(Conversation, UserId)]) -> storage::Result<Vec<Option<Position>>> {
-        read!(self, conn => positions(conn, of))
+    async fn cursors(&self, of: &[(Conversation, UserId, LogEpoch)]) -> storage::Result<Vec<Option<Position>>> {
+        let keys: Vec<(Conversation, UserId)> = of.iter().map(|(conv, user, _)| (*conv, *user)).collect();
+        let is_old = |found: &Vec<Option<Position>>| {
+            let mut all = of.iter().zip(found);
+            all.any(|((.., known), found)| found.is_some_and(|position| position.log_epoch < *known))
+        };
+        read!(self, conn => positions(conn, &keys), in doubt is_old)
     }
 
     async fn waiting(&self, users: &[UserId]) -> storage::Result<Vec<Waiting>> {

@@ -129,7 +129,7 @@ async fn dead_claims_end_the_node_and_cursors_are_saved() {
     dee.refused(json!({"msgid": 1, "name": "dee", "password": PASSWORD}), 11).await;
 
     ends_for(stage, "claims").await;
-    let cursor = storage.cursors(&[(Conversation::direct(ann, bob), bob)]).await.expect("reading works");
+    let cursor = storage.cursors(&[(Conversation::direct(ann, bob), bob, 0)]).await.expect("reading works");
     assert_eq!(cursor[0].map(|position| position.received_seq), Some(1));
 }
 

@@ -54,7 +54,7 @@ impl Group {
 
     /// Waits until the database says whether Bob is a member.
     async fn bob_is_member(&self, is_member: bool) {
-        let of = [(Conversation::Group(self.id), self.bob.id)];
+        let of = [(Conversation::Group(self.id), self.bob.id, 0)];
         eventually(BUDGET, "the request is done", async || {
             let cursors = self.faulty.cursors(&of).await.expect("the database is there");
             (cursors[0].is_some() == is_member).then_some(())
