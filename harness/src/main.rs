@@ -111,7 +111,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Up { nodes, services, name, proxied, settings } => {
             let setup = services.below(Setup::nodes(nodes)).clocks();
             let setup = settings.iter().fold(setup, |setup, (key, value)| setup.setting(key, value));
-            let mut builder = services.tell(Containers::builder(if proxied { setup.relays() } else { setup }));
+            let mut builder = services.with_options(Containers::builder(if proxied { setup.relays() } else { setup }));
             if let Some(name) = name {
                 builder = builder.name(&name);
             }

@@ -37,7 +37,7 @@ impl Sub for Asked {
     }
 }
 
-/// Counts so far, but for what the lease asks, once a second whatever else is done.
+/// Counts so far, but for what nodes ask by themselves: their leases and the cluster's age.
 #[derive(Default)]
 pub struct Tally {
     statements: AtomicU64,

@@ -29,25 +29,26 @@ pub fn of(name: &str) -> Result<u64> {
         .context("cannot run valgrind, which counts instructions; ci/packages installs it")?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "under valgrind {name:?} ended with {}:\n{errors}", output.status);
-    let instructions = own(&String::from_utf8_lossy(&output.stdout), &program.display().to_string());
+    let instructions = own(&String::from_utf8_lossy(&output.stdout), &program.display().to_string())?;
     ensure!(instructions > 0, "valgrind has not seen the rounds of {name:?}:\n{errors}");
     Ok(instructions)
 }
 
 /// The instructions of one object of a profile.
-fn own(profile: &str, object: &str) -> u64 {
+fn own(profile: &str, object: &str) -> Result<u64> {
     let (mut sum, mut is_own, mut is_call) = (0, false, false);
     for line in profile.lines() {
         if let Some(name) = line.strip_prefix("ob=") {
             is_own = name == object;
         } else if line.starts_with(|first: char| first.is_ascii_digit()) {
             // The line behind `calls=` has what was executed inside the call; that stands with who was called.
-            let cost = line.split(' ').nth(1).and_then(|cost| cost.parse::<u64>().ok()).unwrap_or(0);
+            let cost = line.split(' ').nth(1).and_then(|cost| cost.parse::<u64>().ok());
+            let cost = cost.with_context(|| format!("callgrind tells no cost: {line:?}"))?;
             sum += if is_own && !is_call { cost } else { 0 };
         }
         is_call = line.starts_with("calls=");
     }
-    sum
+    Ok(sum)
 }
 
 /// What runs under valgrind.
@@ -78,7 +79,8 @@ mod tests {
     fn what_is_called_elsewhere_is_not_counted() {
         let profile = "events: Ir\nsummary: 127\n\nob=/bin/counts\nfl=a.rs\nfn=encode\n72 20\ncob=/lib/libc.so.6\n\
                        cfn=memcpy\ncalls=2 0 \n73 100\n74 7\n\nob=/lib/libc.so.6\nfn=memcpy\n0 100\n\ntotals: 127\n";
-        assert_eq!(own(profile, "/bin/counts"), 27);
-        assert_eq!(own(profile, "/lib/libc.so.6"), 100);
+        assert_eq!(own(profile, "/bin/counts").expect("it is well formed"), 27);
+        assert_eq!(own(profile, "/lib/libc.so.6").expect("it is well formed"), 100);
+        assert!(own("ob=/bin/counts\nfn=encode\n72\n", "/bin/counts").is_err());
     }
 }

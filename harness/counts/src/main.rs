@@ -8,6 +8,7 @@
 //! [`hot_paths`] are run twice: under a counting allocator, and each in a process of its own under valgrind, which is
 //! this program again (`counts instructions NAME`). [`requests`] go through a whole node, on an engine that counts.
 
+mod ageless;
 mod allocations;
 mod database;
 mod hot_paths;

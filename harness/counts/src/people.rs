@@ -1,12 +1,12 @@
 //! Clients of the framed dialect, in the thread of their node.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use chat::net::entrance::Channel;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use uuid::Uuid;
 
@@ -74,7 +74,9 @@ impl Person {
     }
 
     async fn frame(&mut self) -> Result<Value> {
-        let mut bytes = vec![0; self.wire.read_u32().await? as usize];
+        let length = self.wire.read_u32().await? as usize;
+        ensure!(length <= WIRE_BYTES, "a frame of {length} bytes");
+        let mut bytes = vec![0; length];
         self.wire.read_exact(&mut bytes).await?;
         Ok(serde_json::from_slice(&bytes)?)
     }
@@ -93,8 +95,8 @@ impl Person {
 
     async fn log_in_with(&mut self, request: Value) -> Result<()> {
         let ack = self.ask(request).await?;
-        self.id = ack["id"].as_u64().unwrap_or_default();
-        self.token = ack["token"].as_str().unwrap_or_default().to_owned();
+        self.id = ack["id"].as_u64().context("LOGIN_ACK has no id")?;
+        self.token = ack["token"].as_str().context("LOGIN_ACK has no token")?.to_owned();
         Ok(())
     }
 
@@ -122,21 +124,25 @@ fn frame(request: &Value) -> Vec<u8> {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

@@ -24,25 +24,25 @@ const GROUPS: [usize; 2] = [10, 1_000];
 /// A request that is refused, or a node that does not start.
 pub fn count() -> Result<Vec<Count>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
-    let mut tellings = Vec::new();
+    let mut measured = Vec::new();
     runtime.block_on(async {
         let world = World::of(1).await?;
-        messages(&world, &mut tellings).await?;
-        logins(&world, &mut tellings).await?;
+        messages(&world, &mut measured).await?;
+        logins(&world, &mut measured).await?;
         let cluster = World::of(2).await?;
-        joins(&cluster, &mut tellings).await
+        joins(&cluster, &mut measured).await
     })?;
-    Ok(tellings.into_iter().flat_map(|(what, asked)| told(&what, asked)).collect())
+    Ok(measured.into_iter().flat_map(|(what, asked)| counts_of(&what, asked)).collect())
 }
 
-type Tellings = Vec<(String, Asked)>;
+type Measured = Vec<(String, Asked)>;
 
-fn told(what: &str, asked: Asked) -> [Count; 3] {
+fn counts_of(what: &str, asked: Asked) -> [Count; 3] {
     [(Unit::Statements, asked.statements), (Unit::Commits, asked.commits), (Unit::Rows, asked.rows)]
         .map(|(unit, value)| Count { what: what.into(), unit, value: value as f64 })
 }
 
-async fn messages(world: &World, tellings: &mut Tellings) -> Result<()> {
+async fn messages(world: &World, measured: &mut Measured) -> Result<()> {
     let mut pairs = Vec::new();
     for number in 0..MANY {
         let mut sender = newcomer(world, 0, &format!("sender {number}")).await?;
@@ -56,20 +56,20 @@ async fn messages(world: &World, tellings: &mut Tellings) -> Result<()> {
     }
     tokio::time::sleep(SAVED).await;
     let (asked, ()) = world.count(SOON, async || say(&mut pairs[0], 1, 1).await).await?;
-    tellings.push(("commit a message".into(), asked));
+    measured.push(("commit a message".into(), asked));
     let (asked, ()) = world.count(SOON, async || say(&mut pairs[0], 1, MANY).await).await?;
-    tellings.push((format!("commit {MANY} messages to one friend, sent at once"), asked));
+    measured.push((format!("commit {MANY} messages to one friend, sent at once"), asked));
     let (asked, ()) = world.count(SOON, async || all_say(&mut pairs).await).await?;
-    tellings.push((format!("commit {MANY} messages of as many pairs, sent at once"), asked));
+    measured.push((format!("commit {MANY} messages of as many pairs, sent at once"), asked));
     tokio::time::sleep(SAVED).await;
     let (asked, ()) = world.count(SOON, async || say(&mut pairs[0], 0, 1).await).await?;
-    tellings.push(("relay a message".into(), asked));
+    measured.push(("relay a message".into(), asked));
     for receivers in [1, MANY] {
         let asked = received(world, &mut pairs[..receivers]).await?;
-        tellings.push((format!("save RECEIVED of {receivers}"), asked));
+        measured.push((format!("save RECEIVED of {receivers}"), asked));
     }
     let (asked, ()) = world.count(MINUTE, async || Ok(())).await?;
-    tellings.push((format!("a node with {} idle sessions, a minute", 2 * MANY), asked));
+    measured.push((format!("a node with {} idle sessions, a minute", 2 * MANY), asked));
     Ok(())
 }
 
@@ -119,7 +119,7 @@ async fn received(world: &World, pairs: &mut [(Person, Person)]) -> Result<Asked
     Ok(world.count(SAVED, receiving).await?.0)
 }
 
-async fn logins(world: &World, tellings: &mut Tellings) -> Result<()> {
+async fn logins(world: &World, measured: &mut Measured) -> Result<()> {
     const NAME: &str = "guest";
     let mut guest = newcomer(world, 0, NAME).await?;
     let friend = newcomer(world, 0, "host").await?;
@@ -127,18 +127,18 @@ async fn logins(world: &World, tellings: &mut Tellings) -> Result<()> {
     guest.ask(json!({"msgid": 8, "groupname": "house", "groupdesc": ""})).await?;
     let token = guest.token.clone();
     let (asked, ()) = world.count(SOON, async || guest.log_out().await).await?;
-    tellings.push(("log out".into(), asked));
+    measured.push(("log out".into(), asked));
     let (asked, ()) = world.count(SOON, async || guest.log_in_by_token(NAME, &token).await).await?;
-    tellings.push(("log in by token".into(), asked));
+    measured.push(("log in by token".into(), asked));
     guest.log_out().await?;
     let (asked, ()) = world.count(SOON, async || guest.log_in(NAME).await).await?;
-    tellings.push(("log in by password".into(), asked));
+    measured.push(("log in by password".into(), asked));
     let (asked, ()) = world.count(SOON, async || world.connect(0).await?.register("another").await).await?;
-    tellings.push(("register".into(), asked));
+    measured.push(("register".into(), asked));
     Ok(())
 }
 
-async fn joins(world: &World, tellings: &mut Tellings) -> Result<()> {
+async fn joins(world: &World, measured: &mut Measured) -> Result<()> {
     let mut creator = newcomer(world, 0, "creator").await?;
     for members in GROUPS {
         let name = format!("group of {members}");
@@ -153,7 +153,7 @@ async fn joins(world: &World, tellings: &mut Tellings) -> Result<()> {
         for which in ["first", "next"] {
             let mut joiner = newcomer(world, 0, &format!("{which} into {name}")).await?;
             let (asked, _) = world.count(SOON, async || joiner.ask(join.clone()).await).await?;
-            tellings.push((format!("join a {name}, one of two nodes, {which}"), asked));
+            measured.push((format!("join a {name}, one of two nodes, {which}"), asked));
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Counts as they are kept in a file, and what became of them since.
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Error, Result, bail, ensure};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -74,7 +75,11 @@ impl FromStr for Stored {
     fn from_str(text: &str) -> Result<Stored> {
         let mut lines = text.lines().filter(|line| !line.starts_with('#'));
         let compiler = lines.next().and_then(|line| line.strip_prefix(COMPILER)).context("no compiler is named")?;
-        let counts = lines.map(read_count).collect::<Result<_>>()?;
+        let counts = lines.map(read_count).collect::<Result<Vec<Count>>>()?;
+        let mut known = BTreeSet::new();
+        for Count { what, unit, .. } in &counts {
+            ensure!(known.insert((what, unit.to_string())), "twice: {unit} of {what:?}");
+        }
         Ok(Stored { compiler: compiler.into(), counts })
     }
 }
@@ -83,7 +88,8 @@ fn read_count(line: &str) -> Result<Count> {
     let mut words = line.trim_start().splitn(2, ' ');
     let (Some(value), Some(rest)) = (words.next(), words.next()) else { bail!("no count: {line:?}") };
     let (unit, what) = rest.split_once(' ').with_context(|| format!("no count: {line:?}"))?;
-    let value = value.parse().with_context(|| format!("no number: {line:?}"))?;
+    let value: f64 = value.parse().with_context(|| format!("no number: {line:?}"))?;
+    ensure!(value.is_finite() && value >= 0.0, "no count: {line:?}");
     Ok(Count { what: what.trim_start().into(), unit: unit.parse()?, value })
 }
 
@@ -96,8 +102,8 @@ pub enum Verdict {
     /// By more.
     RoseTooFar,
     Fell,
-    /// It is not stored, or no longer counted.
-    Unknown,
+    NotStored,
+    NoLongerCounted,
     /// Stored with another compiler.
     Incomparable,
 }
@@ -131,7 +137,8 @@ impl Stored {
             let verdict = match (stored, now) {
                 (Some(_), Some(_)) if count.unit == Unit::Instructions && !is_same => Verdict::Incomparable,
                 (Some(stored), Some(now)) => judge(stored, now),
-                _ => Verdict::Unknown,
+                (None, _) => Verdict::NotStored,
+                (_, None) => Verdict::NoLongerCounted,
             };
             Change { what: count.what.clone(), unit: count.unit, stored, now, verdict }
         };
@@ -152,7 +159,8 @@ fn judge(stored: f64, now: f64) -> Verdict {
 impl Comparison {
     /// Nothing rose too far, and all is stored that is counted, and the other way round.
     pub fn is_good(&self) -> bool {
-        self.count(Verdict::RoseTooFar) + self.count(Verdict::Unknown) == 0
+        let bad = [Verdict::RoseTooFar, Verdict::NotStored, Verdict::NoLongerCounted];
+        bad.into_iter().all(|verdict| self.count(verdict) == 0)
     }
 
     pub fn count(&self, verdict: Verdict) -> usize {
@@ -161,20 +169,33 @@ impl Comparison {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod samples {
     use super::*;
 
-    fn stored(compiler: &str, counts: &[(&str, Unit, f64)]) -> Stored {
+    pub fn stored(compiler: &str, counts: &[(&str, Unit, f64)]) -> Stored {
         let count = |&(what, unit, value): &(&str, Unit, f64)| Count { what: what.into(), unit, value };
         Stored { compiler: compiler.into(), counts: counts.iter().map(count).collect() }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::stored;
+    use super::*;
 
     #[test]
     fn what_is_written_is_read_again() {
         let counts = stored("1.95.0", &[("log in", Unit::Statements, 9.0), ("encode, bare", Unit::Allocations, 0.01)]);
         assert_eq!(counts.to_string().parse::<Stored>().expect("it is well formed"), counts);
-        assert!("rustc 1.95.0\n  9 apples log in".parse::<Stored>().is_err());
-        assert!("9 statements log in".parse::<Stored>().is_err());
+        let ill_formed = [
+            "9 statements log in",
+            "rustc 1.95.0\n  9 apples log in",
+            "rustc 1.95.0\n  NaN rows log in",
+            "rustc 1.95.0\n  inf rows log in",
+            "rustc 1.95.0\n  -1 rows log in",
+            "rustc 1.95.0\n  1 rows log in\n  2 rows log in",
+        ];
+        ill_formed.into_iter().for_each(|text| assert!(text.parse::<Stored>().is_err(), "{text}"));
     }
 
     #[test]

@@ -26,15 +26,37 @@ pub fn of(comparison: &Comparison) -> String {
 }
 
 fn words(change: &Change) -> String {
-    match (change.verdict, change.stored, change.now) {
-        (Verdict::Same, ..) => String::new(),
-        (Verdict::Incomparable, ..) => "not compared".into(),
-        (Verdict::Unknown, Some(_), _) => "NO LONGER COUNTED".into(),
-        (Verdict::Unknown, ..) => "NOT STORED".into(),
-        (verdict, Some(stored), Some(now)) => {
-            let percent = if stored > 0.0 { format!("{:+.1} %", (now / stored - 1.0) * 100.0) } else { "new".into() };
-            percent + if verdict == Verdict::RoseTooFar { " ROSE TOO FAR" } else { "" }
-        }
-        (_, _, _) => String::new(),
+    match change.verdict {
+        Verdict::Same => String::new(),
+        Verdict::Incomparable => "not compared".into(),
+        Verdict::NoLongerCounted => "NO LONGER COUNTED".into(),
+        Verdict::NotStored => "NOT STORED".into(),
+        Verdict::RoseTooFar => percent(change) + " ROSE TOO FAR",
+        Verdict::Rose | Verdict::Fell => percent(change),
+    }
+}
+
+/// From nothing there is no percentage.
+fn percent(change: &Change) -> String {
+    match (change.stored, change.now) {
+        (Some(stored), Some(now)) if stored > 0.0 => format!("{:+.1} %", (now / stored - 1.0) * 100.0),
+        _ => "new".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stored::{Unit, samples::stored};
+
+    #[test]
+    fn each_change_is_told() {
+        let common = [("decode", Unit::Instructions, 1_000.0), ("relay", Unit::Statements, 0.0)];
+        let before = [("join", Unit::Rows, 4.0), ("log in", Unit::Rows, 100.0), ("log out", Unit::Rows, 5.0)];
+        let now = [("join", Unit::Rows, 3.0), ("log in", Unit::Rows, 104.0), ("register", Unit::Rows, 1.0)];
+        let rose = |value| [("encode", Unit::Allocations, value)];
+        let before = stored("1.95.0", &[&common[..], &before, &rose(2.0)].concat());
+        let now = stored("1.96.0", &[&common[..], &now, &rose(3.0)].concat());
+        insta::assert_snapshot!(of(&before.compare(&now)));
     }
 }

@@ -1,8 +1,9 @@
 //! Nodes in one thread and paused time, on a database that counts.
 
+use crate::ageless::Ageless;
 use crate::database::{Asked, CountingEngine, Tally};
 use crate::people::{Person, Wire};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use chat::bus::local::LocalHub;
 use chat::cluster::NodeKey;
 use chat::config::{Config, Database};
@@ -24,7 +25,7 @@ const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than anything here takes: nodes do not look into the log for what the bus might have lost.
 const NO_REPAIR_S: u64 = 3_600;
 /// What nodes do each second has been done after this.
-const SECONDS_WORK: Duration = Duration::from_millis(100);
+const EACH_SECOND_IS_DONE: Duration = Duration::from_millis(100);
 /// What is counted takes no longer, up to its reply.
 const LONGEST: Duration = Duration::from_millis(500);
 
@@ -53,7 +54,8 @@ impl World {
             let (bus, arrivals) = hub.join(key.clone(), &environment.tasks);
             let (door, clients) = mpsc::channel(BACKLOG);
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-            let (storage, entrance) = (storage.clone(), Entrance::Channels { address, clients });
+            let entrance = Entrance::Channels { address, clients };
+            let storage: Arc<dyn Storage> = Arc::new(Ageless(storage.clone()));
             let surroundings = Surroundings { key, environment, storage, bus, arrivals, entrance };
             running.push(Node::start_in(config(), surroundings, Shutdown::new()).await?);
             doors.push(door);
@@ -76,11 +78,11 @@ impl World {
     /// The work's; and where it takes so long that the next of these would be counted with it.
     pub async fn count<T>(&self, after: Duration, work: impl AsyncFnOnce() -> Result<T>) -> Result<(Asked, T)> {
         let seconds = self.started.elapsed().as_secs() + 1;
-        tokio::time::sleep_until(self.started + Duration::from_secs(seconds) + SECONDS_WORK).await;
-        let (before, began) = (self.tally.so_far(), Instant::now());
-        let done = work().await?;
-        let took = began.elapsed();
-        ensure!(took < LONGEST, "it took {took:?}, and what is done each second is counted with it");
+        tokio::time::sleep_until(self.started + Duration::from_secs(seconds) + EACH_SECOND_IS_DONE).await;
+        let before = self.tally.so_far();
+        let done = tokio::time::timeout(LONGEST, work()).await;
+        let done =
+            done.with_context(|| format!("not done within {LONGEST:?}: what is done each second would count"))??;
         tokio::time::sleep(after).await;
         Ok((self.tally.so_far() - before, done))
     }

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 /// How long a cluster may take until it takes a statement.
 const MADE_WITHIN: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(100);
+/// How often a member that ends while it joins is started.
+const MOST_STARTS: u32 = 3;
 
 /// A cluster of MariaDB servers. They end when it is dropped.
 pub struct Galera {
@@ -101,11 +103,19 @@ impl Galera {
         self.members[place].kill()
     }
 
-    /// Kills a member if it runs, starts it again, and waits until it is ready.
+    /// Kills a member if it runs, starts it again, and waits until it is ready. On a busy machine one that joins is taken
+    /// for dead, and ends: it is started again, as by a supervisor.
     pub fn restart(&mut self, place: usize) -> Result<()> {
-        self.kill(place)?;
-        self.launch(place)?;
-        self.ready(place)
+        let mut starts = 0;
+        loop {
+            starts += 1;
+            self.kill(place)?;
+            self.launch(place)?;
+            match self.ready(place) {
+                Err(_) if starts < MOST_STARTS => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Starts a member that is down, and does not wait: alone among dead ones it will never be ready.

@@ -272,6 +272,7 @@ fn config(seed: u64) -> Config {
     config.limits.heartbeat_s = 5;
     if seed.is_multiple_of(SHORTENS_ONCE_IN) {
         config.retention.messages = 4;
+        // With the longest step of the cluster's age that is 20 s: within a run, so that something goes.
         config.retention.mid_window_s = 16;
         config.retention.interval_s = 1;
     }

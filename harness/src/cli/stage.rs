@@ -31,7 +31,7 @@ pub struct Services {
     /// So many MariaDB servers that replicate to each other, instead of one database, from 1 to 9
     #[arg(long, value_name = "MEMBERS", conflicts_with = "group_replication")]
     galera: Option<usize>,
-    /// The same of MySQL servers
+    /// So many MySQL servers in a replication group, instead of one database, from 1 to 9
     #[arg(long, value_name = "MEMBERS")]
     group_replication: Option<usize>,
     /// An option for each database server, as in innodb-buffer-pool-size=1G; repeatable
@@ -44,7 +44,7 @@ pub struct Services {
 
 /// A setting as it is written on a command line.
 pub fn setting(text: &str) -> Result<(String, String)> {
-    let (key, value) = text.split_once('=').context("expected NAME=VALUE")?;
+    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).context("expected NAME=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
@@ -59,8 +59,8 @@ impl Services {
         setup.database(flavour).buses(self.buses)
     }
 
-    /// What the database is told.
-    pub fn tell(&self, builder: Builder) -> Builder {
+    /// The builder with an option for each `--database-set`.
+    pub fn with_options(&self, builder: Builder) -> Builder {
         let options = self.database_options.iter();
         options.fold(builder, |builder, (option, value)| builder.database_option(option, value))
     }
@@ -74,7 +74,8 @@ impl Services {
             flags += &format!(" --group-replication {members}");
         }
         for (option, value) in &self.database_options {
-            flags += &format!(" --database-set {option}={value}");
+            // Whatever it holds, a shell takes it for one word.
+            flags += &format!(" --database-set '{}'", format!("{option}={value}").replace('\'', r"'\''"));
         }
         if self.buses != 1 {
             flags += &format!(" --buses {}", self.buses);
@@ -90,7 +91,7 @@ impl Stage {
 
     /// A cluster that has what these faults take.
     pub fn builder<'f>(&self, faults: impl IntoIterator<Item = &'f Fault>) -> Builder {
-        self.services.tell(Containers::builder(fault::prepare(self.setup(), faults)))
+        self.services.with_options(Containers::builder(fault::prepare(self.setup(), faults)))
     }
 
     /// The flags that ask for it.

@@ -99,7 +99,7 @@ pub(crate) async fn query(urls: &[String], replication: Replication, statement: 
     Err(failed.unwrap_or_else(|| anyhow!("there is no database")))
 }
 
-/// The rows of a statement at one server, whatever it knows of others.
+/// The rows of a statement at one server, which waits for nothing that others have committed.
 pub(crate) async fn ask(url: &str, budget: Duration, statement: &str) -> Result<Vec<Vec<String>>> {
     let asked = timeout(budget, rows(url, None, statement)).await;
     asked.unwrap_or_else(|_| Err(anyhow!("no answer within {budget:?}")))

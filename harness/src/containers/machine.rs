@@ -142,8 +142,9 @@ impl Machine {
         }
     }
 
-    /// It is lost with all that it kept, its log too, and another like it takes its place, which is not started.
-    pub(crate) async fn renew(&self) -> Result<()> {
+    /// It is lost with all that it kept, its log and what was written into it too, and another like it takes its place,
+    /// which is not started.
+    pub(crate) async fn replace_by_an_empty_one(&self) -> Result<()> {
         let docker = docker::connect().await?;
         let old = docker.inspect_container(&self.name, None).await?;
         let config = old.config.with_context(|| format!("the engine does not say what {} is made of", self.name))?;

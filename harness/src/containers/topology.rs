@@ -242,22 +242,22 @@ impl Cluster for Topology {
     async fn demote(&self) -> Result<()> {
         match self.replication {
             Replication::Group => self.group().demote(self.member(PREFERRED)?).await,
-            _ => statement::set_read_only(self, true).await,
+            Replication::None | Replication::Galera => statement::set_read_only(self, true).await,
         }
     }
 
     async fn promote(&self) -> Result<()> {
         match self.replication {
             Replication::Group => self.group().promote(self.member(PREFERRED)?).await,
-            _ => statement::set_read_only(self, false).await,
+            Replication::None | Replication::Galera => statement::set_read_only(self, false).await,
         }
     }
 
     async fn forget(&self, machine: &str) -> Result<()> {
         let machine = self.member(machine)?;
         match self.replication {
-            Replication::Group => machine.renew().await,
-            _ => machine.put(&[(FORGET.to_owned(), Vec::new())]).await,
+            Replication::Group => machine.replace_by_an_empty_one().await,
+            Replication::None | Replication::Galera => machine.put(&[(FORGET.to_owned(), Vec::new())]).await,
         }
     }
 

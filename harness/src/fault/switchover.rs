@@ -1,6 +1,6 @@
 //! The preferred member of a replicated database takes no more writes, as before maintenance: its connections stay
-//! open, and whoever writes over them is refused. On Galera it is made read-only; in a replication group another becomes
-//! the primary.
+//! open, and whoever writes over them is refused. On Galera it is made read-only; in a replication group another
+//! becomes the primary.
 
 use super::{Breakage, Kind, Lasting, chances};
 use crate::cluster::{Cluster, PREFERRED};

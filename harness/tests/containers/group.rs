@@ -26,7 +26,7 @@ async fn no_acknowledged_message_is_lost_on_a_replication_group() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_replication_group_cannot_is_explained() {
+async fn fault_that_a_group_cannot_have_is_explained() {
     let setup = Setup::nodes(1).database(Flavour::GroupReplication(1));
     let cluster = Containers::builder(setup).start().await.expect("a cluster on a group of one");
     for (fault, why) in

@@ -1,8 +1,8 @@
 //! Counts the cluster's age, on one node of the cluster, whether messages are removed or not: so the ages of all are
 //! known by the day that somebody wants old ones removed.
 //!
-//! The length of a step is no setting. How much older a message may be taken for than it is follows from it, and must
-//! not depend on which node counted when that message was said.
+//! The length of a step is no setting: the longest is how much too old a message may look, so it must not depend on
+//! which node counted when that message was said.
 
 use crate::cluster::NodeKey;
 use crate::membership::lease::Lease;

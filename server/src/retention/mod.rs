@@ -89,7 +89,7 @@ impl Retention {
         }
     }
 
-    /// Waits until it is for this node to do; `None`: it never will be.
+    /// Waits until this node is the one that counts the cluster's age; `None`: counting has ended.
     async fn turn(&mut self) -> Option<AgeMs> {
         *self.age.wait_for(Option::is_some).await.ok()?
     }

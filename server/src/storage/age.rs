@@ -1,7 +1,7 @@
 //! The cluster's age: how much time has passed, by no wall clock.
 //!
-//! One node of the cluster counts it, by its own monotonic clock, and every message bears it. Never is more counted than
-//! has passed: time in which nobody counts is missing, so messages may be taken for younger than they are, not for
+//! One node of the cluster counts it, by its own monotonic clock, and every message bears it. No more is counted than
+//! has passed. Time in which nobody counts is missing, so a message may be taken for younger than it is, never for
 //! older. That holds where the database loses its newest commits as well: the age goes back with them, and a message
 //! that bears a larger one is young.
 
@@ -15,12 +15,12 @@ use std::time::Duration;
 /// Milliseconds that have been counted.
 pub type AgeMs = i64;
 
-/// Of what was stored before ages were counted.
+/// The age of what was stored before ages were counted.
 pub const UNCOUNTED: AgeMs = 0;
 /// The age before anything has been counted.
 pub const FIRST: AgeMs = 1;
-/// The most that is added at once. A message bears the age as of the last step before it, so by as much it may be younger
-/// than the difference of ages: a [`KeepRule`](super::KeepRule) allows for that.
+/// The most that one step adds. A message bears the age of the last step before it, and may be younger than that says
+/// by as much; a [`KeepRule`](super::KeepRule) allows for it.
 pub const LONGEST_STEP: Duration = Duration::from_secs(4);
 
 /// A moment, as messages bear it.
@@ -42,11 +42,12 @@ domain! {
     /// Counting the cluster's age.
     pub trait Ages / AgesLayer:
 
-    /// Adds what has passed, [`LONGEST_STEP`] at most, and returns the age, if this run of a node is the one that counts
-    /// it. If none does that is not gone, this one does from here on, and adds nothing this time. `None`: another does.
+    /// Adds what has passed, [`LONGEST_STEP`] at most, and returns the age, if this run of a node is the one that
+    /// counts it. If none does that is not gone, this one does from here on, and adds nothing this time. `None`:
+    /// another does.
     ///
-    /// `passed` begins no earlier than the call before returned, and is zero if that call failed: what it was to add may
-    /// still be added.
+    /// `passed` begins no earlier than the call before returned, and is zero if that call failed: what it was to add
+    /// may still be added.
     async fn count_age(&self, key: &NodeKey, passed: Duration) -> Result<Option<AgeMs>>;
     /// The age as of the latest step.
     async fn age(&self) -> Result<AgeMs>;

@@ -36,9 +36,9 @@ domain! {
     /// A cursor per member.
     pub trait Cursors / CursorsLayer:
 
-    /// The cursor of each (conversation, user), in order; `None` where there is none (not a member). Each comes with
-    /// the epoch that its log is known to have: what is of an earlier one is out of date, and is read once more after
-    /// all that was committed before.
+    /// The cursor of each (conversation, user), in order; `None` where there is none (not a member). Each comes with an
+    /// epoch that its log is known to have reached: a cursor of an earlier one is out of date, and is read once more,
+    /// after what other servers committed has come.
     async fn cursors(&self, of: &[(Conversation, UserId, LogEpoch)]) -> Result<Vec<Option<Position>>>;
     /// All conversations in which something waits for any of the users (their own messages may be all that waits).
     async fn waiting(&self, users: &[UserId]) -> Result<Vec<Waiting>>;

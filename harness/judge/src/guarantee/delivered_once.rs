@@ -41,9 +41,15 @@ pub(super) fn check_recipients(facts: &Facts<'_>, message: &Message<'_>, why: &s
     }
 }
 
+/// How far a session said that it had a conversation, and where it ended.
+struct Confirmed {
+    seq: u64,
+    event: usize,
+    end: usize,
+}
+
 fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
-    // How far, where that was said, and where the session ended.
-    let mut confirmed: HashMap<(u64, &str), (u64, usize, usize)> = HashMap::new();
+    let mut confirmed: HashMap<(u64, &str), Confirmed> = HashMap::new();
     for (event, who, (conv, seq)) in &facts.received {
         let ended = facts.sessions.get(who).and_then(|session| session.ended);
         // What the server knew of it may have been lost.
@@ -54,9 +60,9 @@ fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
         if let Some((end, LEFT)) = ended
             && !facts.is_broken(DATABASE, end)
         {
-            let known = confirmed.entry((who.user, conv)).or_insert((*seq, *event, end));
-            if known.0 < *seq {
-                *known = (*seq, *event, end);
+            let (one, key) = (Confirmed { seq: *seq, event: *event, end }, (who.user, *conv));
+            if confirmed.get(&key).is_none_or(|known| known.seq < *seq) {
+                confirmed.insert(key, one);
             }
         }
     }
@@ -67,7 +73,7 @@ fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
             finding.judge(Some(Violation { what, events: vec![before, push.event] }));
         }
         let begun = facts.sessions.get(&push.who).map(|session| session.begun);
-        if let Some((seq, event, end)) = confirmed.get(&(push.who.user, push.conv))
+        if let Some(Confirmed { seq, event, end }) = confirmed.get(&(push.who.user, push.conv))
             && push.seq <= *seq
             && begun.is_some_and(|begun| begun > *end)
         {

@@ -3,6 +3,7 @@ use crate::schedule::{Breaking, Fault};
 use chat::storage::engine;
 use chat::storage::{Storage, open_on};
 use chat_environment::Environment;
+use chat_protocol::conversation::Conversation;
 
 const NODE: usize = 0;
 const OTHER: usize = 1;
@@ -90,6 +91,26 @@ async fn server_that_lags_shows_what_was_until_it_is_told_to_catch_up() {
     assert!(lease.freshen().await.expect("it works"));
     drop(lease);
     assert_eq!(count(&database).await, 1);
+}
+
+/// Where a log has lost its end, sessions are told where it begins anew; a server that lags does not know yet.
+#[tokio::test(start_paused = true)]
+async fn cursor_from_before_the_epoch_that_is_known_is_read_again() {
+    let (database, storage) = open().await;
+    let registered = async |name| storage.register(name, "-").await.expect("it works").expect("a free name");
+    let (one, other) = (registered("one").await, registered("other").await);
+    storage.add_friend(&one.into(), other).await.expect("it works");
+    let conv = Conversation::direct(one, other);
+    let epoch = async |known| storage.cursors(&[(conv, one, known)]).await.expect("it works")[0].map(|at| at.log_epoch);
+    breaks(&database, Breaking::StaleReads { node: NODE, lag_ms: 60_000 });
+    assert_eq!(epoch(0).await, Some(0));
+
+    let mut lease = database.lease(OTHER).await.expect("it is not cut");
+    lease.run("UPDATE conversation SET log_epoch = 1", &[]).await.expect("it works");
+    drop(lease);
+
+    assert_eq!(epoch(0).await, Some(0), "it lags, and nothing newer is known");
+    assert_eq!(epoch(1).await, Some(1));
 }
 
 #[tokio::test(start_paused = true)]

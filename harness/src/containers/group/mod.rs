@@ -10,7 +10,7 @@ pub(super) use options::options;
 
 use super::machine::Machine;
 use crate::cluster;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -35,15 +35,15 @@ const LOOK: &str = "\
                 (SELECT NULLIF(received_transaction_set, '') FROM performance_schema.replication_connection_status \
                 WHERE channel_name = 'group_replication_applier')) AS has \
         FROM performance_schema.replication_group_members) AS look";
-/// Before a server is in the group for the first time: what conf/group-replication.cnf says. What it did by itself until
-/// then would keep it out.
+/// Before a server is in the group for the first time: what conf/group-replication.cnf says. What it did by itself
+/// until then would keep it out.
 const FIRST: [&str; 3] = [
     "GRANT SELECT ON performance_schema.replication_group_members TO 'chat'@'%'",
     "RESET BINARY LOGS AND GTIDS",
     "CHANGE REPLICATION SOURCE TO SOURCE_USER = 'root', SOURCE_PASSWORD = '' FOR CHANNEL 'group_replication_recovery'",
 ];
 
-/// Only one at a time founds a group.
+/// Within this process only one at a time founds a group.
 static FOUNDING: Mutex<()> = Mutex::const_new(());
 
 /// The servers of a group, in the order in which nodes have them.
@@ -95,6 +95,8 @@ impl Group<'_> {
             return Ok(look.is_in());
         }
         if self.lives().await {
+            // Whoever began to found it may have been interrupted.
+            execute(member, "SET GLOBAL group_replication_bootstrap_group = OFF").await?;
             join(member, &look).await?;
         } else {
             self.found().await?;
@@ -112,7 +114,7 @@ impl Group<'_> {
         false
     }
 
-    /// Founds it at the first of those that have the most: what was acknowledged is there.
+    /// Founds it at the first of those that have the most: what was acknowledged is there. Refuses where none has all.
     async fn found(&self) -> Result<()> {
         let _one_at_a_time = FOUNDING.lock().await;
         let mut looks = Vec::new();
@@ -129,6 +131,10 @@ impl Group<'_> {
             if !has_all(&self.0[place], &looks[most].has, &look.has).await? {
                 most = place;
             }
+        }
+        for (other, look) in self.0.iter().zip(&looks) {
+            let has_all = has_all(&self.0[most], &looks[most].has, &look.has).await?;
+            ensure!(has_all, "{} has transactions that {} lacks", other.role, self.0[most].role);
         }
         let (member, look) = (&self.0[most], &looks[most]);
         execute(member, "SET GLOBAL group_replication_bootstrap_group = ON").await?;
@@ -197,7 +203,9 @@ async fn join(member: &Machine, look: &Look) -> Result<()> {
 
 async fn look(member: &Machine) -> Result<Look> {
     let rows = cluster::ask(&member.administration(), ANSWER_WITHIN, LOOK).await?;
-    let [state, sees_majority, has, was_member] = &rows.first().context("no row")?[..] else { bail!("{rows:?}") };
+    let [state, sees_majority, has, was_member] = &rows.first().context("no row")?[..] else {
+        bail!("{} describes itself as {rows:?}", member.role)
+    };
     let has = if was_member == "1" { has.clone() } else { String::new() };
     Ok(Look { state: state.clone(), sees_majority: sees_majority == "1", has })
 }

@@ -48,7 +48,7 @@ pub fn summary(tally: &Tally) -> String {
     text
 }
 
-/// A line for each seed that failed, where there are several: one of each kind alone is told whole.
+/// A line for each seed that failed, where several did: only one of each kind is told in full.
 fn all_failed(tally: &Tally) -> String {
     let mut text = String::new();
     if tally.failed.len() > 1 {

@@ -1,6 +1,7 @@
 //! The cluster's age, and which run of a node counts it.
 //!
-//! Both stand in one row of `meta`: of two that take themselves for that node only one adds, at several servers as well.
+//! Both stand in one row of `meta`: of two that take themselves for that node only one adds, also where they use
+//! different servers.
 
 use super::storage::{SqlStorage, read, transaction};
 use crate::cluster::NodeKey;
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 /// In `meta`: the age, then the boot and the id of who counts it.
 const ROW: &str = "age";
-/// The row as a column of any SELECT, also of one that locks: it is read without a lock, so that those who append do not
-/// wait for whoever counts.
+/// The row as a column of any SELECT, also of one that locks: it is read without a lock, so that those who append do
+/// not wait for whoever counts.
 pub const COLUMN: &str = "(SELECT value FROM meta WHERE name = 'age')";
 
 #[async_trait]
@@ -35,9 +36,10 @@ pub fn in_column(row: &Row, at: usize) -> Result<AgeMs> {
 
 /// What the row says: the age, and who counts it.
 fn parse(value: &str) -> storage::Result<(AgeMs, &str)> {
-    let (age, counter) = value.split_once(' ').unwrap_or((value, ""));
-    let age = age.parse().map_err(|_| Error::Unusable(format!("the database holds an age {age:?}")))?;
-    Ok((age, counter))
+    let (counted, counter) = value.split_once(' ').unwrap_or((value, ""));
+    let counted = counted.parse().ok().filter(|counted| *counted >= age::FIRST);
+    let unusable = || Error::Unusable(format!("the row \"age\" of the table meta holds no age: {value:?}"));
+    Ok((counted.ok_or_else(unusable)?, counter))
 }
 
 async fn read(conn: &mut dyn Connection) -> Result<AgeMs> {
@@ -47,15 +49,16 @@ async fn read(conn: &mut dyn Connection) -> Result<AgeMs> {
 
 async fn count(conn: &mut dyn Connection, key: &NodeKey, passed: Duration) -> Result<Option<AgeMs>> {
     let value = lock_or_make(conn).await?;
-    let (mut age, counter) = parse(&value)?;
+    let (mut counted, counter) = parse(&value)?;
     let own = format!("{} {}", key.boot, key.id);
     if *counter == own {
-        age += AgeMs::try_from(passed.min(age::LONGEST_STEP).as_millis()).unwrap_or_default();
+        let more = AgeMs::try_from(passed.min(age::LONGEST_STEP).as_millis()).unwrap_or_default();
+        counted = counted.saturating_add(more);
     } else if is_live(conn, counter).await? {
         return Ok(None);
     }
-    conn.run("UPDATE meta SET value = ? WHERE name = ?", &[format!("{age} {own}").into(), ROW.into()]).await?;
-    Ok(Some(age))
+    conn.run("UPDATE meta SET value = ? WHERE name = ?", &[format!("{counted} {own}").into(), ROW.into()]).await?;
+    Ok(Some(counted))
 }
 
 async fn lock_or_make(conn: &mut dyn Connection) -> Result<Arc<str>> {

@@ -159,7 +159,8 @@ pub fn barrier(replication: Replication) -> Option<&'static str> {
     match replication {
         Replication::None => None,
         Replication::Galera => Some("SET STATEMENT wsrep_sync_wait = 1 FOR SELECT 1"),
-        // A SELECT without a table would not wait. Later transactions wait only where their server becomes the primary.
+        // BEGIN is what waits. Later transactions of this connection wait only at a server that has just become the
+        // primary.
         Replication::Group => Some(
             "SET SESSION group_replication_consistency = 'BEFORE'; \
              BEGIN; \
