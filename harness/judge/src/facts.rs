@@ -1,10 +1,13 @@
 //! A history put in order: messages with all that happened to them, sessions, members.
 
-use crate::history::{Entry, Event, To, Who};
+use crate::history::{Entry, Event, LEFT, To, Who};
 use crate::membership::Membership;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use uuid::Uuid;
+
+/// What was on its way when a session was replaced may still arrive for this long (microseconds).
+pub const GRACE_MICROS: u64 = 2_000_000;
 
 /// A place in a conversation.
 pub type Place<'a> = (&'a str, u64);
@@ -287,6 +290,14 @@ impl<'a> Facts<'a> {
             !all().any(|(_, other)| between.contains(&other.begun))
         };
         self.lost_logins.iter().any(|(lost, user)| *user == who.user && is_next_to(*lost))
+    }
+
+    /// Whether a session is later than all those told of before it. One that is replaced or lost at once may have begun
+    /// first, and its LOGIN_ACK have come last.
+    pub fn is_later(&self, session: &Session<'_>) -> bool {
+        let time = |place: usize| self.entries[place].t;
+        let at_once = |end: usize| time(end) <= time(session.begun) + GRACE_MICROS;
+        session.ended.is_none_or(|(end, why)| why == LEFT || !at_once(end))
     }
 
     /// Whether the user had a later session at this place in the history.

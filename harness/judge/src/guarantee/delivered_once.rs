@@ -72,10 +72,10 @@ fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
             let what = format!("pushed twice in one session of user {}", push.who.user);
             finding.judge(Some(Violation { what, events: vec![before, push.event] }));
         }
-        let begun = facts.sessions.get(&push.who).map(|session| session.begun);
+        let later = facts.sessions.get(&push.who).filter(|session| facts.is_later(session));
         if let Some(Confirmed { seq, event, end }) = confirmed.get(&(push.who.user, push.conv))
             && push.seq <= *seq
-            && begun.is_some_and(|begun| begun > *end)
+            && later.is_some_and(|session| session.begun > *end)
         {
             let what = format!("pushed again to user {}, who had confirmed it in an earlier session", push.who.user);
             finding.judge(Some(Violation { what, events: vec![*event, push.event] }));

@@ -6,12 +6,10 @@
 //! come last, as all that a client reads does that slept meanwhile.
 
 use super::{Facts, Finding, Session, Violation};
-use crate::history::{Event, LEFT, Who};
+use crate::facts::GRACE_MICROS;
+use crate::history::{Event, Who};
 use std::collections::HashMap;
 use uuid::Uuid;
-
-/// What was on its way when a session was replaced may still arrive for this long (microseconds).
-const GRACE_MICROS: u64 = 2_000_000;
 
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     let mut later: HashMap<Who, usize> = HashMap::new();
@@ -19,7 +17,7 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     sessions.sort_unstable_by_key(|(who, session)| (who.user, session.begun));
     for (place, (one, first)) in sessions.iter().enumerate() {
         let others = sessions[place + 1..].iter().take_while(|(other, _)| other.user == one.user);
-        if let Some((_, second)) = others.into_iter().find(|(_, other)| is_later(facts, other)) {
+        if let Some((_, second)) = others.into_iter().find(|(_, other)| facts.is_later(other)) {
             // A session that ended before the next began cannot be served any more; others are looked at below.
             finding.judge(None);
             if first.ended.is_none_or(|(end, _)| end > second.begun) {
@@ -30,13 +28,6 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     if !later.is_empty() {
         check_served(facts, &later, finding);
     }
-}
-
-/// Whether a session is later than all those told of before it.
-fn is_later(facts: &Facts<'_>, session: &Session<'_>) -> bool {
-    let time = |place: usize| facts.entries[place].t;
-    let at_once = |end: usize| time(end) <= time(session.begun) + GRACE_MICROS;
-    session.ended.is_none_or(|(end, why)| why == LEFT || !at_once(end))
 }
 
 fn check_served(facts: &Facts<'_>, later: &HashMap<Who, usize>, finding: &mut Finding) {

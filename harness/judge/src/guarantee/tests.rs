@@ -220,6 +220,20 @@ fn a_second_push_in_a_session_breaks_delivery() {
     expect(&[DeliveredOnce], [send(1), ack(1, 1), push(1, 1), push(1, 1), drained(BOB)]);
 }
 
+/// One that was replaced at once had begun before the one told of first.
+#[test]
+fn what_comes_in_a_session_that_is_told_of_late_is_no_repetition() {
+    let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
+    let told = |why: &str| {
+        let replaced = Event::End { user: BOB, session: 2, why: why.into() };
+        let late = [login(BOB, 2), push_in(DIRECT, BOB, 2, 1, 1), replaced];
+        let all = [send(1), ack(1, 1), push(1, 1), confirmed.clone(), end(BOB, 1)].into_iter().chain(late);
+        all.chain([drained(BOB)]).collect::<Vec<_>>()
+    };
+    expect(&[], told(Errno::Replaced.text()));
+    expect(&[DeliveredOnce], told(LEFT));
+}
+
 #[test]
 fn what_was_confirmed_does_not_come_again() {
     let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
