@@ -269,9 +269,13 @@ impl<'a> Facts<'a> {
 
     /// Where the session began that the user had at this place in the history.
     pub fn session_at(&self, user: u64, event: usize) -> Option<usize> {
-        let all = self.sessions.range(Who { user, session: 0 }..=Who { user, session: u32::MAX });
         let open = |session: &&Session<'_>| session.begun < event && session.ended.is_none_or(|(end, _)| end > event);
-        all.map(|(_, session)| session).find(open).map(|session| session.begun)
+        self.sessions_from(Who { user, session: 0 }).find(open).map(|session| session.begun)
+    }
+
+    /// All sessions of a user from one on.
+    fn sessions_from(&self, first: Who) -> impl Iterator<Item = &Session<'a>> {
+        self.sessions.range(first..=Who { session: u32::MAX, ..first }).map(|(_, session)| session)
     }
 
     /// Whether what the user had at this place is lost: where it was given anew before anybody noticed, the other
@@ -284,10 +288,9 @@ impl<'a> Facts<'a> {
     /// after.
     pub fn may_be_lost(&self, who: Who) -> bool {
         let Some(begun) = self.sessions.get(&who).map(|session| session.begun) else { return false };
-        let all = || self.sessions.range(Who { session: 0, ..who }..=Who { session: u32::MAX, ..who });
         let is_next_to = |lost: usize| {
             let between = begun.min(lost) + 1..begun.max(lost);
-            !all().any(|(_, other)| between.contains(&other.begun))
+            !self.sessions_from(Who { session: 0, ..who }).any(|other| between.contains(&other.begun))
         };
         self.lost_logins.iter().any(|(lost, user)| *user == who.user && is_next_to(*lost))
     }
@@ -302,13 +305,13 @@ impl<'a> Facts<'a> {
 
     /// Whether the user had a later session at this place in the history.
     fn is_replaced(&self, who: Who, event: usize) -> bool {
-        let later = Who { session: who.session.saturating_add(1), ..who }..=Who { session: u32::MAX, ..who };
-        self.sessions.range(later).any(|(_, session)| session.begun < event)
+        let next = Who { session: who.session.saturating_add(1), ..who };
+        self.sessions_from(next).any(|session| session.begun < event)
     }
 
     /// Whether this user does anything in this history.
     pub fn knows(&self, user: u64) -> bool {
-        self.sessions.range(Who { user, session: 0 }..).next().is_some_and(|(who, _)| who.user == user)
+        self.sessions_from(Who { user, session: 0 }).next().is_some()
     }
 
     /// Those who must get a message: everyone who was a member when it was sent and has been ever since, since leaving
