@@ -1,11 +1,10 @@
 //! What a node does for every message: read and write it, find its recipient, store it, and tell another node.
 
 use bytes::BytesMut;
-use chat::bench::{LocalPair, TEXT, chat_request, message};
+use chat::bench::{LocalPair, TEXT, chat_request, config, message};
 use chat::bus::signature::BusKey;
 use chat::bus::{Item, Recipients, envelope};
 use chat::cluster::{ClusterSecret, NodeKey};
-use chat::config::{Config, Database, Listen, Password};
 use chat::node::Node;
 use chat::storage::{self, Append, Claim, Storage};
 use chat_protocol::conversation::{Conversation, Target, UserId};
@@ -40,15 +39,6 @@ fn codec(criterion: &mut Criterion) {
             });
         });
         group.finish();
-    }
-}
-
-fn config(database: &str) -> Config {
-    Config {
-        listen: Listen { host: "127.0.0.1".into(), port: 0, ..Listen::default() },
-        database: Database { url: database.into(), ..Database::default() },
-        password: Password { memory_kib: 8, iterations: 1, ..Password::default() },
-        ..Config::default()
     }
 }
 

@@ -1,6 +1,7 @@
-//! A door for what measures, and for nothing else: one sender and one recipient on a node, without sockets, and what
-//! they say.
+//! A door for what measures, and for nothing else: how its nodes are set, one sender and one recipient on a node,
+//! without sockets, and what they say.
 
+use crate::config::{Config, Database, Listen, Password};
 use crate::context::Context;
 use crate::delivery::local::push_here;
 use crate::node::Node;
@@ -17,6 +18,16 @@ use chat_protocol::murmur;
 use std::sync::Arc;
 use tokio::time::Instant;
 use uuid::Uuid;
+
+/// Of a node on this machine, at a port that is free, where hashing is not what is measured.
+pub fn config(database: &str) -> Config {
+    Config {
+        listen: Listen { host: "127.0.0.1".into(), port: 0, ..Listen::default() },
+        database: Database { url: database.into(), ..Database::default() },
+        password: Password { memory_kib: 8, iterations: 1, ..Password::default() },
+        ..Config::default()
+    }
+}
 
 /// What is said in what is measured.
 pub const TEXT: &str = "forty characters of what somebody writes";

@@ -3,11 +3,10 @@
 use crate::ROUNDS;
 use anyhow::{Context, Result};
 use bytes::BytesMut;
-use chat::bench::{LocalPair, TEXT, chat_request, message};
+use chat::bench::{LocalPair, TEXT, chat_request, config, message};
 use chat::bus::signature::{BusKey, Seal};
 use chat::bus::{Item, Recipients, envelope};
 use chat::cluster::{ClusterSecret, NodeKey};
-use chat::config::{Config, Database, Listen, Password};
 use chat::node::Node;
 use chat_protocol::conversation::Target;
 use chat_protocol::message::{Chat, Outgoing};
@@ -99,13 +98,7 @@ fn deliver(rounds: Rounds<'_>) {
 /// Two users of a node whose tasks stand still meanwhile.
 fn with_pair(work: impl FnOnce(&mut LocalPair)) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let config = Config {
-        listen: Listen { host: "127.0.0.1".into(), port: 0, ..Listen::default() },
-        database: Database { url: "sqlite::memory:".into(), ..Database::default() },
-        password: Password { memory_kib: 8, iterations: 1, ..Password::default() },
-        ..Config::default()
-    };
-    let node = runtime.block_on(Node::start(config)).expect("a node starts");
+    let node = runtime.block_on(Node::start(config("sqlite::memory:"))).expect("a node starts");
     let _guard = runtime.enter();
     work(&mut LocalPair::new(&node, 1, 2));
 }

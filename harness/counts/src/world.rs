@@ -6,7 +6,7 @@ use crate::people::{Person, Wire};
 use anyhow::{Context as _, Result};
 use chat::bus::local::LocalHub;
 use chat::cluster::NodeKey;
-use chat::config::{Config, Database};
+use chat::config::Config;
 use chat::net::entrance::{Channel, Entrance};
 use chat::node::{Node, Surroundings};
 use chat::shutdown::Shutdown;
@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+const DATABASE: &str = "sqlite::memory:";
 /// Connections that may wait for a node to accept them.
 const BACKLOG: usize = 16;
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,9 +42,8 @@ impl World {
     /// So many nodes that know each other.
     pub async fn of(nodes: usize) -> Result<World> {
         let environment = Environment { tasks: Tasks::gated(Arc::new(Open)), ..Environment::default() };
-        let database = Database { url: "sqlite::memory:".into(), ..Database::default() };
         let tally = Arc::<Tally>::default();
-        let below = storage::open_engine(&database, &environment).await?;
+        let below = storage::open_engine(&config().database, &environment).await?;
         let engine = Box::new(CountingEngine { below, tally: tally.clone() });
         let storage = storage::open_on(engine, DATABASE_TIMEOUT, &environment).await?;
         let (hub, started) = (LocalHub::default(), Instant::now());
@@ -98,8 +98,7 @@ impl Gate for Open {
 }
 
 fn config() -> Config {
-    let mut config = Config::default();
-    (config.password.memory_kib, config.password.iterations) = (8, 1);
+    let mut config = chat::bench::config(DATABASE);
     config.limits.repair_interval_s = NO_REPAIR_S;
     config
 }

@@ -2,8 +2,8 @@
 
 use crate::{bare, support::process};
 use anyhow::Result;
+use chat::config::Config;
 use chat::config::limits::Limits;
-use chat::config::{Config, Database, Listen, Password};
 use chat::node::Node;
 
 /// As many as the machine that the figures are compared on has.
@@ -12,10 +12,6 @@ const WORKER_THREADS: usize = 2;
 pub fn run(database: &str) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
     let config = Config {
-        listen: Listen { host: "127.0.0.1".into(), port: 0, ..Listen::default() },
-        database: Database { url: database.into(), ..Database::default() },
-        // Hashing is not what is measured.
-        password: Password { memory_kib: 8, iterations: 1, ..Password::default() },
         // The rate limit is on, but never reached; and the receivers say nothing for a whole run.
         limits: Limits {
             messages_per_second: 1_000_000,
@@ -23,7 +19,7 @@ pub fn run(database: &str) -> Result<()> {
             heartbeat_s: 3_600,
             ..Limits::default()
         },
-        ..Config::default()
+        ..chat::bench::config(database)
     };
     let relay = runtime.block_on(bare::start())?;
     let node = runtime.block_on(Node::start(config))?;
