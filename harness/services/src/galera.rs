@@ -103,8 +103,8 @@ impl Galera {
         self.members[place].kill()
     }
 
-    /// Kills a member if it runs, starts it again, and waits until it is ready. On a busy machine one that joins is taken
-    /// for dead, and ends: it is started again, as by a supervisor.
+    /// Kills a member if it runs, starts it again, and waits until it is ready. On a busy machine one that joins is
+    /// taken for dead, and ends: it is started again, as by a supervisor.
     pub fn restart(&mut self, place: usize) -> Result<()> {
         let mut starts = 0;
         loop {
