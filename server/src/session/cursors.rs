@@ -14,7 +14,7 @@ mod reading;
 
 use super::answers::{Delivered, Queue, Relayed};
 use super::barred::Barred;
-use super::place::Place;
+use super::place::{Before, Place};
 use crate::failpoint::{self, Failpoint};
 use crate::session::outbound::Push;
 use crate::storage::{End, Mark, Position, Waiting};
@@ -50,7 +50,7 @@ enum Phase {
     Ended,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Cursor {
     /// `None` until it has been read from the database.
     place: Option<Place>,
@@ -63,8 +63,9 @@ struct Cursor {
     missing: u8,
     ticket: u64,
     log_epoch: LogEpoch,
-    /// Where it stood in an earlier epoch of the log, until it has been read where this one begins.
-    before: Option<Place>,
+    /// Where it stood in another epoch of the log, or before the user left, until all that is still there of that has
+    /// been passed.
+    before: Option<Before>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,19 +92,42 @@ impl Cursor {
 
     /// Nothing before this is for the user.
     fn begin_at(&mut self, position: &Position) {
-        let place = Some(Place::at(position));
         if self.log_epoch <= position.log_epoch {
-            *self = Cursor { log_epoch: position.log_epoch, place, before: None, ..*self };
+            self.before = None;
+            self.stand_at(position);
         } else {
-            // A newer epoch has been heard of: to be read where it begins.
-            *self = Cursor { place: None, before: place, ..*self };
+            // A newer epoch has been heard of: to be read what is left of this one.
+            (self.place, self.before) = (None, Some(Before::at(position)));
         }
     }
 
-    /// As the database has it.
+    /// As the database has it; what was pushed beyond is passed over.
     fn stand_at(&mut self, position: &Position) {
         self.log_epoch = position.log_epoch;
-        self.place = Some(self.before.take().map_or_else(|| Place::at(position), |before| before.cut(position)));
+        self.place = Some(Place::at(position));
+    }
+
+    /// How far it has got, in which epoch.
+    fn so_far(&self) -> Option<Before> {
+        let place = self.place.as_ref();
+        match self.before {
+            Some(before) => {
+                let received = place.map_or(0, |place| place.received).max(before.received);
+                Some(Before { received, ..before })
+            }
+            None => {
+                place.map(|place| Before { log_epoch: self.log_epoch, pushed: place.pushed, received: place.received })
+            }
+        }
+    }
+
+    /// How far it has been received, where the database does not know it.
+    fn unsaved(&self, conv: Conversation, user: UserId) -> Option<Mark> {
+        let (saved, received) = self.place.as_ref().map_or((0, 0), |place| (place.saved, place.received));
+        // The database knows better than this how much of it is left.
+        let before = self.before.filter(|before| before.received > received && self.progress != Progress::Current);
+        let (seq, log_epoch) = before.map_or((received, self.log_epoch), |before| (before.received, before.log_epoch));
+        (seq > saved).then_some(Mark { conv, user, seq, log_epoch })
     }
 
     fn hear_of(&mut self, seq: u64) {
@@ -112,7 +136,7 @@ impl Cursor {
     }
 
     fn is_behind(&self) -> bool {
-        self.place.is_none_or(|place| self.target > place.pushed)
+        self.place.as_ref().is_none_or(|place| self.target > place.pushed)
     }
 }
 
@@ -124,10 +148,10 @@ impl Cursors {
         let is_live = self.is_live();
         match self.cursors.get_mut(&message.conv) {
             _ if self.phase == Phase::Ended => Delivered::Gone,
-            Some(Cursor { progress: Progress::Current, place: Some(place), log_epoch, .. })
+            Some(Cursor { progress: Progress::Current, place: Some(place), log_epoch, before, .. })
                 if is_live && *log_epoch == message.log_epoch && follows(message.seq, place.pushed) =>
             {
-                if place.pass(push, queue) {
+                if place.pass(push, before, queue) {
                     return Delivered::Done;
                 }
                 self.fall_behind(message.conv, End::of(message), true, queue)
@@ -157,19 +181,21 @@ impl Cursors {
         }
     }
 
-    /// Where the log's epoch is newer than the cursor's, what was pushed may be gone from it, and it must be read where
-    /// the new one begins. True: nobody was to read it so far.
+    /// Where the log's epoch is newer than the cursor's, what was pushed may be gone from it, and what is not known to
+    /// be received must be read again. True: nobody was to read it so far.
     fn follow_epoch(&mut self, conv: Conversation, log_epoch: LogEpoch) -> bool {
         let is_older = |cursor: &&mut Cursor| cursor.log_epoch < log_epoch;
         let Some(cursor) = self.cursors.get_mut(&conv).filter(is_older) else { return false };
-        let before = cursor.place.take().or(cursor.before);
-        let is_idle = cursor.progress == Progress::Current;
-        *cursor = Cursor { before, target: 0, heard_since: 0, missing: 0, log_epoch, ..*cursor };
-        if cursor.progress != Progress::InDoubt {
-            self.tickets += 1;
-            cursor.ticket = self.tickets;
-        }
-        is_idle
+        let (before, progress) = (cursor.so_far(), cursor.progress);
+        let ticket = match progress {
+            Progress::InDoubt => cursor.ticket,
+            _ => {
+                self.tickets += 1;
+                self.tickets
+            }
+        };
+        *cursor = Cursor { before, progress, ..Cursor::unknown(ticket, log_epoch) };
+        progress == Progress::Current
     }
 
     /// Whether a message with `qos` 0 may be pushed, whose recipients were looked up under `version`.
@@ -262,11 +288,10 @@ impl Cursors {
         let Waiting { conv, position, .. } = *waiting;
         let heard_of = self.cursors.get(&conv).map(Cursor::end).unwrap_or_default();
         let End { log_epoch, seq: target } = waiting.end().max(heard_of);
-        let place = Some(Place { pushed, ..Place::at(&position) });
         let unknown = Cursor { target, ..Cursor::unknown(self.tickets, log_epoch) };
         let cursor = match log_epoch == position.log_epoch {
-            true => Cursor { place, ..unknown },
-            false => Cursor { before: place, ..unknown },
+            true => Cursor { place: Some(Place { pushed, ..Place::at(&position) }), ..unknown },
+            false => Cursor { before: Some(Before { pushed, ..Before::at(&position) }), ..unknown },
         };
         self.cursors.insert(conv, cursor);
         queue.tell_when_drained();
@@ -276,11 +301,17 @@ impl Cursors {
 /// Cursors on their way to the database.
 impl Cursors {
     /// The client has everything of the log up to `seq`. Beyond what was pushed, or backwards: ignored, and false. What
-    /// it has of an earlier epoch counts up to where the current one begins.
+    /// it has of an earlier epoch counts as far as the log is still the same.
     pub fn received(&mut self, log: Log, seq: u64) -> bool {
-        let Some(cursor) = self.cursors.get_mut(&log.conv) else { return false };
+        let Some(cursor) = self.cursors.get_mut(&log.conv) else {
+            self.barred.received(log, seq);
+            return false;
+        };
+        if let Some(before) = &mut cursor.before {
+            before.receive(log.epoch, seq);
+        }
         let Some(place) = cursor.place.as_mut().filter(|_| log.epoch <= cursor.log_epoch) else { return false };
-        let seq = if log.epoch < cursor.log_epoch { seq.min(place.epoch_after) } else { seq };
+        let seq = if log.epoch < cursor.log_epoch { seq.min(place.same_since(log.epoch)) } else { seq };
         let moves = seq > place.received && seq <= place.pushed;
         if moves {
             place.received = seq;
@@ -291,7 +322,7 @@ impl Cursors {
     /// How far each conversation has been pushed, where the client is not known to have it all.
     pub fn unreceived(&self) -> Vec<(Log, u64)> {
         let unreceived = |(conv, cursor): (&Conversation, &Cursor)| {
-            let place = cursor.place.filter(|place| place.received < place.pushed)?;
+            let place = cursor.place.as_ref().filter(|place| place.received < place.pushed)?;
             Some((Log { conv: *conv, epoch: cursor.log_epoch }, place.pushed))
         };
         self.cursors.iter().filter_map(unreceived).collect()
@@ -299,7 +330,7 @@ impl Cursors {
 
     /// How far each has been received, where the database does not know it.
     pub fn unsaved(&self, user: UserId) -> Vec<Mark> {
-        self.marks(user, |place| (place.received > place.saved).then_some(place.received))
+        self.cursors.iter().filter_map(|(conv, cursor)| cursor.unsaved(*conv, user)).collect()
     }
 
     pub fn saved(&mut self, mark: &Mark) {
@@ -308,14 +339,6 @@ impl Cursors {
         {
             place.saved = place.saved.max(mark.seq);
         }
-    }
-
-    fn marks(&self, user: UserId, seq: impl Fn(&Place) -> Option<u64>) -> Vec<Mark> {
-        let mark = |(conv, cursor): (&Conversation, &Cursor)| {
-            let seq = seq(cursor.place.as_ref()?)?;
-            Some(Mark { conv: *conv, user, seq, log_epoch: cursor.log_epoch })
-        };
-        self.cursors.iter().filter_map(mark).collect()
     }
 }
 

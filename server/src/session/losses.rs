@@ -4,7 +4,7 @@
 use super::answers::{Delivered, Gap, Next, Queue, Read};
 use super::cursors::Cursors;
 use crate::session::outbound::Push;
-use crate::storage::{End, Page, Position, Waiting};
+use crate::storage::{End, Mark, Page, Position, Waiting};
 use chat_protocol::conversation::{Conversation, Log, UserId};
 use chat_protocol::message::ChatMessage;
 use std::cell::RefCell;
@@ -143,4 +143,85 @@ fn what_was_received_of_the_earlier_epoch_counts_only_as_far_as_it_is_left() {
     assert!(!cursors.received(log(2), 5), "nobody has told it of that one");
     assert!(cursors.received(log(1), 4));
     assert_eq!(received(&cursors), Some(4));
+}
+
+#[test]
+fn what_two_losses_left_that_are_heard_of_as_one_is_not_taken_for_known() {
+    let (mut cursors, queue) = session(5);
+    // The first lost all from 3 on, the second what had come from 5 on.
+    let position = Position { received_seq: 0, log_epoch: 2, epoch_after: 4 };
+    let log: Vec<_> = [(0, 1), (0, 2), (1, 3), (1, 4), (2, 5)].map(|(log_epoch, seq)| message(log_epoch, seq)).into();
+
+    assert_eq!(deliver(&mut cursors, &queue, &log[4]), Delivered::Behind);
+    read(&mut cursors, &queue, position, log);
+
+    assert_eq!(*queue.0.borrow(), [(1, 3), (1, 4), (2, 5)]);
+    let received = |cursors: &Cursors| cursors.unsaved(ME).first().map(|mark| mark.seq);
+    let log = |epoch| Log { conv: CONV, epoch };
+    assert!(cursors.received(log(0), 5));
+    assert_eq!(received(&cursors), Some(2));
+    assert!(cursors.received(log(1), 5));
+    assert_eq!(received(&cursors), Some(4));
+}
+
+#[test]
+fn loss_of_the_epoch_itself_repeats_nothing() {
+    let (mut cursors, queue) = session(5);
+    let (position, log) = after_the_loss();
+    deliver(&mut cursors, &queue, &message(1, 4));
+    read(&mut cursors, &queue, position, log.clone());
+    queue.0.borrow_mut().clear();
+
+    // A copy from before the log went on; and while that is read, it begins another epoch.
+    assert_eq!(cursors.note(CONV, End { log_epoch: 2, seq: 3 }, &queue), Delivered::Behind);
+    read(&mut cursors, &queue, Position::default(), log[..3].to_vec());
+    assert_eq!(*queue.0.borrow(), []);
+    assert_eq!(cursors.note(CONV, End { log_epoch: 2, seq: 4 }, &queue), Delivered::Behind);
+    let position = Position { received_seq: 0, log_epoch: 2, epoch_after: 3 };
+    read(&mut cursors, &queue, position, [&log[..3], &[message(2, 4)]].concat());
+
+    assert_eq!(*queue.0.borrow(), [(2, 4)]);
+}
+
+#[test]
+fn page_from_before_a_loss_is_read_again() {
+    let (mut cursors, queue) = session(5);
+    let (position, log) = after_the_loss();
+    assert_eq!(deliver(&mut cursors, &queue, &message(1, 4)), Delivered::Behind);
+    let Next::LoadCursor { ticket, .. } = cursors.next_read(CONV, &queue) else { panic!("it is not known") };
+    cursors.cursor_loaded(CONV, ticket, Some(position));
+    let old = Page { messages: (1..=6).map(|seq| message(0, seq)).collect(), ..Page::default() };
+
+    assert_ne!(cursors.push_page(CONV, ticket, &old, None, &queue), Read::Done);
+    assert_eq!(*queue.0.borrow(), []);
+
+    read(&mut cursors, &queue, position, log[..4].to_vec());
+    assert_eq!(*queue.0.borrow(), [(1, 4)]);
+}
+
+#[test]
+fn what_was_received_before_a_loss_is_saved_while_it_is_read_again() {
+    let (mut cursors, queue) = session(5);
+    let log = Log { conv: CONV, epoch: 0 };
+    assert!(cursors.received(log, 2));
+    deliver(&mut cursors, &queue, &message(1, 4));
+    cursors.received(log, 3);
+
+    assert_eq!(cursors.end(ME), [Mark { conv: CONV, user: ME, seq: 3, log_epoch: 0 }]);
+}
+
+#[test]
+fn member_again_whose_leaving_is_lost_gets_nothing_twice() {
+    let (mut cursors, queue) = session(4);
+    let doubt = cursors.doubt(CONV);
+    cursors.left(&doubt);
+    assert!(!cursors.received(Log { conv: CONV, epoch: 0 }, 3), "nobody is to save it for who has left");
+
+    // The request to join is answered that the user has been a member all the time.
+    let doubt = cursors.doubt(CONV);
+    assert_eq!(cursors.stayed(&doubt, &queue), Some(Delivered::Behind));
+    read(&mut cursors, &queue, Position::default(), (1..=5).map(|seq| message(0, seq)).collect());
+
+    assert_eq!(*queue.0.borrow(), [(0, 5)]);
+    assert_eq!(cursors.unsaved(ME), [Mark { conv: CONV, user: ME, seq: 3, log_epoch: 0 }]);
 }

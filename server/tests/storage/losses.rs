@@ -9,6 +9,7 @@ on_every_database!(
     log_that_has_lost_its_end_goes_on_in_another_epoch,
     losses_are_found_by_what_is_known,
     what_was_received_of_a_lost_end_does_not_count_for_what_came_instead,
+    what_was_received_counts_as_far_as_the_log_is_the_same_after_two_losses,
 );
 
 /// The database has failed over to a copy without the newest two messages.
@@ -84,4 +85,23 @@ async fn what_was_received_of_a_lost_end_does_not_count_for_what_came_instead(da
     assert_eq!(received(0).await, Some(3), "as far as the log is still the same");
     assert_eq!(received(2).await, Some(3), "of an epoch that the database does not know");
     assert_eq!(received(1).await, Some(5));
+}
+
+async fn what_was_received_counts_as_far_as_the_log_is_the_same_after_two_losses(database: Database) {
+    let storage = database.open().await;
+    let (one, other, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 5).await;
+    lose_the_last_two(&database, conv).await;
+    let known = |log_epoch, seq, msg| Append { known_end: End { log_epoch, seq }, ..text(conv, one, msg) };
+    append(&storage, &[known(0, 5, "instead of the fourth"), text(conv, one, "instead of the fifth")]).await;
+    // The second loses nothing that is in the log, but what somebody knows of.
+    append(&storage, &[known(1, 6, "instead of another sixth")]).await;
+    let received = async |seq, log_epoch| {
+        storage.mark_received(None, &[Mark { conv, user: other, seq, log_epoch }]).await.expect("marking works");
+        storage.cursors(&[(conv, other, 0)]).await.expect("reading works")[0].map(|position| position.received_seq)
+    };
+
+    assert_eq!(received(5, 0).await, Some(3));
+    assert_eq!(received(6, 1).await, Some(5));
+    assert_eq!(received(6, 2).await, Some(6));
 }

@@ -9,7 +9,8 @@ impl Cursors {
     /// Such a request is about to reach the database. Its outcome is told with this ticket.
     pub fn doubt(&mut self, conv: Conversation) -> Doubt {
         self.tickets += 1;
-        let cursor = self.cursors.entry(conv).or_insert(Cursor::unknown(self.tickets, 0));
+        let unknown = || Cursor { before: self.barred.pushed_before_leaving(conv), ..Cursor::unknown(self.tickets, 0) };
+        let cursor = self.cursors.entry(conv).or_insert_with(unknown);
         let is_first = cursor.progress != Progress::InDoubt;
         self.in_doubt += usize::from(is_first);
         cursor.progress = Progress::InDoubt;
@@ -19,9 +20,10 @@ impl Cursors {
 
     /// The user is no member: whatever waits is not delivered.
     pub fn left(&mut self, doubt: &Doubt) {
-        if self.resolve(doubt).is_some() {
+        if let Some(cursor) = self.resolve(doubt) {
+            let pushed = cursor.so_far();
             self.cursors.remove(&doubt.conv);
-            self.barred.leave(doubt.conv);
+            self.barred.leave(doubt.conv, pushed);
         }
     }
 
@@ -52,8 +54,8 @@ impl Cursors {
         let Some(cursor) = self.resolve(doubt) else { return Delivered::Done };
         // Who has left and joined again starts at the end of then, which is past all that was pushed before. Who has
         // not has been pushed all that the database knows to be received.
-        let place = cursor.place.or(cursor.before);
-        if place.is_none_or(|place| place.pushed < position.received_seq) {
+        let pushed = cursor.place.as_ref().map(|place| place.pushed).or(cursor.before.map(|before| before.pushed));
+        if pushed.is_none_or(|pushed| pushed < position.received_seq) {
             cursor.begin_at(&position);
         }
         self.go_on(doubt.conv, queue)
@@ -72,7 +74,7 @@ impl Cursors {
         }
         self.in_doubt -= 1;
         self.tickets += 1;
-        *cursor = Cursor { progress: Progress::Stalled, missing: 0, ticket: self.tickets, ..*cursor };
+        (cursor.progress, cursor.missing, cursor.ticket) = (Progress::Stalled, 0, self.tickets);
         Some(cursor)
     }
 
@@ -84,7 +86,7 @@ impl Cursors {
             let end = cursor.end();
             return self.fall_behind(conv, end, false, queue);
         }
-        match cursor.place {
+        match &cursor.place {
             Some(_) => cursor.progress = Progress::Current,
             // Nothing was ever heard of it: that was so before.
             None => drop(self.cursors.remove(&conv)),

@@ -11,9 +11,10 @@ impl Cursors {
     pub fn next_read(&mut self, conv: Conversation, queue: &impl Queue) -> Next {
         let is_live = self.is_live();
         match self.cursors.get_mut(&conv).filter(|cursor| cursor.progress == Progress::Reading) {
-            Some(cursor) if is_live => match cursor.place {
+            Some(cursor) if is_live => match &cursor.place {
                 None => Next::LoadCursor { ticket: cursor.ticket, log_epoch: cursor.log_epoch },
                 Some(Place { pushed: after, .. }) => {
+                    let after = *after;
                     cursor.heard_since = 0;
                     let is_last = cursor.missing >= MISSING_READS;
                     Next::ReadAfter { after, ticket: cursor.ticket, is_last }
@@ -65,9 +66,12 @@ impl Cursors {
         };
         let log = Log { conv, epoch: cursor.log_epoch };
         let Some(place) = &mut cursor.place else { return Read::More };
-        let before = place.pushed;
-        let pushed = if is_live { place.push(log, page, last_seq, queue) } else { Pushed::Refused };
-        if place.pushed > before || last_seq.is_some() {
+        let from = place.pushed;
+        let pushed = match is_live {
+            true => place.push(log, page, last_seq, &mut cursor.before, queue),
+            false => Pushed::Refused,
+        };
+        if place.pushed > from || last_seq.is_some() {
             cursor.missing = 0;
         }
         if pushed == Pushed::Refused {
@@ -79,7 +83,7 @@ impl Cursors {
             // Whoever named a later one before was wrong.
             cursor.target = cursor.heard_since;
         }
-        let has_moved = place.pushed > before;
+        let has_moved = place.pushed > from;
         if pushed == Pushed::All && !page.more && cursor.target <= place.pushed {
             cursor.progress = Progress::Current;
             self.handed.remove(&conv);

@@ -139,18 +139,33 @@ async fn advancing(
         let end = End { log_epoch: epoch(&row, 4)?, seq: row.number(3)? };
         stored.insert((conversation(&row, 0)?, row.number(1)?), (row.number(2)?, end, row.number(5)?));
     }
-    let advanced = |(key, mark): &((Conversation, UserId), End)| {
-        let (received_seq, end, epoch_after) = *stored.get(key)?;
+    let mut advancing = Vec::with_capacity(marks.len());
+    for ((conv, user), mark) in marks {
+        let Some((received_seq, end, epoch_after)) = stored.get(&(*conv, *user)).copied() else { continue };
         let seq = match mark.log_epoch.cmp(&end.log_epoch) {
             // What came after that was given the numbers of what is lost.
-            Ordering::Less => mark.seq.min(epoch_after),
+            Ordering::Less => {
+                let most = End { seq: mark.seq.min(epoch_after), ..*mark };
+                same_since(conn, *conv, received_seq, most).await?
+            }
             Ordering::Equal => mark.seq.min(end.seq),
             // The database has lost even the epoch that the client was told of.
-            Ordering::Greater => return None,
+            Ordering::Greater => continue,
         };
-        (seq > received_seq).then_some((*key, seq))
-    };
-    Ok(marks.iter().filter_map(advanced).collect())
+        if seq > received_seq {
+            advancing.push(((*conv, *user), seq));
+        }
+    }
+    Ok(advancing)
+}
+
+/// How far the log is what it was up to `end`, beyond `after`: it may have begun several epochs since, each where it had
+/// lost more.
+async fn same_since(conn: &mut dyn Connection, conv: Conversation, after: u64, end: End) -> Result<u64> {
+    const NEWER: &str =
+        "SELECT seq FROM message WHERE conv = ? AND seq > ? AND seq <= ? AND log_epoch > ? ORDER BY seq LIMIT 1";
+    let newer = conn.first(NEWER, &[conv.into(), after.into(), end.seq.into(), end.log_epoch.into()]).await?;
+    Ok(newer.map(|row| row.number(0)).transpose()?.map_or(end.seq, |seq| seq - 1))
 }
 
 async fn advance(
