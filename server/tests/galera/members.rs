@@ -1,19 +1,28 @@
 //! It does not matter at which member something was done, nor whether at several at once.
 
-use crate::support::{MEMBERS, cluster, log, open, open_at_each, say, text, two_friends, user};
-use chat::storage::{Befriended, Joined};
-use chat_protocol::conversation::Conversation;
+use crate::support::{MEMBERS, cluster, log, open, open_at_each, say, text, try_say, two_friends, user};
+use chat::cluster::NodeKey;
+use chat::storage::{Befriended, Claim, Claimed, Joined, Release, Storage};
+use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::message::Who;
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+/// First starts of all nodes at once.
+const STARTS: &str = "GALERA_STARTS";
 /// Times that something is done at one member and looked for at another.
-const TIMES: usize = 50;
+const TIMES: &str = "GALERA_TIMES";
+
+/// How often: what the environment asks for, so that a nightly run can do more.
+fn times(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |times| times.parse().expect("a number of times"))
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nodes_that_start_at_once_at_different_members_all_come_up() {
     let cluster = cluster();
-    for nth in 0..3 {
+    for nth in 0..times(STARTS, 3) {
         let database = format!("new_{nth}");
         cluster.create_database(&database).expect("a database is made");
         let urls: Vec<String> = (0..MEMBERS).map(|member| cluster.url_of(member, &database)).collect();
@@ -30,11 +39,22 @@ async fn nodes_that_start_at_once_at_different_members_all_come_up() {
 async fn what_is_done_at_one_member_is_known_at_the_next() {
     let cluster = cluster();
     let storages = open_at_each(&cluster).await;
-    for nth in 0..TIMES {
-        let (here, there) = (&storages[nth % MEMBERS], &storages[(nth + 1) % MEMBERS]);
+    let nodes: Vec<NodeKey> = (1..).zip(&storages).map(|(boot, _)| node(boot)).collect();
+    for (storage, node) in storages.iter().zip(&nodes) {
+        storage.start_node(node).await.expect("starting works");
+    }
+    let (speaker, _, conv) = two_friends(&storages[0]).await;
+    let load: Vec<_> = storages.iter().map(|storage| tokio::spawn(talk(storage.clone(), speaker, conv))).collect();
+    for nth in 0..times(TIMES, 50) {
+        let (at, next) = (nth % MEMBERS, (nth + 1) % MEMBERS);
+        let (here, there) = (&storages[at], &storages[next]);
         let one = user(here, &format!("user {nth}")).await;
         let account = there.account(&Who::Id(one)).await.expect("reading works");
         assert!(account.is_some(), "registered here, logged in there: {nth}");
+        let epoch = log_in(here, &nodes[at], one).await;
+        let releases = [Release { user: one, epoch }];
+        assert_eq!(here.release_sessions(&nodes[at], &releases).await.expect("releasing works"), []);
+        log_in(there, &nodes[next], one).await;
 
         let other = user(here, &format!("friend {nth}")).await;
         let done = there.add_friend(&one.into(), other).await.expect("adding a friend works");
@@ -47,6 +67,30 @@ async fn what_is_done_at_one_member_is_known_at_the_next() {
         assert!(matches!(joined, Joined::Done { .. }), "created here, joined there: {nth}: {joined:?}");
         assert_eq!(say(here, &text(Conversation::Group(group), other, "hello")).await, 1);
     }
+    for talking in load {
+        assert!(!talking.is_finished(), "the load goes on to the end");
+        talking.abort();
+    }
+}
+
+fn node(boot: i64) -> NodeKey {
+    NodeKey { id: format!("node-{boot}").as_str().into(), boot }
+}
+
+/// The session's epoch, where nobody else has one.
+async fn log_in(storage: &Arc<dyn Storage>, node: &NodeKey, user: UserId) -> u64 {
+    let claim = Claim { user, takeover: None, token_generation: None };
+    match storage.claim_sessions(node, &[claim]).await.expect("claiming works")[..] {
+        [Claimed::Won { epoch }] => epoch,
+        ref other => panic!("logged out here, logged in there: {other:?}"),
+    }
+}
+
+/// Load: one message after the other, whatever becomes of it.
+async fn talk(storage: Arc<dyn Storage>, user: UserId, conv: Conversation) {
+    loop {
+        try_say(&storage, &text(conv, user, "load")).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -56,7 +100,7 @@ async fn several_writers_leave_no_gap_and_lose_nothing() {
     let (one, _, conv) = two_friends(&storages[0]).await;
     let writing = storages.iter().enumerate().map(async |(writer, storage)| {
         let mut said = BTreeSet::new();
-        for nth in 0..TIMES {
+        for nth in 0..times(TIMES, 50) {
             let message = text(conv, one, &format!("{writer}/{nth}"));
             said.insert((say(storage, &message).await, message.mid));
         }
