@@ -19,6 +19,7 @@ LOGIN, LOGIN_ACK, LOGOUT, LOGOUT_ACK, REGISTER, REGISTER_ACK = 1, 2, 3, 11, 4, 5
 ONE_CHAT, GROUP_CHAT, CHAT_ACK, RECEIVED = 6, 10, 12, 16
 ADD_FRIEND, ADD_FRIEND_ACK, PING, PONG, NOTICE, EVENT = 7, 13, 19, 20, 21, 31
 LOGGED_IN, EXISTS, TOO_FAST, UNAVAILABLE, REPLACED = 2, 8, 10, 11, 13
+ENDED_BY_OPERATOR, ACCOUNT_DISABLED = 18, 19
 LARGEST_FRAME = 1024 * 1024  # what a node may send
 SILENCE = 90  # seconds without a byte, after which the connection counts as dead: a node asks every 30
 LONGEST_WAIT = 10.0  # seconds between two attempts to connect
@@ -131,8 +132,8 @@ class Client:
             self.unsaid.add(message["conv"])
         elif kind == NOTICE:
             print(f"* {message['errmsg']}", file=sys.stderr)
-            if message["errno"] == REPLACED:
-                self.ends = True  # somebody logged in as us: coming back would throw them out
+            if message["errno"] in (REPLACED, ENDED_BY_OPERATOR, ACCOUNT_DISABLED):
+                self.ends = True  # in use elsewhere, or sent away: whether to come back is for the user to say
             await asyncio.sleep(message.get("retry_ms", 0) / 1000)
         elif kind in self.answers:
             self.answers.pop(kind).set_result(message)

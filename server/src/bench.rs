@@ -19,7 +19,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Of a node on this machine, at a port that is free, where hashing is not what is measured.
+/// A node's settings for measuring: this machine, any free port, and hashes so cheap that they are not what is
+/// measured. Never for service.
 pub fn config(database: &str) -> Config {
     Config {
         listen: Listen { host: "127.0.0.1".into(), port: 0, ..Listen::default() },

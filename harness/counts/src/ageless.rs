@@ -1,5 +1,5 @@
-//! A storage in front of another whose nodes do not count the cluster's age: what they ask by themselves, whatever
-//! else is done, is in no request's count.
+//! A storage whose nodes never count the cluster's age. They would do it every few seconds whatever else happens, and
+//! it would be counted with whichever request is under way.
 
 use async_trait::async_trait;
 use chat::cluster::NodeKey;

@@ -10,8 +10,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-/// Before each connection is handed out, in the runtime's paused time: what a node knows as of one moment and reads in
-/// the same would count as old.
+/// Before each connection is handed out, in the runtime's paused time, in which else no time at all would pass. What is
+/// read in the moment in which a node begins to doubt what it knows counts as old: it is read again, and by then a
+/// moment has passed.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// What was asked of a database.
@@ -37,7 +38,7 @@ impl Sub for Asked {
     }
 }
 
-/// Counts so far, but for what nodes ask by themselves: their leases and the cluster's age.
+/// Counts so far, but for what is asked on reserved connections: leases, which nodes renew whatever else happens.
 #[derive(Default)]
 pub struct Tally {
     statements: AtomicU64,

@@ -81,6 +81,11 @@ mod tests {
                        cfn=memcpy\ncalls=2 0 \n73 100\n74 7\n\nob=/lib/libc.so.6\nfn=memcpy\n0 100\n\ntotals: 127\n";
         assert_eq!(own(profile, "/bin/counts").expect("it is well formed"), 27);
         assert_eq!(own(profile, "/lib/libc.so.6").expect("it is well formed"), 100);
-        assert!(own("ob=/bin/counts\nfn=encode\n72\n", "/bin/counts").is_err());
+    }
+
+    #[test]
+    fn line_without_a_cost_is_refused() {
+        let refused = own("ob=/bin/counts\nfn=encode\n72\n", "/bin/counts").expect_err("it tells no cost");
+        assert_eq!(refused.to_string(), "callgrind tells no cost: \"72\"");
     }
 }

@@ -19,7 +19,7 @@ mod stored;
 mod table;
 mod world;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
 use stored::{Count, Stored, Unit};
@@ -52,7 +52,9 @@ fn main() -> Result<ExitCode> {
 }
 
 fn compare() -> Result<ExitCode> {
-    let stored: Stored = std::fs::read_to_string(STORED)?.parse()?;
+    let anew = "ci/counts --store writes it anew";
+    let text = std::fs::read_to_string(STORED).with_context(|| format!("cannot read {STORED}; {anew}"))?;
+    let stored = text.parse::<Stored>().with_context(|| format!("cannot use {STORED}; {anew}"))?;
     let comparison = stored.compare(&count_all()?);
     print!("{}", table::of(&comparison));
     Ok(if comparison.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -2,16 +2,21 @@
 
 use anyhow::{Context, Result, ensure};
 use chat::net::entrance::Channel;
+use chat_protocol::MAX_NODE_FRAME_BYTES;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{self, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// Bytes under way in one direction; beyond it the writer waits.
 const WIRE_BYTES: usize = 1_024 * 1_024;
+/// In the runtime's paused time, of which an answer takes some milliseconds; what takes longer has failed.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const PASSWORD: &str = "correct horse";
 const PUSH_MSGIDS: [u64; 2] = [6, 10];
 
@@ -74,8 +79,13 @@ impl Person {
     }
 
     async fn frame(&mut self) -> Result<Value> {
+        let frame = timeout(ANSWERED_WITHIN, self.read_frame()).await;
+        frame.with_context(|| format!("no frame within {ANSWERED_WITHIN:?}"))?
+    }
+
+    async fn read_frame(&mut self) -> Result<Value> {
         let length = self.wire.read_u32().await? as usize;
-        ensure!(length <= WIRE_BYTES, "a frame of {length} bytes");
+        ensure!(length <= MAX_NODE_FRAME_BYTES, "a frame of {length} bytes, above {MAX_NODE_FRAME_BYTES}");
         let mut bytes = vec![0; length];
         self.wire.read_exact(&mut bytes).await?;
         Ok(serde_json::from_slice(&bytes)?)

@@ -10,7 +10,7 @@ pub const TOLERANCE: f64 = 0.05;
 /// Instructions differ by less than this part from run to run: maps are keyed by chance.
 const NOISE: f64 = 0.005;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unit {
     Instructions,
     Allocations,
@@ -78,7 +78,7 @@ impl FromStr for Stored {
         let counts = lines.map(read_count).collect::<Result<Vec<Count>>>()?;
         let mut known = BTreeSet::new();
         for Count { what, unit, .. } in &counts {
-            ensure!(known.insert((what, unit.to_string())), "twice: {unit} of {what:?}");
+            ensure!(known.insert((what, unit)), "twice: {unit} of {what:?}");
         }
         Ok(Stored { compiler: compiler.into(), counts })
     }
@@ -86,14 +86,14 @@ impl FromStr for Stored {
 
 fn read_count(line: &str) -> Result<Count> {
     let mut words = line.trim_start().splitn(2, ' ');
-    let (Some(value), Some(rest)) = (words.next(), words.next()) else { bail!("no count: {line:?}") };
-    let (unit, what) = rest.split_once(' ').with_context(|| format!("no count: {line:?}"))?;
+    let (Some(value), Some(rest)) = (words.next(), words.next()) else { bail!("no unit behind a number: {line:?}") };
+    let (unit, what) = rest.split_once(' ').with_context(|| format!("no operation behind a unit: {line:?}"))?;
     let value: f64 = value.parse().with_context(|| format!("no number: {line:?}"))?;
-    ensure!(value.is_finite() && value >= 0.0, "no count: {line:?}");
+    ensure!(value.is_finite() && value >= 0.0, "a count that is below 0, or no number: {line:?}");
     Ok(Count { what: what.trim_start().into(), unit: unit.parse()?, value })
 }
 
-/// What became of a count.
+/// A count that is stored, against what it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Same,
@@ -102,20 +102,23 @@ pub enum Verdict {
     /// By more.
     RoseTooFar,
     Fell,
-    NotStored,
-    NoLongerCounted,
     /// Stored with another compiler.
     Incomparable,
 }
 
-/// One count, before and now; only one of them where it is new or gone.
+/// What became of a count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fate {
+    Compared { stored: f64, now: f64, verdict: Verdict },
+    NotStored { now: f64 },
+    NoLongerCounted { stored: f64 },
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     pub what: String,
     pub unit: Unit,
-    pub stored: Option<f64>,
-    pub now: Option<f64>,
-    pub verdict: Verdict,
+    pub fate: Fate,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -128,22 +131,29 @@ impl Stored {
     /// Every count of both.
     pub fn compare(&self, now: &Stored) -> Comparison {
         let is_same = self.compiler == now.compiler;
-        let of = |stored: &Stored, one: &Count| {
-            stored.counts.iter().find(|other| other.what == one.what && other.unit == one.unit).map(|found| found.value)
-        };
-        let gone = self.counts.iter().filter(|count| of(now, count).is_none());
-        let change = |count: &Count| {
-            let (stored, now) = (of(self, count), of(now, count));
-            let verdict = match (stored, now) {
-                (Some(_), Some(_)) if count.unit == Unit::Instructions && !is_same => Verdict::Incomparable,
-                (Some(stored), Some(now)) => judge(stored, now),
-                (None, _) => Verdict::NotStored,
-                (_, None) => Verdict::NoLongerCounted,
+        let change = |count: &Count, fate| Change { what: count.what.clone(), unit: count.unit, fate };
+        let of_today = now.counts.iter().map(|count| {
+            let fate = match self.value_of(count) {
+                None => Fate::NotStored { now: count.value },
+                Some(stored) => {
+                    let is_comparable = is_same || count.unit != Unit::Instructions;
+                    let verdict = if is_comparable { judge(stored, count.value) } else { Verdict::Incomparable };
+                    Fate::Compared { stored, now: count.value, verdict }
+                }
             };
-            Change { what: count.what.clone(), unit: count.unit, stored, now, verdict }
-        };
-        let changes = now.counts.iter().chain(gone).map(change).collect();
+            change(count, fate)
+        });
+        let is_gone = |count: &&Count| now.value_of(count).is_none();
+        let no_longer = |count: &Count| change(count, Fate::NoLongerCounted { stored: count.value });
+        let gone = self.counts.iter().filter(is_gone).map(no_longer);
+        let changes = of_today.chain(gone).collect();
         Comparison { compilers: [self.compiler.clone(), now.compiler.clone()], changes }
+    }
+
+    /// What these have for the same unit of the same operation.
+    fn value_of(&self, one: &Count) -> Option<f64> {
+        let found = self.counts.iter().find(|other| other.what == one.what && other.unit == one.unit);
+        found.map(|found| found.value)
     }
 }
 
@@ -159,12 +169,14 @@ fn judge(stored: f64, now: f64) -> Verdict {
 impl Comparison {
     /// Nothing rose too far, and all is stored that is counted, and the other way round.
     pub fn is_good(&self) -> bool {
-        let bad = [Verdict::RoseTooFar, Verdict::NotStored, Verdict::NoLongerCounted];
-        bad.into_iter().all(|verdict| self.count(verdict) == 0)
+        let is_good = |fate: Fate| matches!(fate, Fate::Compared { verdict, .. } if verdict != Verdict::RoseTooFar);
+        self.changes.iter().all(|change| is_good(change.fate))
     }
 
-    pub fn count(&self, verdict: Verdict) -> usize {
-        self.changes.iter().filter(|change| change.verdict == verdict).count()
+    /// Whether there is a count of which this holds.
+    pub fn has(&self, wanted: Verdict) -> bool {
+        let is_wanted = |fate: Fate| matches!(fate, Fate::Compared { verdict, .. } if verdict == wanted);
+        self.changes.iter().any(|change| is_wanted(change.fate))
     }
 }
 
@@ -187,34 +199,51 @@ mod tests {
     fn what_is_written_is_read_again() {
         let counts = stored("1.95.0", &[("log in", Unit::Statements, 9.0), ("encode, bare", Unit::Allocations, 0.01)]);
         assert_eq!(counts.to_string().parse::<Stored>().expect("it is well formed"), counts);
-        let ill_formed = [
-            "9 statements log in",
-            "rustc 1.95.0\n  9 apples log in",
-            "rustc 1.95.0\n  NaN rows log in",
-            "rustc 1.95.0\n  inf rows log in",
-            "rustc 1.95.0\n  -1 rows log in",
-            "rustc 1.95.0\n  1 rows log in\n  2 rows log in",
-        ];
-        ill_formed.into_iter().for_each(|text| assert!(text.parse::<Stored>().is_err(), "{text}"));
     }
 
     #[test]
-    fn rise_beyond_the_tolerance_fails_and_so_does_what_is_not_stored_or_not_counted() {
-        let verdict = |before: f64, now: f64| {
-            let of = |value| stored("1.95.0", &[("log in", Unit::Rows, value)]);
-            let comparison = of(before).compare(&of(now));
-            (comparison.changes[0].verdict, comparison.is_good())
+    fn what_is_no_count_is_refused_with_the_reason() {
+        let check = |text: &str, reason: &str| {
+            let refused = text.parse::<Stored>().expect_err("it is ill-formed").to_string();
+            assert!(refused.contains(reason), "{text}: {refused}");
         };
-        assert_eq!(verdict(100.0, 106.0), (Verdict::RoseTooFar, false));
-        assert_eq!(verdict(0.0, 1.0), (Verdict::RoseTooFar, false));
-        assert_eq!(verdict(100.0, 105.0), (Verdict::Rose, true));
-        assert_eq!(verdict(1_000.0, 1_001.0), (Verdict::Same, true));
-        assert_eq!(verdict(1_000.0, 999.0), (Verdict::Same, true));
-        assert_eq!(verdict(100.0, 50.0), (Verdict::Fell, true));
+        check("9 statements log in", "no compiler is named");
+        check("rustc 1.95.0\n  9", "no unit behind a number");
+        check("rustc 1.95.0\n  9 rows", "no operation behind a unit");
+        check("rustc 1.95.0\n  nine rows log in", "no number");
+        check("rustc 1.95.0\n  9 apples log in", "unknown unit");
+        check("rustc 1.95.0\n  NaN rows log in", "below 0, or no number");
+        check("rustc 1.95.0\n  inf rows log in", "below 0, or no number");
+        check("rustc 1.95.0\n  -1 rows log in", "below 0, or no number");
+        check("rustc 1.95.0\n  1 rows log in\n  2 rows log in", "twice: rows");
+    }
 
+    #[test]
+    fn only_a_rise_beyond_the_tolerance_fails() {
+        let check = |stored: f64, now: f64, verdict: Verdict, is_good: bool| {
+            let of = |value| samples::stored("1.95.0", &[("log in", Unit::Rows, value)]);
+            let comparison = of(stored).compare(&of(now));
+            assert_eq!(comparison.changes[0].fate, Fate::Compared { stored, now, verdict });
+            assert_eq!(comparison.is_good(), is_good, "{stored} to {now}");
+        };
+        check(100.0, 106.0, Verdict::RoseTooFar, false);
+        check(0.0, 1.0, Verdict::RoseTooFar, false);
+        check(100.0, 105.0, Verdict::Rose, true);
+        check(1_000.0, 1_001.0, Verdict::Same, true);
+        check(1_000.0, 999.0, Verdict::Same, true);
+        check(100.0, 50.0, Verdict::Fell, true);
+    }
+
+    #[test]
+    fn what_is_not_stored_or_no_longer_counted_fails() {
         let (none, one) = (stored("1.95.0", &[]), stored("1.95.0", &[("log in", Unit::Rows, 1.0)]));
-        assert!(!none.compare(&one).is_good());
-        assert!(!one.compare(&none).is_good());
+        let check = |before: &Stored, now: &Stored, fate: Fate| {
+            let comparison = before.compare(now);
+            assert_eq!(comparison.changes[0].fate, fate);
+            assert!(!comparison.is_good());
+        };
+        check(&none, &one, Fate::NotStored { now: 1.0 });
+        check(&one, &none, Fate::NoLongerCounted { stored: 1.0 });
     }
 
     #[test]
@@ -222,11 +251,12 @@ mod tests {
         let of = |compiler, value| {
             stored(compiler, &[("decode", Unit::Instructions, value), ("decode", Unit::Allocations, value)])
         };
-        let verdicts = |comparison: Comparison| comparison.changes.into_iter().map(|change| change.verdict);
+        let rise = |verdict: Verdict| Fate::Compared { stored: 1.0, now: 2.0, verdict };
+        let fates = |comparison: Comparison| comparison.changes.into_iter().map(|change| change.fate);
 
-        let changed = verdicts(of("1.95.0", 1.0).compare(&of("1.96.0", 2.0)));
-        assert_eq!(changed.collect::<Vec<_>>(), [Verdict::Incomparable, Verdict::RoseTooFar]);
-        let unchanged = verdicts(of("1.95.0", 1.0).compare(&of("1.95.0", 2.0)));
-        assert_eq!(unchanged.collect::<Vec<_>>(), [Verdict::RoseTooFar, Verdict::RoseTooFar]);
+        let changed = fates(of("1.95.0", 1.0).compare(&of("1.96.0", 2.0)));
+        assert_eq!(changed.collect::<Vec<_>>(), [Verdict::Incomparable, Verdict::RoseTooFar].map(rise));
+        let unchanged = fates(of("1.95.0", 1.0).compare(&of("1.95.0", 2.0)));
+        assert_eq!(unchanged.collect::<Vec<_>>(), [Verdict::RoseTooFar, Verdict::RoseTooFar].map(rise));
     }
 }

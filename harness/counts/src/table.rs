@@ -1,21 +1,20 @@
 //! A comparison as a table for people.
 
-use crate::stored::{Change, Comparison, TOLERANCE, Verdict};
+use crate::stored::{Comparison, Fate, TOLERANCE, Verdict};
 use std::fmt::Write;
 
 pub fn of(comparison: &Comparison) -> String {
     let mut text = format!("{:<54} {:<12} {:>9} {:>9}  change\n", "what", "unit", "stored", "now");
     for change in &comparison.changes {
-        let [stored, now] =
-            [change.stored, change.now].map(|value| value.map_or("-".into(), |value| value.to_string()));
-        let line = format!("{:<54} {:<12} {stored:>9} {now:>9}  {}", change.what, change.unit, words(change));
+        let [stored, now, became] = columns(change.fate);
+        let line = format!("{:<54} {:<12} {stored:>9} {now:>9}  {became}", change.what, change.unit);
         let _ = writeln!(text, "{}", line.trim_end());
     }
     let [stored, now] = &comparison.compilers;
-    if comparison.count(Verdict::Incomparable) > 0 {
+    if comparison.has(Verdict::Incomparable) {
         let _ = writeln!(text, "\ninstructions are not compared: stored with rustc {stored}, and this is {now}");
     }
-    if comparison.count(Verdict::Fell) > 0 {
+    if comparison.has(Verdict::Fell) {
         text += "\nsome fell: ci/counts --store keeps what was won\n";
     }
     if !comparison.is_good() {
@@ -25,23 +24,27 @@ pub fn of(comparison: &Comparison) -> String {
     text
 }
 
-fn words(change: &Change) -> String {
-    match change.verdict {
+/// What is stored, what it is now, and what became of it in words.
+fn columns(fate: Fate) -> [String; 3] {
+    match fate {
+        Fate::Compared { stored, now, verdict } => [stored.to_string(), now.to_string(), words(stored, now, verdict)],
+        Fate::NotStored { now } => ["-".into(), now.to_string(), "NOT STORED".into()],
+        Fate::NoLongerCounted { stored } => [stored.to_string(), "-".into(), "NO LONGER COUNTED".into()],
+    }
+}
+
+fn words(stored: f64, now: f64, verdict: Verdict) -> String {
+    match verdict {
         Verdict::Same => String::new(),
         Verdict::Incomparable => "not compared".into(),
-        Verdict::NoLongerCounted => "NO LONGER COUNTED".into(),
-        Verdict::NotStored => "NOT STORED".into(),
-        Verdict::RoseTooFar => percent(change) + " ROSE TOO FAR",
-        Verdict::Rose | Verdict::Fell => percent(change),
+        Verdict::RoseTooFar => percent(stored, now) + " ROSE TOO FAR",
+        Verdict::Rose | Verdict::Fell => percent(stored, now),
     }
 }
 
 /// From nothing there is no percentage.
-fn percent(change: &Change) -> String {
-    match (change.stored, change.now) {
-        (Some(stored), Some(now)) if stored > 0.0 => format!("{:+.1} %", (now / stored - 1.0) * 100.0),
-        _ => "new".into(),
-    }
+fn percent(stored: f64, now: f64) -> String {
+    if stored > 0.0 { format!("{:+.1} %", (now / stored - 1.0) * 100.0) } else { "new".into() }
 }
 
 #[cfg(test)]

@@ -25,9 +25,9 @@ const BACKLOG: usize = 16;
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than anything here takes: nodes do not look into the log for what the bus might have lost.
 const NO_REPAIR_S: u64 = 3_600;
-/// What nodes do each second has been done after this.
-const EACH_SECOND_IS_DONE: Duration = Duration::from_millis(100);
-/// What is counted takes no longer, up to its reply.
+/// What nodes do once a second is done so long after the second began.
+const AFTER_EACH_SECOND: Duration = Duration::from_millis(100);
+/// What is counted takes no longer, up to its reply: the next second is far enough then.
 const LONGEST: Duration = Duration::from_millis(500);
 
 pub struct World {
@@ -71,18 +71,18 @@ impl World {
         Ok(person)
     }
 
-    /// What the database is asked for `work`, and within `after` of its end. Begins when what nodes do each second is
-    /// just done.
+    /// What the database is asked for `work`, and within `after` of its end. Begins when nodes have just done what they
+    /// do once a second.
     ///
     /// # Errors
-    /// The work's; and where it takes so long that the next of these would be counted with it.
+    /// The work's; and where it takes so long that they might do so again meanwhile, which would be counted with it.
     pub async fn count<T>(&self, after: Duration, work: impl AsyncFnOnce() -> Result<T>) -> Result<(Asked, T)> {
         let seconds = self.started.elapsed().as_secs() + 1;
-        tokio::time::sleep_until(self.started + Duration::from_secs(seconds) + EACH_SECOND_IS_DONE).await;
+        tokio::time::sleep_until(self.started + Duration::from_secs(seconds) + AFTER_EACH_SECOND).await;
         let before = self.tally.so_far();
-        let done = tokio::time::timeout(LONGEST, work()).await;
-        let done =
-            done.with_context(|| format!("not done within {LONGEST:?}: what is done each second would count"))??;
+        let too_long =
+            || format!("not done within {LONGEST:?}: what nodes do once a second may be in the count; do less at once");
+        let done = tokio::time::timeout(LONGEST, work()).await.with_context(too_long)??;
         tokio::time::sleep(after).await;
         Ok((self.tally.so_far() - before, done))
     }

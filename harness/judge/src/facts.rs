@@ -295,9 +295,9 @@ impl<'a> Facts<'a> {
         self.lost_logins.iter().any(|(lost, user)| *user == who.user && is_next_to(*lost))
     }
 
-    /// Whether a session is later than all those told of before it. One that is replaced or lost at once may have begun
-    /// first, and its LOGIN_ACK have come last.
-    pub fn is_later(&self, session: &Session<'_>) -> bool {
+    /// Whether this session certainly began after those logged before it. One that is replaced or lost within the grace
+    /// may have begun earlier and only read its LOGIN_ACK late.
+    pub fn certainly_began_last(&self, session: &Session<'_>) -> bool {
         let time = |place: usize| self.entries[place].t;
         let at_once = |end: usize| time(end) <= time(session.begun) + GRACE_MICROS;
         session.ended.is_none_or(|(end, why)| why == LEFT || !at_once(end))

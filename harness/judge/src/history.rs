@@ -102,7 +102,7 @@ pub enum Event {
     Fault { what: String, healed: bool },
     /// The database has lost the newest commits, in a failover.
     CommitsLost,
-    /// The database has lost with them that the user logged in.
+    /// With them the database lost a login of this user.
     LostLogin { user: u64 },
     /// The database has lost a message that it had, in a failover that loses the newest commits.
     Lost { conv: String, seq: u64, sender: u64, mid: Uuid },

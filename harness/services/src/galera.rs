@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 /// How long a cluster may take until it takes a statement.
 const MADE_WITHIN: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(100);
-/// How often a member that ends while it joins is started.
+/// How often a member is started that ends while it joins, the first time included. Beyond it, the error says how it
+/// ended last.
 const MOST_STARTS: u32 = 3;
 
 /// A cluster of MariaDB servers. They end when it is dropped.
@@ -106,15 +107,16 @@ impl Galera {
     /// Kills a member if it runs, starts it again, and waits until it is ready. On a busy machine one that joins is
     /// taken for dead, and ends: it is started again, as by a supervisor.
     pub fn restart(&mut self, place: usize) -> Result<()> {
-        let mut starts = 0;
+        let mut start = 1;
         loop {
-            starts += 1;
             self.kill(place)?;
             self.launch(place)?;
-            match self.ready(place) {
-                Err(_) if starts < MOST_STARTS => {}
-                outcome => return outcome,
+            let Err(error) = self.ready(place) else { return Ok(()) };
+            if start == MOST_STARTS || !self.members[place].has_ended()? {
+                return Err(error);
             }
+            eprintln!("galera: member {place} ended at start {start} of {MOST_STARTS}, starting it again: {error:#}");
+            start += 1;
         }
     }
 

@@ -173,6 +173,11 @@ impl Server {
         printed(client.output().map_err(|error| explain(error, "mariadb", PACKAGE))?).map(|_| ())
     }
 
+    /// Whether it ended by itself, or is down.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        self.process.as_mut().map_or(Ok(true), |process| Ok(process.exit_status()?.is_some()))
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) -> Result<()> {
         self.process.take().map_or(Ok(()), |mut process| process.kill())

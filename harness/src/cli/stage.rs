@@ -8,6 +8,7 @@ use harness::fault::{self, Fault};
 use harness::story::Story;
 use harness::users::Conclusion;
 use judge::Verdict;
+use loadgen::measure::quote;
 
 /// How large the stage is.
 #[derive(Args)]
@@ -28,10 +29,10 @@ pub struct Services {
     /// MariaDB instead of MySQL
     #[arg(long, conflicts_with_all = ["galera", "group_replication"])]
     mariadb: bool,
-    /// So many MariaDB servers that replicate to each other, instead of one database, from 1 to 9
+    /// Instead of one database, a Galera cluster of that many MariaDB servers, from 1 to 9
     #[arg(long, value_name = "MEMBERS", conflicts_with = "group_replication")]
     galera: Option<usize>,
-    /// So many MySQL servers in a replication group, instead of one database, from 1 to 9
+    /// Instead of one database, a replication group of that many MySQL servers, from 1 to 9
     #[arg(long, value_name = "MEMBERS")]
     group_replication: Option<usize>,
     /// An option for each database server, as in innodb-buffer-pool-size=1G; repeatable
@@ -44,8 +45,11 @@ pub struct Services {
 
 /// A setting as it is written on a command line.
 pub fn setting(text: &str) -> Result<(String, String)> {
-    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).context("expected NAME=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .with_context(|| format!("expected a name, then =, then a value, not {text:?}"))?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 impl Services {
@@ -74,8 +78,7 @@ impl Services {
             flags += &format!(" --group-replication {members}");
         }
         for (option, value) in &self.database_options {
-            // Whatever it holds, a shell takes it for one word.
-            flags += &format!(" --database-set '{}'", format!("{option}={value}").replace('\'', r"'\''"));
+            flags += &format!(" --database-set {}", quote(&format!("{option}={value}")));
         }
         if self.buses != 1 {
             flags += &format!(" --buses {}", self.buses);
@@ -129,4 +132,33 @@ impl Stage {
 
 pub fn is_valid(told: &Result<Conclusion>) -> bool {
     told.as_ref().is_ok_and(|conclusion| conclusion.verdict() == Verdict::Valid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setting_needs_a_name() {
+        for text in ["", "1G", "=1G"] {
+            let refused = setting(text).expect_err("it has no name");
+            assert_eq!(refused.to_string(), format!("expected a name, then =, then a value, not {text:?}"));
+        }
+    }
+
+    #[test]
+    fn setting_ends_its_name_at_the_first_equals_sign() {
+        for (text, name, value) in [("size=1G", "size", "1G"), ("mode=", "mode", ""), ("mode=a=b", "mode", "a=b")] {
+            assert_eq!(setting(text).expect("it has a name"), (name.to_owned(), value.to_owned()));
+        }
+    }
+
+    #[test]
+    fn flags_can_be_pasted_into_a_shell() {
+        let database_options = ["size=1G", "mode=a b", "name=it's"].map(|text| setting(text).expect("it has a name"));
+        let services =
+            Services { galera: Some(3), database_options: database_options.into(), buses: 1, ..Services::default() };
+        let expected = r" --galera 3 --database-set size=1G --database-set 'mode=a b' --database-set 'name=it'\''s'";
+        assert_eq!(services.flags(), expected);
+    }
 }

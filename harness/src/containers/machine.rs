@@ -142,8 +142,8 @@ impl Machine {
         }
     }
 
-    /// It is lost with all that it kept, its log and what was written into it too, and another like it takes its place,
-    /// which is not started.
+    /// Removes the container with all that it kept, its log and the files put into it among that, and creates an empty
+    /// one like it in its place, which is not started.
     pub(crate) async fn replace_by_an_empty_one(&self) -> Result<()> {
         let docker = docker::connect().await?;
         let old = docker.inspect_container(&self.name, None).await?;

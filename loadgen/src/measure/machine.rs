@@ -65,7 +65,8 @@ pub fn command_line() -> String {
     std::env::args().map(|argument| quote(&argument)).collect::<Vec<_>>().join(" ")
 }
 
-fn quote(argument: &str) -> String {
+/// An argument as a shell takes it for one word.
+pub fn quote(argument: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,@%+".contains(c);
     if !argument.is_empty() && argument.chars().all(is_plain) {
         return argument.to_owned();

@@ -11,6 +11,6 @@ pub mod stamp;
 
 pub use intervention::{Act, Intervention, Span, asked_for, spans};
 pub use latency::{Latencies, LatencyKind};
-pub use machine::{Machine, command_line};
+pub use machine::{Machine, command_line, quote};
 pub use outcome::{Answers, Checked, Outcome, Resources};
 pub use recorder::{Point, Recorder, Second};

@@ -138,10 +138,12 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench;
     use crate::bus::local::LocalHub;
-    use crate::config::{self, Config, Database, Listen, Password};
+    use crate::config::{self, Config, Database};
     use crate::node::{Embedded, Node};
 
+    const DATABASE: &str = "sqlite::memory:";
     const STEP: Duration = Duration::from_millis(100);
 
     fn with_peers(peers: &[&str]) -> (Pulse, Instant) {
@@ -153,18 +155,13 @@ mod tests {
     }
 
     async fn embedded(name: &str, embedded: &Embedded) -> Node {
-        let config = Config {
-            node: config::Node { id: name.into() },
-            listen: Listen { host: "127.0.0.1".into(), port: 0, ..Listen::default() },
-            password: Password { memory_kib: 8, iterations: 1, ..Password::default() },
-            ..Config::default()
-        };
+        let config = Config { node: config::Node { id: name.into() }, ..bench::config(DATABASE) };
         Node::start_embedded(config, embedded).await.expect("a node starts")
     }
 
     #[tokio::test]
     async fn node_relies_on_the_bus_once_its_peers_answer() {
-        let database = Database { url: "sqlite::memory:".into(), ..Database::default() };
+        let database = Database { url: DATABASE.into(), ..Database::default() };
         let storage = crate::storage::open(&database).await.expect("SQLite opens");
         let here = Embedded { storage: storage.clone(), hub: LocalHub::default() };
         let elsewhere = Embedded { storage, hub: LocalHub::default() };

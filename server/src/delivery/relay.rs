@@ -129,8 +129,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::LocalPair;
-    use crate::config::{Config, Database, Listen, Password};
+    use crate::bench::{self, LocalPair};
     use crate::node::Node;
     use crate::session::Relayed;
     use crate::session::outbound::Push;
@@ -143,13 +142,7 @@ mod tests {
     const CONV: Conversation = Conversation::Direct(ANN, BOB);
 
     async fn node() -> Node {
-        let config = Config {
-            listen: Listen { host: "127.0.0.1".into(), port: 0, ..Listen::default() },
-            database: Database { url: "sqlite::memory:".into(), ..Database::default() },
-            password: Password { memory_kib: 8, iterations: 1, ..Password::default() },
-            ..Config::default()
-        };
-        Node::start(config).await.expect("a node starts")
+        Node::start(bench::config("sqlite::memory:")).await.expect("a node starts")
     }
 
     fn message(text: &str) -> ChatMessage {

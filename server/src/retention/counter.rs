@@ -6,7 +6,7 @@
 
 use crate::cluster::NodeKey;
 use crate::membership::lease::Lease;
-use crate::storage::{AgeMs, Ages, age};
+use crate::storage::{AgeMs, Ages, Error, age};
 use chat_environment::Environment;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,17 +49,22 @@ impl Counter {
             return None;
         }
         let counted = self.storage.count_age(&self.key, passed).await;
-        counted
-            .inspect_err(|error| tracing::warn!(%error, "cannot count the cluster's age, trying again"))
-            .ok()
-            .flatten()
+        counted.inspect_err(log).ok().flatten()
+    }
+}
+
+fn log(error: &Error) {
+    match error {
+        // Until somebody mends it.
+        Error::Unusable(_) => tracing::error!(%error, "cannot count the cluster's age"),
+        _ => tracing::warn!(%error, "cannot count the cluster's age, trying again"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Error, Result};
+    use crate::storage::Result;
     use async_trait::async_trait;
     use parking_lot::Mutex;
     use std::future::pending;

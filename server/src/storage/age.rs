@@ -1,9 +1,9 @@
 //! The cluster's age: how much time has passed, by no wall clock.
 //!
 //! One node of the cluster counts it, by its own monotonic clock, and every message bears it. No more is counted than
-//! has passed. Time in which nobody counts is missing, so a message may be taken for younger than it is, never for
-//! older. That holds where the database loses its newest commits as well: the age goes back with them, and a message
-//! that bears a larger one is young.
+//! has passed: uncounted time makes messages look younger. A message bears the age of the step before it, so it may
+//! look older by up to [`LONGEST_STEP`], which `KeepRule`s allow for. Where the database loses its newest commits, the
+//! age goes back with them, and a message that bears a larger one is young.
 
 use super::error::Result;
 use super::layer::{Layer, domain};
@@ -19,8 +19,8 @@ pub type AgeMs = i64;
 pub const UNCOUNTED: AgeMs = 0;
 /// The age before anything has been counted.
 pub const FIRST: AgeMs = 1;
-/// The most that one step adds. A message bears the age of the last step before it, and may be younger than that says
-/// by as much; a [`KeepRule`](super::KeepRule) allows for it.
+/// The most that one step adds, and so the most by which a message looks older than it is: it bears the age of the step
+/// before it. A [`KeepRule`](super::KeepRule) allows for that.
 pub const LONGEST_STEP: Duration = Duration::from_secs(4);
 
 /// A moment, as messages bear it.
@@ -42,12 +42,10 @@ domain! {
     /// Counting the cluster's age.
     pub trait Ages / AgesLayer:
 
-    /// Adds what has passed, [`LONGEST_STEP`] at most, and returns the age, if this run of a node is the one that
-    /// counts it. If none does that is not gone, this one does from here on, and adds nothing this time. `None`:
-    /// another does.
+    /// If this run counts: adds `passed`, [`LONGEST_STEP`] at most, and returns the age. If nobody counts, or the run
+    /// that did is gone: this run takes over and adds nothing yet. `None`: another run counts.
     ///
-    /// `passed` begins no earlier than the call before returned, and is zero if that call failed: what it was to add
-    /// may still be added.
+    /// Pass the time since the previous call returned, or zero if that call failed: it may still take effect.
     async fn count_age(&self, key: &NodeKey, passed: Duration) -> Result<Option<AgeMs>>;
     /// The age as of the latest step.
     async fn age(&self) -> Result<AgeMs>;

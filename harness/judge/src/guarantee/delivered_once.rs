@@ -1,5 +1,8 @@
 //! G2: every recipient gets every acknowledged message, and once in a session; what a session confirmed does not come
 //! again.
+//!
+//! A session that is replaced or lost within `GRACE_MICROS` of its LOGIN_ACK proves no such repeat: it may have begun
+//! before the one that confirmed, and its client only read the LOGIN_ACK late.
 
 use super::{Facts, Finding, Message, Violation, relayed, unacknowledged};
 use crate::history::{LEFT, Who};
@@ -72,7 +75,7 @@ fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
             let what = format!("pushed twice in one session of user {}", push.who.user);
             finding.judge(Some(Violation { what, events: vec![before, push.event] }));
         }
-        let later = facts.sessions.get(&push.who).filter(|session| facts.is_later(session));
+        let later = facts.sessions.get(&push.who).filter(|session| facts.certainly_began_last(session));
         if let Some(Confirmed { seq, event, end }) = confirmed.get(&(push.who.user, push.conv))
             && push.seq <= *seq
             && later.is_some_and(|session| session.begun > *end)

@@ -12,45 +12,45 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
-    let mut later: HashMap<Who, usize> = HashMap::new();
+    let mut replaced_at: HashMap<Who, usize> = HashMap::new();
     let mut sessions: Vec<(&Who, &Session<'_>)> = facts.sessions.iter().collect();
     sessions.sort_unstable_by_key(|(who, session)| (who.user, session.begun));
     for (place, (one, first)) in sessions.iter().enumerate() {
         let others = sessions[place + 1..].iter().take_while(|(other, _)| other.user == one.user);
-        if let Some((_, second)) = others.into_iter().find(|(_, other)| facts.is_later(other)) {
+        if let Some((_, second)) = others.into_iter().find(|(_, other)| facts.certainly_began_last(other)) {
             // A session that ended before the next began cannot be served any more; others are looked at below.
             finding.judge(None);
             if first.ended.is_none_or(|(end, _)| end > second.begun) {
-                later.insert(**one, second.begun);
+                replaced_at.insert(**one, second.begun);
             }
         }
     }
-    if !later.is_empty() {
-        check_served(facts, &later, finding);
+    if !replaced_at.is_empty() {
+        check_served(facts, &replaced_at, finding);
     }
 }
 
-fn check_served(facts: &Facts<'_>, later: &HashMap<Who, usize>, finding: &mut Finding) {
+fn check_served(facts: &Facts<'_>, replaced_at: &HashMap<Who, usize>, finding: &mut Finding) {
     // The same message may be sent again in a later session.
     let mut sent: HashMap<(Who, Uuid), usize> = HashMap::new();
     for (place, entry) in facts.entries.iter().enumerate() {
         match &entry.event {
             Event::Send { user, session, mid, .. } => {
                 let who = Who { user: *user, session: *session };
-                if later.contains_key(&who) {
+                if replaced_at.contains_key(&who) {
                     sent.insert((who, *mid), place);
                 }
             }
             Event::Ack { user, session, mid, .. } => {
                 let who = Who { user: *user, session: *session };
-                let Some(replaced) = later.get(&who) else { continue };
+                let Some(replaced) = replaced_at.get(&who) else { continue };
                 if let Some(sent) = sent.get(&(who, *mid)).filter(|sent| *sent > replaced) {
                     let what = format!("user {user}: a replaced session had a message accepted");
                     finding.judge(Some(Violation { what, events: vec![*replaced, *sent, place] }));
                 }
             }
             Event::Push { user, session, from, mid, .. } => {
-                let Some(replaced) = later.get(&Who { user: *user, session: *session }) else { continue };
+                let Some(replaced) = replaced_at.get(&Who { user: *user, session: *session }) else { continue };
                 // What was said before may have been on its way all the time: networks can be slow, or broken.
                 let message = mid.and_then(|mid| facts.message_of(*from, mid));
                 let is_new = message.is_none_or(|message| message.first_sent() > *replaced);

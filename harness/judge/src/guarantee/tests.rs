@@ -220,9 +220,9 @@ fn a_second_push_in_a_session_breaks_delivery() {
     expect(&[DeliveredOnce], [send(1), ack(1, 1), push(1, 1), push(1, 1), drained(BOB)]);
 }
 
-/// One that was replaced at once had begun before the one told of first.
+/// One that is replaced as soon as its LOGIN_ACK is read may have begun before the one that confirmed.
 #[test]
-fn what_comes_in_a_session_that_is_told_of_late_is_no_repetition() {
+fn push_in_a_session_that_may_have_begun_earlier_is_no_repeat() {
     let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
     let told = |why: &str| {
         let replaced = Event::End { user: BOB, session: 2, why: why.into() };

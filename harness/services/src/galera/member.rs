@@ -39,6 +39,11 @@ impl Member {
         self.server.kill()
     }
 
+    /// Whether it ended by itself, or is down.
+    pub(super) fn has_ended(&mut self) -> Result<bool> {
+        self.server.has_ended()
+    }
+
     pub fn ready(&mut self) -> Result<()> {
         self.server.says(IS_READY, "ON")
     }

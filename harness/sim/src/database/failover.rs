@@ -18,7 +18,7 @@ pub struct Loss {
     pub joined: Vec<(GroupId, UserId)>,
     /// Who had left which group.
     pub left: Vec<(GroupId, UserId)>,
-    /// Who had logged in.
+    /// Users whose login was lost.
     pub logins: Vec<UserId>,
 }
 

@@ -93,9 +93,9 @@ async fn server_that_lags_shows_what_was_until_it_is_told_to_catch_up() {
     assert_eq!(count(&database).await, 1);
 }
 
-/// Where a log has lost its end, sessions are told where it begins anew; a server that lags does not know yet.
+/// A lagging server does not know yet that the log has begun another epoch.
 #[tokio::test(start_paused = true)]
-async fn cursor_from_before_the_epoch_that_is_known_is_read_again() {
+async fn cursor_older_than_the_known_epoch_is_read_again() {
     let (database, storage) = open().await;
     let registered = async |name| storage.register(name, "-").await.expect("it works").expect("a free name");
     let (one, other) = (registered("one").await, registered("other").await);

@@ -10,7 +10,7 @@ pub(super) use options::options;
 
 use super::machine::Machine;
 use crate::cluster;
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -35,8 +35,8 @@ const LOOK: &str = "\
                 (SELECT NULLIF(received_transaction_set, '') FROM performance_schema.replication_connection_status \
                 WHERE channel_name = 'group_replication_applier')) AS has \
         FROM performance_schema.replication_group_members) AS look";
-/// Before a server is in the group for the first time: what conf/group-replication.cnf says. What it did by itself
-/// until then would keep it out.
+/// Before a server is in the group for the first time: as conf/group-replication.cnf says, but as root, who may do
+/// everything.
 const FIRST: [&str; 3] = [
     "GRANT SELECT ON performance_schema.replication_group_members TO 'chat'@'%'",
     "RESET BINARY LOGS AND GTIDS",
@@ -68,18 +68,28 @@ impl Look {
     }
 }
 
+/// What became of a server that is to be in the group.
+enum Outcome {
+    In,
+    /// It may be at the next look.
+    NotYet,
+    /// It never will be by what is done here.
+    Never(Error),
+}
+
 impl Group<'_> {
     /// Waits until a server is in the group with the others, and does what that takes.
     ///
     /// # Errors
-    /// If it ends, or is not in the group within its budget.
+    /// If it ends, or is not in the group within its budget; at once where no member could found the group.
     pub async fn ready(&self, member: &Machine) -> Result<()> {
         let deadline = Instant::now() + READY;
         let mut said = anyhow!("no answer");
         loop {
             match timeout_at(deadline, self.bring_back(member)).await {
-                Ok(Ok(true)) => return Ok(()),
-                Ok(Ok(false)) => said = anyhow!("it is not online"),
+                Ok(Ok(Outcome::In)) => return Ok(()),
+                Ok(Ok(Outcome::NotYet)) => said = anyhow!("it is not online"),
+                Ok(Ok(Outcome::Never(error))) => return Err(error),
                 Ok(Err(error)) => said = error,
                 Err(_) => return Err(said.context(format!("not in its group within {READY:?}"))),
             }
@@ -88,20 +98,19 @@ impl Group<'_> {
         }
     }
 
-    /// Whether it is in the group; if it is out, starts it there.
-    async fn bring_back(&self, member: &Machine) -> Result<bool> {
+    /// Looks whether it is in the group; if it is out, starts it there.
+    async fn bring_back(&self, member: &Machine) -> Result<Outcome> {
         let look = look(member).await?;
         if !look.is_out() {
-            return Ok(look.is_in());
+            return Ok(if look.is_in() { Outcome::In } else { Outcome::NotYet });
         }
-        if self.lives().await {
-            // Whoever began to found it may have been interrupted.
-            execute(member, "SET GLOBAL group_replication_bootstrap_group = OFF").await?;
-            join(member, &look).await?;
-        } else {
-            self.found().await?;
+        if !self.lives().await {
+            return self.found().await;
         }
-        Ok(false)
+        // Whoever began to found it may have been interrupted.
+        execute(member, "SET GLOBAL group_replication_bootstrap_group = OFF").await?;
+        join(member, &look).await?;
+        Ok(Outcome::NotYet)
     }
 
     /// Whether there is a group.
@@ -115,14 +124,14 @@ impl Group<'_> {
     }
 
     /// Founds it at the first of those that have the most: what was acknowledged is there. Refuses where none has all.
-    async fn found(&self) -> Result<()> {
+    async fn found(&self) -> Result<Outcome> {
         let _one_at_a_time = FOUNDING.lock().await;
         let mut looks = Vec::new();
         for member in self.0 {
             let look = look(member).await.with_context(|| format!("there is no group, and no {}", member.role))?;
             if !look.is_out() {
                 // Somebody else was first, or it is about to see that it has lost the others.
-                return Ok(());
+                return Ok(Outcome::NotYet);
             }
             looks.push(look);
         }
@@ -133,14 +142,15 @@ impl Group<'_> {
             }
         }
         for (other, look) in self.0.iter().zip(&looks) {
-            let has_all = has_all(&self.0[most], &looks[most].has, &look.has).await?;
-            ensure!(has_all, "{} has transactions that {} lacks", other.role, self.0[most].role);
+            if !has_all(&self.0[most], &looks[most].has, &look.has).await? {
+                return Ok(Outcome::Never(none_has_all(&other.role, &self.0[most].role)));
+            }
         }
         let (member, look) = (&self.0[most], &looks[most]);
         execute(member, "SET GLOBAL group_replication_bootstrap_group = ON").await?;
         let founded = join(member, look).await;
         execute(member, "SET GLOBAL group_replication_bootstrap_group = OFF").await?;
-        founded
+        founded.map(|()| Outcome::NotYet)
     }
 
     /// A member takes no more writes, in good order: where there is one primary, another becomes it.
@@ -169,6 +179,14 @@ impl Group<'_> {
             false => make_primary(member).await,
         }
     }
+}
+
+/// Waiting does not mend it: while there is no group nobody gets the transactions of another.
+fn none_has_all(one: &str, other: &str) -> Error {
+    anyhow!(
+        "{one} has transactions that {other} lacks, and no member has all, so none can found the group: give up those \
+         of one (harness fault replace {one}), or the cluster (harness down)"
+    )
 }
 
 /// Whether all members take writes, and not a primary alone.

@@ -38,7 +38,9 @@ pub fn in_column(row: &Row, at: usize) -> Result<AgeMs> {
 fn parse(value: &str) -> storage::Result<(AgeMs, &str)> {
     let (counted, counter) = value.split_once(' ').unwrap_or((value, ""));
     let counted = counted.parse().ok().filter(|counted| *counted >= age::FIRST);
-    let unusable = || Error::Unusable(format!("the row \"age\" of the table meta holds no age: {value:?}"));
+    let unusable = || {
+        Error::Unusable(format!("the row {ROW:?} of the table meta holds no age: {value:?}; remove it to count anew"))
+    };
     Ok((counted.ok_or_else(unusable)?, counter))
 }
 
@@ -82,4 +84,25 @@ async fn is_live(conn: &mut dyn Connection, counter: &str) -> Result<bool> {
     const LIVES: &str = "SELECT boot FROM node WHERE id = ? AND gone <> renewals";
     let live = conn.first(LIVES, &[id.into()]).await?.map(|row| row.int(0)).transpose()?;
     Ok(live.is_some_and(|live| boot.parse() == Ok(live)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_says_the_age_and_who_counts_it() {
+        let check = |value: &str, expected: Option<(AgeMs, &str)>| assert_eq!(parse(value).ok(), expected, "{value:?}");
+        check("1", Some((1, "")));
+        check("7 3 node-1", Some((7, "3 node-1")));
+        check("7 3 a name", Some((7, "3 a name")));
+        check("9223372036854775807 3 node-1", Some((AgeMs::MAX, "3 node-1")));
+        check("9223372036854775808 3 node-1", None);
+        check("0 3 node-1", None);
+        check("-7 3 node-1", None);
+        check("3.5", None);
+        check(" 7", None);
+        check("node-1", None);
+        check("", None);
+    }
 }
