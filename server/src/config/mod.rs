@@ -76,6 +76,9 @@ pub struct Config {
 pub struct Node {
     /// Unique in the cluster; empty: `hostname:port`.
     pub id: String,
+    /// Where the node keeps a file locked, by which its next run knows that it is dead. Empty: nowhere.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub lock_dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! Why a node does not start, or stopped by itself.
 
+use super::lock;
 use crate::auth::{operators, password};
 use crate::cluster::NodeId;
 use crate::{bus, config, storage, tls};
@@ -22,6 +23,8 @@ pub enum Error {
     Operators(#[from] operators::Error),
     #[error("cannot listen on {address}: {cause}")]
     Listen { address: String, cause: std::io::Error },
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
     #[error("another node runs under the name {0}: give this one another node.id")]
     NameTaken(NodeId),
     /// One of the node's tasks panicked. The node has drained, but its process had better be replaced.

@@ -3,6 +3,7 @@
 use super::Error;
 use super::background::Background;
 use super::drain;
+use super::lock::NodeLock;
 use crate::context::Context;
 use crate::net::open::Open;
 use crate::shutdown::Shutdown;
@@ -16,6 +17,7 @@ pub async fn run(
     open: Arc<Open>,
     accepting: JoinHandle<Result<(), Died>>,
     mut background: Background,
+    lock: Option<NodeLock>,
 ) -> Result<(), Error> {
     // Also if this panics: nobody shall be served by a node without it.
     let forced_at_last = ForcedAtLast(context.shutdown.clone());
@@ -33,6 +35,8 @@ pub async fn run(
     drain::step(&context, "bus", context.bus.close()).await;
     drain::step(&context, "database", drain::close_database(&context)).await;
     drop(forced_at_last);
+    // Not before nothing is done in the node's name any more.
+    drop(lock);
     background.others.iter().for_each(JoinHandle::abort);
     tracing::info!(node = %context.key.id, "stopped");
     // A task may also have died since.

@@ -9,6 +9,7 @@ mod background;
 mod drain;
 mod error;
 mod life;
+mod lock;
 mod settings;
 mod start;
 mod tenants;
@@ -28,7 +29,7 @@ use crate::tls;
 use assemble::{Foundations, assemble};
 use background::Background;
 use chat_environment::{Died, Environment};
-use start::{bind, bind_admin, listen_error, obtain_lease};
+use start::{bind, bind_admin, listen_error, obtain_lease, obtain_lock};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,15 +139,16 @@ impl Node {
         let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
         let tasks = environment.tasks.clone();
         let entering = async {
-            obtain_lease(storage.as_ref(), &key).await?;
+            let mut lock = obtain_lock(&config, &key).await?;
+            obtain_lease(storage.as_ref(), &key, lock.as_mut()).await?;
             let (key, storage, bus) = (key.clone(), storage.clone(), bus.clone());
             let shutdown = shutdown.clone();
             let foundations = Foundations { config, tls, operators, key, environment, storage, bus, shutdown };
             let (context, takeovers) = assemble(foundations).await?;
             let opened = entrance.open().map_err(|source| listen_error(&host, source))?;
-            Ok((context, takeovers, opened))
+            Ok((context, takeovers, opened, lock))
         };
-        let (context, takeovers, opened) = match unless_stopped(&shutdown, entering).await {
+        let (context, takeovers, opened, lock) = match unless_stopped(&shutdown, entering).await {
             Ok(entered) => entered,
             Err(error) => {
                 // Else the next start would have to wait for the lease to run out.
@@ -159,7 +161,7 @@ impl Node {
         let background = Background::start(&context, takeovers, arrivals, admin);
         let open = Arc::new(Open::default());
         let accepting = tasks.spawn("listener", listener::run(context.clone(), opened, open.clone()));
-        let main = tasks.spawn("node", life::run(context.clone(), open, accepting, background));
+        let main = tasks.spawn("node", life::run(context.clone(), open, accepting, background, lock));
         Ok(Node { context, address, admin: admin_address, main })
     }
 

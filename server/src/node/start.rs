@@ -1,6 +1,7 @@
 //! What comes before a node's tasks: its port, its name, and the name's lease.
 
 use super::Error;
+use super::lock::{self, NodeLock};
 use crate::cluster::NodeKey;
 use crate::config::Config;
 use crate::membership::lease::{LEASE, LEASE_WATCH};
@@ -53,12 +54,44 @@ pub(super) async fn bind_admin(address: &str) -> Result<Option<TcpListener>, Err
     TcpListener::bind(address).await.map(Some).map_err(|source| listen_error(address, source))
 }
 
-/// Waits out the lease of an earlier run that did not end in good order.
-pub(super) async fn obtain_lease(storage: &dyn Storage, key: &NodeKey) -> Result<(), Error> {
+/// The node's lock, where it is to have one. Waits for an earlier run that has not quite ended.
+pub(super) async fn obtain_lock(config: &Config, key: &NodeKey) -> Result<Option<NodeLock>, Error> {
+    let Some(directory) = &config.node.lock_dir else { return Ok(None) };
+    let give_up_at = Instant::now() + LEASE_PATIENCE;
+    loop {
+        match NodeLock::take(directory, key) {
+            Err(lock::Error::Held(_)) if Instant::now() < give_up_at => tokio::time::sleep(LEASE_POLL).await,
+            taken => return Ok(Some(taken?)),
+        }
+    }
+}
+
+/// Waits out the lease of an earlier run that did not end in good order, unless its lock proves it dead.
+pub(super) async fn obtain_lease(
+    storage: &dyn Storage,
+    key: &NodeKey,
+    lock: Option<&mut NodeLock>,
+) -> Result<(), Error> {
+    let is_dead = |other: &Peer| lock.as_ref().is_some_and(|lock| lock.proves_dead(other.key.boot));
+    outlast_earlier_run(storage, key, is_dead).await?;
+    lock.map(|lock| lock.speak_for(key)).transpose()?;
+    Ok(())
+}
+
+async fn outlast_earlier_run(
+    storage: &dyn Storage,
+    key: &NodeKey,
+    is_dead: impl Fn(&Peer) -> bool,
+) -> Result<(), Error> {
     let give_up_at = Instant::now() + LEASE_PATIENCE;
     let mut seen: Option<(Peer, Instant)> = None;
     loop {
         let NodeStart::Taken(other) = patiently(|| storage.start_node(key)).await? else { return Ok(()) };
+        if is_dead(&other) {
+            tracing::info!(node = %key.id, "an earlier run is dead: its lock is free");
+            patiently(|| storage.call_gone(&other)).await?;
+            continue;
+        }
         let now = Instant::now();
         match &seen {
             Some((before, since)) if *before == other && now - *since >= LEASE_WATCH => {

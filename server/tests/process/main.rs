@@ -3,6 +3,7 @@
 
 mod admin;
 mod generated;
+mod killed;
 mod python;
 mod reload;
 mod supervised;
