@@ -25,6 +25,8 @@ const BACKLOG: usize = 16;
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than anything here takes: nodes do not look into the log for what the bus might have lost.
 const NO_REPAIR_S: u64 = 3_600;
+/// Nodes tidy up after earlier runs of theirs when they start, up to 5 s later, by chance.
+const HAS_STARTED: Duration = Duration::from_secs(6);
 /// What nodes do once a second is done so long after the second began.
 const AFTER_EACH_SECOND: Duration = Duration::from_millis(100);
 /// What is counted takes no longer, up to its reply: the next second is far enough then.
@@ -60,6 +62,7 @@ impl World {
             running.push(Node::start_in(config(), surroundings, Shutdown::new()).await?);
             doors.push(door);
         }
+        tokio::time::sleep(HAS_STARTED).await;
         Ok(World { storage, tally, started, doors, _nodes: running })
     }
 
