@@ -2,11 +2,12 @@
 
 use super::answer::Answer;
 use super::refusal::Refusal;
-use http_body_util::{BodyExt as _, Limited};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::AUTHORIZATION;
 use hyper::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,9 +79,13 @@ pub(super) async fn read(request: Request<Incoming>, guest: &Guest) -> Result<Ca
     let (head, body) = request.into_parts();
     let query = url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("more than {BODY_BYTES} bytes"));
+    if body.size_hint().lower() > BODY_BYTES as u64 {
+        return Err(too_large());
+    }
     let body = match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) => return Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+        Ok(Err(error)) => return Err(Refusal::malformed(format!("the body cannot be read: {error}"))),
         Err(_) => return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
     };
     Ok(Call { address: guest.address, method: head.method, path: head.uri.path().to_owned(), query, body })
@@ -90,7 +95,10 @@ impl Call {
     /// What the body asks for; an empty one is an empty object.
     pub(super) fn asks<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         let body = if self.body.is_empty() { b"{}".as_slice() } else { &self.body };
-        serde_json::from_slice(body).map_err(|error| Refusal::malformed(format!("the body: {error}")))
+        // By way of an object: a list of the values would do otherwise.
+        let object = serde_json::from_slice::<Map<String, Value>>(body);
+        let asked = object.and_then(|object| serde_json::from_value(object.into()));
+        asked.map_err(|error| Refusal::malformed(format!("the body: {error}")))
     }
 
     /// What the query asks for, which has these keys at most.

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chat_protocol::conversation::UserId;
 use chat_protocol::message::Secret;
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::ops::RangeInclusive;
 
 /// Of a password by chance: 16 characters.
@@ -26,8 +26,13 @@ const CHARACTERS: RangeInclusive<usize> = 1..=128;
 struct Ask {
     id: Option<UserId>,
     name: Option<String>,
-    /// One by chance where it is left out.
+    /// One by chance where it is left out; null is a mistake.
+    #[serde(default, deserialize_with = "text")]
     password: Option<String>,
+}
+
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 /// What came of it.

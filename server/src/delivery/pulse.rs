@@ -155,7 +155,7 @@ mod tests {
     }
 
     async fn embedded(name: &str, embedded: &Embedded) -> Node {
-        let config = Config { node: config::Node { id: name.into() }, ..bench::config(DATABASE) };
+        let config = Config { node: config::Node { id: name.into(), ..Default::default() }, ..bench::config(DATABASE) };
         Node::start_embedded(config, embedded).await.expect("a node starts")
     }
 

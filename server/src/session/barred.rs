@@ -1,7 +1,8 @@
 //! What a finished request has made unwelcome in one session: copies that set out before it.
 
 use super::place::Before;
-use chat_protocol::conversation::{Conversation, Log};
+use crate::storage::Mark;
+use chat_protocol::conversation::{Conversation, Log, UserId};
 
 /// Groups left, and friends removed, that are remembered; beyond it the oldest is forgotten, and only the database
 /// keeps late copies from being pushed.
@@ -21,6 +22,8 @@ struct Bar {
     from: u64,
     /// How far the session had got where the user left.
     pushed: Option<Before>,
+    /// The client has said since how far it has received that.
+    is_unsaved: bool,
 }
 
 impl Barred {
@@ -33,11 +36,28 @@ impl Barred {
         self.bars.iter().find(|bar| bar.conv == conv)?.pushed
     }
 
-    /// The client has everything of a log that its user has left, up to `seq`.
-    pub fn received(&mut self, log: Log, seq: u64) {
-        let left = self.bars.iter_mut().find(|bar| bar.conv == log.conv);
-        if let Some(pushed) = left.and_then(|bar| bar.pushed.as_mut()) {
-            pushed.receive(log.epoch, seq);
+    /// The client has everything of a log that its user has left, up to `seq`. False if that says nothing new.
+    pub fn received(&mut self, log: Log, seq: u64) -> bool {
+        let Some(bar) = self.bars.iter_mut().find(|bar| bar.conv == log.conv) else { return false };
+        let moves = bar.pushed.as_mut().is_some_and(|pushed| pushed.receive(log.epoch, seq));
+        bar.is_unsaved |= moves;
+        moves
+    }
+
+    /// What was received of logs that the user has left: it counts where the database has lost the leaving.
+    pub fn unsaved(&self, user: UserId) -> impl Iterator<Item = Mark> {
+        let unsaved = self.bars.iter().filter(|bar| bar.is_unsaved);
+        unsaved.filter_map(move |bar| {
+            let Before { log_epoch, received: seq, .. } = bar.pushed?;
+            Some(Mark { conv: bar.conv, user, seq, log_epoch })
+        })
+    }
+
+    pub fn saved(&mut self, mark: &Mark) {
+        let is_saved =
+            |bar: &&mut Bar| bar.conv == mark.conv && bar.pushed.is_some_and(|pushed| pushed.received == mark.seq);
+        if let Some(bar) = self.bars.iter_mut().find(is_saved) {
+            bar.is_unsaved = false;
         }
     }
 
@@ -46,11 +66,11 @@ impl Barred {
     }
 
     pub fn leave(&mut self, conv: Conversation, pushed: Option<Before>) {
-        self.bar(Bar { conv, from: LEFT, pushed });
+        self.bar(Bar { conv, from: LEFT, pushed, is_unsaved: false });
     }
 
     pub fn relays_from(&mut self, conv: Conversation, version: u64) {
-        self.bar(Bar { conv, from: version, pushed: None });
+        self.bar(Bar { conv, from: version, pushed: None, is_unsaved: false });
     }
 
     fn bar(&mut self, bar: Bar) {

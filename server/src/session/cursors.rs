@@ -304,8 +304,7 @@ impl Cursors {
     /// it has of an earlier epoch counts as far as the log is still the same.
     pub fn received(&mut self, log: Log, seq: u64) -> bool {
         let Some(cursor) = self.cursors.get_mut(&log.conv) else {
-            self.barred.received(log, seq);
-            return false;
+            return self.barred.received(log, seq);
         };
         if let Some(before) = &mut cursor.before {
             before.receive(log.epoch, seq);
@@ -330,7 +329,8 @@ impl Cursors {
 
     /// How far each has been received, where the database does not know it.
     pub fn unsaved(&self, user: UserId) -> Vec<Mark> {
-        self.cursors.iter().filter_map(|(conv, cursor)| cursor.unsaved(*conv, user)).collect()
+        let here = self.cursors.iter().filter_map(|(conv, cursor)| cursor.unsaved(*conv, user));
+        here.chain(self.barred.unsaved(user)).collect()
     }
 
     pub fn saved(&mut self, mark: &Mark) {
@@ -339,6 +339,7 @@ impl Cursors {
         {
             place.saved = place.saved.max(mark.seq);
         }
+        self.barred.saved(mark);
     }
 }
 

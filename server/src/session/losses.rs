@@ -215,7 +215,11 @@ fn member_again_whose_leaving_is_lost_gets_nothing_twice() {
     let (mut cursors, queue) = session(4);
     let doubt = cursors.doubt(CONV);
     cursors.left(&doubt);
-    assert!(!cursors.received(Log { conv: CONV, epoch: 0 }, 3), "nobody is to save it for who has left");
+    let mark = Mark { conv: CONV, user: ME, seq: 3, log_epoch: 0 };
+    assert!(cursors.received(Log { conv: CONV, epoch: 0 }, 3));
+    assert_eq!(cursors.unsaved(ME), [mark], "the database alone knows whether it still counts");
+    cursors.saved(&mark);
+    assert_eq!(cursors.unsaved(ME), []);
 
     // The request to join is answered that the user has been a member all the time.
     let doubt = cursors.doubt(CONV);
@@ -223,5 +227,5 @@ fn member_again_whose_leaving_is_lost_gets_nothing_twice() {
     read(&mut cursors, &queue, Position::default(), (1..=5).map(|seq| message(0, seq)).collect());
 
     assert_eq!(*queue.0.borrow(), [(0, 5)]);
-    assert_eq!(cursors.unsaved(ME), [Mark { conv: CONV, user: ME, seq: 3, log_epoch: 0 }]);
+    assert_eq!(cursors.unsaved(ME), [mark]);
 }

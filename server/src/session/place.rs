@@ -15,9 +15,9 @@ pub struct Place {
     /// What the database knows of `received`.
     pub saved: u64,
     /// The last message from before the log's current epoch.
-    epoch_after: u64,
+    pub epoch_after: u64,
     /// Of each epoch that was passed the last message before it; empty unless the log has lost something.
-    turns: Vec<End>,
+    pub turns: Vec<End>,
 }
 
 /// How far a session had got when its log turned out to be of a newer epoch, or its user left. What is still there of
@@ -142,11 +142,14 @@ impl Before {
         Before { log_epoch, pushed: seq, received: seq }
     }
 
-    /// The client has everything of the log up to `seq`; of another epoch, or beyond what was pushed, it is ignored.
-    pub fn receive(&mut self, log_epoch: LogEpoch, seq: u64) {
-        if log_epoch == self.log_epoch && seq <= self.pushed {
-            self.received = self.received.max(seq);
+    /// The client has everything of the log up to `seq`. Of another epoch, beyond what was pushed, or backwards:
+    /// ignored, and false.
+    pub fn receive(&mut self, log_epoch: LogEpoch, seq: u64) -> bool {
+        let moves = log_epoch == self.log_epoch && seq > self.received && seq <= self.pushed;
+        if moves {
+            self.received = seq;
         }
+        moves
     }
 
     /// Whether this message was there then, and so was pushed.

@@ -85,7 +85,10 @@ async fn prune(session: &Session, mut ask: Value) -> anyhow::Result<()> {
     let mut all = Pruned::default();
     loop {
         let part = session.client.post("prune", &ask).await;
-        let part: Pruned = read(part.inspect_err(|_| eprintln!("{} messages removed before this:", all.messages))?)?;
+        if part.is_err() && !ask["after"].is_null() {
+            eprintln!("{} messages removed before this:", all.messages);
+        }
+        let part: Pruned = read(part?)?;
         all.conversations += part.conversations;
         all.messages += part.messages;
         all.unreceived += part.unreceived;
@@ -110,11 +113,16 @@ impl Session {
 }
 
 impl User {
+    /// As numbers are written, without a sign or zeros in front.
+    fn is_number(&self) -> bool {
+        self.user.parse::<u64>().is_ok_and(|number| number.to_string() == self.user)
+    }
+
     /// By name, if it is said to be one or is no number.
     fn pair(&self) -> (&'static str, String) {
         match self.user.strip_prefix("name:") {
             Some(name) => ("name", name.to_owned()),
-            None if self.user.parse::<u64>().is_ok() => ("id", self.user.clone()),
+            None if self.is_number() => ("id", self.user.clone()),
             None => ("name", self.user.clone()),
         }
     }
