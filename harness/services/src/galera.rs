@@ -62,7 +62,7 @@ impl Galera {
         }
         // The first as well: it may have helped others, or been taken for dead on a busy machine.
         for place in 0..self.members.len() {
-            self.ready(place)?;
+            self.join(place)?;
         }
         Ok(self)
     }
@@ -104,20 +104,27 @@ impl Galera {
         self.members[place].kill()
     }
 
-    /// Kills a member if it runs, starts it again, and waits until it is ready. On a busy machine one that joins is
-    /// taken for dead, and ends: it is started again, as by a supervisor.
+    /// Kills a member if it runs, starts it again, and waits until it is ready.
     pub fn restart(&mut self, place: usize) -> Result<()> {
+        self.kill(place)?;
+        self.launch(place)?;
+        self.join(place)
+    }
+
+    /// Waits until a member that was launched is ready. On a busy machine one that joins is taken for dead, and ends: it
+    /// is started again, as by a supervisor.
+    fn join(&mut self, place: usize) -> Result<()> {
         let mut start = 1;
-        loop {
-            self.kill(place)?;
-            self.launch(place)?;
-            let Err(error) = self.ready(place) else { return Ok(()) };
+        while let Err(error) = self.ready(place) {
             if start == MOST_STARTS || !self.members[place].has_ended()? {
                 return Err(error);
             }
             eprintln!("galera: member {place} ended at start {start} of {MOST_STARTS}, starting it again: {error:#}");
+            self.kill(place)?;
+            self.launch(place)?;
             start += 1;
         }
+        Ok(())
     }
 
     /// Starts a member that is down, and does not wait: alone among dead ones it will never be ready.

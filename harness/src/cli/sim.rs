@@ -137,6 +137,9 @@ async fn live(arguments: &Arguments, plan: &Plan, workers: &Workers) -> Result<(
             // Writing into a String does not fail.
             let _ = writeln!(hashes, "{seed} {hash:016x} {events}");
         }
+        if let Some(failed) = tally.failed.last().filter(|failed| failed.schedule.seed == seed) {
+            eprintln!("harness: seed {seed} {}", failed.failure);
+        }
         if told.elapsed() >= PROGRESS {
             told = Instant::now();
             eprintln!("harness: {}", report::progress(tally, plan));
@@ -164,7 +167,6 @@ async fn live(arguments: &Arguments, plan: &Plan, workers: &Workers) -> Result<(
 async fn look_into(failed: &Failed, no_search: bool, workers: &Workers) -> Result<Found> {
     let Failed { schedule, failure, lived } = failed;
     let seed = schedule.seed;
-    eprintln!("harness: seed {seed} {failure}");
     // What hangs takes the limit each time, and what strays may do otherwise the next time.
     let is_searched = !no_search && !matches!(failure, Failure::Hung | Failure::Strayed);
     let Shrunk { schedule: left, runs } = match is_searched {

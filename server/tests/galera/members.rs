@@ -1,11 +1,12 @@
 //! It does not matter at which member something was done, nor whether at several at once.
 
-use crate::support::{MEMBERS, cluster, log, open, open_at_each, say, text, try_say, two_friends, user};
+use crate::support::{MEMBERS, SOON, cluster, log, open, open_at_each, say, text, try_say, two_friends, user};
 use chat::cluster::NodeKey;
 use chat::storage::{Befriended, Claim, Claimed, Joined, Release, Storage};
 use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::message::Who;
 use futures_util::future::join_all;
+use services::eventually;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -78,13 +79,18 @@ fn node(boot: i64) -> NodeKey {
     NodeKey { id: format!("node-{boot}").as_str().into(), boot }
 }
 
-/// The session's epoch, where nobody else has one.
+/// The session's epoch, where nobody else has one. As a login does it, and again as a client that is told errno 11.
 async fn log_in(storage: &Arc<dyn Storage>, node: &NodeKey, user: UserId) -> u64 {
-    let claim = Claim { user, takeover: None, token_generation: None };
-    match storage.claim_sessions(node, &[claim]).await.expect("claiming works")[..] {
-        [Claimed::Won { epoch }] => epoch,
-        ref other => panic!("logged out here, logged in there: {other:?}"),
-    }
+    let try_log_in = async || {
+        storage.account(&Who::Id(user)).await.expect("reading works");
+        let claim = Claim { user, takeover: None, token_generation: None };
+        match storage.claim_sessions(node, &[claim]).await.expect("claiming works")[..] {
+            [Claimed::Won { epoch }] => Some(epoch),
+            [Claimed::Busy] => None,
+            ref other => panic!("logged out here, logged in there: {other:?}"),
+        }
+    };
+    eventually(SOON, "a session is won", try_log_in).await
 }
 
 /// Load: one message after the other, whatever becomes of it.
