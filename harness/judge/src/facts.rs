@@ -262,9 +262,16 @@ impl<'a> Facts<'a> {
 
     /// Whether something of this name was broken at this place in the history.
     pub fn is_broken(&self, name: &str, event: usize) -> bool {
-        let is_named = |what: &str| what.split_whitespace().any(|word| word == name);
-        let covers = |begun: usize, ended: Option<usize>| begun < event && ended.is_none_or(|end| end > event);
-        self.faults.iter().any(|(what, begun, ended)| covers(*begun, *ended) && is_named(what))
+        self.is_broken_within(name, event, 0)
+    }
+
+    /// Whether it was there, or became so within that many microseconds.
+    pub fn is_broken_within(&self, name: &str, event: usize, micros: u64) -> bool {
+        let is_named = |what: &str| what.split_whitespace().any(|word| word.eq_ignore_ascii_case(name));
+        let time = |place: usize| self.entries[place].t;
+        let begins = |begun: usize| begun < event || time(begun) <= time(event).saturating_add(micros);
+        let ends = |ended: Option<usize>| ended.is_none_or(|end| end > event);
+        self.faults.iter().any(|(what, begun, ended)| begins(*begun) && ends(*ended) && is_named(what))
     }
 
     /// Where the session began that the user had at this place in the history.

@@ -177,6 +177,7 @@ mod tests {
             any::<(u64, i64)>().prop_map(|(asked_at, boot)| Item::Pong { asked_at, boot }),
             (any::<(u64, u64)>(), proptest::sample::select(EndReason::VARIANTS))
                 .prop_map(|((user, epoch), reason)| Item::End { user, epoch, reason }),
+            any::<(u64, u64)>().prop_map(|(user, epoch)| Item::InTheWay { user, epoch }),
         ]
     }
 

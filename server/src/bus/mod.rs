@@ -81,6 +81,8 @@ pub enum Item {
     Pong { asked_at: u64, boot: i64 },
     /// An operator wants the session to end that was won with `epoch`.
     End { user: UserId, epoch: u64, reason: EndReason },
+    /// A login was refused for the session won with `epoch`: free its row if no session is behind it.
+    InTheWay { user: UserId, epoch: u64 },
 }
 
 /// Who on the receiving node gets a message.
@@ -195,7 +197,8 @@ impl Item {
                 | Item::Changed { .. }
                 | Item::Ping { .. }
                 | Item::Pong { .. }
-                | Item::End { .. } => 0,
+                | Item::End { .. }
+                | Item::InTheWay { .. } => 0,
             }
     }
 }

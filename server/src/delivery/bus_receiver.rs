@@ -52,6 +52,7 @@ impl BusReceiver {
             Item::Online { users } => users.iter().for_each(|user| self.delivery.routes.moved(*user, from)),
             Item::Yield { user, epoch } => self.give_up(Release { user, epoch }, EndReason::LoginElsewhere),
             Item::End { user, epoch, reason } => self.give_up(Release { user, epoch }, reason),
+            Item::InTheWay { user, epoch } => self.endings.free_if_nobodys(Release { user, epoch }),
             Item::Yielded { user } => {
                 self.delivery.routes.forget(user);
                 self.endings.yielded.notify_waiters();

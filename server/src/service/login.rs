@@ -198,7 +198,10 @@ async fn claim(context: &Context, caller: &Caller, account: &Account, takeover: 
             Claimed::Disabled => return Err(Errno::AccountDisabled.into()),
             // All tokens have been ended since the proof was checked, perhaps with a new password: it may not be good now.
             Claimed::Busy | Claimed::Outdated => return Err(unavailable()),
-            Claimed::Held { node, .. } if !takeover => return Err(held_elsewhere(context.watch.left(&node))),
+            Claimed::Held { node, epoch } if !takeover => {
+                context.bus.send(&node.id, Item::InTheWay { user, epoch });
+                return Err(held_elsewhere(context.watch.left(&node)));
+            }
             Claimed::Held { node, epoch } => {
                 wants_it_still(caller, takeover)?;
                 if Instant::now() >= give_up_at {

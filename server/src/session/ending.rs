@@ -10,7 +10,7 @@ use super::outbound::Outbound;
 use super::registry::Registry;
 use crate::bus::Item;
 use crate::membership::peers::Peers;
-use crate::storage::EndAsked;
+use crate::storage::{EndAsked, Release};
 use crate::telemetry::metrics::Metrics;
 use chat_environment::Tasks;
 use std::sync::Arc;
@@ -75,6 +75,25 @@ impl Endings {
                 // A row that no session stands behind: one that could not be freed when its session ended.
                 endings.claims.release(release, Vec::new()).await;
                 endings.peers.tell(|| Item::Yielded { user: release.user });
+            }
+        });
+    }
+
+    /// Frees a row that is in somebody's way if no session is behind it: a failover that loses the newest commits can
+    /// have lost its release.
+    pub fn free_if_nobodys(self: &Arc<Self>, release: Release) {
+        let is_here = move |endings: &Endings| {
+            endings.registry.get(release.user).is_some_and(|session| session.epoch == release.epoch)
+        };
+        if is_here(self) {
+            return;
+        }
+        let endings = self.clone();
+        self.tasks.spawn_short("freeing a row", async move {
+            // Its login may be just about to show: wait for it.
+            let _turn = endings.registry.login_turn(release.user).await;
+            if !is_here(&endings) {
+                endings.claims.release(release, Vec::new()).await;
             }
         });
     }

@@ -8,8 +8,11 @@ use super::{Facts, Finding, Message, Violation, relayed, unacknowledged};
 use crate::history::{LEFT, Who};
 use std::collections::{BTreeSet, HashMap};
 
-/// What a fault must name to be one of the database.
+/// What a fault must name to be one of the database, or to stop a node.
 const DATABASE: &str = "database";
+const PAUSE: &str = "pause";
+/// What a client confirms is saved within this, in microseconds, unless its node, or the database, fails.
+const SAVED_WITHIN_MICROS: u64 = 2_000_000;
 
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     for message in facts.messages.iter().filter(|message| message.is_stored()) {
@@ -59,9 +62,12 @@ fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
         if facts.commits_lost.is_some_and(|lost| *event < lost) || facts.may_be_lost(*who) {
             continue;
         }
-        // Only the end in good order promises that the server knows, and LOGOUT is answered without the database too.
+        // Only the end in good order promises that the server knows, and LOGOUT is answered without the database too, and
+        // after the session is lost.
+        let is_unsaved = |fault| facts.is_broken_within(fault, *event, SAVED_WITHIN_MICROS);
         if let Some((end, LEFT)) = ended
             && !facts.is_broken(DATABASE, end)
+            && ![DATABASE, PAUSE].into_iter().any(is_unsaved)
         {
             let (one, key) = (Confirmed { seq: *seq, event: *event, end }, (who.user, *conv));
             if confirmed.get(&key).is_none_or(|known| known.seq < *seq) {

@@ -254,6 +254,15 @@ fn what_was_confirmed_while_the_database_was_broken_may_come_again() {
 }
 
 #[test]
+fn what_was_confirmed_just_before_its_node_stood_still_may_come_again() {
+    let fault = |healed| Event::Fault { what: "pause node-1".into(), healed };
+    let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
+    let again = push_in(DIRECT, BOB, 2, 1, 1);
+    let left = [send(1), ack(1, 1), push(1, 1), confirmed, fault(false), fault(true), end(BOB, 1)];
+    expect(&[], left.into_iter().chain([login(BOB, 2), again, drained(BOB)]));
+}
+
+#[test]
 fn two_that_were_swapped_break_order() {
     let both = [send(1), ack(1, 1), send(2), ack(2, 2)];
     expect(&[InOrder], both.into_iter().chain([push(2, 2), push(1, 1), drained(BOB)]));
