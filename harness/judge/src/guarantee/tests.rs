@@ -1,5 +1,6 @@
 //! A lawful history, and for each promise the ways to break it: every one is found by its own checker.
 
+mod confirmed;
 mod losses;
 
 use super::*;
@@ -221,47 +222,6 @@ fn a_second_push_in_a_session_breaks_delivery() {
 }
 
 /// One that is replaced as soon as its LOGIN_ACK is read may have begun before the one that confirmed.
-#[test]
-fn push_in_a_session_that_may_have_begun_earlier_is_no_repeat() {
-    let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
-    let told = |why: &str| {
-        let replaced = Event::End { user: BOB, session: 2, why: why.into() };
-        let late = [login(BOB, 2), push_in(DIRECT, BOB, 2, 1, 1), replaced];
-        let all = [send(1), ack(1, 1), push(1, 1), confirmed.clone(), end(BOB, 1)].into_iter().chain(late);
-        all.chain([drained(BOB)]).collect::<Vec<_>>()
-    };
-    expect(&[], told(Errno::Replaced.text()));
-    expect(&[DeliveredOnce], told(LEFT));
-}
-
-#[test]
-fn what_was_confirmed_does_not_come_again() {
-    let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
-    let again = push_in(DIRECT, BOB, 2, 1, 1);
-    expect(
-        &[DeliveredOnce],
-        [send(1), ack(1, 1), push(1, 1), confirmed, end(BOB, 1), login(BOB, 2), again, drained(BOB)],
-    );
-}
-
-#[test]
-fn what_was_confirmed_while_the_database_was_broken_may_come_again() {
-    let fault = |healed| Event::Fault { what: "database gone".into(), healed };
-    let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
-    let again = push_in(DIRECT, BOB, 2, 1, 1);
-    let left = [send(1), ack(1, 1), push(1, 1), confirmed, fault(false), end(BOB, 1), fault(true)];
-    expect(&[], left.into_iter().chain([login(BOB, 2), again, drained(BOB)]));
-}
-
-#[test]
-fn what_was_confirmed_just_before_its_node_stood_still_may_come_again() {
-    let fault = |healed| Event::Fault { what: "pause node-1".into(), healed };
-    let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
-    let again = push_in(DIRECT, BOB, 2, 1, 1);
-    let left = [send(1), ack(1, 1), push(1, 1), confirmed, fault(false), fault(true), end(BOB, 1)];
-    expect(&[], left.into_iter().chain([login(BOB, 2), again, drained(BOB)]));
-}
-
 #[test]
 fn two_that_were_swapped_break_order() {
     let both = [send(1), ack(1, 1), send(2), ack(2, 2)];
