@@ -200,6 +200,13 @@ impl<'a> Facts<'a> {
             acks.retain(|(_, place)| !place.is_some_and(|place| is_lost(&place, *sender, *mid)));
         }
         pushes.retain(|push| {
+            if push.conv.is_empty() {
+                // A classic client is told of no place: what it had is known by its name. It may be of another place.
+                let of_this = |message: &(u64, Uuid)| push.mid.is_some_and(|mid| *message == (push.from, mid));
+                let places = lost.iter().filter(|(_, message)| of_this(message)).map(|(place, _)| *place);
+                had_lost.extend(places.map(|place| (push.who.user, place)));
+                return true;
+            }
             let place = (push.conv, push.seq);
             let is_lost = push.mid.is_some_and(|mid| is_lost(&place, push.from, mid));
             if is_lost {
@@ -294,12 +301,18 @@ impl<'a> Facts<'a> {
     /// Whether the database may know nothing of this session: it lost a login of the user, be it answered before or
     /// after.
     pub fn may_be_lost(&self, who: Who) -> bool {
-        let Some(begun) = self.sessions.get(&who).map(|session| session.begun) else { return false };
+        self.lost_at(who).is_some()
+    }
+
+    /// Where that was.
+    pub fn lost_at(&self, who: Who) -> Option<usize> {
+        let begun = self.sessions.get(&who)?.begun;
         let is_next_to = |lost: usize| {
             let between = begun.min(lost) + 1..begun.max(lost);
             !self.sessions_from(Who { session: 0, ..who }).any(|other| between.contains(&other.begun))
         };
-        self.lost_logins.iter().any(|(lost, user)| *user == who.user && is_next_to(*lost))
+        let of_this = |(lost, user): &&(usize, u64)| *user == who.user && is_next_to(*lost);
+        self.lost_logins.iter().find(of_this).map(|(lost, _)| *lost)
     }
 
     /// Whether this session certainly began after those logged before it. One that is replaced or lost within the grace
@@ -354,9 +367,13 @@ impl<'a> Facts<'a> {
             To::Group(group) => {
                 let membership = self.members.get(&group).and_then(|members| members.get(&user));
                 // What was read in the moment in which the server said that somebody has left may have come before.
-                // So may what was queued for a session that another had replaced by then.
-                let came_after =
-                    |end: usize| self.entries[pushed].t > self.entries[end].t && !self.is_replaced(who, end);
+                // So may what was queued for a session that another had replaced by then, be it told of before or after.
+                let session = self.sessions.get(&who);
+                let may_be_earlier = session.is_some_and(|session| !self.certainly_began_last(session));
+                let came_after = |end: usize| {
+                    let is_later = self.entries[pushed].t > self.entries[end].t;
+                    is_later && !may_be_earlier && !self.is_replaced(who, end)
+                };
                 let may = |membership: &Membership| membership.may_get(message.first_sent(), pushed, came_after);
                 user != message.sender && membership.is_some_and(may)
             }

@@ -117,7 +117,7 @@ impl Members {
         self.cache.get(&conv).and_then(|entry| entry.audience().cloned())
     }
 
-    /// The audience if it is known to be so now, or to have been less than [`BELIEVED`] ago.
+    /// The audience if it is known to be so now, or to have been less than [`BELIEVED`] ago and nothing was lost since.
     pub fn trusted(&self, conv: Conversation, now: Instant, bus_is_connected: bool) -> Option<Audience> {
         let entry = self.cache.get(&conv)?;
         let State::Known { audience, read_at, ahead } = &entry.state else { return None };
@@ -125,7 +125,8 @@ impl Members {
             return None;
         }
         let is_covered = bus_is_connected && self.pulse.covers(*read_at, now);
-        (is_covered || now < *read_at + BELIEVED).then(|| audience.clone())
+        let is_young = now < *read_at + BELIEVED && self.pulse.is_unbroken_since(*read_at);
+        (is_covered || is_young).then(|| audience.clone())
     }
 
     /// The audience under exactly this version if it is cached, else as the database has it now. `None`: no such
@@ -252,6 +253,21 @@ impl Members {
     pub fn doubt(&self, conv: Conversation) {
         self.make_room(0);
         self.drop_entry(conv, |_| true, 0, Some(Instant::now()));
+    }
+
+    /// All may be other than they were known to be.
+    pub fn doubt_all(&self) {
+        let now = Instant::now();
+        for mut entry in self.cache.iter_mut() {
+            let (version, since) = (entry.version, entry.since);
+            self.replace(&mut entry, Entry { version, since, state: State::Dropped { at: Some(now) } });
+        }
+        self.pulse.broken(now);
+    }
+
+    /// The newest version that is known of each.
+    pub fn versions(&self) -> Vec<(Conversation, u64)> {
+        self.cache.iter().map(|entry| (*entry.key(), entry.version)).collect()
     }
 
     fn drop_entry(&self, conv: Conversation, if_at: impl Fn(u64) -> bool, version: u64, at: Option<Instant>) {

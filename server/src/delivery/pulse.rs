@@ -67,8 +67,12 @@ impl Pulse {
             self.is_wanted.store(true, Ordering::Release);
             self.wanted.notify_one();
         }
-        self.micros(now) < self.covered_until.load(Ordering::Acquire)
-            && self.micros(read_at) >= self.unbroken_since.load(Ordering::Acquire)
+        self.micros(now) < self.covered_until.load(Ordering::Acquire) && self.is_unbroken_since(read_at)
+    }
+
+    /// Whether nothing is known to have been lost of what was told since then.
+    pub fn is_unbroken_since(&self, read_at: Instant) -> bool {
+        self.micros(read_at) >= self.unbroken_since.load(Ordering::Acquire)
     }
 
     /// These are the live peers now.

@@ -11,8 +11,7 @@ use super::standing::{Counted, Standing};
 use super::watch::Watch;
 use crate::bus::Bus;
 use crate::cluster::{NodeId, NodeKey};
-use crate::storage::{End, EndAsked, Error, Peer, Release, Renewal, Storage};
-use chat_protocol::conversation::Conversation;
+use crate::storage::{Change, EndAsked, Error, Peer, Release, Renewal, Storage};
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -28,13 +27,17 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Between two renewals, however late the last one was.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 
-/// Logs compared in one call.
-const ENDS_AT_ONCE: usize = 4_096;
+/// Conversations compared in one call.
+const KNOWN_AT_ONCE: usize = 4_096;
 
 /// What hangs on the lease, in the layers above: this node's sessions, and what it believes of the other nodes.
 pub trait Tenants: Send + Sync {
     /// The sessions that are here.
     fn sessions(&self) -> Vec<Release>;
+    /// Those of them that have begun since the last time.
+    fn new_sessions(&self) -> Vec<Release>;
+    /// Whether this session is here, and not about to end.
+    fn is_here(&self, session: Release) -> bool;
     /// Nothing is pushed from here on, until [`Tenants::resume`].
     fn suspend(&self);
     fn is_suspended(&self) -> bool;
@@ -48,10 +51,10 @@ pub trait Tenants: Send + Sync {
     fn node_has_gone(&self, node: &NodeId);
     /// The database has lost commits: what was read of members before may be wrong.
     fn commits_were_lost(&self);
-    /// How far logs had got.
-    fn log_ends(&self) -> Vec<(Conversation, End)>;
-    /// This log has lost its end.
-    fn log_was_lost(&self, conv: Conversation);
+    /// How far conversations had got.
+    fn known(&self) -> Vec<Change>;
+    /// A conversation had not got as far; how it stands now.
+    fn was_lost(&self, now: Change);
 }
 
 /// What the keeper works with.
@@ -70,7 +73,8 @@ pub struct Parts {
 /// no sessions to compare: `takeovers` is what its first renewal said.
 pub async fn run(parts: Parts, takeovers: u64) -> Result<(), Error> {
     let alive = BTreeSet::new();
-    let mut keeper = Keeper { parts, alive, suspects: false, standing: Standing::new(takeovers) };
+    let standing = Standing::new(takeovers);
+    let mut keeper = Keeper { parts, alive, suspects: false, standing, new_logins: Vec::new() };
     loop {
         let sent = Instant::now();
         let wait = keeper.renew(sent).await?;
@@ -83,9 +87,11 @@ pub async fn run(parts: Parts, takeovers: u64) -> Result<(), Error> {
 struct Keeper {
     parts: Parts,
     alive: BTreeSet<NodeId>,
-    /// The database has lost commits, or may have, and it is not known yet which logs have become shorter.
+    /// The database has lost commits, or may have, and it is not known yet in which conversations.
     suspects: bool,
     standing: Standing,
+    /// Sessions that have begun since they were last compared with their rows.
+    new_logins: Vec<Release>,
 }
 
 impl Keeper {
@@ -94,6 +100,7 @@ impl Keeper {
         let Parts { key, storage, lease, tenants, .. } = &self.parts;
         // Before the rows are read: whoever is here has a row by now, if it is not lost.
         let local = self.standing.must_compare().then(|| tenants.sessions());
+        self.new_logins.extend(tenants.new_sessions());
         let renewal = tokio::time::timeout(RENEWAL_TIMEOUT, storage.renew_lease(key, local.is_some()));
         let renewal = self.parts.suspending_in_time(renewal).await;
         self.parts.database_answers.store(matches!(renewal, Ok(Ok(_))), Ordering::Release);
@@ -134,6 +141,18 @@ impl Keeper {
         }
         if let Some(local) = local {
             self.close_lost(local, &renewal.held);
+            self.new_logins.clear();
+        }
+        match self.has_lost_a_login().await {
+            Ok(false) => self.new_logins.clear(),
+            Ok(true) => {
+                tracing::error!("the database has lost commits: a login that was answered is not there");
+                self.failed();
+                self.parts.tenants.commits_were_lost();
+                self.parts.tenants.suspend();
+                return Duration::ZERO;
+            }
+            Err(error) => tracing::warn!(%error, "cannot tell whether the newest logins are there, trying again"),
         }
         if let Err(error) = self.look_for_losses().await {
             tracing::warn!(%error, "cannot tell what the database has lost, trying again");
@@ -168,6 +187,21 @@ impl Keeper {
         }
     }
 
+    /// Whether one of the newest is missing. Those that are there now cannot be lost without the renewal, whose count
+    /// would tell; those from before could, where nothing but them came between two renewals.
+    async fn has_lost_a_login(&self) -> Result<bool, Error> {
+        let Parts { key, storage, tenants, .. } = &self.parts;
+        if self.new_logins.is_empty() {
+            return Ok(false);
+        }
+        let asking = tokio::time::timeout(RENEWAL_TIMEOUT, storage.held_of(key, &self.new_logins));
+        let late = |_| Error::Unavailable(format!("not within {RENEWAL_TIMEOUT:?}"));
+        let held = self.parts.suspending_in_time(asking).await.map_err(late)??;
+        let held: BTreeSet<Release> = held.into_iter().collect();
+        // One that has ended meanwhile is not missed.
+        Ok(self.new_logins.iter().any(|login| !held.contains(login) && tenants.is_here(*login)))
+    }
+
     /// Before the node goes on after a failover, or what may have been one.
     async fn look_for_losses(&mut self) -> Result<(), Error> {
         if !self.suspects {
@@ -175,9 +209,9 @@ impl Keeper {
         }
         let Parts { key, storage, tenants, .. } = &self.parts;
         let looking = async {
-            for ends in tenants.log_ends().chunks(ENDS_AT_ONCE) {
-                let lost = storage.find_losses(key, ends).await?;
-                lost.into_iter().for_each(|conv| tenants.log_was_lost(conv));
+            for known in tenants.known().chunks(KNOWN_AT_ONCE) {
+                let lost = storage.find_losses(key, known).await?;
+                lost.into_iter().for_each(|now| tenants.was_lost(now));
             }
             Ok::<(), Error>(())
         };

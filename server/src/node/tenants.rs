@@ -1,11 +1,14 @@
 //! What the lease's keeper does to the rest of the node.
 
+use crate::bus::Item;
 use crate::cluster::NodeId;
 use crate::context::Context;
 use crate::failpoint::{self, Failpoint};
 use crate::membership::lease_keeper::Tenants;
-use crate::storage::{End, EndAsked, Release};
+use crate::session::Session;
+use crate::storage::{Change, End, EndAsked, Release};
 use chat_protocol::conversation::Conversation;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -14,6 +17,15 @@ pub struct NodeTenants(pub Arc<Context>);
 impl Tenants for NodeTenants {
     fn sessions(&self) -> Vec<Release> {
         self.0.registry.all().iter().map(|session| session.release()).collect()
+    }
+
+    fn new_sessions(&self) -> Vec<Release> {
+        self.0.registry.take_new()
+    }
+
+    fn is_here(&self, session: Release) -> bool {
+        let is_it = |here: &Arc<Session>| here.epoch == session.epoch && !here.has_ended();
+        self.0.registry.with(session.user, is_it).unwrap_or(false)
     }
 
     fn suspend(&self) {
@@ -56,15 +68,30 @@ impl Tenants for NodeTenants {
     }
 
     fn commits_were_lost(&self) {
-        self.0.delivery.members.pulse.broken(Instant::now());
+        // A version that was lost may have been given anew.
+        self.0.delivery.members.doubt_all();
     }
 
-    fn log_ends(&self) -> Vec<(Conversation, End)> {
-        self.0.delivery.log_ends.all()
+    fn known(&self) -> Vec<Change> {
+        let mut known: BTreeMap<Conversation, Change> = BTreeMap::new();
+        let of = |conv| Change { conv, end: End::default(), version: 0 };
+        for (conv, end) in self.0.delivery.log_ends.all() {
+            known.insert(conv, Change { end, ..of(conv) });
+        }
+        for (conv, version) in self.0.delivery.members.versions() {
+            known.entry(conv).or_insert(of(conv)).version = version;
+        }
+        known.into_values().collect()
     }
 
-    fn log_was_lost(&self, conv: Conversation) {
-        self.0.metrics.log_lost(conv);
-        self.0.delivery.repair.look_at_everything();
+    fn was_lost(&self, now: Change) {
+        let Change { conv, end, version } = now;
+        let delivery = &self.0.delivery;
+        if end.log_epoch > delivery.log_ends.known(conv).log_epoch {
+            self.0.metrics.log_lost(conv);
+        }
+        delivery.members.changed(conv, version);
+        self.0.peers.tell(|| Item::Changed { conv, version, moved: None });
+        delivery.repair.look_at_everything();
     }
 }

@@ -8,13 +8,19 @@ use super::catch_up::CatchUp;
 use super::turns::{Turn, Turns};
 use crate::failpoint::{self, Failpoint};
 use crate::membership::lease::Lease;
+use crate::storage::Release;
 use chat_protocol::conversation::UserId;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
+/// Sessions that are remembered as new; beyond it they are not, and nobody looks whether their logins were lost.
+const MOST_NEW: usize = 65_536;
+
 pub struct Registry {
     sessions: DashMap<UserId, Arc<Session>>,
+    /// Begun since [`Registry::take_new`].
+    new: Mutex<Vec<Release>>,
     logins: Turns,
     lease: Arc<Lease>,
     catch_up: CatchUp,
@@ -24,8 +30,8 @@ pub struct Registry {
 
 impl Registry {
     pub fn new(lease: Arc<Lease>, catch_up: CatchUp) -> Self {
-        let (sessions, logins) = (DashMap::default(), Turns::default());
-        Registry { sessions, logins, lease, catch_up, suspended: Mutex::new(false) }
+        let (sessions, new, logins) = (DashMap::default(), Mutex::default(), Turns::default());
+        Registry { sessions, new, logins, lease, catch_up, suspended: Mutex::new(false) }
     }
 
     /// Held while a login of the user is under way.
@@ -47,7 +53,17 @@ impl Registry {
     }
 
     pub fn insert(&self, session: Arc<Session>) {
+        let mut new = self.new.lock();
+        if new.len() < MOST_NEW {
+            new.push(session.release());
+        }
+        drop(new);
         self.sessions.insert(session.user, session);
+    }
+
+    /// Those that have begun since the last time.
+    pub fn take_new(&self) -> Vec<Release> {
+        std::mem::take(&mut *self.new.lock())
     }
 
     /// Removes this very session; a newer one of the same user stays.

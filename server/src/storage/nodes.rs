@@ -44,6 +44,8 @@ domain! {
     /// Counts one renewal more; where the node was called gone, it is back. `list` asks for [`Renewal::held`].
     /// Errors: `Error::NodeReplaced` if the row is now another run's. A row that is missing is made anew.
     async fn renew_lease(&self, key: &NodeKey, list: bool) -> Result<Renewal>;
+    /// Those of the sessions whose rows say that they are this run's, without waiting for who holds the rows.
+    async fn held_of(&self, key: &NodeKey, sessions: &[Release]) -> Result<Vec<Release>>;
     /// Calls a node gone that has not renewed since it was seen so; from here on its sessions are free to be claimed.
     /// False: it has renewed, or another run has its name.
     async fn call_gone(&self, seen: &Peer) -> Result<bool>;

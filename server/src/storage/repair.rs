@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 /// How far the changes of each run of a node have been looked at: [`NodeKey::boot`] to the number of a change.
 pub type Seen = BTreeMap<i64, u64>;
 
+/// How far a conversation has got: its log, and the version of its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     pub conv: Conversation,
@@ -35,7 +36,8 @@ domain! {
     /// Conversations with something new, or with other members, beyond what has been seen. `None` asks only for where
     /// to begin. No clock takes part: what was under way when `seen` was taken is found by a later look.
     async fn changes(&self, seen: Option<&Seen>) -> Result<Changes>;
-    /// Compares the logs with how far they are known to have got once. Those that end before have lost commits: a new
-    /// log epoch begins in each. Returns them.
-    async fn find_losses(&self, key: &NodeKey, ends: &[(Conversation, End)]) -> Result<Vec<Conversation>>;
+    /// Compares conversations with how far they are known to have got once. Those that have not got as far have lost
+    /// commits: they go on in a new log epoch where their log ends before, and with a version of their members that
+    /// nobody ever knew. Returns how they stand now.
+    async fn find_losses(&self, key: &NodeKey, known: &[Change]) -> Result<Vec<Change>>;
 }

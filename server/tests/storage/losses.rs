@@ -2,12 +2,13 @@
 
 use crate::database::{Database, NOW, append, audience, node, outcomes, say, text, two_friends, user};
 use crate::on_every_database;
-use chat::storage::{Append, Appended, End, Mark, Position};
+use chat::storage::{Append, Appended, Change, End, Mark, Position};
 use chat_protocol::conversation::Conversation;
 
 on_every_database!(
     log_that_has_lost_its_end_goes_on_in_another_epoch,
     losses_are_found_by_what_is_known,
+    version_of_members_that_is_lost_is_never_given_again,
     what_was_received_of_a_lost_end_does_not_count_for_what_came_instead,
     what_was_received_counts_as_far_as_the_log_is_the_same_after_two_losses,
 );
@@ -58,15 +59,37 @@ async fn losses_are_found_by_what_is_known(database: Database) {
     let whole = Conversation::direct(third, other);
     say(&storage, conv, one, 5).await;
     say(&storage, whole, third, 5).await;
-    let end = |seq| End { log_epoch: 0, seq };
-    let known = [(conv, end(5)), (whole, end(5)), (Conversation::Group(1_000_000), end(5))];
+    let version = async || audience(&storage, conv).await.expect("it exists").version;
+    let known = |conv, version| Change { conv, end: End { log_epoch: 0, seq: 5 }, version };
+    let known = [known(conv, version().await), known(whole, 0), known(Conversation::Group(1_000_000), 1)];
     assert_eq!(storage.find_losses(&key, &known).await.expect("looking works"), []);
     lose_the_last_two(&database, conv).await;
 
-    assert_eq!(storage.find_losses(&key, &known).await.expect("looking works"), [conv]);
+    let lost = storage.find_losses(&key, &known).await.expect("looking works");
 
+    let now = Change { conv, end: End { log_epoch: 1, seq: 3 }, version: version().await };
+    assert_eq!(lost, [now]);
+    assert!(now.version > known[0].version);
     assert_eq!(storage.find_losses(&key, &known).await.expect("looking works"), [], "each is found once");
     assert_eq!(outcomes(&storage, &[text(conv, one, "new")]).await, [Appended::Stored { seq: 4, log_epoch: 1 }]);
+}
+
+async fn version_of_members_that_is_lost_is_never_given_again(database: Database) {
+    let storage = database.open().await;
+    let key = node("one", 1);
+    storage.start_node(&key).await.expect("starting works");
+    let (one, _, conv) = two_friends(&storage).await;
+    say(&storage, conv, one, 1).await;
+    let known = Change { conv, end: End { log_epoch: 0, seq: 1 }, version: 7 };
+
+    let lost = storage.find_losses(&key, &[known]).await.expect("looking works");
+
+    assert_eq!(lost, [Change { version: 8, ..known }], "the log has lost nothing");
+    assert_eq!(audience(&storage, conv).await.expect("it exists").version, 8);
+    // Whoever writes notices as well.
+    let written = Append { allowed_under: 11, ..text(conv, one, "allowed under a version that is lost") };
+    assert_eq!(outcomes(&storage, &[written]).await, [Appended::Stored { seq: 2, log_epoch: 0 }]);
+    assert_eq!(audience(&storage, conv).await.expect("it exists").version, 12);
 }
 
 async fn what_was_received_of_a_lost_end_does_not_count_for_what_came_instead(database: Database) {

@@ -76,7 +76,13 @@ impl Ways {
             // It was on its way when its sender left.
             (Source::Node(..), None) => return,
         };
-        let Some(audience) = audience else { return self.explain(message, request) };
+        let Some(audience) = audience else {
+            return match message.conv {
+                // An earlier try may have been stored, and nobody told: the writer looks, and else says why not.
+                Conversation::Direct(..) => self.store_instead(message, Some(request)),
+                Conversation::Group(_) => self.explain(message, request),
+            };
+        };
         match message.conv.target_from(message.sender) {
             Target::Group(_) => self.reach_group(&message, &audience),
             Target::User(friend) if self.reach_friend(&message, friend, audience.version) => {}

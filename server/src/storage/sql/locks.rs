@@ -8,7 +8,7 @@ use super::changes::ChangeId;
 use super::columns::{conversation, epoch};
 use super::lists::list;
 use crate::storage::engine::{Connection, Result};
-use crate::storage::{AgeMs, End, Error};
+use crate::storage::{AgeMs, Change, End, Error};
 use chat_protocol::conversation::{Conversation, LogEpoch};
 use std::collections::BTreeMap;
 
@@ -54,6 +54,11 @@ impl Locked {
     pub fn end(&self) -> End {
         End { log_epoch: self.log_epoch, seq: self.last_seq }
     }
+
+    /// Whether the conversation has not got as far as is known of it.
+    pub fn is_before(&self, known: &Change) -> bool {
+        self.end() < known.end || self.version < known.version
+    }
 }
 
 /// Locks the row, which it makes if it is missing.
@@ -67,20 +72,25 @@ pub async fn lock_or_make(conn: &mut dyn Connection, conv: Conversation) -> Resu
     Ok(locked.ok_or_else(|| Error::Unavailable(format!("conversation {conv} was removed while it was made")))?)
 }
 
-/// A locked conversation's log had once got to `known`, and ends before: what is said from here on is of another epoch
-/// than was ever known. Everyone is told as of a change of members.
-pub async fn begin_epoch(
+/// A locked conversation is known to have got further once. Where its log ends before, what is said from here on is of
+/// another epoch than was ever known. Either way everyone is told as of a change of members, under a version that nobody
+/// ever knew.
+pub async fn make_up_for_loss(
     conn: &mut dyn Connection,
-    conv: Conversation,
     locked: &mut Locked,
-    known: End,
-    change: ChangeId,
+    known: Change,
+    by: ChangeId,
 ) -> Result<()> {
-    locked.log_epoch = locked.log_epoch.max(known.log_epoch).saturating_add(1);
-    locked.version += 1;
-    const BEGIN: &str = "UPDATE conversation SET log_epoch = ?, epoch_after = last_seq WHERE id = ?";
-    conn.run(BEGIN, &[locked.log_epoch.into(), conv.into()]).await?;
-    bump_version(conn, conv, change).await
+    if locked.end() < known.end {
+        locked.log_epoch = locked.log_epoch.max(known.end.log_epoch).saturating_add(1);
+        const BEGIN: &str = "UPDATE conversation SET log_epoch = ?, epoch_after = last_seq WHERE id = ?";
+        conn.run(BEGIN, &[locked.log_epoch.into(), known.conv.into()]).await?;
+    }
+    locked.version = locked.version.max(known.version).saturating_add(1);
+    const RAISE: &str = "UPDATE conversation SET members_version = ?, changed_by = ?, change_number = ? WHERE id = ?";
+    let values = [locked.version.into(), by.run.into(), by.number.into(), known.conv.into()];
+    conn.run(RAISE, &values).await?;
+    Ok(())
 }
 
 /// Tells everyone that the members of a locked conversation are others now.

@@ -4,11 +4,13 @@
 //! count in `gone`; the next renewal makes the two differ again. Both write the row, so of a late renewal and whoever
 //! calls the node gone, or takes a session from it, one comes after the other and sees it. No clock takes part.
 
+use super::session_rows::read_rows;
 use super::storage::{SqlStorage, idempotent, transaction};
 use crate::cluster::{EndReason, NodeId, NodeKey};
 use crate::storage::engine::{Connection, Result, Row};
 use crate::storage::{self, EndAsked, Error, NodeStart, Nodes, Peer, Release, Renewal};
 use async_trait::async_trait;
+use chat_protocol::conversation::UserId;
 
 /// Joins `session s` to the node that holds it, with columns NULL where the session does not count.
 pub const JOIN_LIVE_NODE: &str = "LEFT JOIN node n ON n.id = s.node AND n.boot = s.boot AND n.gone <> n.renewals";
@@ -22,6 +24,14 @@ impl Nodes for SqlStorage {
     async fn renew_lease(&self, key: &NodeKey, list: bool) -> storage::Result<Renewal> {
         let settled = self.numbers.settled(key.boot);
         transaction!(self, reserved, conn => renew(conn, key, list, settled), in doubt |_| false)
+    }
+
+    async fn held_of(&self, key: &NodeKey, sessions: &[Release]) -> storage::Result<Vec<Release>> {
+        self.bounded(async {
+            let mut conn = self.engine.reserved().await?;
+            held_of(&mut *conn, key, sessions).await
+        })
+        .await
     }
 
     async fn call_gone(&self, seen: &Peer) -> storage::Result<bool> {
@@ -71,6 +81,14 @@ async fn renew(conn: &mut dyn Connection, key: &NodeKey, list: bool, settled: u6
     let held = if list { sessions(conn, key, "").await? } else { Vec::new() };
     let held = held.into_iter().map(|session| session.release).collect();
     Ok(Renewal { live, asked, takeovers, made_anew, held })
+}
+
+async fn held_of(conn: &mut dyn Connection, key: &NodeKey, of: &[Release]) -> Result<Vec<Release>> {
+    let users: Vec<UserId> = of.iter().map(|release| release.user).collect();
+    let rows = read_rows(conn, &users, "").await?;
+    let is_held =
+        |release: &&Release| rows.get(&release.user).is_some_and(|row| row.is_of(key) && row.epoch == release.epoch);
+    Ok(of.iter().filter(is_held).copied().collect())
 }
 
 async fn call_gone(conn: &mut dyn Connection, seen: &Peer) -> Result<bool> {

@@ -6,7 +6,7 @@
 
 use super::changes::{ChangeId, Numbers};
 use super::columns::{conversation, epoch};
-use super::locks::{begin_epoch, lock_all};
+use super::locks::{lock_all, make_up_for_loss};
 use super::storage::{SqlStorage, ended, read, transaction};
 use crate::cluster::NodeKey;
 use crate::storage::engine::{Connection, Result, Row};
@@ -21,7 +21,7 @@ const CHANGES_AT_ONCE: u32 = 4_096;
 const MOST_PAGES: u32 = 16;
 /// Conversations locked at once to settle what is unknown.
 const LOCKED_AT_ONCE: usize = 256;
-/// Conversations whose ends are compared in one statement.
+/// Conversations that are compared in one statement.
 const ENDS_AT_ONCE: usize = 256;
 /// Conversations in one transaction that notes losses.
 const LOSSES_AT_ONCE: usize = 64;
@@ -39,12 +39,12 @@ impl Repair for SqlStorage {
         read!(self, conn => since(conn, seen))
     }
 
-    async fn find_losses(&self, key: &NodeKey, ends: &[(Conversation, End)]) -> storage::Result<Vec<Conversation>> {
-        let in_doubt = |suspects: &Vec<(Conversation, End)>| !suspects.is_empty();
-        let suspects = read!(self, conn => ending_before(conn, ends), in doubt in_doubt)?;
+    async fn find_losses(&self, key: &NodeKey, known: &[Change]) -> storage::Result<Vec<Change>> {
+        let in_doubt = |suspects: &Vec<Change>| !suspects.is_empty();
+        let suspects = read!(self, conn => behind(conn, known), in doubt in_doubt)?;
         let mut lost = Vec::new();
         for suspects in suspects.chunks(LOSSES_AT_ONCE) {
-            let numbered = self.numbers.begin(key.boot, suspects.iter().map(|(conv, _)| *conv).collect());
+            let numbered = self.numbers.begin(key.boot, suspects.iter().map(|known| known.conv).collect());
             let change = numbered.change;
             let found = transaction!(self, conn => find_losses(conn, suspects, change));
             lost.extend(ended(Some(numbered), found)?);
@@ -137,34 +137,30 @@ async fn changed_by(conn: &mut dyn Connection, run: i64, after: u64) -> Result<(
     Ok((rows, false))
 }
 
-/// Begins another log epoch in those conversations that end before what is known of them; returns them.
-async fn find_losses(
-    conn: &mut dyn Connection,
-    ends: &[(Conversation, End)],
-    change: ChangeId,
-) -> Result<Vec<Conversation>> {
-    let convs: BTreeSet<Conversation> = ends.iter().map(|(conv, _)| *conv).collect();
+/// Makes up for what is lost of those conversations that have not got as far as is known of them; returns them.
+async fn find_losses(conn: &mut dyn Connection, known: &[Change], change: ChangeId) -> Result<Vec<Change>> {
+    let convs: BTreeSet<Conversation> = known.iter().map(|known| known.conv).collect();
     let convs: Vec<Conversation> = convs.into_iter().collect();
     let for_update = conn.dialect().for_update;
     let mut locked = lock_all(conn, &convs, for_update).await?;
     let mut lost = Vec::new();
-    for (conv, end) in ends {
-        if let Some(of) = locked.get_mut(conv).filter(|of| of.end() < *end) {
-            begin_epoch(conn, *conv, of, *end, change).await?;
-            lost.push(*conv);
+    for known in known {
+        if let Some(of) = locked.get_mut(&known.conv).filter(|of| of.is_before(known)) {
+            make_up_for_loss(conn, of, *known, change).await?;
+            lost.push(Change { conv: known.conv, end: of.end(), version: of.version });
         }
     }
     Ok(lost)
 }
 
-/// Those of the conversations that end before what is known of them, as far as can be told without locks.
-async fn ending_before(conn: &mut dyn Connection, ends: &[(Conversation, End)]) -> Result<Vec<(Conversation, End)>> {
-    let mut before = Vec::new();
-    for ends in ends.chunks(ENDS_AT_ONCE) {
-        let convs: Vec<Conversation> = ends.iter().map(|(conv, _)| *conv).collect();
+/// Those of the conversations that have not got as far as is known of them, as far as can be told without locks.
+async fn behind(conn: &mut dyn Connection, known: &[Change]) -> Result<Vec<Change>> {
+    let mut behind = Vec::new();
+    for known in known.chunks(ENDS_AT_ONCE) {
+        let convs: Vec<Conversation> = known.iter().map(|known| known.conv).collect();
         let found = lock_all(conn, &convs, "").await?;
-        let is_before = |(conv, end): &&(Conversation, End)| found.get(conv).is_some_and(|of| of.end() < *end);
-        before.extend(ends.iter().filter(is_before).copied());
+        let is_behind = |known: &&Change| found.get(&known.conv).is_some_and(|of| of.is_before(known));
+        behind.extend(known.iter().filter(is_behind).copied());
     }
-    Ok(before)
+    Ok(behind)
 }

@@ -88,3 +88,29 @@ fn what_was_confirmed_before_commits_were_lost_may_come_again() {
     expect(&[DeliveredOnce], told.clone().into_iter().chain(again.clone()));
     expect(&[], told.into_iter().chain([Event::CommitsLost]).chain(again));
 }
+
+#[test]
+fn session_whose_login_is_lost_is_served_until_the_lease_of_its_node_is_over() {
+    let refused_claim = Event::Claim { user: ALICE, claimed: CAROL, done: false };
+    let served_after = |user, seconds| {
+        let lost = [Event::CommitsLost, Event::LostLogin { user }, login(BOB, 2)];
+        let later = std::iter::repeat_n(refused_claim.clone(), seconds);
+        let said = [send(1), ack(1, 1), push(1, 1), push_in(DIRECT, BOB, 2, 1, 1), drained(BOB)];
+        lost.into_iter().chain(later).chain(said).collect::<Vec<_>>()
+    };
+    expect(&[], served_after(BOB, 0));
+    expect(&[OneSession], served_after(CAROL, 0));
+    expect(&[OneSession], served_after(BOB, 8));
+}
+
+#[test]
+fn classic_client_that_had_what_is_lost_takes_the_one_at_its_place_for_known() {
+    let lost = Event::Lost { conv: DIRECT.into(), seq: 1, sender: ALICE, mid: mid(1) };
+    let told = |had: Option<Event>| {
+        let before = [send(1), ack(1, 1)].into_iter().chain(had).chain([lost.clone()]);
+        let after = [send(2), ack(2, 1), send(3), ack(3, 2), push_in("", BOB, 1, 3, 0), drained(BOB)];
+        before.chain(after).collect::<Vec<_>>()
+    };
+    expect(&[], told(Some(push_in("", BOB, 1, 1, 0))));
+    expect(&[Durable, DeliveredOnce], told(None));
+}

@@ -6,9 +6,9 @@ use crate::storage::engine::{Connection, Result, Value};
 use crate::storage::sql::changes::ChangeId;
 use crate::storage::sql::conversations::audiences;
 use crate::storage::sql::lists::{padded_values, power_of_two_chunks, repeated};
-use crate::storage::sql::locks::{Locked, begin_epoch, lock_all};
+use crate::storage::sql::locks::{Locked, lock_all, make_up_for_loss};
 use crate::storage::sql::session_rows::confirm_all;
-use crate::storage::{AgeMs, Append, Appended};
+use crate::storage::{AgeMs, Append, Appended, Change};
 use chat_protocol::conversation::{Conversation, LogEpoch, UserId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,8 +66,7 @@ impl Batch<'_> {
         allowed.into_iter().filter_map(place).collect()
     }
 
-    /// Where a log ends before what is known of it, the database has lost commits: what is said now is of another
-    /// epoch.
+    /// Where a conversation has not got as far as is known of it, the database has lost commits.
     async fn note_losses(
         &mut self,
         conn: &mut dyn Connection,
@@ -76,9 +75,12 @@ impl Batch<'_> {
     ) -> Result<()> {
         for at in messages {
             let message = &self.messages[*at];
-            if let Some(of) = locked.get_mut(&message.conv).filter(|of| of.end() < message.known_end) {
-                begin_epoch(conn, message.conv, of, message.known_end, self.by.change).await?;
-                self.losses.insert(message.conv);
+            let known = Change { conv: message.conv, end: message.known_end, version: message.allowed_under };
+            if let Some(of) = locked.get_mut(&message.conv).filter(|of| of.is_before(&known)) {
+                if of.end() < known.end {
+                    self.losses.insert(message.conv);
+                }
+                make_up_for_loss(conn, of, known, self.by.change).await?;
             }
         }
         Ok(())
