@@ -88,6 +88,8 @@ pub struct Facts<'a> {
     /// By user and friend: the last look, and whether the friend was seen online.
     pub looks: BTreeMap<(u64, u64), (usize, bool)>,
     pub rows: Vec<Row<'a>>,
+    /// Places of messages that are kept no longer.
+    pub removed: HashSet<Place<'a>>,
     /// Where all rows had been told.
     pub rows_read: Option<usize>,
     /// Where commits were last lost.
@@ -117,6 +119,7 @@ impl<'a> Facts<'a> {
             faults: Vec::new(),
             looks: BTreeMap::new(),
             rows: Vec::new(),
+            removed: HashSet::new(),
             rows_read: None,
             commits_lost: None,
             lost: HashMap::new(),
@@ -179,6 +182,9 @@ impl<'a> Facts<'a> {
             }
             Event::Row { conv, seq, sender, mid, body } => {
                 self.rows.push(Row { event, conv, seq: *seq, sender: *sender, mid: *mid, body: *body });
+            }
+            Event::Removed { conv, seq } => {
+                self.removed.insert((conv, *seq));
             }
             Event::CommitsLost => self.commits_lost = Some(event),
             Event::LostLogin { user } => self.lost_logins.push((event, *user)),

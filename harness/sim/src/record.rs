@@ -264,12 +264,13 @@ impl Record {
         online.for_each(|(Who { user, .. }, _)| self.note(Event::Drained { user }));
     }
 
-    /// What the database holds.
-    pub fn rows(&self, rows: Vec<StoredRow>) {
+    /// What the database holds, and has held; the places of what is kept no longer.
+    pub fn rows(&self, rows: Vec<StoredRow>, removed: Vec<(String, u64)>) {
         for StoredRow { conv, seq, sender, mid, text } in rows {
             let mid = self.mid_of(sender, Some(mid), &text).unwrap_or_default();
             self.note(Event::Row { conv, seq, sender, mid, body: history::body(&text) });
         }
+        removed.into_iter().for_each(|(conv, seq)| self.note(Event::Removed { conv, seq }));
         self.note(Event::RowsRead);
     }
 

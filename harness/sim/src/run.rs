@@ -126,7 +126,7 @@ async fn live(schedule: &Schedule, trace: Arc<Trace>) -> Result<Outcome> {
     cluster.count_all();
     problems.extend(cluster.problems());
     problems.extend(damage(&database).await?);
-    record.rows(database.messages()?);
+    record.rows(database.messages()?, database.removed()?);
     let (entries, digest, reached) = (record.entries(), trace.digest(), trace.take_reached());
     let (judgement, length) = (judge::check(&entries), begun.elapsed());
     Ok(Outcome { entries, judgement, problems, reached, digest, trace: trace.take_lines(), length })

@@ -247,6 +247,12 @@ fn a_resend_with_a_place_of_its_own_is_found() {
 }
 
 #[test]
+fn a_resend_of_what_is_kept_no_longer_is_a_new_message() {
+    let removed = Event::Removed { conv: DIRECT.into(), seq: 1 };
+    expect(&[], [send(1), ack(1, 1), push(1, 1), send(1), ack(1, 2), push(1, 2), drained(BOB), removed]);
+}
+
+#[test]
 fn another_message_under_a_used_mid_must_be_refused() {
     let other = || match send(1) {
         Event::Send { user, session, to, mid, qos, due, again, .. } => {
