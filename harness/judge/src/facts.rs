@@ -98,6 +98,8 @@ pub struct Facts<'a> {
     lost: HashMap<Place<'a>, (u64, Uuid)>,
     /// Who had sent or been pushed one of them.
     had_lost: HashSet<(u64, Place<'a>)>,
+    /// Where a login was asked for, and whose.
+    logins_asked: Vec<(usize, u64)>,
     /// Whose session the database has lost, and where.
     lost_logins: Vec<(usize, u64)>,
     by_mid: HashMap<(u64, Uuid), usize>,
@@ -124,6 +126,7 @@ impl<'a> Facts<'a> {
             commits_lost: None,
             lost: HashMap::new(),
             had_lost: HashSet::new(),
+            logins_asked: Vec::new(),
             lost_logins: Vec::new(),
             by_mid: HashMap::new(),
             members: HashMap::new(),
@@ -154,6 +157,7 @@ impl<'a> Facts<'a> {
             Event::Login { user, session, .. } => {
                 self.sessions.insert(Who { user: *user, session: *session }, Session { begun: event, ended: None });
             }
+            Event::LoginAsked { user } => self.logins_asked.push((event, *user)),
             Event::End { user, session, why } => {
                 if let Some(known) = self.sessions.get_mut(&Who { user: *user, session: *session }) {
                     known.ended = Some((event, why));
@@ -275,16 +279,14 @@ impl<'a> Facts<'a> {
 
     /// Whether something of this name was broken at this place in the history.
     pub fn is_broken(&self, name: &str, event: usize) -> bool {
-        self.is_broken_within(name, event, 0)
+        let is_named = |what: &str| what.split_whitespace().any(|word| word == name);
+        let covers = |begun: usize, ended: Option<usize>| begun < event && ended.is_none_or(|end| end > event);
+        self.faults.iter().any(|(what, begun, ended)| covers(*begun, *ended) && is_named(what))
     }
 
-    /// Whether it was there, or became so within that many microseconds.
-    pub fn is_broken_within(&self, name: &str, event: usize, micros: u64) -> bool {
-        let is_named = |what: &str| what.split_whitespace().any(|word| word.eq_ignore_ascii_case(name));
-        let time = |place: usize| self.entries[place].t;
-        let begins = |begun: usize| begun < event || time(begun) <= time(event).saturating_add(micros);
-        let ends = |ended: Option<usize>| ended.is_none_or(|end| end > event);
-        self.faults.iter().any(|(what, begun, ended)| begins(*begun) && ends(*ended) && is_named(what))
+    /// Whether another login of the user was asked for between two places in the history.
+    pub fn may_be_replaced_between(&self, user: u64, between: Range<usize>) -> bool {
+        self.logins_asked.iter().any(|(asked, whose)| *whose == user && between.contains(asked))
     }
 
     /// Where the session began that the user had at this place in the history.
@@ -310,7 +312,7 @@ impl<'a> Facts<'a> {
         self.lost_at(who).is_some()
     }
 
-    /// Where that was.
+    /// Where that was last.
     pub fn lost_at(&self, who: Who) -> Option<usize> {
         let begun = self.sessions.get(&who)?.begun;
         let is_next_to = |lost: usize| {
@@ -318,7 +320,7 @@ impl<'a> Facts<'a> {
             !self.sessions_from(Who { session: 0, ..who }).any(|other| between.contains(&other.begun))
         };
         let of_this = |(lost, user): &&(usize, u64)| *user == who.user && is_next_to(*lost);
-        self.lost_logins.iter().find(of_this).map(|(lost, _)| *lost)
+        self.lost_logins.iter().filter(of_this).map(|(lost, _)| *lost).max()
     }
 
     /// Whether this session certainly began after those logged before it. One that is replaced or lost within the grace

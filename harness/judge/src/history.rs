@@ -67,6 +67,8 @@ pub enum Event {
         node: Option<String>,
         waiting: u64,
     },
+    /// A login of the user has been asked for. Whether it is answered or not, it may have replaced the session there was.
+    LoginAsked { user: u64 },
     /// The session is over, as far as the client knows.
     End { user: u64, session: u32, why: String },
     /// A message was handed to the kernel. `body` is a hash of its text, `again` says that it was sent before.

@@ -14,6 +14,7 @@ use chat_client::{Client, Credentials, Error, Options, Reconnect};
 use chat_protocol::conversation::{GroupId, Target, UserId};
 use chat_protocol::errno::{Errno, Failure};
 use classic::Classic;
+use judge::history::Event;
 use pen::Pen;
 use requests::Club;
 use std::sync::Arc;
@@ -261,6 +262,7 @@ impl Person {
         let is_by_token = credentials.token.is_some();
         let mut options = self.options.clone().login(credentials);
         options.first_address = node;
+        self.record.note(Event::LoginAsked { user: self.id });
         let connected = self.counted(Client::connect(options).await);
         if let Err(Error::Refused(Failure { errno: Errno::WrongCredentials, .. })) = &connected {
             // Whether a change of the password was done may be unknown, and revoked tokens are gone.

@@ -3,7 +3,8 @@
 //! One round trip every second renews the lease, tells which nodes live, and brings the sessions that other nodes ask
 //! for. When the lease is in doubt sessions are suspended in time. When sessions were taken from this node while it was
 //! called gone, the renewal says so; then all stand still until they have been compared with their rows, those that are
-//! lost are closed, and the rest go on.
+//! lost are closed, and the rest go on. Logins since the last renewal are looked for once after the next: a failover
+//! that loses them and no renewal would not show otherwise.
 
 use super::lease::LEASE_RENEWAL;
 use super::lease::Lease;
@@ -27,6 +28,8 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Between two renewals, however late the last one was.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 
+/// New logins looked for after one renewal; the others after the next.
+const LOGINS_AT_ONCE: usize = 4_096;
 /// Conversations compared in one call.
 const KNOWN_AT_ONCE: usize = 4_096;
 
@@ -99,8 +102,9 @@ impl Keeper {
     async fn renew(&mut self, sent: Instant) -> Result<Duration, Error> {
         let Parts { key, storage, lease, tenants, .. } = &self.parts;
         // Before the rows are read: whoever is here has a row by now, if it is not lost.
-        let local = self.standing.must_compare().then(|| tenants.sessions());
         self.new_logins.extend(tenants.new_sessions());
+        self.new_logins.retain(|login| tenants.is_here(*login));
+        let local = self.standing.must_compare().then(|| tenants.sessions());
         let renewal = tokio::time::timeout(RENEWAL_TIMEOUT, storage.renew_lease(key, local.is_some()));
         let renewal = self.parts.suspending_in_time(renewal).await;
         self.parts.database_answers.store(matches!(renewal, Ok(Ok(_))), Ordering::Release);
@@ -144,7 +148,7 @@ impl Keeper {
             self.new_logins.clear();
         }
         match self.has_lost_a_login().await {
-            Ok(false) => self.new_logins.clear(),
+            Ok(false) => {}
             Ok(true) => {
                 tracing::error!("the database has lost commits: a login that was answered is not there");
                 self.failed();
@@ -189,17 +193,21 @@ impl Keeper {
 
     /// Whether one of the newest is missing. Those that are there now cannot be lost without the renewal, whose count
     /// would tell; those from before could, where nothing but them came between two renewals.
-    async fn has_lost_a_login(&self) -> Result<bool, Error> {
+    async fn has_lost_a_login(&mut self) -> Result<bool, Error> {
         let Parts { key, storage, tenants, .. } = &self.parts;
-        if self.new_logins.is_empty() {
+        let some = self.new_logins.len().min(LOGINS_AT_ONCE);
+        if some == 0 {
             return Ok(false);
         }
-        let asking = tokio::time::timeout(RENEWAL_TIMEOUT, storage.held_of(key, &self.new_logins));
+        let asking = tokio::time::timeout(RENEWAL_TIMEOUT, storage.held_of(key, &self.new_logins[..some]));
         let late = |_| Error::Unavailable(format!("not within {RENEWAL_TIMEOUT:?}"));
         let held = self.parts.suspending_in_time(asking).await.map_err(late)??;
         let held: BTreeSet<Release> = held.into_iter().collect();
         // One that has ended meanwhile is not missed.
-        Ok(self.new_logins.iter().any(|login| !held.contains(login) && tenants.is_here(*login)))
+        let is_lost = |login: &Release| !held.contains(login) && tenants.is_here(*login);
+        let found = self.new_logins[..some].iter().any(is_lost);
+        self.new_logins.drain(..some);
+        Ok(found)
     }
 
     /// Before the node goes on after a failover, or what may have been one.

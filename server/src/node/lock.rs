@@ -11,7 +11,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// Says which boot of which machine this is; another after each.
-const KERNEL: &str = "/proc/sys/kernel/random/boot_id";
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// More than a node ever writes.
 const MOST_BYTES: u64 = 256;
 
@@ -40,7 +40,7 @@ impl NodeLock {
     /// # Errors
     /// [`Error::Held`] while another process has it; the directory or the file cannot be used.
     pub fn take(directory: &Path, key: &NodeKey) -> Result<NodeLock, Error> {
-        let machine = std::fs::read_to_string(KERNEL).map_err(|cause| unusable(KERNEL.as_ref(), cause))?;
+        let machine = std::fs::read_to_string(BOOT_ID).map_err(|cause| unusable(BOOT_ID.as_ref(), cause))?;
         NodeLock::take_on(directory, key, machine.trim())
     }
 

@@ -87,12 +87,13 @@ async fn outlast_earlier_run(
     let mut seen: Option<(Peer, Instant)> = None;
     loop {
         let NodeStart::Taken(other) = patiently(|| storage.start_node(key)).await? else { return Ok(()) };
-        if is_dead(&other) {
-            tracing::info!(node = %key.id, "an earlier run is dead: its lock is free");
-            patiently(|| storage.call_gone(&other)).await?;
-            continue;
-        }
         let now = Instant::now();
+        if seen.is_none() && is_dead(&other) {
+            tracing::info!(node = %key.id, "an earlier run is dead: its lock is free");
+            if patiently(|| storage.call_gone(&other)).await? {
+                continue;
+            }
+        }
         match &seen {
             Some((before, since)) if *before == other && now - *since >= LEASE_WATCH => {
                 patiently(|| storage.call_gone(&other)).await?;

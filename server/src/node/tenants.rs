@@ -87,7 +87,8 @@ impl Tenants for NodeTenants {
     fn was_lost(&self, now: Change) {
         let Change { conv, end, version } = now;
         let delivery = &self.0.delivery;
-        if end.log_epoch > delivery.log_ends.known(conv).log_epoch {
+        let known = delivery.log_ends.known(conv);
+        if known != End::default() && end.log_epoch > known.log_epoch {
             self.0.metrics.log_lost(conv);
         }
         delivery.members.changed(conv, version);

@@ -22,7 +22,7 @@ struct Bar {
     from: u64,
     /// How far the session had got where the user left.
     pushed: Option<Before>,
-    /// The client has said since how far it has received that.
+    /// The database does not know how much of that the client has received.
     is_unsaved: bool,
 }
 
@@ -65,8 +65,9 @@ impl Barred {
         self.bars.retain(|bar| bar.conv != conv);
     }
 
-    pub fn leave(&mut self, conv: Conversation, pushed: Option<Before>) {
-        self.bar(Bar { conv, from: LEFT, pushed, is_unsaved: false });
+    /// `is_unsaved`: not all that was received of it is saved.
+    pub fn leave(&mut self, conv: Conversation, pushed: Option<Before>, is_unsaved: bool) {
+        self.bar(Bar { conv, from: LEFT, pushed, is_unsaved });
     }
 
     pub fn relays_from(&mut self, conv: Conversation, version: u64) {

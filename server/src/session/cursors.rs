@@ -121,6 +121,10 @@ impl Cursor {
         }
     }
 
+    fn is_unsaved(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.received > place.saved)
+    }
+
     /// How far it has been received, where the database does not know it.
     fn unsaved(&self, conv: Conversation, user: UserId) -> Option<Mark> {
         let (saved, received) = self.place.as_ref().map_or((0, 0), |place| (place.saved, place.received));
@@ -306,16 +310,14 @@ impl Cursors {
         let Some(cursor) = self.cursors.get_mut(&log.conv) else {
             return self.barred.received(log, seq);
         };
-        if let Some(before) = &mut cursor.before {
-            before.receive(log.epoch, seq);
-        }
-        let Some(place) = cursor.place.as_mut().filter(|_| log.epoch <= cursor.log_epoch) else { return false };
+        let moved_before = cursor.before.as_mut().is_some_and(|before| before.receive(log.epoch, seq));
+        let Some(place) = cursor.place.as_mut().filter(|_| log.epoch <= cursor.log_epoch) else { return moved_before };
         let seq = if log.epoch < cursor.log_epoch { seq.min(place.same_since(log.epoch)) } else { seq };
         let moves = seq > place.received && seq <= place.pushed;
         if moves {
             place.received = seq;
         }
-        moves
+        moves || moved_before
     }
 
     /// How far each conversation has been pushed, where the client is not known to have it all.

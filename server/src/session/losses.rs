@@ -205,7 +205,7 @@ fn what_was_received_before_a_loss_is_saved_while_it_is_read_again() {
     let log = Log { conv: CONV, epoch: 0 };
     assert!(cursors.received(log, 2));
     deliver(&mut cursors, &queue, &message(1, 4));
-    cursors.received(log, 3);
+    assert!(cursors.received(log, 3));
 
     assert_eq!(cursors.end(ME), [Mark { conv: CONV, user: ME, seq: 3, log_epoch: 0 }]);
 }
@@ -228,4 +228,31 @@ fn member_again_whose_leaving_is_lost_gets_nothing_twice() {
 
     assert_eq!(*queue.0.borrow(), [(0, 5)]);
     assert_eq!(cursors.unsaved(ME), [mark]);
+}
+
+#[test]
+fn join_of_unknown_outcome_while_the_log_is_read_again_repeats_nothing() {
+    let (mut cursors, queue) = session(5);
+    assert_eq!(deliver(&mut cursors, &queue, &message(1, 6)), Delivered::Behind);
+    let Next::LoadCursor { ticket, .. } = cursors.next_read(CONV, &queue) else { panic!("it is not known") };
+    cursors.cursor_loaded(CONV, ticket, Some(Position { received_seq: 0, log_epoch: 1, epoch_after: 5 }));
+    let doubt = cursors.doubt(CONV);
+    let position = Position { received_seq: 3, log_epoch: 1, epoch_after: 5 };
+    assert_eq!(cursors.settled(&doubt, Some(position), &queue), Delivered::Done);
+
+    let log = [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (1, 6)].map(|(log_epoch, seq)| message(log_epoch, seq));
+    read(&mut cursors, &queue, position, log.into());
+
+    assert_eq!(*queue.0.borrow(), [(1, 6)]);
+}
+
+#[test]
+fn what_was_received_just_before_leaving_is_saved_all_the_same() {
+    let (mut cursors, queue) = session(4);
+    assert!(cursors.received(Log { conv: CONV, epoch: 0 }, 2));
+    let doubt = cursors.doubt(CONV);
+    cursors.left(&doubt);
+
+    assert_eq!(cursors.end(ME), [Mark { conv: CONV, user: ME, seq: 2, log_epoch: 0 }]);
+    assert!(queue.0.borrow().is_empty());
 }

@@ -121,7 +121,7 @@ impl Place {
         let following = page.messages.get(seen);
         let next = following.map_or(page.first_seq, |message| message.seq.min(page.first_seq));
         if next > self.pushed + 1 {
-            // Before what was pushed nothing is removed that was not.
+            // What lies before something that was pushed was pushed, too.
             if !before.is_some_and(|before| following.is_some_and(|message| before.has(message))) {
                 queue.removed(Gap { log, first: self.pushed + 1, last: next - 1 });
             }

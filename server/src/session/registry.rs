@@ -14,7 +14,8 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Sessions that are remembered as new; beyond it they are not, and nobody looks whether their logins were lost.
+/// Sessions that are remembered as new, of the last second: more than a node can begin in that time. Beyond it nobody
+/// looks whether their logins were lost.
 const MOST_NEW: usize = 65_536;
 
 pub struct Registry {
@@ -53,12 +54,13 @@ impl Registry {
     }
 
     pub fn insert(&self, session: Arc<Session>) {
+        let release = session.release();
+        self.sessions.insert(session.user, session);
+        // Only now: whoever takes it finds it.
         let mut new = self.new.lock();
         if new.len() < MOST_NEW {
-            new.push(session.release());
+            new.push(release);
         }
-        drop(new);
-        self.sessions.insert(session.user, session);
     }
 
     /// Those that have begun since the last time.

@@ -8,11 +8,8 @@ use super::{Facts, Finding, Message, Violation, relayed, unacknowledged};
 use crate::history::{LEFT, Who};
 use std::collections::{BTreeSet, HashMap};
 
-/// What a fault must name to be one of the database, or to stop a node.
+/// What a fault must name to be one of the database.
 const DATABASE: &str = "database";
-const PAUSE: &str = "pause";
-/// What a client confirms is saved within this, in microseconds, unless its node, or the database, fails.
-const SAVED_WITHIN_MICROS: u64 = 2_000_000;
 
 pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
     for message in facts.messages.iter().filter(|message| message.is_stored()) {
@@ -63,11 +60,10 @@ fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
             continue;
         }
         // Only the end in good order promises that the server knows, and LOGOUT is answered without the database too, and
-        // after the session is lost.
-        let is_unsaved = |fault| facts.is_broken_within(fault, *event, SAVED_WITHIN_MICROS);
+        // where the session has been taken over behind its node's back.
         if let Some((end, LEFT)) = ended
             && !facts.is_broken(DATABASE, end)
-            && ![DATABASE, PAUSE].into_iter().any(is_unsaved)
+            && !facts.may_be_replaced_between(who.user, *event..end)
         {
             let (one, key) = (Confirmed { seq: *seq, event: *event, end }, (who.user, *conv));
             if confirmed.get(&key).is_none_or(|known| known.seq < *seq) {

@@ -20,9 +20,10 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
 fn two_places(facts: &Facts<'_>, message: &Message<'_>) -> Option<Violation> {
     let acked = message.acks.iter().filter_map(|(event, place)| Some((*event, (*place)?)));
     let pushed = message.pushes.iter().map(|push| &facts.pushes[*push]).filter(|push| push.seq > 0);
-    let mut places = acked.chain(pushed.map(|push| (push.event, (push.conv, push.seq))));
-    // Sent again once that is kept no longer, it is a new message.
-    let (first_event, first): (usize, Place<'_>) = places.next().filter(|(_, place)| !facts.removed.contains(place))?;
+    // Sent again once it is kept no longer, it is a new message.
+    let is_kept = |(_, place): &(usize, Place<'_>)| !facts.removed.contains(place);
+    let mut places = acked.chain(pushed.map(|push| (push.event, (push.conv, push.seq)))).filter(is_kept);
+    let (first_event, first): (usize, Place<'_>) = places.next()?;
     let (other_event, other) = places.find(|(_, place)| *place != first)?;
     let what =
         format!("one message stands at number {} of {} and at number {} of {}", first.1, first.0, other.1, other.0);

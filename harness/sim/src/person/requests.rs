@@ -112,6 +112,7 @@ impl Person {
     async fn forge(&mut self, claimed: UserId, group: GroupId) -> Result<(), Error> {
         let mut connection = RawConnection::connect(&self.options).await?;
         let password = PASSWORDS[self.password];
+        self.record.note(Event::LoginAsked { user: self.id });
         connection.send(&json!({"msgid": 1, "id": self.id, "password": password, "takeover": true})).await?;
         if answer(&mut connection, LOGIN_ACK).await?["errno"] != 0 {
             return Ok(());

@@ -21,9 +21,9 @@ impl Cursors {
     /// The user is no member: whatever waits is not delivered.
     pub fn left(&mut self, doubt: &Doubt) {
         if let Some(cursor) = self.resolve(doubt) {
-            let pushed = cursor.so_far();
+            let (pushed, is_unsaved) = (cursor.so_far(), cursor.is_unsaved());
             self.cursors.remove(&doubt.conv);
-            self.barred.leave(doubt.conv, pushed);
+            self.barred.leave(doubt.conv, pushed, is_unsaved);
         }
     }
 
@@ -54,8 +54,7 @@ impl Cursors {
         let Some(cursor) = self.resolve(doubt) else { return Delivered::Done };
         // Who has left and joined again starts at the end of then, which is past all that was pushed before. Who has
         // not has been pushed all that the database knows to be received.
-        let pushed = cursor.place.as_ref().map(|place| place.pushed).or(cursor.before.map(|before| before.pushed));
-        if pushed.is_none_or(|pushed| pushed < position.received_seq) {
+        if cursor.so_far().is_none_or(|so_far| so_far.pushed < position.received_seq) {
             cursor.begin_at(&position);
         }
         self.go_on(doubt.conv, queue)

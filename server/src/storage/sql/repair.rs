@@ -22,7 +22,7 @@ const MOST_PAGES: u32 = 16;
 /// Conversations locked at once to settle what is unknown.
 const LOCKED_AT_ONCE: usize = 256;
 /// Conversations that are compared in one statement.
-const ENDS_AT_ONCE: usize = 256;
+const COMPARED_AT_ONCE: usize = 256;
 /// Conversations in one transaction that notes losses.
 const LOSSES_AT_ONCE: usize = 64;
 
@@ -156,7 +156,7 @@ async fn find_losses(conn: &mut dyn Connection, known: &[Change], change: Change
 /// Those of the conversations that have not got as far as is known of them, as far as can be told without locks.
 async fn behind(conn: &mut dyn Connection, known: &[Change]) -> Result<Vec<Change>> {
     let mut behind = Vec::new();
-    for known in known.chunks(ENDS_AT_ONCE) {
+    for known in known.chunks(COMPARED_AT_ONCE) {
         let convs: Vec<Conversation> = known.iter().map(|known| known.conv).collect();
         let found = lock_all(conn, &convs, "").await?;
         let is_behind = |known: &&Change| found.get(&known.conv).is_some_and(|of| of.is_before(known));

@@ -241,7 +241,7 @@ async fn nothing_is_done_for_whoever_is_not_named_or_not_there() {
         refused(operator.post("kick", &body), "either id or name").await;
     }
     refused(operator.post("kick", &json!({"user": "ann"})), "unknown field `user`").await;
-    refused(operator.post("kick", &json!([null, "ann"])), "expected a map").await;
+    refused(operator.post("kick", &json!([null, "ann"])), "expected a JSON object").await;
     refused(operator.post("reset-password", &json!({"name": "ann", "password": null})), "expected a string").await;
     refused(operator.post("kick", &json!({"name": " ann"})), "white space").await;
     refused(operator.post("kick", &json!({"name": "x".repeat(20_000)})), "more than 16384 bytes").await;

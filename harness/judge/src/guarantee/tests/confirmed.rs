@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// One that is replaced as soon as its LOGIN_ACK is read may have begun before the one that confirmed.
 #[test]
 fn push_in_a_session_that_may_have_begun_earlier_is_no_repeat() {
     let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
@@ -35,10 +36,14 @@ fn what_was_confirmed_while_the_database_was_broken_may_come_again() {
 }
 
 #[test]
-fn what_was_confirmed_just_before_its_node_stood_still_may_come_again() {
-    let fault = |healed| Event::Fault { what: "pause node-1".into(), healed };
+fn what_was_confirmed_in_a_session_that_may_be_replaced_may_come_again() {
+    let asked = |user| Event::LoginAsked { user };
     let confirmed = Event::Received { user: BOB, session: 1, conv: DIRECT.into(), seq: 1 };
     let again = push_in(DIRECT, BOB, 2, 1, 1);
-    let left = [send(1), ack(1, 1), push(1, 1), confirmed, fault(false), fault(true), end(BOB, 1)];
-    expect(&[], left.into_iter().chain([login(BOB, 2), again, drained(BOB)]));
+    let told = |before: Option<Event>, between: Option<Event>| {
+        let all = [send(1), ack(1, 1), push(1, 1)].into_iter().chain(before).chain([confirmed.clone()]);
+        all.chain(between).chain([end(BOB, 1), login(BOB, 2), again.clone(), drained(BOB)]).collect::<Vec<_>>()
+    };
+    expect(&[], told(None, Some(asked(BOB))));
+    expect(&[DeliveredOnce], told(Some(asked(BOB)), Some(asked(ALICE))));
 }
