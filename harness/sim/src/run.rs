@@ -47,8 +47,15 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Nothing is left open where nobody could say anything that is owed: other schedules make up for it, and what none
+    /// of them reaches is named.
     pub fn verdict(&self) -> Verdict {
-        if self.problems.is_empty() { self.judgement.verdict() } else { Verdict::Invalid }
+        let is_open = self.judgement.findings.iter().any(|finding| finding.open > 0);
+        match self.judgement.verdict() {
+            _ if !self.problems.is_empty() => Verdict::Invalid,
+            Verdict::Unknown if !is_open => Verdict::Valid,
+            verdict => verdict,
+        }
     }
 }
 
