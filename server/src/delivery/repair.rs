@@ -2,7 +2,7 @@
 //!
 //! Every `repair_interval` the conversations that changed lately are compared with what the sessions here have been
 //! pushed: the cost follows what was said, not who is online. A look at every session's conversations, in small steps,
-//! is taken only after the subscription was broken or a node died.
+//! is taken only after the subscription was broken, or a node died or started.
 
 use super::Delivery;
 use crate::failpoint::{self, Failpoint};
@@ -41,7 +41,7 @@ pub async fn run(delivery: Arc<Delivery>, interval: Duration) {
 
 async fn look(delivery: &Arc<Delivery>, seen: &mut Option<Seen>, full: bool) -> storage::Result<()> {
     let changes = delivery.storage.changes(seen.as_ref()).await?;
-    if full {
+    if full || changes.has_new_run {
         look_at_all(delivery).await?;
     }
     if !changes.changed.is_empty() {

@@ -25,6 +25,9 @@ pub struct Changes {
     /// Where the next look goes on.
     pub seen: Seen,
     pub changed: Vec<Change>,
+    /// There is a run that was not seen before. Another of the same node may have come and gone meanwhile: what it
+    /// changed is not among these.
+    pub has_new_run: bool,
     /// There is more: look again at once.
     pub more: bool,
 }

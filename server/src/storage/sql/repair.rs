@@ -96,6 +96,7 @@ async fn since(conn: &mut dyn Connection, seen: Option<&Seen>) -> Result<Changes
     let gone = gone.collect::<Result<BTreeSet<i64>>>()?;
     let mut changes = Changes { seen: settled.clone(), ..Changes::default() };
     let Some(seen) = seen else { return Ok(changes) };
+    changes.has_new_run = settled.keys().any(|run| !seen.contains_key(run));
     let mut found: BTreeMap<Conversation, Change> = BTreeMap::new();
     // A run that has ended since is looked at once more.
     let runs: BTreeSet<i64> = settled.keys().chain(seen.keys()).copied().collect();
