@@ -375,7 +375,7 @@ impl<'a> Facts<'a> {
             To::Group(group) => {
                 let membership = self.members.get(&group).and_then(|members| members.get(&user));
                 // What was read in the moment in which the server said that somebody has left may have come before.
-                // So may what was queued for a session that another had replaced by then, be it told of before or after.
+                // So may what was queued for a session that another had replaced by then, told of before or after.
                 let session = self.sessions.get(&who);
                 let may_be_earlier = session.is_some_and(|session| !self.certainly_began_last(session));
                 let came_after = |end: usize| {

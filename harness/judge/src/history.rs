@@ -67,7 +67,7 @@ pub enum Event {
         node: Option<String>,
         waiting: u64,
     },
-    /// A login of the user has been asked for. Whether it is answered or not, it may have replaced the session there was.
+    /// A login of the user has been asked for. Answered or not, it may have replaced the session that there was.
     LoginAsked { user: u64 },
     /// The session is over, as far as the client knows.
     End { user: u64, session: u32, why: String },

@@ -111,8 +111,8 @@ impl Galera {
         self.join(place)
     }
 
-    /// Waits until a member that was launched is ready. On a busy machine one that joins is taken for dead, and ends: it
-    /// is started again, as by a supervisor.
+    /// Waits until a member that was launched is ready. On a busy machine one that joins is taken for dead, and ends:
+    /// it is started again, as by a supervisor.
     fn join(&mut self, place: usize) -> Result<()> {
         let mut start = 1;
         while let Err(error) = self.ready(place) {

@@ -1,9 +1,9 @@
 //! A file that a running node keeps locked, by which the run that follows knows at once that this one is dead.
 //!
-//! Else it would have to wait until the lease has run out: over the network nobody can tell a dead process from one that
-//! is out of reach. On one machine the kernel can. It gives a dead process's locks away, so whoever gets the lock of the
-//! run that holds the lease knows that this run is over. What stands in the file says which run that was, and on which
-//! boot of which machine, so that a copy of the file proves nothing elsewhere.
+//! Else it would have to wait until the lease has run out: over the network nobody can tell a dead process from one
+//! that is out of reach. On one machine the kernel can. It gives a dead process's locks away, so whoever gets the lock
+//! of the run that holds the lease knows that this run is over. What stands in the file says which run that was, and on
+//! which boot of which machine, so that a copy of the file proves nothing elsewhere.
 
 use crate::cluster::NodeKey;
 use std::fs::{File, TryLockError};

@@ -50,7 +50,7 @@ enum Phase {
     Ended,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Cursor {
     /// `None` until it has been read from the database.
     place: Option<Place>,

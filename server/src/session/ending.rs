@@ -82,17 +82,14 @@ impl Endings {
     /// Frees a row that is in somebody's way if no session is behind it: a failover that loses the newest commits can
     /// have lost its release.
     pub fn free_if_nobodys(self: &Arc<Self>, release: Release) {
-        let is_here = move |endings: &Endings| {
-            endings.registry.get(release.user).is_some_and(|session| session.epoch == release.epoch)
-        };
-        if is_here(self) {
+        if self.session_of(release).is_some() {
             return;
         }
         let endings = self.clone();
         self.tasks.spawn_short("freeing a row", async move {
             // Its login may be just about to show: wait for it.
             let _turn = endings.registry.login_turn(release.user).await;
-            if !is_here(&endings) {
+            if endings.session_of(release).is_none() {
                 endings.claims.release(release, Vec::new()).await;
             }
         });
@@ -100,7 +97,11 @@ impl Endings {
 
     /// Ends the session if it is here; its connection then frees the row and tells the others.
     fn give_up_now(&self, EndAsked { release, reason }: EndAsked) -> bool {
-        let session = self.registry.get(release.user).filter(|session| session.epoch == release.epoch);
-        session.inspect(|session| session.give_up(reason)).is_some()
+        self.session_of(release).inspect(|session| session.give_up(reason)).is_some()
+    }
+
+    /// The session that stands behind this row, if it is here.
+    fn session_of(&self, release: Release) -> Option<Arc<Session>> {
+        self.registry.get(release.user).filter(|session| session.epoch == release.epoch)
     }
 }

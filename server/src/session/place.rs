@@ -7,7 +7,7 @@ use crate::storage::{End, Page, Position};
 use chat_protocol::conversation::{Log, LogEpoch};
 use chat_protocol::message::ChatMessage;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Place {
     pub pushed: u64,
     /// What the client has said it has, or what was its own.

@@ -59,8 +59,8 @@ fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
         if facts.commits_lost.is_some_and(|lost| *event < lost) || facts.may_be_lost(*who) {
             continue;
         }
-        // Only the end in good order promises that the server knows, and LOGOUT is answered without the database too, and
-        // where the session has been taken over behind its node's back.
+        // Only the end in good order promises that the server knows, and LOGOUT is answered without the database too,
+        // and where the session has been taken over behind its node's back.
         if let Some((end, LEFT)) = ended
             && !facts.is_broken(DATABASE, end)
             && !facts.may_be_replaced_between(who.user, *event..end)

@@ -3,8 +3,8 @@
 //! A client learns late that it was replaced, so that two open sessions prove nothing. Two that are both served do: one
 //! that had a message accepted that it sent after the other had begun, or that is pushed to long after. One that is
 //! replaced or lost as soon as it is told of proves nothing either: it may have begun first, and its LOGIN_ACK have
-//! come last, as all that a client reads does that slept meanwhile. And one whose login a failover has lost goes on until
-//! its node has renewed its lease, or lost it.
+//! come last, as all that a client reads does that slept meanwhile. And one whose login a failover has lost goes on
+//! until its node has renewed its lease, or lost it.
 
 use super::{Facts, Finding, Session, Violation};
 use crate::facts::GRACE_MICROS;

@@ -85,7 +85,7 @@ impl Cursors {
             let end = cursor.end();
             return self.fall_behind(conv, end, false, queue);
         }
-        match &cursor.place {
+        match cursor.place {
             Some(_) => cursor.progress = Progress::Current,
             // Nothing was ever heard of it: that was so before.
             None => drop(self.cursors.remove(&conv)),

@@ -11,10 +11,9 @@ impl Cursors {
     pub fn next_read(&mut self, conv: Conversation, queue: &impl Queue) -> Next {
         let is_live = self.is_live();
         match self.cursors.get_mut(&conv).filter(|cursor| cursor.progress == Progress::Reading) {
-            Some(cursor) if is_live => match &cursor.place {
+            Some(cursor) if is_live => match cursor.place {
                 None => Next::LoadCursor { ticket: cursor.ticket, log_epoch: cursor.log_epoch },
                 Some(Place { pushed: after, .. }) => {
-                    let after = *after;
                     cursor.heard_since = 0;
                     let is_last = cursor.missing >= MISSING_READS;
                     Next::ReadAfter { after, ticket: cursor.ticket, is_last }
