@@ -3,8 +3,8 @@
 //! One round trip every second renews the lease, tells which nodes live, and brings the sessions that other nodes ask
 //! for. When the lease is in doubt sessions are suspended in time. When sessions were taken from this node while it was
 //! called gone, the renewal says so; then all stand still until they have been compared with their rows, those that are
-//! lost are closed, and the rest go on. Logins since the last renewal are looked for once after the next: a failover
-//! that loses them and no renewal would not show otherwise.
+//! lost are closed, and the rest go on. New logins are looked for once, after a later renewal: a failover that loses
+//! them and no renewal would not show otherwise.
 
 use super::lease::LEASE_RENEWAL;
 use super::lease::Lease;
@@ -28,7 +28,7 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Between two renewals, however late the last one was.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 
-/// New logins looked for after one renewal; the others after the next.
+/// New logins looked for after one renewal, few enough not to hold up the lease. The rest wait for later renewals.
 const LOGINS_AT_ONCE: usize = 4_096;
 /// Conversations compared in one call.
 const KNOWN_AT_ONCE: usize = 4_096;
@@ -93,7 +93,7 @@ struct Keeper {
     /// The database has lost commits, or may have, and it is not known yet in which conversations.
     suspects: bool,
     standing: Standing,
-    /// Sessions that have begun since they were last compared with their rows.
+    /// Sessions whose rows have not been looked for since they began.
     new_logins: Vec<Release>,
 }
 
@@ -113,6 +113,7 @@ impl Keeper {
             Ok(Err(error @ Error::NodeReplaced(_))) => {
                 lease.give_up();
                 self.parts.suspend_unless_leased();
+                self.parts.close_superseded().await;
                 Err(error)
             }
             Ok(Err(error)) => {
@@ -147,7 +148,7 @@ impl Keeper {
             self.close_lost(local, &renewal.held);
             self.new_logins.clear();
         }
-        match self.has_lost_a_login().await {
+        match self.look_for_new_logins().await {
             Ok(false) => {}
             Ok(true) => {
                 tracing::error!("the database has lost commits: a login that was answered is not there");
@@ -191,9 +192,10 @@ impl Keeper {
         }
     }
 
-    /// Whether one of the newest is missing. Those that are there now cannot be lost without the renewal, whose count
-    /// would tell; those from before could, where nothing but them came between two renewals.
-    async fn has_lost_a_login(&mut self) -> Result<bool, Error> {
+    /// Looks for some of the newest logins, which are not looked for again; true if one is missing. Those that are
+    /// there now cannot be lost without the renewal, whose count would tell; those from before could, where nothing but
+    /// them came between two renewals.
+    async fn look_for_new_logins(&mut self) -> Result<bool, Error> {
         let Parts { key, storage, tenants, .. } = &self.parts;
         let some = self.new_logins.len().min(LOGINS_AT_ONCE);
         if some == 0 {
@@ -265,6 +267,18 @@ impl Parts {
         }
     }
 
+    /// No session is this run's any more, but only those whose users have logged in since are to be told that. The
+    /// others end with the node.
+    async fn close_superseded(&self) {
+        let Parts { storage, tenants, .. } = self;
+        let sessions = tenants.sessions();
+        match tokio::time::timeout(RENEWAL_TIMEOUT, storage.superseded(&sessions)).await {
+            Ok(Ok(superseded)) => tenants.lose(&superseded),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot tell whose users have logged in elsewhere"),
+            Err(_) => tracing::warn!("telling whose users have logged in elsewhere takes too long"),
+        }
+    }
+
     async fn call_gone(&self, peer: &Peer) {
         match self.storage.call_gone(peer).await {
             Ok(true) => tracing::warn!(node = %peer.key.id, "node does not renew its lease: its sessions are free"),
@@ -273,3 +287,6 @@ impl Parts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

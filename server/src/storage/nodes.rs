@@ -46,6 +46,8 @@ domain! {
     async fn renew_lease(&self, key: &NodeKey, list: bool) -> Result<Renewal>;
     /// Those of the sessions whose rows say that they are this run's, without waiting for who holds the rows.
     async fn held_of(&self, key: &NodeKey, sessions: &[Release]) -> Result<Vec<Release>>;
+    /// Those of the sessions whose users have logged in again since, wherever, without waiting for who holds the rows.
+    async fn superseded(&self, sessions: &[Release]) -> Result<Vec<Release>>;
     /// Calls a node gone that has not renewed since it was seen so; from here on its sessions are free to be claimed.
     /// False: it has renewed, or another run has its name.
     async fn call_gone(&self, seen: &Peer) -> Result<bool>;

@@ -13,6 +13,7 @@ on_every_database!(
     batch_of_claims_is_answered_in_order,
     takeover_asks_the_holder,
     release_counts_only_under_its_epoch,
+    session_is_superseded_by_a_later_one_alone,
     nothing_changes_for_a_session_that_is_gone,
     disowned_sessions_are_free_whatever_their_epoch,
     large_batches_are_claimed_and_released,
@@ -204,6 +205,24 @@ async fn nothing_changes_for_a_session_that_is_gone(database: Database) {
     assert_eq!(rows().await, before);
     storage.mark_received(Some(&other), &[mark]).await.expect("marking works");
     assert_ne!(rows().await, before, "the session that is there may");
+}
+
+async fn session_is_superseded_by_a_later_one_alone(database: Database) {
+    let storage = database.open().await;
+    let (one, other) = (node("one", 1), node("other", 1));
+    start(&storage, &one).await;
+    start(&storage, &other).await;
+    let (here, freed) = (user(&storage, "here").await, user(&storage, "freed").await);
+    let sessions = [here, freed].map(|user| Release { user, epoch: 1 });
+    for user in [here, freed] {
+        claim(&storage, &one, user, false).await;
+    }
+    storage.release_sessions(&one, &[sessions[1]]).await.expect("releasing works");
+    assert_eq!(storage.superseded(&sessions).await.expect("reading works"), []);
+
+    claim(&storage, &other, freed, false).await;
+    assert_eq!(storage.superseded(&sessions).await.expect("reading works"), [sessions[1]]);
+    assert_eq!(storage.superseded(&[]).await.expect("reading works"), []);
 }
 
 async fn disowned_sessions_are_free_whatever_their_epoch(database: Database) {

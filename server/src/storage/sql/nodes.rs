@@ -34,6 +34,14 @@ impl Nodes for SqlStorage {
         .await
     }
 
+    async fn superseded(&self, sessions: &[Release]) -> storage::Result<Vec<Release>> {
+        self.bounded(async {
+            let mut conn = self.engine.reserved().await?;
+            superseded(&mut *conn, sessions).await
+        })
+        .await
+    }
+
     async fn call_gone(&self, seen: &Peer) -> storage::Result<bool> {
         self.bounded(async {
             let mut conn = self.engine.reserved().await?;
@@ -89,6 +97,13 @@ async fn held_of(conn: &mut dyn Connection, key: &NodeKey, of: &[Release]) -> Re
     let is_held =
         |release: &&Release| rows.get(&release.user).is_some_and(|row| row.is_of(key) && row.epoch == release.epoch);
     Ok(of.iter().filter(is_held).copied().collect())
+}
+
+async fn superseded(conn: &mut dyn Connection, sessions: &[Release]) -> Result<Vec<Release>> {
+    let users: Vec<UserId> = sessions.iter().map(|session| session.user).collect();
+    let rows = read_rows(conn, &users, "").await?;
+    let is_superseded = |session: &&Release| rows.get(&session.user).is_some_and(|row| row.epoch > session.epoch);
+    Ok(sessions.iter().filter(is_superseded).copied().collect())
 }
 
 async fn call_gone(conn: &mut dyn Connection, seen: &Peer) -> Result<bool> {

@@ -48,6 +48,25 @@ async fn session_that_was_taken_is_closed_and_the_others_go_on() {
     assert_eq!(ack["seq"], 1);
 }
 
+/// Another run of a node's name has begun while the node stood still: it ends, and says to each of its users what
+/// became of them.
+#[tokio::test]
+async fn node_that_lost_its_name_tells_those_who_logged_in_elsewhere_apart_from_the_others() {
+    let storage = database().await;
+    let faulty = Faulty::new(storage.clone());
+    let cluster = Cluster::on(faulty.clone(), |_| {}).await;
+    let (mut ann, mut bob) = cluster.friends().await;
+    let twin = NodeKey { id: cluster.node(0).id().clone(), boot: i64::MAX };
+
+    faulty.cut();
+    take_behind_its_back(&storage, cluster.node(0), ann.id).await;
+    assert_eq!(storage.start_node(&twin).await.expect("starts"), NodeStart::Ready);
+    faulty.heal();
+
+    assert_eq!(ann.notice().await, 13);
+    assert_eq!(bob.notice().await, 14);
+}
+
 /// Whichever request comes first after the takeover; the node has not renewed since.
 #[tokio::test]
 async fn no_request_takes_effect_for_a_session_that_was_taken() {
