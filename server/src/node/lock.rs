@@ -49,6 +49,10 @@ impl NodeLock {
         let mut options = File::options();
         let file = options.read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|cause| unusable(&path, cause))?;
+        // Reading from a pipe would wait for somebody to write.
+        if !file.metadata().map_err(|cause| unusable(&path, cause))?.is_file() {
+            return Err(unusable(&path, io::Error::other("it is not a regular file")));
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::Held(path)),
@@ -131,6 +135,19 @@ mod tests {
             assert_eq!(former_run(text, "here"), None, "{text:?}");
         }
         assert_eq!(former_run("here 7\n", "here"), Some(7));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipe_in_the_place_of_the_file_is_refused_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let pipe = directory.path().join("node-a:1.lock");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+        assert!(made.success());
+
+        let error = NodeLock::take(directory.path(), &key(7)).expect_err("it is a pipe").to_string();
+
+        assert!(error.contains("node-a:1.lock") && error.contains("not a regular file"), "{error}");
     }
 
     #[test]

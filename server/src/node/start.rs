@@ -16,6 +16,8 @@ use tokio::time::Instant;
 const LEASE_POLL: Duration = Duration::from_millis(500);
 /// An earlier run's lease must have ended after this; if it has not, that run is alive.
 const LEASE_PATIENCE: Duration = Duration::from_secs(LEASE.as_secs() + 4);
+/// Times that a run is called gone because its lock is free: its last renewal may arrive in between, once.
+const LOCK_TRIES: u32 = 2;
 /// For how long a step of the start is tried that the database refuses: longer than it leaves locks to somebody who is
 /// paused.
 const START_PATIENCE: Duration = Duration::from_secs(15);
@@ -85,14 +87,16 @@ async fn outlast_earlier_run(
 ) -> Result<(), Error> {
     let give_up_at = Instant::now() + LEASE_PATIENCE;
     let mut seen: Option<(Peer, Instant)> = None;
+    let mut lock_tries = LOCK_TRIES;
     loop {
         let NodeStart::Taken(other) = patiently(|| storage.start_node(key)).await? else { return Ok(()) };
         let now = Instant::now();
-        if seen.is_none() && is_dead(&other) {
-            tracing::info!(node = %key.id, "an earlier run is dead: its lock is free");
+        if lock_tries > 0 && is_dead(&other) {
+            lock_tries -= 1;
             if patiently(|| storage.call_gone(&other)).await? {
-                continue;
+                tracing::info!(node = %key.id, "an earlier run is dead: its lock is free");
             }
+            continue;
         }
         match &seen {
             Some((before, since)) if *before == other && now - *since >= LEASE_WATCH => {
