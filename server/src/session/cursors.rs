@@ -121,17 +121,23 @@ impl Cursor {
         }
     }
 
-    fn is_unsaved(&self) -> bool {
-        self.place.as_ref().is_some_and(|place| place.received > place.saved)
+    /// How far the log that this is a position of has been pushed: of an earlier epoch, what is still there of it.
+    fn pushed_of(&self, position: &Position) -> Option<u64> {
+        let still_there = |pushed: u64, of: LogEpoch| match of < position.log_epoch {
+            true => pushed.min(position.epoch_after),
+            false => pushed,
+        };
+        let before = self.before.map(|before| still_there(before.pushed, before.log_epoch));
+        before.max(self.place.as_ref().map(|place| still_there(place.pushed, self.log_epoch)))
     }
 
     /// How far it has been received, where the database does not know it.
-    fn unsaved(&self, conv: Conversation, user: UserId) -> Option<Mark> {
+    fn unsaved(&self) -> Option<End> {
         let (saved, received) = self.place.as_ref().map_or((0, 0), |place| (place.saved, place.received));
         // The database knows better than this how much of it is left.
         let before = self.before.filter(|before| before.received > received && self.progress != Progress::Current);
         let (seq, log_epoch) = before.map_or((received, self.log_epoch), |before| (before.received, before.log_epoch));
-        (seq > saved).then_some(Mark { conv, user, seq, log_epoch })
+        (seq > saved).then_some(End { log_epoch, seq })
     }
 
     fn hear_of(&mut self, seq: u64) {
@@ -331,7 +337,8 @@ impl Cursors {
 
     /// How far each has been received, where the database does not know it.
     pub fn unsaved(&self, user: UserId) -> Vec<Mark> {
-        let here = self.cursors.iter().filter_map(|(conv, cursor)| cursor.unsaved(*conv, user));
+        let mark = |conv: Conversation, End { log_epoch, seq }: End| Mark { conv, user, seq, log_epoch };
+        let here = self.cursors.iter().filter_map(|(conv, cursor)| Some(mark(*conv, cursor.unsaved()?)));
         here.chain(self.barred.unsaved(user)).collect()
     }
 

@@ -247,6 +247,44 @@ fn join_of_unknown_outcome_while_the_log_is_read_again_repeats_nothing() {
 }
 
 #[test]
+fn who_left_and_joined_again_while_the_log_is_read_again_gets_nothing_from_between() {
+    let (mut cursors, queue) = session(5);
+    assert_eq!(deliver(&mut cursors, &queue, &message(1, 3)), Delivered::Behind);
+    let Next::LoadCursor { ticket, .. } = cursors.next_read(CONV, &queue) else { panic!("it is not known") };
+    cursors.cursor_loaded(CONV, ticket, Some(Position { received_seq: 0, log_epoch: 1, epoch_after: 2 }));
+    let doubt = cursors.doubt(CONV);
+    let joined = Position { received_seq: 4, log_epoch: 1, epoch_after: 2 };
+    cursors.settled(&doubt, Some(joined), &queue);
+
+    assert_eq!(deliver(&mut cursors, &queue, &message(1, 5)), Delivered::Done);
+
+    assert_eq!(*queue.0.borrow(), [(1, 5)]);
+}
+
+#[test]
+fn what_was_received_is_saved_though_the_user_leaves_while_the_log_is_read_again() {
+    let (mut cursors, queue) = session(5);
+    assert!(cursors.received(Log { conv: CONV, epoch: 0 }, 2));
+    deliver(&mut cursors, &queue, &message(1, 4));
+    let doubt = cursors.doubt(CONV);
+    cursors.left(&doubt);
+
+    assert_eq!(cursors.end(ME), [Mark { conv: CONV, user: ME, seq: 2, log_epoch: 0 }]);
+}
+
+#[test]
+fn what_was_received_after_leaving_is_saved_though_a_join_comes_to_nothing() {
+    let (mut cursors, queue) = session(4);
+    let doubt = cursors.doubt(CONV);
+    cursors.left(&doubt);
+    assert!(cursors.received(Log { conv: CONV, epoch: 0 }, 3));
+    let doubt = cursors.doubt(CONV);
+    assert_eq!(cursors.settled(&doubt, None, &queue), Delivered::Done);
+
+    assert_eq!(cursors.end(ME), [Mark { conv: CONV, user: ME, seq: 3, log_epoch: 0 }]);
+}
+
+#[test]
 fn what_was_received_just_before_leaving_is_saved_all_the_same() {
     let (mut cursors, queue) = session(4);
     assert!(cursors.received(Log { conv: CONV, epoch: 0 }, 2));

@@ -14,8 +14,8 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Sessions that are remembered as new, of the last second: more than a node can begin in that time. Beyond it nobody
-/// looks whether their logins were lost.
+/// Sessions remembered as new between two renewals, far more than begin in that time. Logins beyond it are not looked
+/// for.
 const MOST_NEW: usize = 65_536;
 
 pub struct Registry {

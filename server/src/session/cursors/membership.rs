@@ -21,7 +21,7 @@ impl Cursors {
     /// The user is no member: whatever waits is not delivered.
     pub fn left(&mut self, doubt: &Doubt) {
         if let Some(cursor) = self.resolve(doubt) {
-            let (pushed, is_unsaved) = (cursor.so_far(), cursor.is_unsaved());
+            let (pushed, is_unsaved) = (cursor.so_far(), cursor.unsaved().is_some());
             self.cursors.remove(&doubt.conv);
             self.barred.leave(doubt.conv, pushed, is_unsaved);
         }
@@ -52,9 +52,9 @@ impl Cursors {
             return Delivered::Done;
         };
         let Some(cursor) = self.resolve(doubt) else { return Delivered::Done };
-        // Who has left and joined again starts at the end of then, which is past all that was pushed before. Who has
-        // not has been pushed all that the database knows to be received.
-        if cursor.so_far().is_none_or(|so_far| so_far.pushed < position.received_seq) {
+        // Who has left and joined again starts at the end of then, which is past all that was pushed before and is still
+        // there. Who has not has been pushed all that the database knows to be received.
+        if cursor.pushed_of(&position).is_none_or(|pushed| pushed < position.received_seq) {
             cursor.begin_at(&position);
         }
         self.go_on(doubt.conv, queue)
