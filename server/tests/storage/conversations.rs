@@ -18,6 +18,7 @@ on_every_database!(
     count_leaves_out_ones_own_and_stops,
     changes_tell_what_is_new_without_a_clock,
     changes_of_a_node_that_is_gone_are_seen_once,
+    new_runs_are_told_once_and_only_so_many_ended_ones_are_followed,
     many_changes_are_seen_though_an_old_one_is_not_settled,
     audiences_of_many_are_read_at_once,
     unknown_conversations_are_nothing_special,
@@ -210,6 +211,24 @@ async fn changes_of_a_node_that_is_gone_are_seen_once(database: Database) {
 
     assert_eq!(changes.changed.len(), 1);
     assert_eq!(storage.changes(Some(&changes.seen)).await.expect("reading works").changed, []);
+}
+
+async fn new_runs_are_told_once_and_only_so_many_ended_ones_are_followed(database: Database) {
+    let storage = database.open().await;
+    storage.start_node(&node("one", 1)).await.expect("starting works");
+    let mut seen = storage.changes(None).await.expect("reading works").seen;
+    for boot in 2..=40 {
+        storage.stop_node(&node("one", boot - 1)).await.expect("stopping works");
+        storage.start_node(&node("one", boot)).await.expect("starting works");
+
+        let changes = storage.changes(Some(&seen)).await.expect("reading works");
+
+        assert!(changes.has_new_run);
+        seen = changes.seen;
+        assert!(!storage.changes(Some(&seen)).await.expect("reading works").has_new_run);
+    }
+    let followed: Vec<i64> = seen.into_keys().collect();
+    assert_eq!(followed, (8..=40).collect::<Vec<_>>(), "the run that lives, and the newest 32 before it");
 }
 
 async fn many_changes_are_seen_though_an_old_one_is_not_settled(database: Database) {

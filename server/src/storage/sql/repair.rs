@@ -19,6 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const CHANGES_AT_ONCE: u32 = 4_096;
 /// Times that, in one look at one run; beyond it there is another look.
 const MOST_PAGES: u32 = 16;
+/// Runs followed that have no row any more, the newest: restarts must not make every look longer for ever. What a COMMIT
+/// of an older one still brings is found at its recipients' next login.
+const ENDED_RUNS: usize = 32;
 /// Conversations locked at once to settle what is unknown.
 const LOCKED_AT_ONCE: usize = 256;
 /// Conversations that are compared in one statement.
@@ -98,8 +101,9 @@ async fn since(conn: &mut dyn Connection, seen: Option<&Seen>) -> Result<Changes
     let Some(seen) = seen else { return Ok(changes) };
     changes.has_new_run = settled.keys().any(|run| !seen.contains_key(run));
     let mut found: BTreeMap<Conversation, Change> = BTreeMap::new();
-    // A run that has ended since is looked at once more.
-    let runs: BTreeSet<i64> = settled.keys().chain(seen.keys()).copied().collect();
+    // A run that has ended is looked at further: a COMMIT of it may still arrive.
+    let ended = seen.keys().filter(|run| !settled.contains_key(run)).rev().take(ENDED_RUNS);
+    let runs: BTreeSet<i64> = settled.keys().chain(ended).copied().collect();
     for run in runs {
         let after = seen.get(&run).copied().unwrap_or(0);
         let (rows, is_all) = changed_by(conn, run, after).await?;
