@@ -88,8 +88,8 @@ pub struct Facts<'a> {
     /// By user and friend: the last look, and whether the friend was seen online.
     pub looks: BTreeMap<(u64, u64), (usize, bool)>,
     pub rows: Vec<Row<'a>>,
-    /// Places of messages that are kept no longer.
-    pub removed: HashSet<Place<'a>>,
+    /// Places of messages that are kept no longer, and for how many seconds they were kept at least.
+    pub removed: HashMap<Place<'a>, u64>,
     /// Where all rows had been told.
     pub rows_read: Option<usize>,
     /// Where commits were last lost.
@@ -121,7 +121,7 @@ impl<'a> Facts<'a> {
             faults: Vec::new(),
             looks: BTreeMap::new(),
             rows: Vec::new(),
-            removed: HashSet::new(),
+            removed: HashMap::new(),
             rows_read: None,
             commits_lost: None,
             lost: HashMap::new(),
@@ -187,8 +187,8 @@ impl<'a> Facts<'a> {
             Event::Row { conv, seq, sender, mid, body } => {
                 self.rows.push(Row { event, conv, seq: *seq, sender: *sender, mid: *mid, body: *body });
             }
-            Event::Removed { conv, seq } => {
-                self.removed.insert((conv, *seq));
+            Event::Removed { conv, seq, kept_s } => {
+                self.removed.insert((conv, *seq), *kept_s);
             }
             Event::CommitsLost => self.commits_lost = Some(event),
             Event::LostLogin { user } => self.lost_logins.push((event, *user)),

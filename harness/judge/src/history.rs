@@ -112,8 +112,9 @@ pub enum Event {
     Sees { user: u64, friend: u64, online: bool },
     /// A message in the database, read when everything was over.
     Row { conv: String, seq: u64, sender: u64, mid: Uuid, body: u64 },
-    /// One of them is of a message that the database keeps no longer.
-    Removed { conv: String, seq: u64 },
+    /// The row at this place has been removed since by retention, which keeps every message for at least `kept_s`
+    /// seconds.
+    Removed { conv: String, seq: u64, kept_s: u64 },
     /// All rows of the database have been told.
     RowsRead,
     /// The user was logged in until now, with time enough for everything: what has not arrived is lost.

@@ -34,6 +34,8 @@ pub struct Tally {
     pub schedules: u64,
     /// Lived through twice, with the same trace.
     pub canaries: u64,
+    /// Deliveries that were judged.
+    pub deliveries: u64,
     /// Virtual time in all.
     pub length_ms: u64,
     /// What enough schedules must reach.
@@ -65,7 +67,7 @@ impl Tally {
     pub fn verdict(&self) -> Verdict {
         let worst = self.failed.iter().map(|failed| failed.failure.verdict()).max();
         match worst.unwrap_or(Verdict::Valid) {
-            Verdict::Valid if self.schedules == 0 || !self.never_reached().is_empty() => Verdict::Unknown,
+            Verdict::Valid if self.deliveries == 0 || !self.never_reached().is_empty() => Verdict::Unknown,
             verdict => verdict,
         }
     }
@@ -79,6 +81,7 @@ impl Tally {
         self.schedules += 1;
         let Some(first) = lives.first() else { return };
         if let Lived::Told(report) = first {
+            self.deliveries += report.deliveries;
             self.length_ms += report.length_ms;
             self.reached.merge(&report.reached);
         }
@@ -142,6 +145,7 @@ mod tests {
         Lived::Told(Report {
             verdict,
             problems: Vec::new(),
+            deliveries: 1,
             hash,
             events: 1,
             length_ms: 30_000,
@@ -160,6 +164,19 @@ mod tests {
         assert_eq!((tally.canaries, tally.verdict()), (1, Verdict::Invalid));
         assert_eq!(tally.failed[0].failure, Failure::Strayed);
         assert_eq!(tally.faults(), 4);
+    }
+
+    #[test]
+    fn schedules_in_which_nothing_was_owed_prove_nothing() {
+        let silent = match report(Verdict::Valid, 7) {
+            Lived::Told(report) => Lived::Told(Report { deliveries: 0, ..report }),
+            other => other,
+        };
+        let mut tally = Tally::default();
+        tally.add(schedule(1), &[silent]);
+        assert_eq!(tally.verdict(), Verdict::Unknown);
+        tally.add(schedule(2), &[report(Verdict::Valid, 7)]);
+        assert_eq!(tally.verdict(), Verdict::Valid);
     }
 
     #[test]

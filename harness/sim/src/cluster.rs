@@ -260,6 +260,9 @@ fn is_bad_moment(error: &anyhow::Error) -> bool {
     )
 }
 
+/// How long messages are kept at least. With the longest step of the cluster's age that is 20 s: within a run, so that
+/// something goes.
+pub(crate) const MID_WINDOW: Duration = Duration::from_secs(16);
 /// In every second seed a log is kept only as far as it is needed.
 const SHORTENS_ONCE_IN: u64 = 2;
 
@@ -272,8 +275,7 @@ fn config(seed: u64) -> Config {
     config.limits.heartbeat_s = 5;
     if seed.is_multiple_of(SHORTENS_ONCE_IN) {
         config.retention.messages = 4;
-        // With the longest step of the cluster's age that is 20 s: within a run, so that something goes.
-        config.retention.mid_window_s = 16;
+        config.retention.mid_window_s = MID_WINDOW.as_secs();
         config.retention.interval_s = 1;
     }
     // So little that people who read slowly fall behind, and are sent away.

@@ -105,8 +105,8 @@ impl Database {
     pub fn removed(&self) -> anyhow::Result<Vec<(String, u64)>> {
         let inner = self.inner.lock();
         let mut query = inner.sqlite.prepare("SELECT conv, seq, log_epoch FROM removed ORDER BY 1, 2")?;
-        let places =
-            query.query_map([], |row| Ok((name(row.get(0)?, row.get(2)?), row.get::<_, i64>(1)?.unsigned_abs())))?;
+        let places = query
+            .query_map([], |row| Ok((log_name(row.get(0)?, row.get(2)?), row.get::<_, i64>(1)?.unsigned_abs())))?;
         places.collect::<std::result::Result<_, _>>().context("cannot read what was removed")
     }
 
@@ -142,8 +142,8 @@ impl Database {
     }
 }
 
-/// As clients are told, where a log has lost its end and goes on.
-fn name(conv: String, epoch: u32) -> String {
+/// A log's name as clients see it: the epoch is in it once the log has lost its end.
+fn log_name(conv: String, epoch: u32) -> String {
     if epoch > 0 { format!("{conv}.{epoch}") } else { conv }
 }
 
@@ -152,7 +152,7 @@ fn messages(sqlite: &rusqlite::Connection) -> anyhow::Result<Vec<StoredRow>> {
                        UNION ALL SELECT conv, seq, sender, mid, body, log_epoch FROM removed ORDER BY 1, 2";
     let mut query = sqlite.prepare(ALL)?;
     let rows = query.query_map([], |row| {
-        let conv = name(row.get(0)?, row.get(5)?);
+        let conv = log_name(row.get(0)?, row.get(5)?);
         let mid: Vec<u8> = row.get(3)?;
         let mid = Uuid::from_slice(&mid).unwrap_or_default();
         let (seq, sender): (i64, i64) = (row.get(1)?, row.get(2)?);

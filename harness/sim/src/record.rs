@@ -1,5 +1,6 @@
 //! The history of a simulation in the judge's format, and what of it is still to come.
 
+use crate::cluster::MID_WINDOW;
 use crate::coverage;
 use crate::database::{Loss, StoredRow};
 use crate::trace::Trace;
@@ -270,7 +271,8 @@ impl Record {
             let mid = self.mid_of(sender, Some(mid), &text).unwrap_or_default();
             self.note(Event::Row { conv, seq, sender, mid, body: history::body(&text) });
         }
-        removed.into_iter().for_each(|(conv, seq)| self.note(Event::Removed { conv, seq }));
+        let kept_s = MID_WINDOW.as_secs();
+        removed.into_iter().for_each(|(conv, seq)| self.note(Event::Removed { conv, seq, kept_s }));
         self.note(Event::RowsRead);
     }
 

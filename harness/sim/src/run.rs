@@ -18,7 +18,7 @@ use chat::storage;
 use chat::storage::verify::{Finding, verify_all};
 use chat_environment::Environment;
 use judge::history::{Entry, Event};
-use judge::{Judgement, Told, Verdict};
+use judge::{Guarantee, Judgement, Told, Verdict};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,8 +47,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Nothing is left open where nobody could say anything that is owed: other schedules make up for it, and what none
-    /// of them reaches is named.
+    /// Deliveries that were judged.
+    pub fn deliveries(&self) -> u64 {
+        self.judgement.of(Guarantee::DeliveredOnce).judged
+    }
+
+    /// A schedule in which no delivery was owed counts as valid: other schedules make up for it.
     pub fn verdict(&self) -> Verdict {
         let is_open = self.judgement.findings.iter().any(|finding| finding.open > 0);
         match self.judgement.verdict() {

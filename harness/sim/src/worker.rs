@@ -24,6 +24,8 @@ pub struct Order {
 pub struct Report {
     pub verdict: Verdict,
     pub problems: Vec<String>,
+    /// Deliveries that were judged.
+    pub deliveries: u64,
     /// Of all that happened.
     pub hash: u64,
     pub events: u64,
@@ -62,6 +64,7 @@ fn live(order: &Order) -> Result<Report> {
     let verdict = outcome.verdict();
     Ok(Report {
         verdict,
+        deliveries: outcome.deliveries(),
         hash: outcome.digest.hash,
         events: outcome.digest.events,
         length_ms: u64::try_from(outcome.length.as_millis()).unwrap_or(u64::MAX),

@@ -16,6 +16,7 @@ pub use record::{Record, Records};
 use anyhow::{Context, Result, ensure};
 use chat_client::{Client, Credentials, Error, Events, Options, RawConnection, Reconnect};
 use chat_protocol::conversation::{GroupId, UserId};
+use judge::history::Event;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -166,6 +167,7 @@ impl User {
     }
 
     async fn begin(&self, options: Options, credentials: Credentials) -> Result<Online, Error> {
+        self.record.note(Event::LoginAsked { user: self.id });
         let (client, events) = Client::connect(options.login(credentials)).await?;
         Ok(Online::begin(self.clone(), client, events).await)
     }

@@ -54,16 +54,16 @@ struct Confirmed {
 fn check_repeats(facts: &Facts<'_>, finding: &mut Finding) {
     let mut confirmed: HashMap<(u64, &str), Confirmed> = HashMap::new();
     for (event, who, (conv, seq)) in &facts.received {
-        let ended = facts.sessions.get(who).and_then(|session| session.ended);
+        let Some(session) = facts.sessions.get(who) else { continue };
         // What the server knew of it may have been lost.
         if facts.commits_lost.is_some_and(|lost| *event < lost) || facts.may_be_lost(*who) {
             continue;
         }
-        // Only the end in good order promises that the server knows, and LOGOUT is answered without the database too,
-        // and where the session has been taken over behind its node's back.
-        if let Some((end, LEFT)) = ended
+        // Only an end in good order promises that the server knows. LOGOUT is answered all the same where the database
+        // is away, or where another node has taken the session over unnoticed.
+        if let Some((end, LEFT)) = session.ended
             && !facts.is_broken(DATABASE, end)
-            && !facts.may_be_replaced_between(who.user, *event..end)
+            && !facts.may_be_replaced_between(who.user, session.begun..end)
         {
             let (one, key) = (Confirmed { seq: *seq, event: *event, end }, (who.user, *conv));
             if confirmed.get(&key).is_none_or(|known| known.seq < *seq) {

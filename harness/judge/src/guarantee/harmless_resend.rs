@@ -20,11 +20,20 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
 fn two_places(facts: &Facts<'_>, message: &Message<'_>) -> Option<Violation> {
     let acked = message.acks.iter().filter_map(|(event, place)| Some((*event, (*place)?)));
     let pushed = message.pushes.iter().map(|push| &facts.pushes[*push]).filter(|push| push.seq > 0);
+    let pushed = pushed.map(|push| (push.event, (push.conv, push.seq)));
+    let mut seen: Vec<(usize, Place<'_>)> = acked.chain(pushed).collect();
+    seen.sort_unstable();
+    let sent = facts.entries[message.sends.first()?.event].t;
     // Sent again once it is kept no longer, it is a new message.
-    let is_kept = |(_, place): &(usize, Place<'_>)| !facts.removed.contains(place);
-    let mut places = acked.chain(pushed.map(|push| (push.event, (push.conv, push.seq)))).filter(is_kept);
-    let (first_event, first): (usize, Place<'_>) = places.next()?;
-    let (other_event, other) = places.find(|(_, place)| *place != first)?;
+    let was_gone = |place: &Place<'_>, event: usize| {
+        facts.removed.get(place).is_some_and(|kept_s| facts.entries[event].t >= sent + kept_s * 1_000_000)
+    };
+    let is_doubled = |pair: &&[(usize, Place<'_>)]| {
+        let [(_, one), (later, other)] = pair else { return false };
+        one != other && !was_gone(one, *later) && !was_gone(other, *later)
+    };
+    let pair = seen.windows(2).find(is_doubled)?;
+    let [(first_event, first), (other_event, other)] = [pair[0], pair[1]];
     let what =
         format!("one message stands at number {} of {} and at number {} of {}", first.1, first.0, other.1, other.0);
     let events = message.sends.iter().map(|sent| sent.event).chain([first_event, other_event]).collect();

@@ -48,6 +48,7 @@ fn lived() -> Lived {
     Lived::Told(Report {
         verdict: judge::Verdict::Invalid,
         problems: Vec::new(),
+        deliveries: 1,
         hash: 0xabc,
         events: 10,
         length_ms: 9_000,
@@ -64,6 +65,7 @@ pub fn tally() -> Tally {
     Tally {
         schedules: 2_234,
         canaries: 12,
+        deliveries: 345_678,
         length_ms: 49_360_000,
         to_reach: vec!["fault: pause".to_owned(), "fault: stall".to_owned()],
         reached,

@@ -45,5 +45,11 @@ fn what_was_confirmed_in_a_session_that_may_be_replaced_may_come_again() {
         all.chain(between).chain([end(BOB, 1), login(BOB, 2), again.clone(), drained(BOB)]).collect::<Vec<_>>()
     };
     expect(&[], told(None, Some(asked(BOB))));
-    expect(&[DeliveredOnce], told(Some(asked(BOB)), Some(asked(ALICE))));
+    expect(&[], told(Some(asked(BOB)), None));
+    expect(&[DeliveredOnce], told(Some(asked(ALICE)), Some(asked(ALICE))));
+    // By the login that this session began with.
+    let confirmed = Event::Received { user: BOB, session: 2, conv: DIRECT.into(), seq: 1 };
+    let own = [end(BOB, 1), asked(BOB), login(BOB, 2), send(1), ack(1, 1), again, confirmed, end(BOB, 2)];
+    let repeated = [login(BOB, 3), push_in(DIRECT, BOB, 3, 1, 1), drained(BOB)];
+    expect(&[DeliveredOnce], own.into_iter().chain(repeated));
 }
