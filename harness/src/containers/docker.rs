@@ -3,9 +3,13 @@
 use anyhow::{Result, anyhow};
 use std::error::Error as StdError;
 use std::io::ErrorKind;
+use std::time::Duration;
 use testcontainers::bollard::{Docker, errors::Error};
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::core::error::ClientError;
+
+/// A call that takes longer is given up: the engine hangs.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
 /// The engine this machine is set up for (`DOCKER_HOST`, or the usual socket). Each call makes a connection pool of its
 /// own, which belongs to the runtime that is running.
@@ -13,7 +17,7 @@ use testcontainers::core::error::ClientError;
 /// # Errors
 /// Where there is none, or it may not be used: says what to do.
 pub async fn connect() -> Result<Docker> {
-    let docker = docker_client_instance().await.map_err(|error| explain(&error))?;
+    let docker = docker_client_instance().await.map_err(|error| explain(&error))?.with_timeout(ANSWERS_WITHIN);
     // Engines refuse clients newer than themselves.
     docker.negotiate_version().await.map_err(|error| explain(&error))
 }
