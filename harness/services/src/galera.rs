@@ -186,8 +186,8 @@ mod tests {
         assert_eq!(rows(&galera, 0), "2");
 
         galera.kill(2).expect("a member dies");
-        // Committed once it is put out of the group. Without its data it comes back as another member, and a group that
-        // meets that one before knows too many to have a majority.
+        // This commits only once the dead member has been evicted. Without its data it comes back under a new identity;
+        // if the old one still counted, the group would have no majority.
         galera.execute(0, "one", "INSERT INTO t VALUES (3)").expect("the others go on");
         galera.forget(2).expect("its data is gone");
         galera.restart(2).expect("it is back");
