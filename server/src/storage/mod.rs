@@ -21,6 +21,7 @@ mod retention;
 mod sessions;
 
 mod error;
+pub mod gathered;
 mod layer;
 mod position;
 mod servers;
