@@ -28,6 +28,8 @@ domain! {
     /// `None`: the name is taken.
     async fn register(&self, name: &str, password_hash: &str) -> Result<Option<UserId>>;
     async fn account(&self, who: &Who) -> Result<Option<Account>>;
+    /// The same for many, in order.
+    async fn accounts(&self, who: &[Who]) -> Result<Vec<Option<Account>>>;
     /// Replaces the hash if it is still `old_hash`, and ends all tokens. Returns the new token generation, `None` if
     /// the hash was another.
     async fn change_password(&self, by: &Actor, old_hash: &str, new_hash: &str) -> Result<Option<u64>>;

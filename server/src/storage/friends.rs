@@ -23,8 +23,9 @@ domain! {
     async fn add_friend(&self, by: &Actor, friend: UserId) -> Result<Befriended>;
     /// False: they were not friends. What waits in the conversation still gets delivered.
     async fn remove_friend(&self, by: &Actor, friend: UserId) -> Result<bool>;
-    /// By id, with true presence; at most `limit`.
-    async fn friends(&self, user: UserId, limit: u32) -> Result<Vec<Friend>>;
+    /// The friends of each of the users, by id, with true presence; at most `limit` each. Each user at most once in a
+    /// call.
+    async fn friends(&self, users: &[UserId], limit: u32) -> Result<Vec<Vec<Friend>>>;
     /// Ids of friends that are online now; for presence events. At most `limit`.
     async fn online_friends(&self, user: UserId, limit: u32) -> Result<Vec<UserId>>;
 }

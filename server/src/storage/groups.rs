@@ -6,7 +6,7 @@ use super::position::End;
 use super::sessions::Actor;
 use async_trait::async_trait;
 use chat_protocol::conversation::{GroupId, UserId};
-use chat_protocol::message::{Group, GroupPage};
+use chat_protocol::message::{Group, GroupPage, GroupUser};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Joined {
@@ -32,6 +32,14 @@ pub enum Left {
     NotMember,
 }
 
+/// A group without its users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedGroup {
+    pub id: GroupId,
+    pub groupname: String,
+    pub groupdesc: String,
+}
+
 domain! {
     /// Who is in which group.
     pub trait Groups / GroupsLayer:
@@ -43,8 +51,11 @@ domain! {
     /// A leaving creator hands the role to the longest-standing member; the next to join an empty group becomes
     /// creator.
     async fn leave_group(&self, by: &Actor, group: GroupId) -> Result<Left>;
-    /// The user's groups by id, at most `limit`, each with its first `users_limit` users.
-    async fn groups(&self, user: UserId, limit: u32, users_limit: u32) -> Result<Vec<Group>>;
+    /// The groups of each of the users, by id, at most `limit` each. Each user at most once in a call.
+    async fn groups(&self, users: &[UserId], limit: u32) -> Result<Vec<Vec<NamedGroup>>>;
+    /// The users of each of the groups, by id, with true presence; at most `limit` each. Each group at most once in a
+    /// call.
+    async fn group_users(&self, groups: &[GroupId], limit: u32) -> Result<Vec<Vec<GroupUser>>>;
     /// One group with one page of its users. `None`: no such group, or `user` is not in it.
     async fn group_page(&self, user: UserId, page: GroupPage) -> Result<Option<Group>>;
 }

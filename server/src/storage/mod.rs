@@ -39,7 +39,7 @@ pub use conversations::{Audience, Conversations, ConversationsLayer, Settled};
 pub use cursors::{Cursors, CursorsLayer, Mark, Waiting};
 pub use error::{Error, Result};
 pub use friends::{Befriended, Friends, FriendsLayer};
-pub use groups::{Groups, GroupsLayer, Joined, Left};
+pub use groups::{Groups, GroupsLayer, Joined, Left, NamedGroup};
 pub use layer::Layer;
 pub use log::{Append, Appended, AppendedBatch, CertainPage, Fence, Log, LogLayer, Page};
 pub use nodes::{NodeStart, Nodes, NodesLayer, Peer, Renewal};

@@ -7,6 +7,7 @@ use chat_protocol::message::Who;
 
 on_every_database!(
     registered_user_is_found_by_id_and_name,
+    many_are_found_at_once_each_as_it_is_called,
     names_are_unique_and_compared_exactly,
     one_of_many_who_want_a_name_gets_it,
     password_changes_only_from_the_one_that_was_checked,
@@ -30,6 +31,20 @@ async fn registered_user_is_found_by_id_and_name(database: Database) {
     for nobody in [Who::Id(id + 1), Who::Id((1 << 53) - 1), Who::Name("nobody".into()), Who::Name("%".into())] {
         assert_eq!(storage.account(&nobody).await.expect("reading works"), None, "{nobody:?}");
     }
+}
+
+async fn many_are_found_at_once_each_as_it_is_called(database: Database) {
+    let storage = database.open().await;
+    let (ann, bob) = (user(&storage, "ann").await, user(&storage, "bob").await);
+    let id = |id| Who::Id(id);
+    let name = |name: &str| Who::Name(name.into());
+    let asked = [name("bob"), id(ann), name("nobody"), id(bob + 1), name("ann"), name("ann "), name("Ann"), id(bob)];
+
+    let accounts = storage.accounts(&asked).await.expect("reading works");
+
+    let found: Vec<_> = accounts.iter().map(|account| account.as_ref().map(|account| account.id)).collect();
+    assert_eq!(found, [Some(bob), Some(ann), None, None, Some(ann), None, None, Some(bob)]);
+    assert_eq!(storage.accounts(&[]).await.expect("reading works"), []);
 }
 
 async fn names_are_unique_and_compared_exactly(database: Database) {

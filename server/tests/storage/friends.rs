@@ -12,6 +12,7 @@ on_every_database!(
     unfriending_closes_the_conversation_but_still_delivers,
     befriending_again_opens_the_conversation_where_it_was,
     friends_come_by_id_with_true_presence,
+    friends_of_many_come_each_within_the_limit,
 );
 
 async fn friendship_is_mutual(database: Database) {
@@ -26,8 +27,8 @@ async fn friendship_is_mutual(database: Database) {
     assert_eq!(added, Befriended::Done(expected(other, "other")));
     assert_eq!(storage.add_friend(&one.into(), other).await.expect("adding works"), Befriended::Already);
     assert_eq!(storage.add_friend(&other.into(), one).await.expect("adding works"), Befriended::Already);
-    assert_eq!(storage.friends(one, 2).await.expect("reading works"), [expected(other, "other")]);
-    assert_eq!(storage.friends(other, 2).await.expect("reading works"), [expected(one, "one")]);
+    let friends = storage.friends(&[one, other], 2).await.expect("reading works");
+    assert_eq!(friends, [[expected(other, "other")], [expected(one, "one")]]);
 }
 
 async fn two_who_befriend_each_other_at_once_are_friends_once(database: Database) {
@@ -77,7 +78,7 @@ async fn unfriending_closes_the_conversation_but_still_delivers(database: Databa
     assert_eq!(outcomes_of_one_message(&storage, one, other).await, [Appended::NotAllowed]);
     let waiting = Waiting { user: other, conv, position: at(0), last_seq: 3 };
     assert_eq!(storage.waiting(&[other]).await.expect("reading works"), [waiting]);
-    assert_eq!(storage.count_waiting(other, 100).await.expect("counting works"), 3);
+    assert_eq!(storage.count_waiting(&[other], 100).await.expect("counting works"), [3]);
 }
 
 async fn befriending_again_opens_the_conversation_where_it_was(database: Database) {
@@ -109,8 +110,8 @@ async fn friends_come_by_id_with_true_presence(database: Database) {
     let claims = [ids[1], ids[3]].map(|user| Claim { user, takeover: None, token_generation: None });
     storage.claim_sessions(&one, &claims).await.expect("claiming works");
 
-    let friends = storage.friends(me, 4).await.expect("reading works");
-    let seen: Vec<_> = friends.iter().map(|friend| (friend.id, friend.state)).collect();
+    let friends = storage.friends(&[me], 4).await.expect("reading works");
+    let seen: Vec<_> = friends[0].iter().map(|friend| (friend.id, friend.state)).collect();
     let (on, off) = (State::Online, State::Offline);
     assert_eq!(seen, [(ids[0], off), (ids[1], on), (ids[2], off), (ids[3], on)]);
     assert_eq!(storage.online_friends(me, 10).await.expect("reading works"), [ids[1], ids[3]]);
@@ -119,4 +120,22 @@ async fn friends_come_by_id_with_true_presence(database: Database) {
     let other = user(&storage, "other").await;
     let added = storage.add_friend(&other.into(), ids[3]).await.expect("adding works");
     assert_eq!(added, Befriended::Done(Friend { id: ids[3], name: "friend 3".into(), state: on }));
+}
+
+async fn friends_of_many_come_each_within_the_limit(database: Database) {
+    let storage = database.open().await;
+    let (busy, lonely) = (user(&storage, "busy").await, user(&storage, "lonely").await);
+    let mut users = vec![busy, lonely];
+    // More than are read in one statement.
+    for nth in 0..35 {
+        users.push(user(&storage, &format!("friend {nth}")).await);
+        storage.add_friend(&users[nth + 2].into(), busy).await.expect("adding works");
+    }
+    users.reverse();
+
+    let friends = storage.friends(&users, 3).await.expect("reading works");
+
+    let ids: Vec<Vec<u64>> = friends.iter().map(|of| of.iter().map(|friend| friend.id).collect()).collect();
+    let of_busy = vec![busy + 2, busy + 3, busy + 4];
+    assert_eq!(ids, [vec![vec![busy]; 35], vec![vec![]], vec![of_busy]].concat());
 }

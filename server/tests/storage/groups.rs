@@ -86,16 +86,16 @@ async fn leaving_ends_delivery(database: Database) {
     let conv = Conversation::Group(id);
     join(&storage, leaver, id).await;
     say(&storage, conv, creator, 2).await;
-    assert_eq!(storage.count_waiting(leaver, 10).await.expect("counting works"), 2);
+    assert_eq!(storage.count_waiting(&[leaver], 10).await.expect("counting works"), [2]);
 
     assert!(matches!(storage.leave_group(&leaver.into(), id).await.expect("leaving works"), Left::Done { .. }));
 
-    assert_eq!(storage.count_waiting(leaver, 10).await.expect("counting works"), 0);
+    assert_eq!(storage.count_waiting(&[leaver], 10).await.expect("counting works"), [0]);
     assert_eq!(storage.cursors(&[(conv, leaver, 0)]).await.expect("reading works"), [None]);
-    assert_eq!(storage.groups(leaver, 10, 10).await.expect("reading works"), []);
+    assert_eq!(storage.groups(&[leaver], 10).await.expect("reading works"), [[]]);
     // Back again, what was said meanwhile is history.
     join(&storage, leaver, id).await;
-    assert_eq!(storage.count_waiting(leaver, 10).await.expect("counting works"), 0);
+    assert_eq!(storage.count_waiting(&[leaver], 10).await.expect("counting works"), [0]);
 }
 
 async fn creator_who_leaves_hands_over_to_the_longest_standing(database: Database) {
@@ -156,12 +156,13 @@ async fn groups_list_their_first_users(database: Database) {
     let (me, friend) = (user(&storage, "me").await, user(&storage, "friend").await);
     let mut ids = Vec::new();
     // More than are read in one statement.
-    for nth in 0..19 {
+    for nth in 0..35 {
         let id = group(&storage, friend, &format!("group {nth}")).await;
         join(&storage, me, id).await;
         ids.push(id);
     }
-    join(&storage, user(&storage, "third").await, ids[2]).await;
+    let third = user(&storage, "third").await;
+    join(&storage, third, ids[2]).await;
     let one = node("one", 1);
     storage.start_node(&one).await.expect("starting works");
     storage
@@ -169,15 +170,19 @@ async fn groups_list_their_first_users(database: Database) {
         .await
         .expect("claiming works");
 
-    let groups = storage.groups(me, 100, 2).await.expect("reading works");
-    assert_eq!(groups.iter().map(|group| group.id).collect::<Vec<_>>(), ids);
-    for group in &groups {
-        assert_eq!(group.more, group.id == ids[2]);
-        let users: Vec<_> = group.users.iter().map(|user| (user.id, user.state, user.role)).collect();
+    let groups = storage.groups(&[me, third, third + 1], 100).await.expect("reading works");
+    let of: Vec<Vec<GroupId>> = groups.iter().map(|groups| groups.iter().map(|group| group.id).collect()).collect();
+    assert_eq!(of, [ids.clone(), vec![ids[2]], vec![]]);
+    assert_eq!((&*groups[0][0].groupname, &*groups[0][0].groupdesc), ("group 0", "what it is for"));
+    let few = storage.groups(&[me, third], 3).await.expect("reading works");
+    assert_eq!((few[0].len(), few[1].len()), (3, 1), "the limit is each user's own");
+
+    for users in storage.group_users(&ids, 2).await.expect("reading works") {
+        let users: Vec<_> = users.iter().map(|user| (user.id, user.state, user.role)).collect();
         assert_eq!(users, [(me, State::Offline, Role::Normal), (friend, State::Online, Role::Creator)]);
     }
-    assert_eq!(groups[0].groupname, "group 0");
-    assert_eq!(storage.groups(me, 3, 2).await.expect("reading works").len(), 3);
+    let all = storage.group_users(&[ids[3], ids[2], ids[2] + 1_000], 10).await.expect("reading works");
+    assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [2, 3, 0]);
 }
 
 async fn users_are_paged_for_members_only(database: Database) {

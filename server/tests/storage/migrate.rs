@@ -87,18 +87,15 @@ async fn classic_database_is_taken_over_whole(target: Database) {
         assert_eq!((account.id, account.password), (id, format!("hash of {password}")));
     }
     for (one, others) in [(13, &[15, 21][..]), (15, &[13]), (21, &[13])] {
-        let friends = storage.friends(one, 10).await.expect("reading works");
-        assert_eq!(friends.iter().map(|friend| friend.id).collect::<Vec<_>>(), others, "{one}");
+        let friends = storage.friends(&[one], 10).await.expect("reading works");
+        assert_eq!(friends[0].iter().map(|friend| friend.id).collect::<Vec<_>>(), others, "{one}");
     }
     let page = GroupPage { group: 1, after: 0, limit: 10 };
     let users = storage.group_page(13, page).await.expect("reading works").expect("a member asks").users;
     let roles: Vec<_> = users.iter().map(|user| (user.id, user.role)).collect();
     assert_eq!(roles, [(13, Role::Creator), (15, Role::Normal), (21, Role::Normal)]);
 
-    let mut waiting = Vec::new();
-    for user in [13, 15, 16, 21] {
-        waiting.push(storage.count_waiting(user, 100).await.expect("counting works"));
-    }
+    let waiting = storage.count_waiting(&[13, 15, 16, 21], 100).await.expect("counting works");
     assert_eq!(waiting, [3, 1, 0, 1]);
     let conv = Conversation::direct(13, 15);
     let page = storage.messages_after(conv, 0, 10, usize::MAX).await.expect("reading works");
@@ -194,7 +191,7 @@ async fn database_filled_over_a_gbk_connection_is_repaired(target: Database) {
     let account = storage.account(&Who::Name("张三".into())).await.expect("reading works").expect("it exists");
     assert_eq!((account.id, &*account.password), (13, "hash of 密码"));
     assert!(storage.account(&Who::Name("你好\u{FFFD}".into())).await.expect("reading works").is_some());
-    let group = &storage.groups(13, 5, 5).await.expect("reading works")[0];
+    let group = &storage.groups(&[13], 5).await.expect("reading works")[0][0];
     assert_eq!((&*group.groupname, &*group.groupdesc), ("群聊", "欢迎!"));
     let page = storage.messages_after(Conversation::direct(13, 15), 0, 10, usize::MAX).await.expect("reading works");
     let texts: Vec<_> = page.messages.iter().map(|message| &*message.msg).collect();

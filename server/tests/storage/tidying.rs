@@ -50,8 +50,8 @@ async fn states_are_tidied_where_the_holder_is_gone(database: Database) {
     storage.stop_node(&one).await.expect("stopping works");
 
     // Presence itself does not need tidying.
-    let friends = storage.friends(friend, 10).await.expect("reading works");
-    let states: Vec<_> = friends.iter().map(|friend| (friend.id, friend.state)).collect();
+    let friends = storage.friends(&[friend], 10).await.expect("reading works");
+    let states: Vec<_> = friends[0].iter().map(|friend| (friend.id, friend.state)).collect();
     assert_eq!(states, [(stays, State::Online), (goes, State::Offline)]);
     assert_eq!(storage.online_friends(friend, 10).await.expect("reading works"), [stays]);
 

@@ -1,13 +1,18 @@
 //! Users, their passwords, and what ends their tokens.
 
+use super::lists::list;
 use super::session_rows::{confirm, make_missing_rows};
 use super::storage::{SqlStorage, idempotent, read, transaction};
-use crate::storage::engine::{Connection, Fault, Result};
+use crate::storage::engine::{Connection, Fault, Result, Value};
 use crate::storage::{self, Account, Accounts, Actor, Error};
 use async_trait::async_trait;
 use chat_environment::Entropy;
 use chat_protocol::conversation::UserId;
 use chat_protocol::message::Who;
+use std::collections::HashMap;
+
+/// Users in one statement.
+const USERS_AT_ONCE: usize = 256;
 
 const TOKEN_KEY: &str = "token_key";
 
@@ -22,7 +27,12 @@ impl Accounts for SqlStorage {
     }
 
     async fn account(&self, who: &Who) -> storage::Result<Option<Account>> {
-        read!(self, conn => fresh_account(conn, who))
+        let mut found = self.accounts(std::slice::from_ref(who)).await?;
+        Ok(found.pop().flatten())
+    }
+
+    async fn accounts(&self, who: &[Who]) -> storage::Result<Vec<Option<Account>>> {
+        read!(self, conn => fresh_accounts(conn, who))
     }
 
     async fn change_password(&self, by: &Actor, old_hash: &str, new_hash: &str) -> storage::Result<Option<u64>> {
@@ -71,27 +81,55 @@ async fn register(conn: &mut dyn Connection, name: &str, password_hash: &str) ->
 }
 
 /// A login begins with this, so what its greeting reads afterwards is as fresh.
-async fn fresh_account(conn: &mut dyn Connection, who: &Who) -> Result<Option<Account>> {
+async fn fresh_accounts(conn: &mut dyn Connection, who: &[Who]) -> Result<Vec<Option<Account>>> {
     conn.freshen().await?;
-    account(conn, who).await
+    accounts(conn, who).await
 }
 
-async fn account(conn: &mut dyn Connection, who: &Who) -> Result<Option<Account>> {
-    const READ: &str = "SELECT u.id, u.name, u.password, COALESCE(s.token_generation, 0), \
-                        COALESCE(s.disabled, 0) \
-                        FROM user u LEFT JOIN session s ON s.userid = u.id WHERE";
-    let (condition, key) = match who {
-        Who::Id(id) => ("u.id = ?", (*id).into()),
-        Who::Name(name) => ("u.name = ?", name.as_str().into()),
+async fn accounts(conn: &mut dyn Connection, who: &[Who]) -> Result<Vec<Option<Account>>> {
+    let (mut ids, mut names) = (Vec::new(), Vec::new());
+    for one in who {
+        match one {
+            Who::Id(id) => ids.push(Value::from(*id)),
+            Who::Name(name) => names.push(Value::from(name.as_str())),
+        }
+    }
+    let mut found = Vec::with_capacity(who.len());
+    read_accounts(conn, "u.id", &ids, &mut found).await?;
+    read_accounts(conn, "u.name", &names, &mut found).await?;
+    let by_id: HashMap<UserId, &Account> = found.iter().map(|account| (account.id, account)).collect();
+    // A database may take names for equal that differ, be it by white space at their end; they are compared exactly.
+    let by_name: HashMap<&str, &Account> = found.iter().map(|account| (&*account.name, account)).collect();
+    let account = |who: &Who| match who {
+        Who::Id(id) => by_id.get(id).copied().cloned(),
+        Who::Name(name) => by_name.get(name.as_str()).copied().cloned(),
     };
-    let Some(row) = conn.first(&format!("{READ} {condition}"), &[key]).await? else { return Ok(None) };
-    Ok(Some(Account {
-        id: row.number(0)?,
-        name: row.text(1)?.to_string(),
-        password: row.text(2)?.to_string(),
-        token_generation: row.number(3)?,
-        is_disabled: row.flag(4)?,
-    }))
+    Ok(who.iter().map(account).collect())
+}
+
+async fn read_accounts(
+    conn: &mut dyn Connection,
+    column: &str,
+    keys: &[Value],
+    found: &mut Vec<Account>,
+) -> Result<()> {
+    for keys in keys.chunks(USERS_AT_ONCE) {
+        let (placeholders, values) = list(keys);
+        let sql = format!(
+            "SELECT u.id, u.name, u.password, COALESCE(s.token_generation, 0), COALESCE(s.disabled, 0) \
+             FROM user u LEFT JOIN session s ON s.userid = u.id WHERE {column} IN {placeholders}"
+        );
+        for row in conn.rows(&sql, &values).await? {
+            found.push(Account {
+                id: row.number(0)?,
+                name: row.text(1)?.to_string(),
+                password: row.text(2)?.to_string(),
+                token_generation: row.number(3)?,
+                is_disabled: row.flag(4)?,
+            });
+        }
+    }
+    Ok(())
 }
 
 async fn change_password(conn: &mut dyn Connection, by: &Actor, old_hash: &str, new_hash: &str) -> Result<Option<u64>> {

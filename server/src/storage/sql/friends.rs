@@ -3,6 +3,7 @@
 use super::changes::ChangeId;
 use super::columns::state;
 use super::conversations::are_friends;
+use super::lists::{PAGES_AT_ONCE, in_order, pages};
 use super::locks::{bump_version, lock, lock_or_make};
 use super::nodes::JOIN_LIVE_NODE;
 use super::session_rows::confirm;
@@ -12,6 +13,7 @@ use crate::storage::{self, Actor, Befriended, Friends};
 use async_trait::async_trait;
 use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::message::Friend;
+use std::collections::BTreeMap;
 
 #[async_trait]
 impl Friends for SqlStorage {
@@ -26,8 +28,8 @@ impl Friends for SqlStorage {
         change!(self, by, &convs, conn, change => remove(conn, by, friend, change), in doubt |is_done| !is_done)
     }
 
-    async fn friends(&self, user: UserId, limit: u32) -> storage::Result<Vec<Friend>> {
-        read!(self, conn => list(conn, user, limit))
+    async fn friends(&self, users: &[UserId], limit: u32) -> storage::Result<Vec<Vec<Friend>>> {
+        read!(self, conn => list(conn, users, limit))
     }
 
     async fn online_friends(&self, user: UserId, limit: u32) -> storage::Result<Vec<UserId>> {
@@ -74,10 +76,18 @@ async fn remove(conn: &mut dyn Connection, by: &Actor, friend: UserId, change: C
     Ok(true)
 }
 
-async fn list(conn: &mut dyn Connection, user: UserId, limit: u32) -> Result<Vec<Friend>> {
-    let sql = with_presence("friend f JOIN user u ON u.id = f.friendid", "f.userid = ? ORDER BY f.friendid LIMIT ?");
-    let rows = conn.rows(&sql, &[user.into(), limit.into()]).await?;
-    rows.iter().map(read_friend).collect()
+async fn list(conn: &mut dyn Connection, users: &[UserId], limit: u32) -> Result<Vec<Vec<Friend>>> {
+    const FIRST: &str = "SELECT f.userid, u.id, u.name FROM friend f JOIN user u ON u.id = f.friendid \
+                         WHERE f.userid = ? ORDER BY f.friendid LIMIT ?";
+    let mut friends: BTreeMap<UserId, Vec<Friend>> = BTreeMap::new();
+    for users in users.chunks(PAGES_AT_ONCE) {
+        let (pages, values) = pages(FIRST, users, limit);
+        for row in conn.rows(&with_presence("u.userid", &format!("{pages} AS u"), ""), &values).await? {
+            friends.entry(row.number(3)?).or_default().push(read_friend(&row)?);
+        }
+    }
+    friends.values_mut().for_each(|friends| friends.sort_by_key(|friend| friend.id));
+    Ok(in_order(users, friends))
 }
 
 async fn online(conn: &mut dyn Connection, user: UserId, limit: u32) -> Result<Vec<UserId>> {
@@ -91,16 +101,16 @@ async fn online(conn: &mut dyn Connection, user: UserId, limit: u32) -> Result<V
 
 /// A user, be it a friend or not.
 async fn known(conn: &mut dyn Connection, user: UserId) -> Result<Option<Friend>> {
-    let sql = with_presence("user u", "u.id = ?");
+    let sql = with_presence("u.id", "user u", " WHERE u.id = ?");
     let row = conn.first(&sql, &[user.into()]).await?;
     row.as_ref().map(read_friend).transpose()
 }
 
-/// What [`read_friend`] reads of each user `u`.
-fn with_presence(users: &str, condition: &str) -> String {
+/// What [`read_friend`] reads of each user `u`, and one column more.
+fn with_presence(column: &str, users: &str, condition: &str) -> String {
     format!(
-        "SELECT u.id, u.name, n.id IS NOT NULL FROM {users} LEFT JOIN session s ON s.userid = u.id {JOIN_LIVE_NODE} \
-         WHERE {condition}"
+        "SELECT u.id, u.name, n.id IS NOT NULL, {column} FROM {users} \
+         LEFT JOIN session s ON s.userid = u.id {JOIN_LIVE_NODE}{condition}"
     )
 }
 

@@ -5,22 +5,17 @@
 
 use super::changes::ChangeId;
 use super::columns::state;
-use super::lists::{padded, repeated};
+use super::lists::{PAGES_AT_ONCE, in_order, pages};
 use super::locks::{bump_version, lock};
 use super::nodes::JOIN_LIVE_NODE;
 use super::session_rows::confirm;
 use super::storage::{SqlStorage, change, read};
-use crate::storage::engine::{Connection, Fault, Result, Row, Value};
-use crate::storage::{self, Actor, Groups, Joined, Left};
+use crate::storage::engine::{Connection, Fault, Result, Row};
+use crate::storage::{self, Actor, Groups, Joined, Left, NamedGroup};
 use async_trait::async_trait;
 use chat_protocol::conversation::{Conversation, GroupId, UserId};
 use chat_protocol::message::{Group, GroupPage, GroupUser, Role};
 use std::collections::BTreeMap;
-
-/// Groups whose users are read in one statement.
-const GROUPS_AT_ONCE: usize = 16;
-/// The id of no group.
-const NO_GROUP: GroupId = 0;
 
 #[async_trait]
 impl Groups for SqlStorage {
@@ -41,8 +36,12 @@ impl Groups for SqlStorage {
         change!(self, by, &convs, conn, change => leave(conn, by, group, change), in doubt in_doubt)
     }
 
-    async fn groups(&self, user: UserId, limit: u32, users_limit: u32) -> storage::Result<Vec<Group>> {
-        read!(self, conn => of_user(conn, user, limit, users_limit))
+    async fn groups(&self, users: &[UserId], limit: u32) -> storage::Result<Vec<Vec<NamedGroup>>> {
+        read!(self, conn => of_users(conn, users, limit))
+    }
+
+    async fn group_users(&self, groups: &[GroupId], limit: u32) -> storage::Result<Vec<Vec<GroupUser>>> {
+        read!(self, conn => first_users(conn, groups, limit))
     }
 
     async fn group_page(&self, user: UserId, page: GroupPage) -> storage::Result<Option<Group>> {
@@ -114,24 +113,37 @@ async fn leave(conn: &mut dyn Connection, by: &Actor, group: GroupId, change: Ch
     Ok(Left::Done { version: locked.version + 1 })
 }
 
-async fn of_user(conn: &mut dyn Connection, user: UserId, limit: u32, users_limit: u32) -> Result<Vec<Group>> {
-    const GROUPS: &str = "SELECT g.id, g.groupname, g.groupdesc FROM groupuser gu JOIN allgroup g ON g.id = gu.groupid \
-                          WHERE gu.userid = ? ORDER BY gu.groupid LIMIT ?";
-    let rows = conn.rows(GROUPS, &[user.into(), limit.into()]).await?;
-    let ids = rows.iter().map(|row| Ok(row.number(0)?)).collect::<Result<Vec<GroupId>>>()?;
+async fn of_users(conn: &mut dyn Connection, users: &[UserId], limit: u32) -> Result<Vec<Vec<NamedGroup>>> {
+    const FIRST: &str = "SELECT gu.userid, g.id, g.groupname, g.groupdesc \
+                         FROM groupuser gu JOIN allgroup g ON g.id = gu.groupid \
+                         WHERE gu.userid = ? ORDER BY gu.groupid LIMIT ?";
+    let mut groups: BTreeMap<UserId, Vec<NamedGroup>> = BTreeMap::new();
+    for users in users.chunks(PAGES_AT_ONCE) {
+        let (pages, values) = pages(FIRST, users, limit);
+        let sql = format!("SELECT userid, id, groupname, groupdesc FROM {pages} AS pages");
+        for row in conn.rows(&sql, &values).await? {
+            let (groupname, groupdesc) = (row.text(2)?.to_string(), row.text(3)?.to_string());
+            let group = NamedGroup { id: row.number(1)?, groupname, groupdesc };
+            groups.entry(row.number(0)?).or_default().push(group);
+        }
+    }
+    groups.values_mut().for_each(|groups| groups.sort_by_key(|group| group.id));
+    Ok(in_order(users, groups))
+}
+
+async fn first_users(conn: &mut dyn Connection, groups: &[GroupId], limit: u32) -> Result<Vec<Vec<GroupUser>>> {
+    const FIRST: &str = "SELECT gu.groupid, u.id, u.name, gu.grouprole \
+                         FROM groupuser gu JOIN user u ON u.id = gu.userid \
+                         WHERE gu.groupid = ? ORDER BY gu.userid LIMIT ?";
     let mut users: BTreeMap<GroupId, Vec<GroupUser>> = BTreeMap::new();
-    for ids in ids.chunks(GROUPS_AT_ONCE) {
-        users.extend(first_users(conn, ids, users_limit.saturating_add(1)).await?);
+    for groups in groups.chunks(PAGES_AT_ONCE) {
+        let (pages, values) = pages(FIRST, groups, limit);
+        for row in conn.rows(&with_presence(&format!("{pages} AS gu"), ""), &values).await? {
+            users.entry(row.number(4)?).or_default().push(read_user(&row)?);
+        }
     }
-    let mut groups = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let mut users = users.remove(&row.number(0)?).unwrap_or_default();
-        let more = users.len() > users_limit as usize;
-        users.truncate(users_limit as usize);
-        let (groupname, groupdesc) = (row.text(1)?.to_string(), row.text(2)?.to_string());
-        groups.push(Group { id: row.number(0)?, groupname, groupdesc, users, more });
-    }
-    Ok(groups)
+    users.values_mut().for_each(|users| users.sort_by_key(|user| user.id));
+    Ok(in_order(groups, users))
 }
 
 async fn page_of(conn: &mut dyn Connection, user: UserId, page: GroupPage) -> Result<Option<Group>> {
@@ -141,7 +153,10 @@ async fn page_of(conn: &mut dyn Connection, user: UserId, page: GroupPage) -> Re
     const NAMED: &str = "SELECT groupname, groupdesc FROM allgroup WHERE id = ?";
     let Some(named) = conn.first(NAMED, &[page.group.into()]).await? else { return Ok(None) };
     let (groupname, groupdesc) = (named.text(0)?.to_string(), named.text(1)?.to_string());
-    let sql = format!("{} AND gu.userid > ? ORDER BY gu.userid LIMIT ?", group_users_with_presence());
+    const USERS: &str = "(SELECT gu.groupid, u.id, u.name, gu.grouprole \
+                         FROM groupuser gu JOIN user u ON u.id = gu.userid \
+                         WHERE gu.groupid = ? AND gu.userid > ? ORDER BY gu.userid LIMIT ?) AS gu";
+    let sql = with_presence(USERS, " ORDER BY gu.id");
     let values = [page.group.into(), page.after.into(), page.limit.saturating_add(1).into()];
     let rows = conn.rows(&sql, &values).await?;
     let mut users = rows.iter().map(read_user).collect::<Result<Vec<_>>>()?;
@@ -181,33 +196,11 @@ async fn hand_over(conn: &mut dyn Connection, group: GroupId) -> Result<()> {
     Ok(())
 }
 
-async fn first_users(
-    conn: &mut dyn Connection,
-    groups: &[GroupId],
-    limit: u32,
-) -> Result<BTreeMap<GroupId, Vec<GroupUser>>> {
-    let one = format!("SELECT * FROM ({} ORDER BY gu.userid LIMIT ?) AS page", group_users_with_presence());
-    // Padded with no group: repeating one would repeat its users.
-    let values: Vec<Value> = (groups.iter().copied())
-        .chain(std::iter::repeat(NO_GROUP))
-        .take(padded(groups.len()))
-        .flat_map(|group| [group.into(), limit.into()])
-        .collect();
-    let rows = conn.rows(&repeated(&one, " UNION ALL ", groups.len()), &values).await?;
-    let mut users: BTreeMap<GroupId, Vec<GroupUser>> = BTreeMap::new();
-    for row in &rows {
-        users.entry(row.number(4)?).or_default().push(read_user(row)?);
-    }
-    // The parts of a UNION come in no promised order.
-    users.values_mut().for_each(|users| users.sort_by_key(|user| user.id));
-    Ok(users)
-}
-
-fn group_users_with_presence() -> String {
+/// What [`read_user`] reads of users `gu` of groups, and of which.
+fn with_presence(users: &str, order: &str) -> String {
     format!(
-        "SELECT u.id, u.name, n.id IS NOT NULL AS is_online, gu.grouprole, gu.groupid \
-         FROM groupuser gu JOIN user u ON u.id = gu.userid \
-         LEFT JOIN session s ON s.userid = gu.userid {JOIN_LIVE_NODE} WHERE gu.groupid = ?"
+        "SELECT gu.id, gu.name, n.id IS NOT NULL, gu.grouprole, gu.groupid \
+         FROM {users} LEFT JOIN session s ON s.userid = gu.id {JOIN_LIVE_NODE}{order}"
     )
 }
 

@@ -71,7 +71,8 @@ async fn what_a_classic_clients_kernel_took_counts_as_received() {
     ann.tell(bob, "live").await;
     bare.next().await;
 
-    let nothing_waits = async || (cluster.storage.count_waiting(bob, 10).await.expect("a count") == 0).then_some(());
+    let nothing_waits =
+        async || (cluster.storage.count_waiting(&[bob], 10).await.expect("a count") == [0]).then_some(());
     eventually(BUDGET, "the cursor moves without RECEIVED", nothing_waits).await;
 
     drop(bare);
@@ -149,7 +150,7 @@ async fn bare_group_chat_reaches_the_members() {
 
     bare.send(json!({"msgid": 8, "id": bob, "groupname": "go", "groupdesc": "d"})).await;
     let group = eventually(BUDGET, "the group is there", async || {
-        cluster.storage.groups(bob, 1, 1).await.expect("groups").first().map(|group| group.id)
+        cluster.storage.groups(&[bob], 1).await.expect("groups")[0].first().map(|group| group.id)
     })
     .await;
     ann.join(group).await;
@@ -188,14 +189,14 @@ async fn clients_that_say_to_and_msg_id_chat_and_each_is_answered_in_its_own_spe
     // One message for several clients: each gets its own.
     says_msg_id.send(json!({"msgId": 8, "id": bob, "group_name": "go"})).await;
     let group = eventually(BUDGET, "the group is there", async || {
-        cluster.storage.groups(bob, 1, 1).await.expect("groups").first().map(|group| group.id)
+        cluster.storage.groups(&[bob], 1).await.expect("groups")[0].first().map(|group| group.id)
     })
     .await;
     says_to.send(json!({"msgid": 9, "id": ann, "groupId": group})).await;
     usual.send(json!({"msgid": 9, "id": cem, "groupid": group})).await;
     eventually(BUDGET, "all have joined", async || {
-        let groups = cluster.storage.groups(bob, 1, 5).await.expect("groups");
-        (groups[0].users.len() == 3).then_some(())
+        let users = cluster.storage.group_users(&[group], 5).await.expect("users");
+        (users[0].len() == 3).then_some(())
     })
     .await;
     says_msg_id.send(json!({"msgId": 10, "id": bob, "groupid": group, "msg": "all"})).await;
@@ -262,8 +263,8 @@ async fn checked_client_registers_befriends_and_makes_groups() {
 
     // The ack comes after all that went before it.
     assert_eq!(checked.next().await["code"], 200);
-    assert_eq!(cluster.storage.friends(bob, 5).await.expect("friends").len(), 1);
-    assert_eq!(cluster.storage.groups(bob, 5, 5).await.expect("groups")[0].groupname, "go");
+    assert_eq!(cluster.storage.friends(&[bob], 5).await.expect("friends")[0].len(), 1);
+    assert_eq!(cluster.storage.groups(&[bob], 5).await.expect("groups")[0][0].groupname, "go");
 }
 
 #[tokio::test]
