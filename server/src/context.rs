@@ -21,6 +21,7 @@ use crate::membership::watch::Watch;
 use crate::session::claims::Claims;
 use crate::session::cursor_saver::CursorSaver;
 use crate::session::ending::Endings;
+use crate::session::login_reads::LoginReads;
 use crate::session::pace::Paces;
 use crate::session::registry::Registry;
 use crate::shutdown::Shutdown;
@@ -47,6 +48,7 @@ pub struct Context {
 
     pub registry: Arc<Registry>,
     pub claims: Claims,
+    pub login_reads: LoginReads,
     pub endings: Arc<Endings>,
     pub cursor_saver: CursorSaver,
     pub paces: Paces,

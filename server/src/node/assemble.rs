@@ -27,6 +27,7 @@ use crate::session::catch_up::{self, CatchUp};
 use crate::session::claims::Claims;
 use crate::session::ending::Endings;
 use crate::session::log_ends::LogEnds;
+use crate::session::login_reads::LoginReads;
 use crate::session::registry::Registry;
 use crate::shutdown::Shutdown;
 use crate::storage::Storage;
@@ -34,6 +35,7 @@ use crate::telemetry::metrics::Metrics;
 use chat_environment::Environment;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -75,6 +77,7 @@ pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), E
     let writers = Arc::new(Writers::start(&delivery, storage.writers(config.database.writers)));
     let tasks = environment.tasks.clone();
     let claims = Claims::start(&tasks, storage.clone(), key.clone());
+    let login_reads = LoginReads::start(&tasks, &storage, Duration::from_millis(config.database.timeout_ms));
     let (registry, peers) = (delivery.registry.clone(), delivery.peers.clone());
     let context = Context {
         passwords: PasswordHasher::new(&config.password)?.within(environment.clone()),
@@ -91,6 +94,7 @@ pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), E
             yielded: Notify::new(),
         }),
         claims,
+        login_reads,
         registry,
         cursor_saver: Default::default(),
         paces: Default::default(),

@@ -19,9 +19,7 @@ use crate::storage::{Account, Claim, Claimant, Claimed, Release, Waiting};
 use chat_protocol::MAX_NODE_FRAME_BYTES;
 use chat_protocol::conversation::UserId;
 use chat_protocol::errno::{Errno, Failure};
-use chat_protocol::message::{
-    ChatMessage, Login, LoginAck, Nothing, Proof, Reply, Roster, Secret, Who,
-};
+use chat_protocol::message::{ChatMessage, Login, LoginAck, Nothing, Proof, Reply, Secret, Who};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -33,44 +31,27 @@ const TAKEOVER_POLL: Duration = Duration::from_millis(250);
 /// How long the end of a session waits for the kernel of a client that cannot acknowledge: longer than a delayed
 /// acknowledgement (200 ms) and a slow network, shorter than anybody takes to log in again.
 const LAST_ARRIVALS: Duration = Duration::from_millis(500);
-/// Waiting messages are counted up to here.
-const MAX_COUNTED: u32 = 10_000;
 /// A node with less than this left has missed renewals: it is not known to be alive.
-const KNOWN_ALIVE: Duration =
-    Duration::from_secs(LEASE_WATCH.as_secs() - 3 * LEASE_RENEWAL.as_secs());
+const KNOWN_ALIVE: Duration = Duration::from_secs(LEASE_WATCH.as_secs() - 3 * LEASE_RENEWAL.as_secs());
 /// Messages, and their text, that travel inside the LOGIN_ACK of a client that cannot acknowledge; the rest follows it.
 const INLINE_MESSAGES: u32 = 1_000;
 const INLINE_BYTES: usize = MAX_NODE_FRAME_BYTES / 16;
 
 pub async fn login(context: &Arc<Context>, caller: &Caller, login: Login) -> Answer {
     match try_login(context, caller, login).await {
-        Ok((ack, session)) => Answer {
-            result: Ok(Reply::Login(Box::new(ack))),
-            session: SessionChange::Began(session),
-        },
+        Ok((ack, session)) => {
+            Answer { result: Ok(Reply::Login(Box::new(ack))), session: SessionChange::Began(session) }
+        }
         Err(failure) => Err(failure).into(),
     }
 }
 
-pub async fn logout(
-    context: &Arc<Context>,
-    caller: &Caller,
-    session: &Arc<Session>,
-    revoke: bool,
-) -> Answer {
-    if revoke
-        && let Err(error) = context
-            .storage
-            .revoke_tokens(&session.actor(&context.key))
-            .await
-    {
+pub async fn logout(context: &Arc<Context>, caller: &Caller, session: &Arc<Session>, revoke: bool) -> Answer {
+    if revoke && let Err(error) = context.storage.revoke_tokens(&session.actor(&context.key)).await {
         return Err(change_failure(session, error)).into();
     }
     leave(context, &caller.outbound, session).await;
-    Answer {
-        result: Ok(Reply::Logout(Nothing {})),
-        session: SessionChange::Ended,
-    }
+    Answer { result: Ok(Reply::Logout(Nothing {})), session: SessionChange::Ended }
 }
 
 /// Ends the session of a connection that is still served. The kernel of a client that cannot acknowledge is given
@@ -99,16 +80,9 @@ pub async fn clean_up_after(context: &Arc<Context>, outbound: &Arc<Outbound>) {
     }
 }
 
-async fn try_login(
-    context: &Arc<Context>,
-    caller: &Caller,
-    login: Login,
-) -> Result<(LoginAck, Arc<Session>), Failure> {
+async fn try_login(context: &Arc<Context>, caller: &Caller, login: Login) -> Result<(LoginAck, Arc<Session>), Failure> {
     if caller.session.is_some() {
-        return Err(Failure::new(
-            Errno::LoggedIn,
-            "already logged in on this connection",
-        ));
+        return Err(Failure::new(Errno::LoggedIn, "already logged in on this connection"));
     }
     if !context.lease.is_held() {
         return Err(unavailable());
@@ -120,20 +94,11 @@ async fn try_login(
 
     let name: Arc<str> = account.name.as_str().into();
     let outbound = caller.outbound.clone();
-    let session = Arc::new(Session::new(
-        account.id,
-        name,
-        epoch,
-        login.events,
-        login.acknowledges,
-        outbound,
-    ));
+    let session = Arc::new(Session::new(account.id, name, epoch, login.events, login.acknowledges, outbound));
     context.registry.insert(session.clone());
     context.metrics.sessions.inc();
     context.metrics.logins_total.inc();
-    context.peers.tell(|| Item::Online {
-        users: vec![account.id],
-    });
+    context.peers.tell(|| Item::Online { users: vec![account.id] });
     match greet(context, &caller.config.limits, &session, &account).await {
         Ok(ack) => {
             events::presence(&context.delivery, &session, true);
@@ -147,43 +112,21 @@ async fn try_login(
 }
 
 /// The account, if the proof is good. Whether it is disabled is told to nobody else.
-async fn authenticate(
-    context: &Context,
-    caller: &Caller,
-    login: &Login,
-) -> Result<Account, Failure> {
+async fn authenticate(context: &Context, caller: &Caller, login: &Login) -> Result<Account, Failure> {
     let origin = Origin::of(caller.address);
     let account = match &login.proof {
         Proof::Password(password) => by_password(context, origin, &login.who, password).await?,
         Proof::Token(token) => by_token(context, origin, &login.who, &token.0).await?,
     };
-    if account.is_disabled {
-        Err(Errno::AccountDisabled.into())
-    } else {
-        Ok(account)
-    }
+    if account.is_disabled { Err(Errno::AccountDisabled.into()) } else { Ok(account) }
 }
 
 /// Every failure costs the same work and gives the same answer; only one that was a wrong password counts as a guess.
-async fn by_password(
-    context: &Context,
-    origin: Origin,
-    called: &Who,
-    password: &Secret,
-) -> Result<Account, Failure> {
-    let mut attempt = context
-        .login_limit
-        .attempt(origin, called, Instant::now())?;
-    let account = context
-        .storage
-        .account(called)
-        .await
-        .map_err(storage_failure)?;
+async fn by_password(context: &Context, origin: Origin, called: &Who, password: &Secret) -> Result<Account, Failure> {
+    let mut attempt = context.login_limit.attempt(origin, called, Instant::now())?;
+    let account = context.login_reads.accounts.read(called.clone()).await.map_err(storage_failure)?;
     attempt.at(account.as_ref().map(|account| account.id), Instant::now())?;
-    let asker = Asker {
-        origin,
-        purpose: Purpose::Login,
-    };
+    let asker = Asker { origin, purpose: Purpose::Login };
     let stored = account.as_ref().map(|account| account.password.as_str());
     let good = context.passwords.verify(asker, password, stored).await?;
     match account.filter(|_| good) {
@@ -199,23 +142,10 @@ async fn by_password(
 }
 
 /// A token cannot be guessed, and costs no hash: nobody's guesses stand in its way.
-async fn by_token(
-    context: &Context,
-    origin: Origin,
-    called: &Who,
-    token: &str,
-) -> Result<Account, Failure> {
-    let account = context
-        .storage
-        .account(called)
-        .await
-        .map_err(storage_failure)?;
-    let account = account
-        .filter(|account| token_is_good(context, account, token))
-        .ok_or(Errno::WrongCredentials)?;
-    context
-        .login_limit
-        .welcome(origin, called, account.id, Instant::now());
+async fn by_token(context: &Context, origin: Origin, called: &Who, token: &str) -> Result<Account, Failure> {
+    let account = context.login_reads.accounts.read(called.clone()).await.map_err(storage_failure)?;
+    let account = account.filter(|account| token_is_good(context, account, token)).ok_or(Errno::WrongCredentials)?;
+    context.login_limit.welcome(origin, called, account.id, Instant::now());
     Ok(account)
 }
 
@@ -223,26 +153,13 @@ fn token_is_good(context: &Context, account: &Account, token: &str) -> bool {
     let now = context.environment.now_ms();
     crate::auth::token::parse(token).is_some_and(|claims| {
         claims.user == account.id
-            && crate::auth::token::check(
-                &context.token_key,
-                &claims,
-                account.token_generation,
-                &account.password,
-                now,
-            )
+            && crate::auth::token::check(&context.token_key, &claims, account.token_generation, &account.password, now)
     })
 }
 
 /// Ends, or waits for the end of, the user's session on this node.
-async fn make_room(
-    context: &Context,
-    caller: &Caller,
-    user: UserId,
-    takeover: bool,
-) -> Result<(), Failure> {
-    let Some(old) = context.registry.get(user) else {
-        return Ok(());
-    };
+async fn make_room(context: &Context, caller: &Caller, user: UserId, takeover: bool) -> Result<(), Failure> {
+    let Some(old) = context.registry.get(user) else { return Ok(()) };
     wants_it_still(caller, takeover)?;
     let mut released = std::pin::pin!(old.wait_released());
     released.as_mut().enable();
@@ -252,10 +169,7 @@ async fn make_room(
         }
         old.close(Errno::Replaced.into());
     }
-    if context
-        .registry
-        .get(user)
-        .is_some_and(|current| current.epoch == old.epoch)
+    if context.registry.get(user).is_some_and(|current| current.epoch == old.epoch)
         && tokio::time::timeout(TAKEOVER_WAIT, released).await.is_err()
     {
         return Err(unavailable());
@@ -264,35 +178,18 @@ async fn make_room(
 }
 
 /// Wins the session row; returns the session's epoch.
-async fn claim(
-    context: &Context,
-    caller: &Caller,
-    account: &Account,
-    takeover: bool,
-) -> Result<u64, Failure> {
+async fn claim(context: &Context, caller: &Caller, account: &Account, takeover: bool) -> Result<u64, Failure> {
     let (user, token_generation) = (account.id, Some(account.token_generation));
     let give_up_at = Instant::now() + TAKEOVER_WAIT;
     let by = takeover.then(|| caller.outbound.clone() as Arc<dyn Claimant>);
-    let claim = Claim {
-        user,
-        takeover: by,
-        token_generation,
-    };
+    let claim = Claim { user, takeover: by, token_generation };
     loop {
         let mut yielded = std::pin::pin!(context.endings.yielded.notified());
         yielded.as_mut().enable();
-        match context
-            .claims
-            .claim(claim.clone())
-            .await
-            .map_err(storage_failure)?
-        {
+        match context.claims.claim(claim.clone()).await.map_err(storage_failure)? {
             Claimed::Won { epoch } if context.lease.is_held() => return Ok(epoch),
             Claimed::Won { epoch } => {
-                context
-                    .claims
-                    .release(Release { user, epoch }, Vec::new())
-                    .await;
+                context.claims.release(Release { user, epoch }, Vec::new()).await;
                 return Err(unavailable());
             }
             Claimed::NoSuchUser => return Err(Errno::WrongCredentials.into()),
@@ -317,11 +214,7 @@ async fn claim(
 
 /// A client that has given up waiting is perhaps logged in elsewhere by now, and must not replace itself there.
 fn wants_it_still(caller: &Caller, takeover: bool) -> Result<(), Failure> {
-    if takeover && !caller.outbound.is_waiting() {
-        Err(unavailable())
-    } else {
-        Ok(())
-    }
+    if takeover && !caller.outbound.is_waiting() { Err(unavailable()) } else { Ok(()) }
 }
 
 fn ask_for(context: &Context, node: &NodeId, user: UserId, epoch: u64) {
@@ -330,11 +223,7 @@ fn ask_for(context: &Context, node: &NodeId, user: UserId, epoch: u64) {
 
 fn held_elsewhere(lease_left: Duration) -> Failure {
     let failure = Failure::from(Errno::LoggedIn);
-    if lease_left < KNOWN_ALIVE {
-        failure.retry_after(lease_left)
-    } else {
-        failure
-    }
+    if lease_left < KNOWN_ALIVE { failure.retry_after(lease_left) } else { failure }
 }
 
 async fn greet(
@@ -343,31 +232,8 @@ async fn greet(
     session: &Arc<Session>,
     account: &Account,
 ) -> Result<LoginAck, Failure> {
-    let waiting = context
-        .storage
-        .waiting(&[session.user])
-        .await
-        .map_err(storage_failure)?;
-    let offline = match waiting.is_empty() {
-        true => 0,
-        false => {
-            let counted = context
-                .storage
-                .count_waiting(&[session.user], MAX_COUNTED)
-                .await;
-            counted.map_err(storage_failure)?.into_iter().sum()
-        }
-    };
-    let mut inline = Vec::new();
-    for conversation in waiting {
-        let pushed = match session.acknowledges {
-            _ if failpoint::hits(Failpoint::SessionOfflineLost) => conversation.last_seq,
-            true => conversation.position.received_seq,
-            false => inline_waiting(context, session, &conversation, &mut inline).await?,
-        };
-        session.waits(&conversation, pushed);
-    }
-    let roster: Roster = roster::roster(context, session.user).await?;
+    let ((offline, waiting), roster) =
+        tokio::try_join!(backlog(context, session), roster::roster(context, session.user))?;
     Ok(LoginAck {
         id: account.id,
         name: account.name.clone(),
@@ -381,8 +247,27 @@ async fn greet(
         offline,
         caps: vec!["events".into()],
         max_frame_bytes: limits.max_frame_bytes,
-        waiting: inline,
+        waiting,
     })
+}
+
+/// Tells the session what waits for it. Returns how much that is, and what travels inside the LOGIN_ACK.
+async fn backlog(context: &Context, session: &Session) -> Result<(u64, Vec<ChatMessage>), Failure> {
+    let waiting = context.login_reads.waiting.read(session.user).await.map_err(storage_failure)?;
+    let offline = match waiting.is_empty() {
+        true => 0,
+        false => context.login_reads.counts.read(session.user).await.map_err(storage_failure)?,
+    };
+    let mut inline = Vec::new();
+    for conversation in waiting {
+        let pushed = match session.acknowledges {
+            _ if failpoint::hits(Failpoint::SessionOfflineLost) => conversation.last_seq,
+            true => conversation.position.received_seq,
+            false => inline_waiting(context, session, &conversation, &mut inline).await?,
+        };
+        session.waits(&conversation, pushed);
+    }
+    Ok((offline, inline))
 }
 
 /// Adds what waits in one conversation to `inline`, as far as it fits; returns the seq up to which it is in there.
@@ -398,10 +283,7 @@ async fn inline_waiting(
     if room == 0 || limit == 0 {
         return Ok(waiting.position.received_seq);
     }
-    let page = context
-        .storage
-        .messages_after(waiting.conv, waiting.position.received_seq, limit, room)
-        .await;
+    let page = context.storage.messages_after(waiting.conv, waiting.position.received_seq, limit, room).await;
     let mut last = waiting.position.received_seq;
     for message in page.map_err(storage_failure)?.messages {
         if message.seq != last + 1 {

@@ -2,26 +2,20 @@
 
 use crate::context::Context;
 use crate::session::failure::storage_failure;
-use crate::storage::NamedGroup;
-use chat_protocol::conversation::{Conversation, GroupId, UserId};
+use crate::session::login_reads::{FRIENDS, GROUPS, LoginReads, USERS_PER_GROUP};
+use crate::storage::{self, NamedGroup};
+use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::errno::Failure;
-use chat_protocol::message::{Group, GroupPage, GroupUser, Reply, Roster};
+use chat_protocol::message::{Group, GroupPage, Reply, Roster};
+use futures_util::future::try_join_all;
 
-/// What is listed at most; past it `more` is set.
-const FRIENDS: u32 = 200;
-const GROUPS: u32 = 200;
-const USERS_PER_GROUP: u32 = 100;
 /// About how many bytes of group members are listed in all, so that the frame stays within a node's limit in every
 /// dialect; past it groups come without the rest of their users.
 const MEMBER_BYTES: usize = 200 * 1024;
 /// About what one listed user costs beside its name.
 const USER_BYTES: usize = 80;
 
-pub async fn answer(
-    context: &Context,
-    user: UserId,
-    page: Option<GroupPage>,
-) -> Result<Reply, Failure> {
+pub async fn answer(context: &Context, user: UserId, page: Option<GroupPage>) -> Result<Reply, Failure> {
     let roster = match page {
         None => roster(context, user).await?,
         Some(page) => one_page(context, user, page).await?,
@@ -31,52 +25,31 @@ pub async fn answer(
 
 /// Everything, within the limits.
 pub async fn roster(context: &Context, user: UserId) -> Result<Roster, Failure> {
-    let friends = context
-        .storage
-        .friends(&[user], FRIENDS + 1)
-        .await
-        .map_err(storage_failure)?;
-    let named = context
-        .storage
-        .groups(&[user], GROUPS + 1)
-        .await
-        .map_err(storage_failure)?;
-    let (mut friends, mut named) = (friends.concat(), named.concat());
-    let mut more = friends.len() > FRIENDS as usize || named.len() > GROUPS as usize;
+    let reads = &context.login_reads;
+    let both = tokio::try_join!(reads.friends.read(user), groups(reads, user));
+    let (mut friends, (mut groups, more_groups)) = both.map_err(storage_failure)?;
+    let mut more = friends.len() > FRIENDS as usize || more_groups;
     friends.truncate(FRIENDS as usize);
-    named.truncate(GROUPS as usize);
-    let ids: Vec<GroupId> = named.iter().map(|group| group.id).collect();
-    let users = context
-        .storage
-        .group_users(&ids, USERS_PER_GROUP + 1)
-        .await
-        .map_err(storage_failure)?;
-    let mut groups: Vec<Group> = named
-        .into_iter()
-        .zip(users)
-        .map(|(named, users)| listed(named, users))
-        .collect();
     let mut room = MEMBER_BYTES;
     for group in &mut groups {
         more |= shorten(group, &mut room);
     }
-    Ok(Roster {
-        friends,
-        groups,
-        more,
-    })
+    Ok(Roster { friends, groups, more })
 }
 
-fn listed(named: NamedGroup, mut users: Vec<GroupUser>) -> Group {
+/// As many groups as are listed, and whether there are more.
+async fn groups(reads: &LoginReads, user: UserId) -> storage::Result<(Vec<Group>, bool)> {
+    let mut named = reads.groups.read(user).await?;
+    let more = named.len() > GROUPS as usize;
+    named.truncate(GROUPS as usize);
+    Ok((try_join_all(named.into_iter().map(|group| with_users(reads, group))).await?, more))
+}
+
+async fn with_users(reads: &LoginReads, group: NamedGroup) -> storage::Result<Group> {
+    let mut users = reads.group_users.read(group.id).await?;
     let more = users.len() > USERS_PER_GROUP as usize;
     users.truncate(USERS_PER_GROUP as usize);
-    Group {
-        id: named.id,
-        groupname: named.groupname,
-        groupdesc: named.groupdesc,
-        users,
-        more,
-    }
+    Ok(Group { id: group.id, groupname: group.groupname, groupdesc: group.groupdesc, users, more })
 }
 
 /// Cuts the list of users to what is allowed; true if it had to.
@@ -95,17 +68,8 @@ fn shorten(group: &mut Group, room: &mut usize) -> bool {
 }
 
 async fn one_page(context: &Context, user: UserId, page: GroupPage) -> Result<Roster, Failure> {
-    match context
-        .storage
-        .group_page(user, page)
-        .await
-        .map_err(storage_failure)?
-    {
-        Some(group) => Ok(Roster {
-            more: group.more,
-            friends: Vec::new(),
-            groups: vec![group],
-        }),
+    match context.storage.group_page(user, page).await.map_err(storage_failure)? {
+        Some(group) => Ok(Roster { more: group.more, friends: Vec::new(), groups: vec![group] }),
         None => Err(context
             .delivery
             .members

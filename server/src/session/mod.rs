@@ -2,8 +2,8 @@
 //!
 //! [`Session`] is a state machine without socket, clock or task; `model` tests it against a model. Around it: the bytes
 //! that wait for its connection ([`outbound`]), who is logged in here ([`registry`]), reading the log for those that
-//! are behind ([`catch_up`]), saving cursors ([`cursor_saver`]), and the rows that say whose session it is
-//! ([`claims`]).
+//! are behind ([`catch_up`]), saving cursors ([`cursor_saver`]), what logins read ([`login_reads`]), and the rows that
+//! say whose session it is ([`claims`]).
 
 mod state;
 
@@ -18,6 +18,7 @@ pub mod cursor_saver;
 pub mod ending;
 pub mod failure;
 pub mod log_ends;
+pub mod login_reads;
 pub mod outbound;
 pub mod pace;
 pub mod registry;

@@ -30,7 +30,7 @@ pub struct Login {
     pub acknowledges: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
     Id(UserId),
     Name(String),

@@ -1,6 +1,7 @@
 //! How a node ends when one of its tasks has died, and how it starts and stops at awkward moments: always in order, in
 //! time, and with its lease given back.
 
+use crate::support::classic::Bare;
 use crate::support::cluster::{database, make_cheap, start_node};
 use crate::support::faulty::Faulty;
 use crate::support::{BUDGET, PASSWORD, Peer, Value, eventually, fresh_mid, json, within};
@@ -202,37 +203,51 @@ async fn death_during_the_drain_ends_it_with_an_error() {
 
 #[tokio::test]
 async fn panic_in_a_connection_ends_it_and_its_session_alone() {
-    let Stage { faulty, node, mut ann, mut bob, .. } = stage().await;
+    let Stage { faulty, node, mut ann, mut bob, dee, .. } = stage().await;
     let metrics = node.metrics();
+    ann.tell(dee, "for later").await;
 
-    faulty.panic_in("friends");
-    ann.send(json!({"msgid": 26})).await;
+    faulty.panic_in("group_page");
+    ann.send(json!({"msgid": 26, "groupid": 1})).await;
     assert!(ann.try_frame().await.is_err(), "Ann's connection is closed");
-    // Her login gets as far as a session, and no further.
-    let mut again = Peer::connect(node.address()).await;
-    eventually(BUDGET, "the session is freed", async || {
-        again.send(json!({"msgid": 1, "name": "ann", "password": PASSWORD})).await;
-        if again.try_frame().await.is_ok() {
-            return None;
-        }
-        again = Peer::connect(node.address()).await;
-        Some(())
-    })
-    .await;
+    // Dee's login gets as far as a session, and no further: what waits is to travel inside the answer.
+    faulty.panic_in("messages_after");
+    let mut classic = Bare::connect(node.address()).await;
+    classic.send(json!({"msgid": 1, "id": dee, "password": PASSWORD})).await;
+    let answer = classic.raw.next_bytes().await;
+    assert!(answer.is_ok_and(|bytes| bytes.is_empty()), "Dee's connection is closed");
     faulty.heal();
 
-    eventually(BUDGET, "Ann gets in again, without a takeover", async || {
-        let ack = again.ask(json!({"msgid": 1, "name": "ann", "password": PASSWORD})).await;
-        (ack["errno"] == 0).then_some(())
-    })
-    .await;
+    let (mut again, mut late) = (Peer::connect(node.address()).await, Peer::connect(node.address()).await);
+    for (peer, name) in [(&mut again, "ann"), (&mut late, "dee")] {
+        eventually(BUDGET, "both get in again, without a takeover", async || {
+            let ack = peer.ask(json!({"msgid": 1, "name": name, "password": PASSWORD})).await;
+            (ack["errno"] == 0).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(late.push().await["msg"], "for later");
     bob.tell(ann.id, "still here").await;
     assert_eq!(again.push().await["msg"], "still here");
-    assert_eq!((metrics.task_panics_total.get(), metrics.sessions.get()), (2, 2));
-    eventually(BUDGET, "two connections are left", async || (metrics.connections.get() == 2).then_some(())).await;
+    assert_eq!((metrics.task_panics_total.get(), metrics.sessions.get()), (2, 3));
+    eventually(BUDGET, "three connections are left", async || (metrics.connections.get() == 3).then_some(())).await;
     assert!(!node.shutdown().is_draining());
     node.shutdown().drain();
     within("the node ends in order", node.stopped()).await.expect("no task of the node itself has died");
+}
+
+#[tokio::test]
+async fn panic_in_a_read_that_is_made_for_many_fails_the_request_alone() {
+    let Stage { faulty, node, mut ann, mut bob, .. } = stage().await;
+
+    faulty.panic_in("friends");
+    ann.refused(json!({"msgid": 26}), 11).await;
+    faulty.heal();
+
+    ann.done(json!({"msgid": 26})).await;
+    bob.tell(ann.id, "still here").await;
+    assert_eq!(ann.push().await["msg"], "still here");
+    assert!(!node.shutdown().is_draining());
 }
 
 #[tokio::test]
