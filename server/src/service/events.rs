@@ -4,25 +4,41 @@ use crate::bus::Item;
 use crate::delivery::Delivery;
 use crate::delivery::errands::Purpose;
 use crate::session::Session;
+use crate::session::login_reads::FRIENDS;
 use crate::storage;
 use chat_protocol::conversation::UserId;
-use chat_protocol::message::{Event, State};
+use chat_protocol::message::{Event, Friend, State};
 use std::sync::Arc;
 
 /// Friends that are told of a login or logout.
 const TOLD_FRIENDS: u32 = 200;
 
-/// Tells the user's online friends that it came or went. Left out while the node has much of this to do.
-pub fn presence(delivery: &Arc<Delivery>, session: &Session, online: bool) {
-    let state = if online { State::Online } else { State::Offline };
+/// Tells the user's online friends that it came. `friends`: what has been listed of them since its session began. Whoever
+/// comes online after that finds the user online.
+pub fn came(delivery: &Arc<Delivery>, session: &Session, friends: &[Friend]) {
+    let online = friends.iter().filter(|friend| friend.state == State::Online).map(|friend| friend.id);
+    let all_online = (friends.len() < FRIENDS as usize).then(|| online.collect());
+    presence(delivery, session, State::Online, all_online);
+}
+
+/// Tells the user's online friends that it went.
+pub fn went(delivery: &Arc<Delivery>, session: &Session) {
+    presence(delivery, session, State::Offline, None);
+}
+
+/// Left out while the node has much of this to do. Friends that are not known to be online are looked up.
+fn presence(delivery: &Arc<Delivery>, session: &Session, state: State, online: Option<Vec<UserId>>) {
     let event = Event::Presence { id: session.user, name: session.name.to_string(), state };
     let user = session.user;
     let _ = delivery.errands.run(Purpose::Presence, delivery.clone(), |delivery| async move {
-        let told = match delivery.storage.online_friends(user, TOLD_FRIENDS).await {
+        let online = match online {
+            Some(online) => Ok(online),
+            None => delivery.storage.online_friends(user, TOLD_FRIENDS).await,
+        };
+        log(match online {
             Ok(friends) => tell_now(&delivery, friends, &event).await,
             Err(error) => Err(error),
-        };
-        log(told);
+        });
     });
 }
 

@@ -68,7 +68,7 @@ pub async fn leave(context: &Arc<Context>, outbound: &Outbound, session: &Arc<Se
 /// Ends a session, and tells the user's friends.
 pub async fn end(context: &Arc<Context>, session: &Arc<Session>) {
     context.endings.end(session).await;
-    events::presence(&context.delivery, session, false);
+    events::went(&context.delivery, session);
 }
 
 /// A connection's task has panicked. Its session, also one whose login was under way, ends as if the connection had
@@ -101,7 +101,7 @@ async fn try_login(context: &Arc<Context>, caller: &Caller, login: Login) -> Res
     context.peers.tell(|| Item::Online { users: vec![account.id] });
     match greet(context, &caller.config.limits, &session, &account).await {
         Ok(ack) => {
-            events::presence(&context.delivery, &session, true);
+            events::came(&context.delivery, &session, &ack.roster.friends);
             Ok((ack, session))
         }
         Err(failure) => {

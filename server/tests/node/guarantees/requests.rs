@@ -258,15 +258,35 @@ async fn roster_pages_one_groups_users() {
 async fn login_ack_lists_two_hundred_friends_and_says_that_there_are_more() {
     let cluster = Cluster::one().await;
     let ann = cluster.account("ann").await;
-    for n in 0..201 {
-        let friend = cluster.storage.register(&format!("friend {n}"), "no hash").await.expect("registers");
-        cluster.storage.add_friend(&ann.into(), friend.expect("a free name")).await.expect("befriends");
-    }
+    add_friends(&cluster, ann, 201).await;
 
     let ack = cluster.connect().await.login("ann").await;
 
     assert_eq!(ack["friends"].as_array().map(Vec::len), Some(200));
     assert_eq!(ack["more"], true);
+}
+
+async fn add_friends(cluster: &Cluster, of: u64, count: usize) {
+    for n in 0..count {
+        let friend = cluster.storage.register(&format!("friend {n}"), "no hash").await.expect("registers");
+        cluster.storage.add_friend(&of.into(), friend.expect("a free name")).await.expect("befriends");
+    }
+}
+
+#[tokio::test]
+async fn friend_beyond_those_that_are_listed_is_told_of_a_login() {
+    let cluster = Cluster::one().await;
+    let ann = cluster.account("ann").await;
+    add_friends(&cluster, ann, 200).await;
+    let bob = cluster.account("bob").await;
+    cluster.storage.add_friend(&ann.into(), bob).await.expect("befriends");
+    let mut watcher = cluster.connect().await;
+    watcher.login_for_events("bob").await;
+
+    cluster.connect().await.login("ann").await;
+
+    let presence = json!({"msgid": 31, "kind": "presence", "id": ann, "name": "ann", "state": "online"});
+    assert_eq!(watcher.event().await, presence);
 }
 
 #[tokio::test]
