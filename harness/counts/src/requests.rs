@@ -29,6 +29,7 @@ pub fn count() -> Result<Vec<Count>> {
         let world = World::of(1).await?;
         messages(&world, &mut measured).await?;
         logins(&world, &mut measured).await?;
+        logins_at_once(&world, &mut measured).await?;
         let cluster = World::of(2).await?;
         joins(&cluster, &mut measured).await
     })?;
@@ -135,6 +136,40 @@ async fn logins(world: &World, measured: &mut Measured) -> Result<()> {
     measured.push(("log in by password".into(), asked));
     let (asked, ()) = world.count(SOON, async || world.connect(0).await?.register("another").await).await?;
     measured.push(("register".into(), asked));
+    Ok(())
+}
+
+/// Each with a friend of its own who is online, in a group with nine others.
+async fn logins_at_once(world: &World, measured: &mut Measured) -> Result<()> {
+    let mut guests = Vec::new();
+    let mut group = json!(null);
+    for number in 0..MANY {
+        let mut guest = newcomer(world, 0, &format!("guest {number}")).await?;
+        let host = newcomer(world, 0, &format!("host {number}")).await?;
+        guest.ask(json!({"msgid": 7, "friendid": host.id})).await?;
+        if number % 10 == 0 {
+            let name = format!("house {number}");
+            group = guest.ask(json!({"msgid": 8, "groupname": name, "groupdesc": ""})).await?["groupid"].clone();
+        } else {
+            guest.ask(json!({"msgid": 9, "groupid": group})).await?;
+        }
+        guests.push((format!("guest {number}"), guest, host));
+    }
+    for (_, guest, _) in &mut guests {
+        guest.log_out().await?;
+    }
+    let logging_in = async || {
+        for (name, guest, _) in &mut guests {
+            let token = guest.token.clone();
+            guest.send(&json!({"msgid": 1, "name": name, "token": token, "caps": ["events"]})).await?;
+        }
+        for (_, guest, _) in &mut guests {
+            guest.reply().await?;
+        }
+        Ok(())
+    };
+    let (asked, ()) = world.count(SOON, logging_in).await?;
+    measured.push((format!("log in by token, {MANY} at once"), asked));
     Ok(())
 }
 
