@@ -25,7 +25,7 @@ pub async fn show(context: &Context, call: &Call) -> Result<User, Refusal> {
     let whom = Whom::in_query(&call.query(&["id", "name"])?)?;
     let account = whom.account(context).await?;
     let holder = context.storage.holder(account.id).await?;
-    let waiting = context.storage.count_waiting(&[account.id], MOST_COUNTED).await?.into_iter().sum();
+    let waiting = context.storage.count_waiting(account.id, MOST_COUNTED).await?;
     Ok(User {
         id: account.id,
         name: account.name,

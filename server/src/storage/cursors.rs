@@ -42,8 +42,8 @@ domain! {
     async fn cursors(&self, of: &[(Conversation, UserId, LogEpoch)]) -> Result<Vec<Option<Position>>>;
     /// All conversations in which something waits for any of the users (their own messages may be all that waits).
     async fn waiting(&self, users: &[UserId]) -> Result<Vec<Waiting>>;
-    /// How many messages of others wait for each of the users, counted up to `at_most`; in order.
-    async fn count_waiting(&self, users: &[UserId], at_most: u32) -> Result<Vec<u64>>;
+    /// How many messages of others wait for the user, counted up to `at_most`.
+    async fn count_waiting(&self, user: UserId, at_most: u32) -> Result<u64>;
     /// Moves cursors forward; never back, never past the conversation's end, never making a member of who is none.
     /// Passes over users whose session is not `by`'s, where one is given.
     async fn mark_received(&self, by: Option<&NodeKey>, marks: &[Mark]) -> Result<()>;

@@ -33,8 +33,8 @@ impl Cursors for SqlStorage {
         read!(self, conn => waiting(conn, users))
     }
 
-    async fn count_waiting(&self, users: &[UserId], at_most: u32) -> storage::Result<Vec<u64>> {
-        read!(self, conn => count_waiting(conn, users, at_most.into()))
+    async fn count_waiting(&self, user: UserId, at_most: u32) -> storage::Result<u64> {
+        read!(self, conn => count_waiting(conn, user, at_most))
     }
 
     async fn mark_received(&self, by: Option<&NodeKey>, marks: &[Mark]) -> storage::Result<()> {
@@ -79,43 +79,31 @@ async fn waiting(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<Wait
     Ok(waiting)
 }
 
-async fn count_waiting(conn: &mut dyn Connection, users: &[UserId], at_most: u64) -> Result<Vec<u64>> {
-    let mut counts: BTreeMap<UserId, u64> = BTreeMap::new();
-    let mut behind = waiting(conn, users).await?;
-    while !behind.is_empty() {
-        let rest = behind.split_off(behind.len().min(CONVERSATIONS_AT_ONCE));
-        add_waiting(conn, &behind, at_most, &mut counts).await?;
-        behind = rest;
-        behind.retain(|one| counts.get(&one.user).is_none_or(|count| *count < at_most));
-    }
-    Ok(users.iter().map(|user| counts.get(user).map_or(0, |count| at_most.min(*count))).collect())
-}
-
-async fn add_waiting(
-    conn: &mut dyn Connection,
-    behind: &[Waiting],
-    at_most: u64,
-    counts: &mut BTreeMap<UserId, u64>,
-) -> Result<()> {
+async fn count_waiting(conn: &mut dyn Connection, user: UserId, at_most: u32) -> Result<u64> {
     // Each conversation is counted by itself: joined with the cursors, the whole of its log would be read.
     const COUNT: &str =
-        "(SELECT COUNT(*) FROM (SELECT 1 FROM message WHERE conv = ? AND seq > ? AND sender <> ? LIMIT ?) AS waiting)";
-    let sql = format!("SELECT {}", repeated(COUNT, ", ", behind.len()));
-    let mut values: Vec<Value> = Vec::with_capacity(4 * padded(behind.len()));
-    for one in behind {
-        let left = at_most - counts.get(&one.user).copied().unwrap_or(0);
-        values.extend([one.conv.into(), one.position.received_seq.into(), one.user.into(), left.into()]);
-    }
-    // Padded with counts of nothing.
-    for _ in behind.len()..padded(behind.len()) {
-        values.extend(["".into(), 0_u64.into(), 0_u64.into(), 0_u64.into()]);
-    }
-    if let Some(row) = conn.first(&sql, &values).await? {
-        for (at, one) in behind.iter().enumerate() {
-            *counts.entry(one.user).or_default() += row.number(at)?;
+        "SELECT COUNT(*) FROM (SELECT 1 FROM message WHERE conv = ? AND seq > ? AND sender <> ? LIMIT ?) AS waiting";
+    let behind = waiting(conn, &[user]).await?;
+    let at_most = u64::from(at_most);
+    let mut total = 0;
+    for behind in behind.chunks(CONVERSATIONS_AT_ONCE) {
+        let left = at_most - total;
+        let mut values: Vec<Value> = Vec::with_capacity(4 * padded(behind.len()));
+        for one in behind {
+            values.extend([one.conv.into(), one.position.received_seq.into(), user.into(), left.into()]);
+        }
+        // Padded with counts of nothing: repeating one would count it again.
+        for _ in behind.len()..padded(behind.len()) {
+            values.extend(["".into(), 0_u64.into(), user.into(), 0_u64.into()]);
+        }
+        for row in conn.rows(&repeated(COUNT, " UNION ALL ", behind.len()), &values).await? {
+            total += row.number(0)?;
+        }
+        if total >= at_most {
+            return Ok(at_most);
         }
     }
-    Ok(())
+    Ok(total)
 }
 
 async fn mark_received(conn: &mut dyn Connection, by: Option<&NodeKey>, marks: &[Mark]) -> Result<()> {
