@@ -26,14 +26,18 @@ fn two_places(facts: &Facts<'_>, message: &Message<'_>) -> Option<Violation> {
     let sent = facts.entries[message.sends.first()?.event].t;
     // Sent again once it is kept no longer, it is a new message.
     let was_gone = |place: &Place<'_>, event: usize| {
-        facts.removed.get(place).is_some_and(|kept_s| facts.entries[event].t >= sent + kept_s * 1_000_000)
+        let kept_us = |kept_s: &u64| kept_s.saturating_mul(1_000_000);
+        facts.removed.get(place).is_some_and(|kept_s| facts.entries[event].t >= sent.saturating_add(kept_us(kept_s)))
     };
-    let is_doubled = |pair: &&[(usize, Place<'_>)]| {
-        let [(_, one), (later, other)] = pair else { return false };
-        one != other && !was_gone(one, *later) && !was_gone(other, *later)
-    };
-    let pair = seen.windows(2).find(is_doubled)?;
-    let [(first_event, first), (other_event, other)] = [pair[0], pair[1]];
+    let mut last = None;
+    let [(first_event, first), (other_event, other)] = seen.into_iter().find_map(|(event, place)| {
+        if was_gone(&place, event) {
+            return None;
+        }
+        let before = last.replace((event, place));
+        let doubled = before.filter(|(_, before)| *before != place && !was_gone(before, event));
+        doubled.map(|before| [before, (event, place)])
+    })?;
     let what =
         format!("one message stands at number {} of {} and at number {} of {}", first.1, first.0, other.1, other.0);
     let events = message.sends.iter().map(|sent| sent.event).chain([first_event, other_event]).collect();
