@@ -68,12 +68,13 @@ async fn keeper() -> (Keeper, Arc<Told>, Arc<dyn Storage>) {
     let key = NodeKey { id: "node".into(), boot: 1 };
     assert_eq!(storage.start_node(&key).await.expect("starts"), NodeStart::Ready);
     let takeovers = storage.renew_lease(&key, false).await.expect("renews").takeovers;
-    let told = Arc::new(Told::default());
+    let (told, lease) = (Arc::new(Told::default()), Arc::new(Lease::default()));
+    lease.renewed(Instant::now());
     let parts = Parts {
         bus: LocalHub::default().join(key.clone(), &Tasks::default()).0,
         key,
         storage: storage.clone(),
-        lease: Arc::default(),
+        lease,
         watch: Arc::default(),
         database_answers: Arc::default(),
         tenants: told.clone(),
@@ -112,6 +113,17 @@ async fn login_that_the_database_has_lost_is_missed_and_closed() {
 }
 
 #[tokio::test]
+async fn login_that_ends_while_it_is_looked_for_is_not_missed() {
+    let (mut keeper, told, storage) = keeper().await;
+    let ended = log_in(&keeper, &told, "ended").await;
+    storage.release_sessions(&keeper.parts.key, &[ended]).await.expect("frees the row");
+    keeper.new_logins = told.new_sessions();
+    told.here.lock().clear();
+
+    assert!(!keeper.look_for_new_logins().await.expect("looks"));
+}
+
+#[tokio::test]
 async fn login_that_is_there_or_has_ended_is_not_missed() {
     let (mut keeper, told, storage) = keeper().await;
     log_in(&keeper, &told, "here").await;
@@ -126,7 +138,7 @@ async fn login_that_is_there_or_has_ended_is_not_missed() {
 }
 
 #[tokio::test]
-async fn those_who_logged_in_elsewhere_alone_lose_their_sessions_with_the_name() {
+async fn only_those_who_logged_in_elsewhere_lose_their_sessions_with_the_name() {
     let (mut keeper, told, storage) = keeper().await;
     let (gone, here) = (log_in(&keeper, &told, "gone").await, log_in(&keeper, &told, "here").await);
     storage.stop_node(&keeper.parts.key).await.expect("stops");
