@@ -35,7 +35,6 @@ use crate::telemetry::metrics::Metrics;
 use chat_environment::Environment;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -77,7 +76,7 @@ pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), E
     let writers = Arc::new(Writers::start(&delivery, storage.writers(config.database.writers)));
     let tasks = environment.tasks.clone();
     let claims = Claims::start(&tasks, storage.clone(), key.clone());
-    let login_reads = LoginReads::start(&tasks, &storage, Duration::from_millis(config.database.timeout_ms));
+    let login_reads = LoginReads::start(&tasks, &storage, &config.database);
     let (registry, peers) = (delivery.registry.clone(), delivery.peers.clone());
     let context = Context {
         passwords: PasswordHasher::new(&config.password)?.within(environment.clone()),

@@ -13,8 +13,8 @@ use std::sync::Arc;
 /// Friends that are told of a login or logout.
 const TOLD_FRIENDS: u32 = 200;
 
-/// Tells the user's online friends that it came. `friends`: what has been listed of them since its session began. Whoever
-/// comes online after that finds the user online.
+/// Tells the user's online friends that it came. `friends`: those in the LOGIN_ACK, read after the claim was committed.
+/// Whoever comes online after that finds the user online, unless both read from servers that lag behind.
 pub fn came(delivery: &Arc<Delivery>, session: &Session, friends: &[Friend]) {
     let online = friends.iter().filter(|friend| friend.state == State::Online).map(|friend| friend.id);
     let all_online = (friends.len() < FRIENDS as usize).then(|| online.collect());

@@ -31,6 +31,8 @@ const TAKEOVER_POLL: Duration = Duration::from_millis(250);
 /// How long the end of a session waits for the kernel of a client that cannot acknowledge: longer than a delayed
 /// acknowledgement (200 ms) and a slow network, shorter than anybody takes to log in again.
 const LAST_ARRIVALS: Duration = Duration::from_millis(500);
+/// Waiting messages are counted up to here.
+const MAX_COUNTED: u32 = 10_000;
 /// A node with less than this left has missed renewals: it is not known to be alive.
 const KNOWN_ALIVE: Duration = Duration::from_secs(LEASE_WATCH.as_secs() - 3 * LEASE_RENEWAL.as_secs());
 /// Messages, and their text, that travel inside the LOGIN_ACK of a client that cannot acknowledge; the rest follows it.
@@ -256,7 +258,8 @@ async fn backlog(context: &Context, session: &Session) -> Result<(u64, Vec<ChatM
     let waiting = context.login_reads.waiting.read(session.user).await.map_err(storage_failure)?;
     let offline = match waiting.is_empty() {
         true => 0,
-        false => context.login_reads.counts.read(session.user).await.map_err(storage_failure)?,
+        // By itself: it may take a while, and nobody else is to wait for it.
+        false => context.storage.count_waiting(session.user, MAX_COUNTED).await.map_err(storage_failure)?,
     };
     let mut inline = Vec::new();
     for conversation in waiting {

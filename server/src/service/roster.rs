@@ -7,8 +7,10 @@ use crate::storage::{self, NamedGroup};
 use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::errno::Failure;
 use chat_protocol::message::{Group, GroupPage, Reply, Roster};
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
+/// Groups whose users one caller asks for at once: many callers are to get their turns.
+const GROUPS_AT_ONCE: usize = 16;
 /// About how many bytes of group members are listed in all, so that the frame stays within a node's limit in every
 /// dialect; past it groups come without the rest of their users.
 const MEMBER_BYTES: usize = 200 * 1024;
@@ -42,7 +44,8 @@ async fn groups(reads: &LoginReads, user: UserId) -> storage::Result<(Vec<Group>
     let mut named = reads.groups.read(user).await?;
     let more = named.len() > GROUPS as usize;
     named.truncate(GROUPS as usize);
-    Ok((try_join_all(named.into_iter().map(|group| with_users(reads, group))).await?, more))
+    let groups = stream::iter(named).map(|group| with_users(reads, group)).buffered(GROUPS_AT_ONCE);
+    Ok((groups.try_collect().await?, more))
 }
 
 async fn with_users(reads: &LoginReads, group: NamedGroup) -> storage::Result<Group> {

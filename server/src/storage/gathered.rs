@@ -2,8 +2,8 @@
 //!
 //! Fifty thousand clients that come back at once must not mean as many reads of each kind, each a round trip on one of
 //! the few connections that commits need as well. Who asks while no call is under way is answered by a call of its own,
-//! at once; what others ask for meanwhile goes together in the next. There is no timer in it. Nobody is answered by a
-//! call that began before they asked: it need not show what they have just committed.
+//! at once; what others ask for meanwhile goes together in the next. Nothing is delayed to collect more. Nobody is
+//! answered by a call that began before they asked: such a call could miss what they have just committed.
 //!
 //! Asking takes no longer than a call to the storage may take by itself, the wait for its turn included. A call that
 //! fails fails all that is asked in it, but for what one of them may be at fault for: then they are asked again in
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-/// Questions that wait for their turn; beyond it those who ask wait for room, as long as they would for an answer.
+/// Questions that wait for their turn; beyond it those who ask wait for room, and no longer in all than for an answer.
 const QUEUE: usize = 4_096;
 /// How long a call is waited for before the next goes beside it: one connection may hang while the others work.
 const SLOW: Duration = Duration::from_millis(100);
@@ -45,19 +45,21 @@ type Asked<K, V> = BTreeMap<K, Vec<Reply<V>>>;
 pub type Call<K, V> = Box<dyn Fn(Vec<K>) -> BoxFuture<'static, Result<Vec<V>>> + Send + Sync>;
 
 /// How a read is to be gathered.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Limits {
     /// Questions that go together in one call.
     pub at_once: usize,
     /// How long anybody waits for an answer; then [`Error::Unavailable`].
     pub patience: Duration,
+    /// Calls at once, together with those of all kinds that share this.
+    pub turns: Arc<Semaphore>,
 }
 
 impl<K: Ord + Clone + Send + 'static, V: Clone + Send + 'static> Gathered<K, V> {
     /// Starts the task that asks, which ends when this is dropped.
     pub fn start(tasks: &Tasks, name: &'static str, limits: Limits, call: Call<K, V>) -> Self {
         let (questions, queue) = mpsc::channel(QUEUE);
-        let asker = Arc::new(Asker { tasks: tasks.clone(), name, call });
+        let asker = Arc::new(Asker { tasks: tasks.clone(), name, turns: limits.turns, call });
         tasks.spawn(name, run(asker, limits.at_once, queue));
         Gathered { questions, patience: limits.patience }
     }
@@ -98,6 +100,7 @@ where
 struct Asker<K, V> {
     tasks: Tasks,
     name: &'static str,
+    turns: Arc<Semaphore>,
     call: Call<K, V>,
 }
 
@@ -105,6 +108,7 @@ impl<K: Ord + Clone, V: Clone> Asker<K, V> {
     async fn answer(self: Arc<Self>, asked: Asked<K, V>, _place: OwnedSemaphorePermit) {
         let mut left = vec![asked];
         while let Some(mut asked) = left.pop() {
+            let _turn = self.turns.acquire().await;
             asked.retain(|_, replies| replies.iter().any(|reply| !reply.is_closed()));
             if asked.is_empty() {
                 continue;
@@ -114,6 +118,7 @@ impl<K: Ord + Clone, V: Clone> Asker<K, V> {
                 Ok(Ok(values)) => tell(asked, values),
                 // A row that cannot be read, or that no code of ours expects, is somebody's.
                 Ok(Err(Error::Unusable(_))) | Err(_) if asked.len() > 1 => left.extend(halves(asked)),
+                Ok(Err(Error::Unavailable(why))) => refuse(asked, &why),
                 Ok(Err(error)) => refuse(asked, &error.to_string()),
                 Err(died) => refuse(asked, &died.to_string()),
             }
@@ -174,6 +179,11 @@ mod tests {
 
     impl Stage {
         fn new() -> Self {
+            Stage::taking(Arc::new(Semaphore::new(2)))
+        }
+
+        /// Whose calls take these turns.
+        fn taking(turns: Arc<Semaphore>) -> Self {
             let (calls, hang) = (Arc::<Mutex<Vec<Vec<u64>>>>::default(), watch::Sender::new(true));
             let (seen, hanging, tasks) = (calls.clone(), hang.clone(), Tasks::default());
             let call: Call<u64, u64> = Box::new(move |keys| {
@@ -193,7 +203,7 @@ mod tests {
                 }
                 .boxed()
             });
-            let limits = Limits { at_once: AT_ONCE, patience: PATIENCE };
+            let limits = Limits { at_once: AT_ONCE, patience: PATIENCE, turns };
             let doubles = Arc::new(Gathered::start(&tasks, "doubles", limits, call));
             Stage { doubles, calls, hang, tasks }
         }
@@ -279,6 +289,20 @@ mod tests {
 
         assert_eq!(answer(first).await, Some(2));
         assert_eq!(stage.calls(), [vec![1], vec![2, 3, 4, OUTAGE], vec![5]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_of_all_kinds_share_their_turns() {
+        let turns = Arc::new(Semaphore::new(1));
+        let (one, other) = (Stage::taking(turns.clone()), Stage::taking(turns));
+        let start = Instant::now();
+
+        let asking = [one.ask(1).await, other.ask(2).await];
+        for (asking, expected) in asking.into_iter().zip([2, 4]) {
+            assert_eq!(answer(asking).await, Some(expected));
+        }
+
+        assert_eq!(start.elapsed(), CALL * 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,6 @@ on_every_database!(
     many_cursors_move_at_once,
     waiting_tells_all_that_is_behind,
     count_leaves_out_ones_own_and_stops,
-    count_stops_for_each_by_itself,
     changes_tell_what_is_new_without_a_clock,
     changes_of_a_node_that_is_gone_are_seen_once,
     new_runs_are_told_once_and_only_so_many_ended_ones_are_followed,
@@ -159,31 +158,11 @@ async fn count_leaves_out_ones_own_and_stops(database: Database) {
     let (one, other, conv) = two_friends(&storage).await;
     say(&storage, conv, one, 3).await;
     say(&storage, conv, other, 4).await;
-    let count = async |user, most| storage.count_waiting(&[user], most).await.expect("counting works")[0];
+    let count = async |user, most| storage.count_waiting(user, most).await.expect("counting works");
     assert_eq!((count(one, 100).await, count(other, 100).await), (4, 3));
     assert_eq!((count(one, 2).await, count(one, 4).await, count(other + 1, 10).await), (2, 4, 0));
     storage.mark_received(None, &[Mark { conv, user: one, seq: 5, log_epoch: 0 }]).await.expect("marking works");
     assert_eq!(count(one, 100).await, 2);
-    let counts = storage.count_waiting(&[other, other + 1, one], 100).await.expect("counting works");
-    assert_eq!(counts, [3, 0, 2]);
-}
-
-async fn count_stops_for_each_by_itself(database: Database) {
-    let storage = database.open().await;
-    let (busy, quiet) = (user(&storage, "busy").await, user(&storage, "quiet").await);
-    // More conversations than are counted in one statement.
-    for nth in 0..20 {
-        let friend = user(&storage, &format!("friend {nth}")).await;
-        storage.add_friend(&busy.into(), friend).await.expect("adding works");
-        say(&storage, Conversation::direct(busy, friend), friend, 1).await;
-    }
-    storage.add_friend(&busy.into(), quiet).await.expect("adding works");
-    say(&storage, Conversation::direct(busy, quiet), busy, 2).await;
-
-    let counts = storage.count_waiting(&[quiet, busy], 5).await.expect("counting works");
-    assert_eq!(counts, [2, 5]);
-    let counts = storage.count_waiting(&[quiet, busy], 100).await.expect("counting works");
-    assert_eq!(counts, [2, 20]);
 }
 
 async fn changes_tell_what_is_new_without_a_clock(database: Database) {

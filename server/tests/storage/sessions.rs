@@ -13,7 +13,7 @@ on_every_database!(
     batch_of_claims_is_answered_in_order,
     takeover_asks_the_holder,
     release_counts_only_under_its_epoch,
-    session_is_superseded_by_a_later_one_alone,
+    session_is_superseded_only_by_a_later_one,
     nothing_changes_for_a_session_that_is_gone,
     disowned_sessions_are_free_whatever_their_epoch,
     large_batches_are_claimed_and_released,
@@ -207,7 +207,7 @@ async fn nothing_changes_for_a_session_that_is_gone(database: Database) {
     assert_ne!(rows().await, before, "the session that is there may");
 }
 
-async fn session_is_superseded_by_a_later_one_alone(database: Database) {
+async fn session_is_superseded_only_by_a_later_one(database: Database) {
     let storage = database.open().await;
     let (one, other) = (node("one", 1), node("other", 1));
     start(&storage, &one).await;

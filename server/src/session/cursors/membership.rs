@@ -52,8 +52,8 @@ impl Cursors {
             return Delivered::Done;
         };
         let Some(cursor) = self.resolve(doubt) else { return Delivered::Done };
-        // Who has left and joined again starts at the end of then, which is past all that was pushed before and is still
-        // there. Who has not has been pushed all that the database knows to be received.
+        // Who has left and joined again starts at the end of then, which is past all that was pushed before and is
+        // still there. Who has not has been pushed all that the database knows to be received.
         if cursor.pushed_of(&position).is_none_or(|pushed| pushed < position.received_seq) {
             cursor.begin_at(&position);
         }

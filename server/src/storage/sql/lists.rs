@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 /// Pages in one statement: the server keeps each statement in memory that a connection has prepared, in all its sizes.
 pub const PAGES_AT_ONCE: usize = 32;
+/// The sizes, few since these statements are large.
+const PAGES: [usize; 3] = [1, 4, PAGES_AT_ONCE];
 /// The id of nothing.
 const NOTHING: u64 = 0;
 
@@ -35,14 +37,15 @@ pub fn list<T: Clone + Into<Value>>(items: &[T]) -> (String, Vec<Value>) {
     (placeholders, padded_values(items, |item, values| values.push(item.clone().into())))
 }
 
-/// The first rows of each of `ids`, as a table: `first` reads them of one, given its id and their number. So a limit holds
-/// for each by itself, and none is read beyond it. The rows come in no promised order.
+/// The first rows of each of `ids`, at most [`PAGES_AT_ONCE`], as a table: `first` reads them of one, given its id and
+/// their number. So a limit holds for each by itself, and none is read beyond it. The rows come in no promised order.
 pub fn pages(first: &str, ids: &[u64], limit: u32) -> (String, Vec<Value>) {
     let one = format!("SELECT * FROM ({first}) AS page");
+    let size = PAGES.into_iter().find(|size| *size >= ids.len()).unwrap_or(ids.len());
     // Padded with the id of nothing: repeating one would repeat its rows.
-    let ids = ids.iter().copied().chain(std::iter::repeat(NOTHING)).take(padded(ids.len()));
+    let ids = ids.iter().copied().chain(std::iter::repeat(NOTHING)).take(size);
     let values: Vec<Value> = ids.flat_map(|id| [id.into(), limit.into()]).collect();
-    (format!("({})", repeated(&one, " UNION ALL ", values.len() / 2)), values)
+    (format!("({})", vec![one; size].join(" UNION ALL ")), values)
 }
 
 /// What was found for each of `ids`, in their order; each is there once.

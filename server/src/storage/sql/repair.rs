@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const CHANGES_AT_ONCE: u32 = 4_096;
 /// Times that, in one look at one run; beyond it there is another look.
 const MOST_PAGES: u32 = 16;
-/// Runs followed that have no row any more, the newest: restarts must not make every look longer for ever. What a COMMIT
-/// of an older one still brings is found at its recipients' next login.
+/// Runs followed that have no row any more, those that began last: restarts must not make every look longer for ever.
+/// What a COMMIT of another still brings is found at its recipients' next login.
 const ENDED_RUNS: usize = 32;
 /// Conversations locked at once to settle what is unknown.
 const LOCKED_AT_ONCE: usize = 256;

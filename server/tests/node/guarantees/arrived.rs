@@ -56,7 +56,7 @@ async fn tell_all(ann: &mut Peer, bob: u64, count: usize) {
 
 /// What comes again at the next login.
 async fn waiting(cluster: &Cluster, user: u64) -> u64 {
-    cluster.storage.count_waiting(&[user], 10_000).await.expect("a count")[0]
+    cluster.storage.count_waiting(user, 10_000).await.expect("a count")
 }
 
 #[tokio::test]

@@ -71,8 +71,7 @@ async fn what_a_classic_clients_kernel_took_counts_as_received() {
     ann.tell(bob, "live").await;
     bare.next().await;
 
-    let nothing_waits =
-        async || (cluster.storage.count_waiting(&[bob], 10).await.expect("a count") == [0]).then_some(());
+    let nothing_waits = async || (cluster.storage.count_waiting(bob, 10).await.expect("a count") == 0).then_some(());
     eventually(BUDGET, "the cursor moves without RECEIVED", nothing_waits).await;
 
     drop(bare);
