@@ -3,9 +3,9 @@
 use super::changes::ChangeId;
 use super::columns::state;
 use super::conversations::are_friends;
-use super::lists::{PAGES_AT_ONCE, in_order, pages};
 use super::locks::{bump_version, lock, lock_or_make};
 use super::nodes::JOIN_LIVE_NODE;
+use super::pages::first_of_each;
 use super::session_rows::confirm;
 use super::storage::{SqlStorage, change, read};
 use crate::storage::engine::{Connection, Result, Row};
@@ -13,7 +13,6 @@ use crate::storage::{self, Actor, Befriended, Friends};
 use async_trait::async_trait;
 use chat_protocol::conversation::{Conversation, UserId};
 use chat_protocol::message::Friend;
-use std::collections::BTreeMap;
 
 #[async_trait]
 impl Friends for SqlStorage {
@@ -79,15 +78,9 @@ async fn remove(conn: &mut dyn Connection, by: &Actor, friend: UserId, change: C
 async fn list(conn: &mut dyn Connection, users: &[UserId], limit: u32) -> Result<Vec<Vec<Friend>>> {
     const FIRST: &str = "SELECT f.userid, u.id, u.name FROM friend f JOIN user u ON u.id = f.friendid \
                          WHERE f.userid = ? ORDER BY f.friendid LIMIT ?";
-    let mut friends: BTreeMap<UserId, Vec<Friend>> = BTreeMap::new();
-    for users in users.chunks(PAGES_AT_ONCE) {
-        let (pages, values) = pages(FIRST, users, limit);
-        for row in conn.rows(&with_presence("u.userid", &format!("{pages} AS u"), ""), &values).await? {
-            friends.entry(row.number(3)?).or_default().push(read_friend(&row)?);
-        }
-    }
-    friends.values_mut().for_each(|friends| friends.sort_by_key(|friend| friend.id));
-    Ok(in_order(users, friends))
+    let whole = |pages: &str| with_presence("u.userid", &format!("{pages} AS u"), "");
+    let read = |row: &Row| Ok((row.number(3)?, row.number(0)?, read_friend(row)?));
+    first_of_each(conn, users, limit, FIRST, whole, read).await
 }
 
 async fn online(conn: &mut dyn Connection, user: UserId, limit: u32) -> Result<Vec<UserId>> {

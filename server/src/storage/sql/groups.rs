@@ -5,9 +5,9 @@
 
 use super::changes::ChangeId;
 use super::columns::state;
-use super::lists::{PAGES_AT_ONCE, in_order, pages};
 use super::locks::{bump_version, lock};
 use super::nodes::JOIN_LIVE_NODE;
+use super::pages::first_of_each;
 use super::session_rows::confirm;
 use super::storage::{SqlStorage, change, read};
 use crate::storage::engine::{Connection, Fault, Result, Row};
@@ -15,7 +15,6 @@ use crate::storage::{self, Actor, Groups, Joined, Left, NamedGroup};
 use async_trait::async_trait;
 use chat_protocol::conversation::{Conversation, GroupId, UserId};
 use chat_protocol::message::{Group, GroupPage, GroupUser, Role};
-use std::collections::BTreeMap;
 
 #[async_trait]
 impl Groups for SqlStorage {
@@ -117,33 +116,21 @@ async fn of_users(conn: &mut dyn Connection, users: &[UserId], limit: u32) -> Re
     const FIRST: &str = "SELECT gu.userid, g.id, g.groupname, g.groupdesc \
                          FROM groupuser gu JOIN allgroup g ON g.id = gu.groupid \
                          WHERE gu.userid = ? ORDER BY gu.groupid LIMIT ?";
-    let mut groups: BTreeMap<UserId, Vec<NamedGroup>> = BTreeMap::new();
-    for users in users.chunks(PAGES_AT_ONCE) {
-        let (pages, values) = pages(FIRST, users, limit);
-        let sql = format!("SELECT userid, id, groupname, groupdesc FROM {pages} AS pages");
-        for row in conn.rows(&sql, &values).await? {
-            let (groupname, groupdesc) = (row.text(2)?.to_string(), row.text(3)?.to_string());
-            let group = NamedGroup { id: row.number(1)?, groupname, groupdesc };
-            groups.entry(row.number(0)?).or_default().push(group);
-        }
-    }
-    groups.values_mut().for_each(|groups| groups.sort_by_key(|group| group.id));
-    Ok(in_order(users, groups))
+    let whole = |pages: &str| format!("SELECT userid, id, groupname, groupdesc FROM {pages} AS pages");
+    let read = |row: &Row| {
+        let (id, groupname, groupdesc) = (row.number(1)?, row.text(2)?.to_string(), row.text(3)?.to_string());
+        Ok((row.number(0)?, id, NamedGroup { id, groupname, groupdesc }))
+    };
+    first_of_each(conn, users, limit, FIRST, whole, read).await
 }
 
 async fn first_users(conn: &mut dyn Connection, groups: &[GroupId], limit: u32) -> Result<Vec<Vec<GroupUser>>> {
     const FIRST: &str = "SELECT gu.groupid, u.id, u.name, gu.grouprole \
                          FROM groupuser gu JOIN user u ON u.id = gu.userid \
                          WHERE gu.groupid = ? ORDER BY gu.userid LIMIT ?";
-    let mut users: BTreeMap<GroupId, Vec<GroupUser>> = BTreeMap::new();
-    for groups in groups.chunks(PAGES_AT_ONCE) {
-        let (pages, values) = pages(FIRST, groups, limit);
-        for row in conn.rows(&with_presence(&format!("{pages} AS gu"), ""), &values).await? {
-            users.entry(row.number(4)?).or_default().push(read_user(&row)?);
-        }
-    }
-    users.values_mut().for_each(|users| users.sort_by_key(|user| user.id));
-    Ok(in_order(groups, users))
+    let whole = |pages: &str| with_presence(&format!("{pages} AS gu"), "");
+    let read = |row: &Row| Ok((row.number(4)?, row.number(0)?, read_user(row)?));
+    first_of_each(conn, groups, limit, FIRST, whole, read).await
 }
 
 async fn page_of(conn: &mut dyn Connection, user: UserId, page: GroupPage) -> Result<Option<Group>> {

@@ -25,6 +25,7 @@ mod changes;
 mod columns;
 pub mod lists;
 mod locks;
+mod pages;
 pub mod schema;
 mod session_rows;
 mod storage;
