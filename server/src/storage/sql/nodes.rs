@@ -4,7 +4,7 @@
 //! count in `gone`; the next renewal makes the two differ again. Both write the row, so of a late renewal and whoever
 //! calls the node gone, or takes a session from it, one comes after the other and sees it. No clock takes part.
 
-use super::session_rows::read_rows;
+use super::session_rows::{SessionRow, read_rows};
 use super::storage::{SqlStorage, idempotent, transaction};
 use crate::cluster::{EndReason, NodeId, NodeKey};
 use crate::storage::engine::{Connection, Result, Row};
@@ -29,7 +29,7 @@ impl Nodes for SqlStorage {
     async fn held_of(&self, key: &NodeKey, sessions: &[Release]) -> storage::Result<Vec<Release>> {
         self.bounded(async {
             let mut conn = self.engine.reserved().await?;
-            held_of(&mut *conn, key, sessions).await
+            sessions_that(&mut *conn, sessions, |row, session| row.is_of(key) && row.epoch == session.epoch).await
         })
         .await
     }
@@ -37,7 +37,7 @@ impl Nodes for SqlStorage {
     async fn superseded(&self, sessions: &[Release]) -> storage::Result<Vec<Release>> {
         self.bounded(async {
             let mut conn = self.engine.reserved().await?;
-            superseded(&mut *conn, sessions).await
+            sessions_that(&mut *conn, sessions, |row, session| row.epoch > session.epoch).await
         })
         .await
     }
@@ -91,19 +91,16 @@ async fn renew(conn: &mut dyn Connection, key: &NodeKey, list: bool, settled: u6
     Ok(Renewal { live, asked, takeovers, made_anew, held })
 }
 
-async fn held_of(conn: &mut dyn Connection, key: &NodeKey, of: &[Release]) -> Result<Vec<Release>> {
-    let users: Vec<UserId> = of.iter().map(|release| release.user).collect();
-    let rows = read_rows(conn, &users, "").await?;
-    let is_held =
-        |release: &&Release| rows.get(&release.user).is_some_and(|row| row.is_of(key) && row.epoch == release.epoch);
-    Ok(of.iter().filter(is_held).copied().collect())
-}
-
-async fn superseded(conn: &mut dyn Connection, sessions: &[Release]) -> Result<Vec<Release>> {
+/// Those of the sessions whose rows pass the test.
+async fn sessions_that(
+    conn: &mut dyn Connection,
+    sessions: &[Release],
+    test: impl Fn(&SessionRow, &Release) -> bool,
+) -> Result<Vec<Release>> {
     let users: Vec<UserId> = sessions.iter().map(|session| session.user).collect();
     let rows = read_rows(conn, &users, "").await?;
-    let is_superseded = |session: &&Release| rows.get(&session.user).is_some_and(|row| row.epoch > session.epoch);
-    Ok(sessions.iter().filter(is_superseded).copied().collect())
+    let passes = |session: &&Release| rows.get(&session.user).is_some_and(|row| test(row, session));
+    Ok(sessions.iter().filter(passes).copied().collect())
 }
 
 async fn call_gone(conn: &mut dyn Connection, seen: &Peer) -> Result<bool> {
