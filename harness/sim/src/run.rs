@@ -18,8 +18,7 @@ use chat::storage;
 use chat::storage::verify::{Finding, verify_all};
 use chat_environment::Environment;
 use judge::history::{Entry, Event};
-use judge::{Guarantee, Judgement, Told, Verdict};
-use std::fmt;
+use judge::{Guarantee, Judgement, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -60,13 +59,6 @@ impl Outcome {
             Verdict::Unknown if !is_open => Verdict::Valid,
             verdict => verdict,
         }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.problems.iter().try_for_each(|problem| writeln!(f, "{problem}"))?;
-        write!(f, "{}", Told { judgement: &self.judgement, entries: &self.entries })
     }
 }
 

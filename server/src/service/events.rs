@@ -31,14 +31,14 @@ fn presence(delivery: &Arc<Delivery>, session: &Session, state: State, online: O
     let event = Event::Presence { id: session.user, name: session.name.to_string(), state };
     let user = session.user;
     let _ = delivery.errands.run(Purpose::Presence, delivery.clone(), |delivery| async move {
-        let online = match online {
-            Some(online) => Ok(online),
-            None => delivery.storage.online_friends(user, TOLD_FRIENDS).await,
+        let telling = async {
+            let friends = match online {
+                Some(online) => online,
+                None => delivery.storage.online_friends(user, TOLD_FRIENDS).await?,
+            };
+            tell_now(&delivery, friends, &event).await
         };
-        log(match online {
-            Ok(friends) => tell_now(&delivery, friends, &event).await,
-            Err(error) => Err(error),
-        });
+        log(telling.await);
     });
 }
 
