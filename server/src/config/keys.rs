@@ -40,8 +40,8 @@ pub(super) fn nearest(keys: &BTreeMap<String, Kind>, name: &str) -> String {
     nearest_key(keys, name).map_or_else(String::new, |key| format!("; did you mean {key}?"))
 }
 
-/// The key that takes the fewest edits, whether its section was written or not. None is near where more than half of the
-/// name would be another.
+/// The key that takes the fewest edits, whether its section was written or not. None is near where more than half of
+/// the name would be another.
 pub(super) fn nearest_key<'a>(keys: &'a BTreeMap<String, Kind>, name: &str) -> Option<&'a str> {
     let without_separator = name.replace(['.', '_'], "");
     let cost = |key: &str| {

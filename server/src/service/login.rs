@@ -196,7 +196,8 @@ async fn claim(context: &Context, caller: &Caller, account: &Account, takeover: 
             }
             Claimed::NoSuchUser => return Err(Errno::WrongCredentials.into()),
             Claimed::Disabled => return Err(Errno::AccountDisabled.into()),
-            // All tokens have been ended since the proof was checked, perhaps with a new password: it may not be good now.
+            // All tokens have been ended since the proof was checked, perhaps with a new password: it may not be good
+            // now.
             Claimed::Busy | Claimed::Outdated => return Err(unavailable()),
             Claimed::Held { node, epoch } if !takeover => {
                 context.bus.send(&node.id, Item::InTheWay { user, epoch });

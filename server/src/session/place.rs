@@ -82,8 +82,8 @@ impl Place {
         turn.map_or(self.pushed, |turn| turn.seq)
     }
 
-    /// Pushes what follows on, but for what was `before`. What is kept no longer is passed over. With `last_seq` nothing
-    /// else can come up to there, so what is missing is passed over as well.
+    /// Pushes what follows on, but for what was `before`. What is kept no longer is passed over. With `last_seq`
+    /// nothing else can come up to there, so what is missing is passed over as well.
     pub fn push(
         &mut self,
         log: Log,

@@ -159,8 +159,8 @@ async fn advancing(
     Ok(advancing)
 }
 
-/// How far the log is what it was up to `end`, beyond `after`: it may have begun several epochs since, each where it had
-/// lost more.
+/// How far the log is what it was up to `end`, beyond `after`: it may have begun several epochs since, each where it
+/// had lost more.
 async fn same_since(conn: &mut dyn Connection, conv: Conversation, after: u64, end: End) -> Result<u64> {
     const NEWER: &str =
         "SELECT seq FROM message WHERE conv = ? AND seq > ? AND seq <= ? AND log_epoch > ? ORDER BY seq LIMIT 1";

@@ -73,8 +73,8 @@ pub async fn lock_or_make(conn: &mut dyn Connection, conv: Conversation) -> Resu
 }
 
 /// A locked conversation is known to have got further once. Where its log ends before, what is said from here on is of
-/// another epoch than was ever known. Either way everyone is told as of a change of members, under a version that nobody
-/// ever knew.
+/// another epoch than was ever known. Either way everyone is told as of a change of members, under a version that
+/// nobody ever knew.
 pub async fn make_up_for_loss(
     conn: &mut dyn Connection,
     locked: &mut Locked,
