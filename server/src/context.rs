@@ -48,7 +48,7 @@ pub struct Context {
 
     pub registry: Arc<Registry>,
     pub claims: Claims,
-    pub login_reads: LoginReads,
+    pub login_reads: Arc<LoginReads>,
     pub endings: Arc<Endings>,
     pub cursor_saver: CursorSaver,
     pub paces: Paces,

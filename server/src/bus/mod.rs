@@ -65,7 +65,7 @@ pub enum Item {
     NotHere { users: Vec<UserId> },
     /// These users have just logged in on the sending node.
     Online { users: Vec<UserId> },
-    /// Give up the session won with `epoch`: its user logs in on the sending node.
+    /// Give up the session won with `epoch`, if its row still says so: its user logs in on the sending node.
     Yield { user: UserId, epoch: u64 },
     /// The session asked for with [`Item::Yield`] is free now.
     Yielded { user: UserId },

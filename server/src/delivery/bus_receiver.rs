@@ -4,7 +4,7 @@ use super::Delivery;
 use super::local::push_here;
 use super::relay::Relays;
 use crate::bus::{Arrival, Item, Recipients};
-use crate::cluster::{EndReason, NodeId};
+use crate::cluster::NodeId;
 use crate::session::ending::Endings;
 use crate::storage::{End, EndAsked, Release};
 use chat_protocol::conversation::{Conversation, UserId};
@@ -50,8 +50,10 @@ impl BusReceiver {
             Item::Relay { message, recipients } => self.relays.arrived(from, message, recipients),
             Item::NotHere { users } => users.iter().for_each(|user| self.delivery.routes.not_at(*user, from)),
             Item::Online { users } => users.iter().for_each(|user| self.delivery.routes.moved(*user, from)),
-            Item::Yield { user, epoch } => self.give_up(Release { user, epoch }, EndReason::LoginElsewhere),
-            Item::End { user, epoch, reason } => self.give_up(Release { user, epoch }, reason),
+            Item::Yield { user, epoch } => self.endings.yield_to_who_waits(Release { user, epoch }),
+            Item::End { user, epoch, reason } => {
+                self.endings.give_up(EndAsked { release: Release { user, epoch }, reason });
+            }
             Item::InTheWay { user, epoch } => self.endings.free_if_nobodys(Release { user, epoch }),
             Item::Yielded { user } => {
                 self.delivery.routes.forget(user);
@@ -72,10 +74,6 @@ impl BusReceiver {
                 Err(error) => tracing::debug!(%error, %from, "an event that cannot be read"),
             },
         }
-    }
-
-    fn give_up(&self, release: Release, reason: EndReason) {
-        self.endings.give_up(EndAsked { release, reason });
     }
 
     fn tell(&self, event: &Event, users: &[UserId]) {

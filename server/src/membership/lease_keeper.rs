@@ -30,10 +30,6 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 
 /// New logins looked for after one renewal, few enough not to hold up the lease. The rest wait for later renewals.
 const LOGINS_AT_ONCE: usize = 4_096;
-/// Sessions of a node that lost its name looked for in one call, and how long all of them may take: whoever is not told
-/// by then is sent elsewhere as the node ends.
-const SESSIONS_AT_ONCE: usize = 1_024;
-const SUPERSEDED_TIMEOUT: Duration = Duration::from_secs(5);
 /// Conversations compared in one call.
 const KNOWN_AT_ONCE: usize = 4_096;
 
@@ -117,7 +113,6 @@ impl Keeper {
             Ok(Err(error @ Error::NodeReplaced(_))) => {
                 lease.give_up();
                 self.parts.suspend_unless_leased();
-                self.parts.close_superseded().await;
                 Err(error)
             }
             Ok(Err(error)) => {
@@ -268,23 +263,6 @@ impl Parts {
     fn suspend_unless_leased(&self) {
         if !self.lease.is_held() {
             self.tenants.suspend();
-        }
-    }
-
-    /// No session is this run's any more, but only those whose users have logged in since are to be told that. The
-    /// others end with the node.
-    async fn close_superseded(&self) {
-        let Parts { storage, tenants, .. } = self;
-        let closing = async {
-            for sessions in tenants.sessions().chunks(SESSIONS_AT_ONCE) {
-                tenants.lose(&storage.superseded(sessions).await?);
-            }
-            Ok::<(), Error>(())
-        };
-        match tokio::time::timeout(SUPERSEDED_TIMEOUT, closing).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "cannot tell whose users have logged in elsewhere"),
-            Err(_) => tracing::warn!("telling whose users have logged in elsewhere takes too long"),
         }
     }
 

@@ -76,7 +76,7 @@ pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), E
     let writers = Arc::new(Writers::start(&delivery, storage.writers(config.database.writers)));
     let tasks = environment.tasks.clone();
     let claims = Claims::start(&tasks, storage.clone(), key.clone());
-    let login_reads = LoginReads::start(&tasks, &storage, &config.database);
+    let login_reads = Arc::new(LoginReads::start(&tasks, &storage, &key, &config.database));
     let (registry, peers) = (delivery.registry.clone(), delivery.peers.clone());
     let context = Context {
         passwords: PasswordHasher::new(&config.password)?.within(environment.clone()),
@@ -87,6 +87,7 @@ pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), E
         endings: Arc::new(Endings {
             registry: registry.clone(),
             claims: claims.clone(),
+            reads: login_reads.clone(),
             peers: peers.clone(),
             metrics: metrics.clone(),
             tasks,

@@ -3,15 +3,13 @@
 //! Each step is taken whatever became of those before it, and takes a bounded time: a task may have died, the database
 //! may hang, and a second signal may ask for the end at once.
 
+use super::farewell::send_away;
 use crate::context::Context;
 use crate::net::open::Open;
-use crate::session::outbound::Outbound;
-use crate::shutdown::Shutdown;
-use chat_protocol::errno::Errno;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 /// How long connections that were cut have to save their cursors.
 const CUT_PATIENCE: Duration = Duration::from_secs(3);
@@ -27,10 +25,10 @@ const STOP_TRIES: u32 = 3;
 const STOP_RETRY: Duration = Duration::from_millis(500);
 
 /// Sends every client elsewhere and saves what they leave. Whatever happens to the lease meanwhile, nobody acts without
-/// it.
-pub async fn drain(context: &Arc<Context>, open: &Open) {
+/// it. `name_is_lost`: another run of this node has begun.
+pub async fn drain(context: &Arc<Context>, open: &Open, name_is_lost: bool) {
     let draining = async {
-        let _ = context.environment.tasks.watch("drain", send_away_and_wait(context, open)).await;
+        let _ = context.environment.tasks.watch("drain", send_away_and_wait(context, open, name_is_lost)).await;
         let _ = context.environment.tasks.watch("drain", cut_the_rest(open)).await;
         step(context, "cursors", context.cursor_saver.save(context.storage.as_ref(), &context.key)).await;
     };
@@ -83,29 +81,14 @@ pub async fn step(context: &Context, name: &'static str, work: impl Future<Outpu
 
 /// The first half of the grace time is for spreading clients over the other nodes; the second is for those that are
 /// slow to go.
-async fn send_away_and_wait(context: &Context, open: &Open) {
+async fn send_away_and_wait(context: &Arc<Context>, open: &Open, name_is_lost: bool) {
     let grace = Duration::from_secs(context.config.get().limits.drain_s);
     let give_up_at = Instant::now() + grace;
     let connections = open.all();
     tracing::info!(connections = connections.len(), ?grace, "draining");
-    send_away(&connections, grace / 2, &context.shutdown).await;
+    send_away(context, &connections, grace / 2, name_is_lost).await;
     while !open.is_empty() && Instant::now() < give_up_at && !context.shutdown.is_forced() {
         sleep(DRAIN_POLL).await;
-    }
-}
-
-async fn send_away(connections: &[Arc<Outbound>], spread: Duration, shutdown: &Shutdown) {
-    let started = Instant::now();
-    for (place, outbound) in connections.iter().enumerate() {
-        // A moment, and no time left until then: that could be less than nothing when it is asked for.
-        let due = started + spread.mul_f64(place as f64 / connections.len() as f64);
-        if due > Instant::now() {
-            tokio::select! {
-                () = sleep_until(due) => {}
-                () = shutdown.forced() => {}
-            }
-        }
-        outbound.close(Errno::Draining.into());
     }
 }
 
@@ -126,41 +109,5 @@ async fn suspend_in_time(context: &Context) -> Infallible {
     loop {
         sleep(context.lease.left().max(DRAIN_POLL)).await;
         context.registry.suspend_unless_leased();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::telemetry::metrics::Metrics;
-    use chat_environment::SystemClock;
-
-    fn connections(count: usize) -> Vec<Arc<Outbound>> {
-        let metrics = Arc::new(Metrics::alone());
-        (0..count).map(|_| Arc::new(Outbound::new(1_024, Arc::new(SystemClock), metrics.clone()))).collect()
-    }
-
-    /// So many connections that the next is due at about the time that it is asked for.
-    #[tokio::test]
-    async fn any_number_of_connections_is_sent_away() {
-        for (count, spread_ms) in [(0, 100), (1, 0), (1, 100), (100_000, 0), (100_000, 100), (100_000, 1_000)] {
-            let connections = connections(count);
-
-            send_away(&connections, Duration::from_millis(spread_ms), &Shutdown::new()).await;
-
-            assert!(connections.iter().all(|outbound| outbound.is_closing()), "{count} within {spread_ms} ms");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn forced_drain_spreads_nothing() {
-        let (connections, shutdown) = (connections(10), Shutdown::new());
-        let started = Instant::now();
-        shutdown.force();
-
-        send_away(&connections, Duration::from_secs(3_600), &shutdown).await;
-
-        assert!(connections.iter().all(|outbound| outbound.is_closing()));
-        assert_eq!(started.elapsed(), Duration::ZERO);
     }
 }

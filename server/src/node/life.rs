@@ -27,9 +27,10 @@ pub async fn run(
     }
     context.shutdown.drain();
     let _ = accepting.await;
-    drain::drain(&context, &open).await;
+    let name_is_lost = matches!(result, Err(Error::NameTaken(_)));
+    drain::drain(&context, &open, name_is_lost).await;
     background.lease_keeper.abort();
-    if !matches!(result, Err(Error::NameTaken(_))) {
+    if !name_is_lost {
         drain::give_lease_back(&context).await;
     }
     drain::step(&context, "bus", context.bus.close()).await;

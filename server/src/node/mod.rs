@@ -8,6 +8,7 @@ mod assemble;
 mod background;
 mod drain;
 mod error;
+mod farewell;
 mod life;
 mod lock;
 mod settings;

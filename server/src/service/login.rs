@@ -28,6 +28,8 @@ use tokio::time::Instant;
 const TAKEOVER_WAIT: Duration = Duration::from_secs(4);
 /// Between two looks whether the other node has given the session up.
 const TAKEOVER_POLL: Duration = Duration::from_millis(250);
+/// How long a login that is refused after all waits until the other session need not end for it.
+const WITHDRAWAL_WAIT: Duration = Duration::from_secs(1);
 /// How long the end of a session waits for the kernel of a client that cannot acknowledge: longer than a delayed
 /// acknowledgement (200 ms) and a slow network, shorter than anybody takes to log in again.
 const LAST_ARRIVALS: Duration = Duration::from_millis(500);
@@ -171,16 +173,25 @@ async fn make_room(context: &Context, caller: &Caller, user: UserId, takeover: b
         }
         old.close(Errno::Replaced.into());
     }
-    if context.registry.get(user).is_some_and(|current| current.epoch == old.epoch)
-        && tokio::time::timeout(TAKEOVER_WAIT, released).await.is_err()
-    {
-        return Err(unavailable());
+    match context.registry.get(user).is_some_and(|current| current.epoch == old.epoch) {
+        true => unless_draining(context, TAKEOVER_WAIT, released).await?.ok_or_else(unavailable),
+        false => Ok(()),
     }
-    Ok(())
 }
 
-/// Wins the session row; returns the session's epoch.
+/// Wins the session row; returns the session's epoch. Where that fails, whoever has it may keep it.
 async fn claim(context: &Context, caller: &Caller, account: &Account, takeover: bool) -> Result<u64, Failure> {
+    let won = try_claim(context, caller, account, takeover).await;
+    if takeover && won.is_err() {
+        let withdrawing = context.storage.withdraw_takeover(account.id);
+        if !matches!(tokio::time::timeout(WITHDRAWAL_WAIT, withdrawing).await, Ok(Ok(()))) {
+            tracing::warn!(user = account.id, "a session may end for a login that was refused");
+        }
+    }
+    won
+}
+
+async fn try_claim(context: &Context, caller: &Caller, account: &Account, takeover: bool) -> Result<u64, Failure> {
     let (user, token_generation) = (account.id, Some(account.token_generation));
     let give_up_at = Instant::now() + TAKEOVER_WAIT;
     let by = takeover.then(|| caller.outbound.clone() as Arc<dyn Claimant>);
@@ -209,9 +220,22 @@ async fn claim(context: &Context, caller: &Caller, account: &Account, takeover: 
                     return Err(unavailable().retry_after(context.watch.left(&node)));
                 }
                 ask_for(context, &node.id, user, epoch);
-                let _ = tokio::time::timeout(TAKEOVER_POLL, yielded).await;
+                unless_draining(context, TAKEOVER_POLL, yielded).await?;
             }
         }
+    }
+}
+
+/// Waits for something; `None` if it takes longer. Who waits on a node that drains is refused before the connection
+/// closes: a reply is due, and there is little time.
+async fn unless_draining<T>(
+    context: &Context,
+    longest: Duration,
+    waiting: impl Future<Output = T>,
+) -> Result<Option<T>, Failure> {
+    tokio::select! {
+        waited = tokio::time::timeout(longest, waiting) => Ok(waited.ok()),
+        () = context.shutdown.draining() => Err(unavailable()),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::Session;
 use super::claims::{Claims, Released};
+use super::login_reads::LoginReads;
 use super::outbound::Outbound;
 use super::registry::Registry;
 use crate::bus::Item;
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 pub struct Endings {
     pub registry: Arc<Registry>,
     pub claims: Claims,
+    pub reads: Arc<LoginReads>,
     pub peers: Arc<Peers>,
     pub metrics: Arc<Metrics>,
     pub tasks: Tasks,
@@ -59,6 +61,20 @@ impl Endings {
         let mut sessions = self.registry.all();
         sessions.retain(|session| session.is_on(outbound));
         sessions
+    }
+
+    /// Another node's client logs in with `takeover`, as the row says if it still waits: this may come late, and whoever
+    /// has given up must not end a session.
+    pub fn yield_to_who_waits(self: &Arc<Self>, session: Release) {
+        let endings = self.clone();
+        self.tasks.spawn_short("yielding", async move {
+            match endings.reads.asked.read(session.user).await {
+                Ok(Some(asked)) if asked.release == session => endings.give_up(asked),
+                Ok(_) => {}
+                // The next renewal of the lease says the same.
+                Err(error) => tracing::debug!(%error, user = session.user, "cannot tell whether a session is to end"),
+            }
+        });
     }
 
     /// Another node's client logs in with `takeover`, or an operator wants it: ends the session here, frees its row,

@@ -1,8 +1,10 @@
-//! What a login reads: the account, what waits, friends, groups and their users. Each for many logins in one call.
+//! What a login reads: the account, what waits, friends, groups and their users; and, where its user has a session on
+//! another node, what that node reads of it. Each for many logins in one call.
 
+use crate::cluster::NodeKey;
 use crate::config::Database;
 use crate::storage::gathered::{Gathered, Limits};
-use crate::storage::{Account, NamedGroup, Result, Storage, Waiting};
+use crate::storage::{Account, EndAsked, NamedGroup, Result, Storage, Waiting};
 use chat_environment::Tasks;
 use chat_protocol::conversation::{GroupId, UserId};
 use chat_protocol::message::{Friend, GroupUser, Who};
@@ -31,14 +33,17 @@ pub struct LoginReads {
     pub groups: Gathered<UserId, Vec<NamedGroup>>,
     /// One more than [`USERS_PER_GROUP`] where there are more.
     pub group_users: Gathered<GroupId, Vec<GroupUser>>,
+    /// Whether the user's session on this node is still to end.
+    pub asked: Gathered<UserId, Option<EndAsked>>,
 }
 
 impl LoginReads {
     /// Starts the tasks behind it, which end when it is dropped.
-    pub fn start(tasks: &Tasks, storage: &Arc<dyn Storage>, database: &Database) -> Self {
+    pub fn start(tasks: &Tasks, storage: &Arc<dyn Storage>, key: &NodeKey, database: &Database) -> Self {
         let turns = Semaphore::new((database.connections / CONNECTIONS_PER_CALL).max(1) as usize);
         let patience = Duration::from_millis(database.timeout_ms);
         let source = Source { tasks, storage, limits: Limits { at_once: AT_ONCE, patience, turns: Arc::new(turns) } };
+        let key = key.clone();
         LoginReads {
             accounts: source.read("accounts", |of, who| async move { of.accounts(&who).await }),
             waiting: source.read("waiting", |of, users| async move { waiting(&*of, &users).await }),
@@ -46,6 +51,10 @@ impl LoginReads {
             groups: source.read("groups", |of, users| async move { of.groups(&users, GROUPS + 1).await }),
             group_users: source
                 .read("group users", |of, groups| async move { of.group_users(&groups, USERS_PER_GROUP + 1).await }),
+            asked: source.read("asked", move |of, users| {
+                let key = key.clone();
+                async move { asked(&*of, &key, &users).await }
+            }),
         }
     }
 }
@@ -80,4 +89,10 @@ async fn waiting(storage: &dyn Storage, users: &[UserId]) -> Result<Vec<Vec<Wait
         of.entry(waiting.user).or_default().push(waiting);
     }
     Ok(users.iter().map(|user| of.remove(user).unwrap_or_default()).collect())
+}
+
+async fn asked(storage: &dyn Storage, key: &NodeKey, users: &[UserId]) -> Result<Vec<Option<EndAsked>>> {
+    let asked = storage.asked_of(key, users).await?;
+    let of: BTreeMap<UserId, EndAsked> = asked.into_iter().map(|asked| (asked.release.user, asked)).collect();
+    Ok(users.iter().map(|user| of.get(user).copied()).collect())
 }

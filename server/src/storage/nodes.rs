@@ -5,6 +5,7 @@ use super::layer::{Layer, domain};
 use super::sessions::{EndAsked, Release};
 use crate::cluster::NodeKey;
 use async_trait::async_trait;
+use chat_protocol::conversation::UserId;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeStart {
@@ -48,6 +49,8 @@ domain! {
     async fn held_of(&self, key: &NodeKey, sessions: &[Release]) -> Result<Vec<Release>>;
     /// Those of the sessions whose users have logged in again since, wherever, without waiting for who holds the rows.
     async fn superseded(&self, sessions: &[Release]) -> Result<Vec<Release>>;
+    /// Those of these users' sessions on this run that another node, or an operator, still wants to end.
+    async fn asked_of(&self, key: &NodeKey, users: &[UserId]) -> Result<Vec<EndAsked>>;
     /// Calls a node gone that has not renewed since it was seen so; from here on its sessions are free to be claimed.
     /// False: it has renewed, or another run has its name.
     async fn call_gone(&self, seen: &Peer) -> Result<bool>;

@@ -3,7 +3,9 @@
 use crate::database::{Database, NOW, group, node, session_of, stored_at, text, two_friends, user};
 use crate::on_every_database;
 use chat::cluster::{EndReason, NodeKey};
-use chat::storage::{Appended, Claim, Claimant, Claimed, EndAsked, Error, Mark, NodeStart, Peer, Release, Storage};
+use chat::storage::{
+    Appended, Claim, Claimant, Claimed, EndAsked, Error, Mark, NodeStart, Order, Peer, Release, Storage,
+};
 use chat_protocol::conversation::UserId;
 use sqlx::{Connection, MySqlConnection};
 use std::sync::Arc;
@@ -12,6 +14,7 @@ on_every_database!(
     session_goes_to_one_of_many_who_claim_it,
     batch_of_claims_is_answered_in_order,
     takeover_asks_the_holder,
+    takeover_that_is_withdrawn_asks_no_more,
     release_counts_only_under_its_epoch,
     session_is_superseded_only_by_a_later_one,
     nothing_changes_for_a_session_that_is_gone,
@@ -136,6 +139,38 @@ async fn takeover_asks_the_holder(database: Database) {
     assert_eq!(asked().await, []);
     assert_eq!(claim(&storage, &other, user, true).await, Claimed::Won { epoch: 2 });
     assert_eq!(storage.renew_lease(&other, false).await.expect("renewing works").asked, []);
+}
+
+async fn takeover_that_is_withdrawn_asks_no_more(database: Database) {
+    let storage = database.open().await;
+    let (holder, other) = (node("holder", 1), node("other", 1));
+    start(&storage, &holder).await;
+    start(&storage, &other).await;
+    let (user, bystander) = (user(&storage, "user").await, user(&storage, "bystander").await);
+    for user in [user, bystander] {
+        claim(&storage, &holder, user, false).await;
+        claim(&storage, &other, user, true).await;
+    }
+    let asked = async |reason| {
+        let asked = storage.asked_of(&holder, &[user, bystander]).await.expect("reading works");
+        assert!(asked.iter().all(|asked| asked.reason == reason && asked.release.epoch == 1), "{asked:?}");
+        asked.iter().map(|asked| asked.release.user).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(EndReason::LoginElsewhere).await, [user, bystander]);
+    assert_eq!(storage.asked_of(&other, &[user, bystander]).await.expect("reading works"), []);
+    assert_eq!(storage.asked_of(&holder, &[]).await.expect("reading works"), []);
+
+    storage.withdraw_takeover(user).await.expect("withdrawing works");
+    assert_eq!(asked(EndReason::LoginElsewhere).await, [bystander]);
+    claim(&storage, &other, user, true).await;
+    assert_eq!(asked(EndReason::LoginElsewhere).await, [user, bystander]);
+
+    for user in [user, bystander] {
+        storage.order(user, &Order::Kick).await.expect("ordering works");
+        claim(&storage, &other, user, true).await;
+        storage.withdraw_takeover(user).await.expect("withdrawing works");
+    }
+    assert_eq!(asked(EndReason::Kicked).await, [user, bystander], "an operator's order stands");
 }
 
 async fn release_counts_only_under_its_epoch(database: Database) {

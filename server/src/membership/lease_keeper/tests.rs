@@ -136,18 +136,3 @@ async fn login_that_is_there_or_has_ended_is_not_missed() {
     assert!(!told.is_suspended() && !told.commits_were_lost.load(Ordering::Relaxed));
     assert!(keeper.new_logins.is_empty(), "each is looked for once");
 }
-
-#[tokio::test]
-async fn only_those_who_logged_in_elsewhere_lose_their_sessions_with_the_name() {
-    let (mut keeper, told, storage) = keeper().await;
-    let (gone, here) = (log_in(&keeper, &told, "gone").await, log_in(&keeper, &told, "here").await);
-    storage.stop_node(&keeper.parts.key).await.expect("stops");
-    let twin = NodeKey { boot: 2, ..keeper.parts.key.clone() };
-    assert_eq!(storage.start_node(&twin).await.expect("starts"), NodeStart::Ready);
-    let claims = [Claim { user: gone.user, takeover: None, token_generation: None }];
-    storage.claim_sessions(&twin, &claims).await.expect("claims");
-
-    assert!(matches!(keeper.renew(Instant::now()).await, Err(Error::NodeReplaced(_))));
-
-    assert_eq!((&*told.lost.lock(), &*told.here.lock()), (&vec![gone], &vec![here]));
-}

@@ -4,10 +4,11 @@
 //! count in `gone`; the next renewal makes the two differ again. Both write the row, so of a late renewal and whoever
 //! calls the node gone, or takes a session from it, one comes after the other and sees it. No clock takes part.
 
-use super::session_rows::{SessionRow, read_rows};
-use super::storage::{SqlStorage, idempotent, transaction};
+use super::lists::list;
+use super::session_rows::{SessionRow, USERS_AT_ONCE, read_rows};
+use super::storage::{SqlStorage, idempotent, read, transaction};
 use crate::cluster::{EndReason, NodeId, NodeKey};
-use crate::storage::engine::{Connection, Result, Row};
+use crate::storage::engine::{Connection, Result, Row, Value};
 use crate::storage::{self, EndAsked, Error, NodeStart, Nodes, Peer, Release, Renewal};
 use async_trait::async_trait;
 use chat_protocol::conversation::UserId;
@@ -40,6 +41,10 @@ impl Nodes for SqlStorage {
             sessions_that(&mut *conn, sessions, |row, session| row.epoch > session.epoch).await
         })
         .await
+    }
+
+    async fn asked_of(&self, key: &NodeKey, users: &[UserId]) -> storage::Result<Vec<EndAsked>> {
+        read!(self, conn => asked_of(conn, key, users), in doubt |asked| asked.len() < users.len())
     }
 
     async fn call_gone(&self, seen: &Peer) -> storage::Result<bool> {
@@ -85,8 +90,8 @@ async fn renew(conn: &mut dyn Connection, key: &NodeKey, list: bool, settled: u6
     let own = rows.iter().find(|row| row.text(0).is_ok_and(|id| id == key.id.0));
     let takeovers = own.map(|row| row.number(3)).transpose()?.unwrap_or_default();
     let live = rows.iter().map(peer).collect::<Result<_>>()?;
-    let asked = sessions(conn, key, " AND asked = 1").await?;
-    let held = if list { sessions(conn, key, "").await? } else { Vec::new() };
+    let asked = sessions(conn, key, " AND asked = 1", Vec::new()).await?;
+    let held = if list { sessions(conn, key, "", Vec::new()).await? } else { Vec::new() };
     let held = held.into_iter().map(|session| session.release).collect();
     Ok(Renewal { live, asked, takeovers, made_anew, held })
 }
@@ -134,9 +139,25 @@ async fn make_row(conn: &mut dyn Connection, key: &NodeKey) -> Result<()> {
     Ok(())
 }
 
-async fn sessions(conn: &mut dyn Connection, key: &NodeKey, condition: &str) -> Result<Vec<EndAsked>> {
+async fn asked_of(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Result<Vec<EndAsked>> {
+    let mut asked = Vec::new();
+    for users in users.chunks(USERS_AT_ONCE) {
+        let (placeholders, values) = list(users);
+        asked.extend(sessions(conn, key, &format!(" AND asked = 1 AND userid IN {placeholders}"), values).await?);
+    }
+    Ok(asked)
+}
+
+/// The run's sessions that meet a condition, whose parameters are `values`.
+async fn sessions(
+    conn: &mut dyn Connection,
+    key: &NodeKey,
+    condition: &str,
+    mut values: Vec<Value>,
+) -> Result<Vec<EndAsked>> {
     let sql = format!("SELECT userid, epoch, asked_why FROM session WHERE node = ? AND boot = ?{condition}");
-    let rows = conn.rows(&sql, &[(&*key.id.0).into(), key.boot.into()]).await?;
+    values.splice(0..0, [(&*key.id.0).into(), key.boot.into()]);
+    let rows = conn.rows(&sql, &values).await?;
     let session = |row: &Row| {
         let release = Release { user: row.number(0)?, epoch: row.number(1)? };
         // A reason that only a later release knows is an operator's.

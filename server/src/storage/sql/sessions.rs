@@ -8,9 +8,9 @@
 use super::lists::list;
 use super::nodes::{JOIN_LIVE_NODE, take_over};
 use super::session_rows::{SessionRow, USERS_AT_ONCE, lock_or_make_rows, lock_rows, read_rows, update};
-use super::storage::{SqlStorage, read, transaction};
+use super::storage::{SqlStorage, idempotent, read, transaction};
 use super::tidying;
-use crate::cluster::{NodeId, NodeKey};
+use crate::cluster::{EndReason, NodeId, NodeKey};
 use crate::storage::engine::{Connection, Result};
 use crate::storage::{self, Claim, Claimed, Release, Sessions};
 use async_trait::async_trait;
@@ -30,6 +30,10 @@ impl Sessions for SqlStorage {
 
     async fn disown_sessions(&self, key: &NodeKey, users: &[UserId]) -> storage::Result<()> {
         transaction!(self, conn => disown(conn, key, users))
+    }
+
+    async fn withdraw_takeover(&self, user: UserId) -> storage::Result<()> {
+        idempotent!(self, conn => withdraw(conn, user))
     }
 
     async fn routes(&self, users: &[UserId]) -> storage::Result<Vec<(UserId, NodeId)>> {
@@ -78,7 +82,8 @@ async fn claim(conn: &mut dyn Connection, key: &NodeKey, claims: &[Claim]) -> Re
     won.sort_unstable();
     asked.sort_unstable();
     take(conn, key, &won).await?;
-    update(conn, "session SET asked = 1, asked_why = 0 WHERE userid", &asked).await?;
+    // Why is not touched: an operator's reason stands, and there is no other.
+    update(conn, "session SET asked = 1 WHERE userid", &asked).await?;
     Ok(outcomes)
 }
 
@@ -99,6 +104,12 @@ async fn disown(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> R
     let rows = lock_rows(conn, &users).await?;
     let own: Vec<UserId> = users.into_iter().filter(|user| rows.get(user).is_some_and(|row| row.is_of(key))).collect();
     free(conn, &own).await
+}
+
+async fn withdraw(conn: &mut dyn Connection, user: UserId) -> Result<()> {
+    const WITHDRAW: &str = "UPDATE session SET asked = 0 WHERE userid = ? AND asked_why = ?";
+    conn.run(WITHDRAW, &[user.into(), (EndReason::LoginElsewhere as i64).into()]).await?;
+    Ok(())
 }
 
 async fn routes(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<(UserId, NodeId)>> {

@@ -67,6 +67,33 @@ async fn node_that_lost_its_name_tells_those_who_logged_in_elsewhere_apart_from_
     assert_eq!(bob.notice().await, 14);
 }
 
+/// The same while it sends its users away, which takes a while.
+#[tokio::test]
+async fn node_without_its_name_tells_those_who_log_in_elsewhere_before_their_turn_comes() {
+    let storage = database().await;
+    let cluster = Cluster::on(storage.clone(), |config| config.limits.drain_s = 4).await;
+    let (mut ann, mut bob) = cluster.friends().await;
+    let mut cem = cluster.user("cem").await;
+    let twin = NodeKey { id: cluster.node(0).id().clone(), boot: i64::MAX };
+
+    storage
+        .stop_node(&NodeKey { boot: boot_of(&storage, cluster.node(0)).await, ..twin.clone() })
+        .await
+        .expect("stops");
+    assert_eq!(storage.start_node(&twin).await.expect("starts"), NodeStart::Ready);
+    assert_eq!(ann.notice().await, 14);
+    let claims = [Claim { user: cem.id, takeover: None, token_generation: None }];
+    assert!(matches!(storage.claim_sessions(&twin, &claims).await.expect("claims")[0], Claimed::Won { .. }));
+
+    assert_eq!(bob.notice().await, 14);
+    assert_eq!(cem.notice().await, 13);
+}
+
+async fn boot_of(storage: &Arc<dyn Storage>, node: &Node) -> i64 {
+    let live = storage.renew_lease(&thief(), false).await.expect("renews").live;
+    live.into_iter().find(|peer| peer.key.id == *node.id()).expect("it lives").key.boot
+}
+
 /// Whichever request comes first after the takeover; the node has not renewed since.
 #[tokio::test]
 async fn no_request_takes_effect_for_a_session_that_was_taken() {

@@ -4,7 +4,10 @@ use crate::support::cluster::{database, start_node};
 use crate::support::faulty::Faulty;
 use crate::support::{BUDGET, Cluster, PASSWORD, Peer, eventually, json, wait_as_told};
 use chat::bus::local::LocalHub;
+use chat::cluster::NodeKey;
+use chat::storage::{Claim, Claimed, NodeStart, Storage};
 use chat_protocol::message::Who;
+use std::sync::Arc;
 
 #[tokio::test]
 async fn token_logs_in_without_the_password_on_any_node() {
@@ -89,6 +92,53 @@ async fn takeover_closes_the_first_session_on_another_node() {
 #[tokio::test]
 async fn takeover_works_without_the_bus() {
     check_takeover(&Cluster::two_without_a_bus().await, 0, 1).await;
+}
+
+/// The node of the session stands still until whoever wanted it has given up; what was sent to it meanwhile reaches it
+/// when it goes on.
+#[tokio::test]
+async fn takeover_that_was_refused_ends_no_session_later() {
+    let (storage, hub) = (database().await, LocalHub::default());
+    let faulty = Faulty::new(storage.clone());
+    let slow = start_node("slow", &(faulty.clone() as Arc<dyn Storage>), &hub, |_| {}).await;
+    let other = start_node("other", &storage, &hub, |_| {}).await;
+    let mut ann = Peer::new_user(slow.address(), "ann").await;
+    let takeover = json!({"msgid": 1, "name": "ann", "password": PASSWORD, "takeover": true});
+
+    faulty.hang_in("renew_lease");
+    faulty.hang_in("asked_of");
+    Peer::connect(other.address()).await.refused(takeover, 11).await;
+    faulty.heal();
+    let renewals = async || {
+        let live = storage.renew_lease(&NodeKey { id: "observer".into(), boot: 1 }, false).await.expect("renews").live;
+        live.into_iter().find(|peer| peer.key.id == *slow.id()).expect("it lives").renewals
+    };
+    let before = renewals().await;
+    eventually(BUDGET, "the node has renewed its lease", async || (renewals().await > before + 1).then_some(())).await;
+
+    ann.done(json!({"msgid": 19})).await;
+}
+
+#[tokio::test]
+async fn takeover_that_waits_on_a_draining_node_is_answered() {
+    let cluster = Cluster::one().await;
+    let ann = cluster.account("ann").await;
+    let holder = NodeKey { id: "holder".into(), boot: 1 };
+    assert_eq!(cluster.storage.start_node(&holder).await.expect("starts"), NodeStart::Ready);
+    let claims = [Claim { user: ann, takeover: None, token_generation: None }];
+    assert!(matches!(cluster.storage.claim_sessions(&holder, &claims).await.expect("claims")[0], Claimed::Won { .. }));
+    let mut peer = cluster.connect().await;
+    peer.send(json!({"msgid": 1, "name": "ann", "password": PASSWORD, "takeover": true, "mid": "waits"})).await;
+    eventually(BUDGET, "the other node is asked", async || {
+        let asked = cluster.storage.asked_of(&holder, &[ann]).await.expect("reads");
+        (!asked.is_empty()).then_some(())
+    })
+    .await;
+
+    cluster.node(0).shutdown().drain();
+
+    assert_eq!(peer.reply(&json!("waits")).await["errno"], 11);
+    assert_eq!(peer.notice().await, 14);
 }
 
 #[tokio::test]

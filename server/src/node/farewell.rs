@@ -1,0 +1,105 @@
+//! How the clients of a draining node are told to go: some at a time, so that the other nodes are not overrun.
+//!
+//! No session is that of a node any more whose name another run has. Then users may log in elsewhere before their turn
+//! comes, and are told that instead: their clients must not come back by themselves.
+
+use super::tenants::NodeTenants;
+use crate::context::Context;
+use crate::membership::lease_keeper::Tenants;
+use crate::session::outbound::Outbound;
+use crate::shutdown::Shutdown;
+use crate::storage::Release;
+use chat_protocol::errno::Errno;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// Turns in which all are told.
+const TURNS: usize = 100;
+/// How long the database is asked who has logged in elsewhere, where all are told sooner. Who is not known by then is
+/// told to reconnect.
+const LOOKING: Duration = Duration::from_secs(1);
+
+/// Tells all to go, over the time `spread`, or at once if the shutdown is forced.
+pub async fn send_away(context: &Arc<Context>, connections: &[Arc<Outbound>], spread: Duration, name_is_lost: bool) {
+    let looks_until = Instant::now() + spread.max(LOOKING);
+    let mut turns = Turns::new(connections, spread);
+    while let Some(turn) = turns.next(&context.shutdown).await {
+        if name_is_lost && timeout_at(looks_until, tell_replaced(context, turn)).await.is_err() {
+            tracing::debug!("telling whose users have logged in elsewhere takes too long");
+        }
+        turn.iter().for_each(|outbound| outbound.close(Errno::Draining.into()));
+    }
+}
+
+/// Tells those whose users have logged in since.
+async fn tell_replaced(context: &Arc<Context>, connections: &[Arc<Outbound>]) {
+    let mut sessions = context.registry.all();
+    sessions.retain(|session| connections.iter().any(|outbound| session.is_on(outbound)));
+    let sessions: Vec<Release> = sessions.iter().map(|session| session.release()).collect();
+    match context.storage.superseded(&sessions).await {
+        Ok(superseded) => NodeTenants(context.clone()).lose(&superseded),
+        Err(error) => tracing::debug!(%error, "cannot tell whose users have logged in elsewhere"),
+    }
+}
+
+/// Items in as many turns as there may be, spread evenly.
+struct Turns<'a, T> {
+    turns: std::iter::Enumerate<std::slice::Chunks<'a, T>>,
+    began: Instant,
+    between: Duration,
+}
+
+impl<'a, T> Turns<'a, T> {
+    fn new(items: &'a [T], spread: Duration) -> Self {
+        let at_once = items.len().div_ceil(TURNS).max(1);
+        let turns = items.chunks(at_once);
+        let between = spread / turns.len().max(1) as u32;
+        Turns { turns: turns.enumerate(), began: Instant::now(), between }
+    }
+
+    /// The next items, when it is their turn.
+    async fn next(&mut self, shutdown: &Shutdown) -> Option<&'a [T]> {
+        let (nth, items) = self.turns.next()?;
+        tokio::select! {
+            () = sleep_until(self.began + self.between * nth as u32) => {}
+            () = shutdown.forced() => {}
+        }
+        Some(items)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The seconds after which the turn of each came.
+    async fn turns(count: usize, spread: Duration, shutdown: &Shutdown) -> Vec<u64> {
+        let (items, started) = (vec![(); count], Instant::now());
+        let mut told: Vec<u64> = Vec::new();
+        let mut turns = Turns::new(&items, spread);
+        while let Some(turn) = turns.next(shutdown).await {
+            told.extend(turn.iter().map(|()| started.elapsed().as_secs()));
+        }
+        told
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_are_spread_evenly() {
+        let shutdown = Shutdown::new();
+        assert!(turns(0, Duration::from_secs(10), &shutdown).await.is_empty());
+        assert_eq!(turns(1, Duration::from_secs(10), &shutdown).await, [0]);
+        assert_eq!(turns(4, Duration::from_secs(10), &shutdown).await, [0, 2, 5, 7]);
+        assert_eq!(turns(100_000, Duration::ZERO, &shutdown).await, [0; 100_000]);
+        let many = turns(100_000, Duration::from_secs(10), &shutdown).await;
+        let seconds = (0..10).map(|second| many.iter().filter(|told| **told == second).count());
+        assert_eq!(seconds.collect::<Vec<_>>(), [10_000; 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn forced_drain_spreads_nothing() {
+        let shutdown = Shutdown::new();
+        shutdown.force();
+        assert_eq!(turns(10, Duration::from_secs(3_600), &shutdown).await, [0; 10]);
+    }
+}
