@@ -4,6 +4,7 @@ use super::stage::{Stage, is_valid};
 use anyhow::{Result, ensure};
 use clap::Args;
 use futures_util::{StreamExt, stream};
+use harness::cluster::Setup;
 use harness::fault::{Fault, KINDS};
 use harness::story::Plot;
 use harness::users::Conclusion;
@@ -28,19 +29,18 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
     let Arguments { only, at_once, stage } = arguments;
     ensure!(stage.nodes >= 2, "the faults of the table take two nodes");
     let setup = stage.setup();
-    let is_there = |fault: &str| fault.parse::<Fault>().is_ok_and(|fault| fault.fits(&setup));
-    let faults = KINDS.iter().flat_map(|kind| kind.table);
-    let faults: Vec<_> = faults.filter(|(fault, _)| fault.contains(&only) && is_there(fault)).collect();
+    let mut faults = faults_of(&setup);
+    faults.retain(|(fault, _)| fault.contains(&only));
     ensure!(!faults.is_empty(), "no fault of the table contains {only:?}");
     println!("{}", head());
-    let rows = stream::iter(faults).map(|(fault, seconds)| row(&stage, fault, *seconds));
+    let rows = stream::iter(faults).map(|(fault, seconds)| row(&stage, fault, seconds));
     let mut rows = rows.buffered(at_once.max(1));
     let mut bad = Vec::new();
     while let Some((fault, seconds, cells)) = rows.next().await {
-        println!("{}", line(fault, seconds, &cells));
+        println!("{}", line(&fault, seconds, &cells));
         for (plot, cell) in Plot::VARIANTS.iter().zip(&cells) {
             if !is_valid(cell) {
-                bad.push(cell_command(&stage, fault, seconds, *plot));
+                bad.push(cell_command(&stage, &fault, seconds, *plot));
                 if let Ok(conclusion) = cell {
                     eprintln!("{fault}, {plot}:\n{conclusion}");
                 }
@@ -51,12 +51,32 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-type Row = (&'static str, u64, Vec<Result<Conclusion>>);
+/// The faults of the table that this cluster can have, and how many seconds each lasts. What befalls the only server of
+/// its kind befalls the first where there are several.
+fn faults_of(setup: &Setup) -> Vec<(String, u64)> {
+    let services = setup.services();
+    let fits = |fault: &String| fault.parse::<Fault>().is_ok_and(|fault| fault.fits(setup));
+    let here = |word: &str| {
+        let first = format!("{word}-1");
+        if services.contains(&first) { first } else { word.to_owned() }
+    };
+    let mut faults: Vec<(String, u64)> = Vec::new();
+    for (fault, seconds) in KINDS.iter().flat_map(|kind| kind.table) {
+        let words: Vec<String> = fault.split(' ').map(here).collect();
+        let found = [(*fault).to_owned(), words.join(" ")].into_iter().find(fits);
+        if let Some(fault) = found.filter(|fault| faults.iter().all(|(known, _)| known != fault)) {
+            faults.push((fault, *seconds));
+        }
+    }
+    faults
+}
 
-async fn row(stage: &Stage, fault: &'static str, seconds: u64) -> Row {
+type Row = (String, u64, Vec<Result<Conclusion>>);
+
+async fn row(stage: &Stage, fault: String, seconds: u64) -> Row {
     let mut cells = Vec::new();
     for plot in Plot::VARIANTS {
-        cells.push(cell(stage, fault, seconds, *plot).await);
+        cells.push(cell(stage, &fault, seconds, *plot).await);
     }
     (fault, seconds, cells)
 }
@@ -98,6 +118,22 @@ fn describe(told: &Result<Conclusion>) -> String {
 mod tests {
     use super::*;
     use crate::cli::samples;
+
+    #[test]
+    fn faults_of_the_only_server_befall_the_first_of_several() {
+        let of = |setup: &Setup| faults_of(setup).into_iter().map(|(fault, _)| fault).collect::<Vec<_>>();
+        let (one, several) = (of(&Setup::nodes(3)), of(&Setup::nodes(3).database(Flavour::Galera(3)).buses(2)));
+        let count = |faults: &[String], wanted: &str| faults.iter().filter(|fault| *fault == wanted).count();
+        for (alone, first) in [
+            ("kill database", "kill database-1"),
+            ("cut node-1 redis", "cut node-1 redis-1"),
+            ("slow node-1 database 200", "slow node-1 database-1 200"),
+        ] {
+            assert_eq!((count(&one, alone), count(&one, first)), (1, 0), "{one:?}");
+            assert_eq!((count(&several, alone), count(&several, first)), (0, 1), "{several:?}");
+        }
+        assert_eq!((count(&one, "split redis"), count(&several, "split redis")), (0, 1));
+    }
 
     #[test]
     fn table_has_a_line_for_each_fault_and_a_cell_for_each_story() {
