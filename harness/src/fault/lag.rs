@@ -38,6 +38,8 @@ struct Lag {
 #[async_trait]
 impl Breakage for Lag {
     async fn inflict(&self, cluster: &dyn Cluster) -> Result<Lasting> {
+        // What went before may have put it out of its cluster for a while.
+        cluster.ready(&self.machine).await?;
         let (url, by) = (cluster.administration(&self.machine)?, self.by);
         let hold = async move |tell| hold_back(&url, by, tell).await;
         Ok(Some(Holder::start("holds a member back", hold).await?))
