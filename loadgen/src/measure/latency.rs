@@ -54,6 +54,10 @@ pub enum LatencyKind {
 }
 
 impl LatencyKind {
+    /// From when a message was due until all who are to get it have it, or it is acknowledged: what people wait for.
+    pub const OF_MESSAGES: [LatencyKind; 5] =
+        [LatencyKind::Same, LatencyKind::Cross, LatencyKind::Direct, LatencyKind::GroupLast, LatencyKind::Ack];
+
     /// What it measures, for a person.
     pub const fn title(self) -> &'static str {
         match self {

@@ -18,6 +18,9 @@ pub enum Error {
     Files(#[from] open_files::Error),
     #[error(transparent)]
     Profile(#[from] profile::Error),
+    /// Those whom it was to begin together with do not begin.
+    #[error("{0}")]
+    Together(String),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
 }

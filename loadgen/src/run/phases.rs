@@ -148,9 +148,19 @@ impl<'a> Phases<'a> {
         }
     }
 
+    /// The time set for all who measure together, in milliseconds since the Unix epoch, if there is one.
+    async fn start(&self) -> Result<Option<i64>, Failure> {
+        let Some(gate) = self.steering.gate() else { return Ok(self.run.plan.start_at_ms) };
+        self.progress.phase("waiting for other shards", 0);
+        tokio::select! {
+            start = gate.pass() => start.map(Some).map_err(|why| Error::Together(why).into()),
+            () = self.steering.interrupt().cancelled() => Err(Failure::Interrupted),
+        }
+    }
+
     /// Waits for the time set for all who measure together; where it is past, begins at once.
     async fn wait_for_start(&self) -> Result<(), Failure> {
-        let Some(start) = self.run.plan.start_at_ms else { return Ok(()) };
+        let Some(start) = self.start().await? else { return Ok(()) };
         let left = start.saturating_sub(jiff::Timestamp::now().as_millisecond());
         self.progress.phase("waiting to start", 0);
         tokio::select! {

@@ -3,11 +3,13 @@
 //! Only while the run measures is anything done, save that it can be stopped at any time: what comes before is no part
 //! of the result.
 
+use super::gate::Gate;
 use crate::cluster::switch::{self, Switch};
 use crate::measure::{Act, Intervention};
 use crate::plan::Driver;
 use crate::user::{Pace, Run};
 use parking_lot::Mutex;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -46,15 +48,17 @@ pub enum Refused {
 }
 
 /// The wheel of a run: whoever holds it can steer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Steering(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
     interrupt: CancellationToken,
     pace: Arc<Pace>,
     /// Of a cluster that the run owns.
     switch: Mutex<Option<Switch>>,
+    /// Of a run that begins together with others.
+    gate: Mutex<Option<Arc<dyn Gate>>>,
     measured: Mutex<Option<Measured>>,
 }
 
@@ -69,6 +73,12 @@ struct Measured {
     users: u32,
     storms: mpsc::Sender<u32>,
     done: Vec<Intervention>,
+}
+
+impl fmt::Debug for Steering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Steering").field("interrupt", &self.0.interrupt).finish_non_exhaustive()
+    }
 }
 
 impl From<CancellationToken> for Steering {
@@ -112,6 +122,15 @@ impl Steering {
     /// From now on nodes of this cluster can be stopped and started.
     pub fn own(&self, switch: Switch) {
         *self.0.switch.lock() = Some(switch);
+    }
+
+    /// Measuring begins when this gate says so, and not when the plan does.
+    pub fn wait_at(&self, gate: Arc<dyn Gate>) {
+        *self.0.gate.lock() = Some(gate);
+    }
+
+    pub(super) fn gate(&self) -> Option<Arc<dyn Gate>> {
+        self.0.gate.lock().clone()
     }
 
     fn switch(&self) -> Result<Switch, Refused> {

@@ -113,8 +113,8 @@ pub fn moment(run: &Run, second: &Second) -> Moment {
 /// One line about one second, for a person who watches.
 pub fn line(run: &Run, second: &Second) -> String {
     let per_second = |count: u64| count * 1_000 / second.length_ms.max(1);
-    let shown = [LatencyKind::Same, LatencyKind::Cross, LatencyKind::Direct, LatencyKind::GroupLast, LatencyKind::Ack];
-    let slowest = shown.iter().filter_map(|kind| second.latencies.get(kind).map(|point| (point.p99, kind))).max();
+    let slowest = LatencyKind::OF_MESSAGES.iter();
+    let slowest = slowest.filter_map(|kind| second.latencies.get(kind).map(|point| (point.p99, kind))).max();
     let slowest = slowest.map_or(String::new(), |(p99, kind)| format!(", p99 {kind} {:.1} ms", p99 as f64 / 1_000.0));
     let errors: u64 = run.errors().values().sum();
     format!(
