@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Outcomes whose measured times begin further apart than this, in milliseconds, did not load the server together.
 const TOGETHER_MS: i64 = 1_000;
+/// A clock that is known no better than this, in microseconds, may put a second beside the wrong ones of the others.
+const CLOCK_KNOWN_MICROS: u64 = 250_000;
 
 /// Why outcomes cannot be added. Stop, and show the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +106,7 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
         sum.drained_s = sum.drained_s.max(outcome.drained_s);
         sum.cut_short |= outcome.cut_short;
         sum.machines.extend(outcome.machines.iter().cloned());
+        sum.clocks.extend(outcome.clocks.iter().cloned());
         sum.thresholds.extend(outcome.thresholds.iter().cloned());
     }
     let nodes: BTreeSet<&String> = outcomes.iter().flat_map(|outcome| &outcome.nodes).collect();
@@ -208,6 +211,13 @@ fn judge(sum: &mut Outcome, parts: &[(String, Outcome)], missing: &[u32]) {
     for index in missing {
         sum.verdict = sum.verdict.max(Verdict::Unknown);
         sum.reasons.push(format!("shard {index} is missing"));
+    }
+    for clock in sum.clocks.iter().filter(|clock| clock.within_micros > CLOCK_KNOWN_MICROS) {
+        sum.warnings.push(format!(
+            "the clock of shard {} is known within {} ms only: its seconds may stand beside the wrong ones of the others",
+            clock.shard,
+            clock.within_micros / 1_000
+        ));
     }
     let begun =
         parts.iter().filter(|(_, outcome)| outcome.measured_s > 0.0).map(|(_, outcome)| outcome.measured_from_ms);

@@ -1,5 +1,6 @@
 //! What is measured: latencies, the account of every message, and the outcome that a run comes to.
 
+mod clock;
 pub mod figures;
 mod intervention;
 mod latency;
@@ -9,6 +10,7 @@ mod outcome;
 mod recorder;
 pub mod stamp;
 
+pub use clock::Clock;
 pub use intervention::{Act, Intervention, Span, asked_for, spans};
 pub use latency::{Latencies, LatencyKind};
 pub use machine::{Machine, command_line, quote};

@@ -5,7 +5,7 @@ mod judge;
 
 use crate::dialect::profile::{Profile, Request};
 use crate::measure::ledger::Account;
-use crate::measure::{Intervention, Latencies, LatencyKind, Machine, Second, asked_for, command_line};
+use crate::measure::{Clock, Intervention, Latencies, LatencyKind, Machine, Second, asked_for, command_line};
 use crate::plan::{DialectName, Plan};
 use ::judge::Verdict;
 use serde::{Deserialize, Serialize};
@@ -139,6 +139,10 @@ pub struct Outcome {
     /// What this was measured with: one machine for each process.
     #[serde(default)]
     pub machines: Vec<Machine>,
+    /// How the clock of each machine stood to the one that the times in here are by; empty where each process went by
+    /// its own machine's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clocks: Vec<Clock>,
     /// What the driver made of the run by itself: goose's thresholds.
     #[serde(default)]
     pub thresholds: Vec<Checked>,
@@ -177,9 +181,20 @@ impl Outcome {
             resources: Resources::default(),
             shards: 1,
             machines: vec![Machine::this()],
+            clocks: Vec::new(),
             thresholds: Vec::new(),
             assertions: Vec::new(),
         }
+    }
+
+    /// Tells all times by a clock that several machines have in common, and not by this machine's any more.
+    pub fn go_by(&mut self, clock: Clock) {
+        for at_ms in [&mut self.started_ms, &mut self.measured_from_ms] {
+            if *at_ms > 0 {
+                *at_ms = clock.common_ms(*at_ms);
+            }
+        }
+        self.clocks = vec![clock];
     }
 
     /// The assertions that do not hold.

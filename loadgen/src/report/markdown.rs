@@ -54,6 +54,9 @@ fn rest(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
     for warning in &outcome.warnings {
         writeln!(text, "- note: {}", escape(warning))?;
     }
+    if let Some(clocks) = super::clocks(outcome) {
+        writeln!(text, "- clocks: {}", escape(&clocks))?;
+    }
     for machine in &outcome.machines {
         writeln!(text, "- machine: {}", escape(&machine.describe()))?;
     }

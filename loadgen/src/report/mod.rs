@@ -138,11 +138,23 @@ fn memory(outcome: &Outcome) -> String {
     }
 }
 
+/// How the machines' clocks stood to the one that the times are by, in one line; `None` where each went by its own.
+fn clocks(outcome: &Outcome) -> Option<String> {
+    let millis = |micros: u64| micros as f64 / 1e3;
+    let off = outcome.clocks.iter().map(|clock| clock.behind_micros.unsigned_abs()).max()?;
+    let within = outcome.clocks.iter().map(|clock| clock.within_micros).max()?;
+    Some(format!(
+        "off by {:.1} ms at most, known within {:.1} ms; times are by that of Redis",
+        millis(off),
+        millis(within)
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::analyse::assert::check;
-    use crate::measure::{Latencies, LatencyKind, Machine, Point, Second};
+    use crate::measure::{Clock, Latencies, LatencyKind, Machine, Point, Second};
     use crate::plan::Plan;
 
     /// An outcome with a bit of everything: one message is lost, one assertion holds and one does not.
@@ -222,6 +234,17 @@ mod tests {
         // As results of earlier versions are.
         check(Bare, None, &[FriendChat], "nothing acknowledged");
         check(Checked, None, &[FriendChat, GroupChat], "messages to friends acknowledged, to groups not");
+    }
+
+    #[test]
+    fn clocks_are_told_where_several_were_compared() {
+        let mut outcome = outcome();
+        assert_eq!(clocks(&outcome), None);
+        let clock = |shard, behind_micros, within_micros| Clock { shard, behind_micros, within_micros };
+        outcome.clocks = vec![clock(1, -12_340, 260), clock(2, 40, 90)];
+        let line = "clocks: off by 12.3 ms at most, known within 0.3 ms; times are by that of Redis";
+        assert!(table(&outcome).contains(line) && markdown(&outcome).contains(line), "{}", table(&outcome));
+        assert!(html(&outcome).contains("<dt>clocks<dd>off by 12.3 ms at most"));
     }
 
     #[test]

@@ -95,6 +95,9 @@ fn foot(outcome: &Outcome, text: &mut String) -> std::fmt::Result {
         writeln!(text, "{}; drained in {:.1} s", super::cpu(outcome), outcome.drained_s)?;
         writeln!(text, "memory: {}", super::memory(outcome))?;
     }
+    if let Some(clocks) = super::clocks(outcome) {
+        writeln!(text, "clocks: {clocks}")?;
+    }
     for done in &outcome.interventions {
         writeln!(text, "done to this run {done}")?;
     }

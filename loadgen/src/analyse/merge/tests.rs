@@ -1,5 +1,5 @@
 use super::*;
-use crate::measure::{Latencies, LatencyKind};
+use crate::measure::{Clock, Latencies, LatencyKind};
 use crate::plan::Plan;
 use crate::plan::Shard;
 
@@ -113,4 +113,22 @@ fn parts_that_did_not_run_together_say_so() {
     late.measured_from_ms += 5_000;
     let sum = merged(vec![part(1, 1..10), late]).expect("two parts");
     assert!(sum.warnings.iter().any(|warning| warning.contains("5.0 s apart")), "{:?}", sum.warnings);
+}
+
+#[test]
+fn seconds_go_by_the_common_clock_and_a_clock_that_is_not_known_well_is_told() {
+    let ahead = |index, behind_micros, within_micros| {
+        let mut outcome = part(index, 1..10);
+        // Its own clock is off by as much, and it measured when the other did.
+        outcome.measured_from_ms -= behind_micros / 1_000;
+        outcome.go_by(Clock { shard: index, behind_micros, within_micros });
+        outcome
+    };
+    let sum = merged(vec![ahead(1, -90_000_000, 200), ahead(2, 3_000_000, 400_000)]).expect("two parts of one plan");
+    let rows: Vec<_> = sum.seconds.iter().map(|row| (row.at_ms, row.sent)).collect();
+    assert_eq!(rows, [(0, 10), (1_000, 10)]);
+    assert_eq!((sum.measured_from_ms, sum.measured_s), (EPOCH + 20, 2.02));
+    assert_eq!(sum.clocks.len(), 2);
+    assert!(sum.warnings.iter().any(|warning| warning.starts_with("the clock of shard 2 is known within 400 ms only")));
+    assert!(!sum.warnings.iter().any(|warning| warning.contains("shard 1") || warning.contains("apart")));
 }

@@ -160,6 +160,7 @@ pub fn about(outcome: &Outcome) -> String {
     let rows = [
         ("command", outcome.command.clone()),
         ("machine", machines.join("\n")),
+        ("clocks", report::clocks(outcome).unwrap_or_default()),
         ("nodes", outcome.nodes.join(", ")),
         ("users online", online),
         ("CPU", report::cpu(outcome)),
