@@ -10,6 +10,10 @@ use std::process::ExitCode;
 
 /// The flags.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example: loadgen merge loadgen-1of3.json loadgen-2of3.json loadgen-3of3.json --html report.html
+A shard of which there is no file leaves the verdict unknown. With `loadgen run --swarm` this is done by itself."
+)]
 pub struct Arguments {
     /// What --json wrote in each process
     #[arg(value_name = "RESULT", required = true)]

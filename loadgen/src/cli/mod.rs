@@ -17,6 +17,7 @@ mod plan;
 mod progress;
 mod shard;
 mod stage;
+mod swarm;
 mod trials;
 
 use anyhow::Result;

@@ -4,15 +4,17 @@ use super::baseline::{self, BaselineFlags, Compared};
 use super::live::Show;
 use super::output::{Outputs, keep, print};
 use super::plan::{self, PlanFlags};
-use super::shard::ShardFlags;
+use super::shard::{self, ShardFlags};
 use super::stage::Stage;
+use super::swarm::{self, SwarmFlags};
 use crate::analyse::assert;
 use crate::live::Address;
 use crate::measure::Outcome;
 use crate::plan::Plan;
 use crate::report::{self, Format};
 use crate::run::Steering;
-use anyhow::{Context, Result};
+use crate::swarm::Member;
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::process::ExitCode;
 
@@ -23,11 +25,19 @@ const WORSE: u8 = 1;
 
 /// All flags of a run.
 #[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "Examples:
+  loadgen run --target 10.0.0.1:8000 --users 1000 --rate 2000 --duration 60 --html report.html
+  loadgen run --target 10.0.0.1:8000 --users 60000 --rate 60000 --swarm redis://10.0.0.9 --shards 3
+      the same on three machines: one run, and each prints the result of all
+  loadgen run --target 10.0.0.1:8000 --shards 3 --shard auto --start-at 15:40 --json part.json
+      in each pod of an Indexed Job, without Redis; `loadgen merge` adds the files")]
 pub struct Arguments {
     #[command(flatten)]
     plan: PlanFlags,
     #[command(flatten)]
     shard: ShardFlags,
+    #[command(flatten)]
+    swarm: SwarmFlags,
     #[command(flatten)]
     outputs: Outputs,
     #[command(flatten)]
@@ -43,15 +53,28 @@ pub struct Arguments {
 
 /// Runs, prints, and answers with the verdict.
 pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
-    let plan = arguments.shard.part(arguments.plan.plan()?)?;
+    let steering = Steering::default();
+    let member = meet(arguments, &steering)?;
+    let plan = arguments.plan.plan()?;
+    let plan = match &member {
+        Some(member) => shard::part(&plan, member.shard())?,
+        None => arguments.shard.part(plan)?,
+    };
     plan::check(&plan)?;
     let before = arguments.baseline.check(&plan, arguments.live.is_some())?;
-    let steering = Steering::default();
     // Before anything else is started: an address that cannot be had costs no run.
     let show = arguments.live.as_ref().map(|address| Show::open(address, &plan, &steering)).transpose()?;
-    let delivered = carry_out(&plan, arguments, steering, show.as_ref()).and_then(|rounds| {
+    let carried_out = carry_out(&plan, arguments, steering, show.as_ref(), member.as_ref());
+    if let (Err(error), Some(member)) = (&carried_out, &member) {
+        member.fail(&format!("{error:#}"));
+    }
+    let delivered = carried_out.and_then(|rounds| {
         let stands_for_all = baseline::representative(&rounds);
-        let mut outcome = stands_for_all.context("no round was carried out")?;
+        let outcome = stands_for_all.context("no round was carried out")?;
+        let mut outcome = match member {
+            Some(member) => swarm::conclude(member, outcome, &arguments.outputs)?,
+            None => outcome,
+        };
         let code = arguments.outputs.deliver(&mut outcome)?;
         Ok((outcome, rounds, code))
     });
@@ -65,6 +88,16 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         eprintln!("report: {}", path.display());
     }
     Ok(worse.flatten().unwrap_or(code))
+}
+
+/// Meets the other machines, if there are to be any; what can be found wrong before that costs them no wait.
+fn meet(arguments: &Arguments, steering: &Steering) -> Result<Option<Member>> {
+    let plan = arguments.plan.plan()?;
+    plan::check(&plan)?;
+    if arguments.swarm.is_given() && arguments.baseline.rounds() > 1 {
+        bail!("a swarm carries a plan out once: leave out --rounds and baselines");
+    }
+    arguments.swarm.join(&plan, &arguments.shard, &arguments.outputs, steering, arguments.quiet)
 }
 
 /// Shows the comparison with a baseline, where the result went as well; answers with the exit code if it got worse.
@@ -84,8 +117,17 @@ fn tell(outputs: &Outputs, outcome: &Outcome, compared: &Compared) -> Result<Opt
     Ok(is_worse.then(|| ExitCode::from(WORSE)))
 }
 
-fn carry_out(plan: &Plan, arguments: &Arguments, steering: Steering, show: Option<&Show>) -> Result<Vec<Outcome>> {
-    let stage = Stage::open_steered(plan, arguments.quiet, steering, show)?;
+fn carry_out(
+    plan: &Plan,
+    arguments: &Arguments,
+    steering: Steering,
+    show: Option<&Show>,
+    member: Option<&Member>,
+) -> Result<Vec<Outcome>> {
+    let stage = Stage::open_steered(plan, arguments.quiet, steering, |progress| {
+        let progress = member.map_or(progress.clone(), |member| member.beside(progress));
+        show.map_or(progress.clone(), |show| show.beside(progress))
+    })?;
     let outcomes = all_rounds(&stage, plan, arguments);
     stage.close();
     outcomes

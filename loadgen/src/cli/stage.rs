@@ -1,6 +1,5 @@
 //! Where runs take place: the runtime, the embedded cluster if there is no target, progress, and Ctrl-C.
 
-use super::live::Show;
 use super::progress::{Bar, Lines};
 use crate::cluster::process::Process;
 use crate::cluster::{self, Cluster, Nodes};
@@ -77,11 +76,16 @@ pub struct Stage {
 impl Stage {
     /// Starts what the plan needs: with no targets, an embedded cluster.
     pub fn open(plan: &Plan, quiet: bool) -> Result<Stage> {
-        Stage::open_steered(plan, quiet, Steering::default(), None)
+        Stage::open_steered(plan, quiet, Steering::default(), |progress| progress)
     }
 
-    /// The same for a run that somebody steers, and looks at, if there is a page.
-    pub fn open_steered(plan: &Plan, quiet: bool, steering: Steering, show: Option<&Show>) -> Result<Stage> {
+    /// The same for a run that somebody steers; `beside` adds who else hears how it goes.
+    pub fn open_steered(
+        plan: &Plan,
+        quiet: bool,
+        steering: Steering,
+        beside: impl FnOnce(Arc<dyn Progress>) -> Arc<dyn Progress>,
+    ) -> Result<Stage> {
         let progress: Arc<dyn Progress> = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Arc::new(Silent),
             (false, true) => Arc::new(Bar::default()),
@@ -92,7 +96,7 @@ impl Stage {
             .enable_all()
             .build()
             .context("cannot start the runtime")?;
-        let progress = show.map_or(progress.clone(), |show| show.beside(progress));
+        let progress = beside(progress);
         let interrupt = steering.interrupt().clone();
         let signals = runtime.block_on(async { signal(SignalKind::interrupt()) }).context("cannot watch for Ctrl-C")?;
         runtime.spawn(interrupts(signals, interrupt.clone()));

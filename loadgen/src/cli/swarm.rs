@@ -1,0 +1,184 @@
+//! `--swarm`: the same command on many machines is one run.
+
+use super::output::Outputs;
+use super::shard::{self, ShardFlags};
+use crate::analyse::merge::merge;
+use crate::measure::{Machine, Outcome};
+use crate::plan::{Plan, Shard};
+use crate::report;
+use crate::run::Steering;
+use crate::swarm::{Collected, MAX_MEMBERS, Member, Place, Store, Terms};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use judge::Verdict;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A wait for the others, in seconds; longer is a slip of the pen.
+const MAX_WAIT_S: u64 = 86_400;
+/// Characters of a swarm's name.
+const MAX_NAME: usize = 100;
+
+/// The flags.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Many machines")]
+pub struct SwarmFlags {
+    /// Carry the plan out together with the same command on other machines, as many as --shards says: they meet in this
+    /// Redis, begin at one moment, and each prints the result of all. user:password@ before the host, and rediss:// for
+    /// TLS, work as well
+    #[arg(long, value_name = "redis://HOST[:PORT][/DB]", conflicts_with = "start_at")]
+    swarm: Option<String>,
+    /// What this run is called in that Redis; members of one run have the same [default: the targets]
+    #[arg(long, value_name = "NAME", requires = "swarm", value_parser = parse_name)]
+    swarm_name: Option<String>,
+    /// The longest wait for the other members to come, in seconds [default: 60]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        requires = "swarm",
+        value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT_S),
+    )]
+    swarm_wait: Option<u64>,
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_.:,".contains(letter);
+    if text.is_empty() || text.chars().count() > MAX_NAME || !text.chars().all(is_plain) {
+        return Err(format!("a swarm's name has letters, digits and - _ . : , and is at most {MAX_NAME} long"));
+    }
+    Ok(text.to_owned())
+}
+
+impl SwarmFlags {
+    /// Whether this run is one of many.
+    pub fn is_given(&self) -> bool {
+        self.swarm.is_some()
+    }
+
+    /// Meets the others, if asked to; says on standard error how that goes. `None`: this run is on its own.
+    ///
+    /// # Errors
+    /// What cannot be carried out by many, and why they did not meet.
+    pub fn join(
+        &self,
+        plan: &Plan,
+        shards: &ShardFlags,
+        outputs: &Outputs,
+        steering: &Steering,
+        quiet: bool,
+    ) -> Result<Option<Member>> {
+        let Some(url) = &self.swarm else { return Ok(None) };
+        let Some(count) = shards.count()? else { bail!("--swarm needs --shards N: how many members there are") };
+        if count > MAX_MEMBERS {
+            bail!("--swarm: {count} shards are too many; at most {MAX_MEMBERS}");
+        }
+        let wanted = shards.given()?.map(|shard| shard.index);
+        // Before anybody is waited for: what is too few for one is so for all.
+        shard::part(plan, Shard { index: 1, count })?;
+        let assertions: Vec<String> = outputs.assertions.iter().map(ToString::to_string).collect();
+        let place = Place {
+            name: self.swarm_name.clone().unwrap_or_else(|| plan.targets.join(",")),
+            member: format!("{}:{}", Machine::this().host, std::process::id()),
+            terms: Terms::of(plan, count, &assertions)?,
+            count,
+            wanted,
+            patience: Duration::from_secs(self.swarm_wait.unwrap_or(60)),
+        };
+        let told = |shard: Shard, present: u32| {
+            if !quiet {
+                eprintln!(
+                    "loadgen: swarm {}: this is shard {shard}; {present} of {count} members are here",
+                    place.name
+                );
+            }
+        };
+        Ok(Some(Member::join(Store::open(url)?, &place, steering, &told)?))
+    }
+}
+
+/// Adds what this member measured to what the others did. What could not be exchanged is written to a file, with a
+/// word on how to add it by hand.
+pub fn conclude(member: Member, own: Outcome, outputs: &Outputs) -> Result<Outcome> {
+    let shard = member.shard();
+    if own.measured_s <= 0.0 {
+        member.fail(&own.reasons.join("; "));
+        return Ok(own);
+    }
+    let collected = member.exchange(own);
+    if let Some(trouble) = &collected.trouble {
+        let file = outputs.json.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).join(file_of(shard));
+        let text = collected.parts.get(&shard.index).map(report::json).unwrap_or_default();
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        eprintln!("loadgen: {}", by_hand(trouble, &file, shard));
+    }
+    add(&collected)
+}
+
+/// The result of all that there is, which says what is missing.
+fn add(collected: &Collected) -> Result<Outcome> {
+    let parts: Vec<(String, Outcome)> =
+        collected.parts.iter().map(|(index, outcome)| (format!("shard {index}"), outcome.clone())).collect();
+    let mut sum = merge(&parts)?;
+    for (index, why) in &collected.missing {
+        sum.reasons.push(format!("shard {index}: {why}"));
+    }
+    sum.reasons.extend(collected.trouble.clone());
+    if !(collected.missing.is_empty() && collected.trouble.is_none()) {
+        sum.verdict = sum.verdict.max(Verdict::Unknown);
+    }
+    Ok(sum)
+}
+
+fn file_of(shard: Shard) -> PathBuf {
+    format!("loadgen-{}.json", shard.tag()).into()
+}
+
+fn by_hand(trouble: &str, file: &Path, shard: Shard) -> String {
+    let files: Vec<String> = (1..=shard.count)
+        .map(|index| file.with_file_name(file_of(Shard { index, ..shard })).display().to_string())
+        .collect();
+    format!(
+        "{trouble}; what this shard measured is in {}: bring the files of all shards together and add them with \
+         `loadgen merge {}`",
+        file.display(),
+        files.join(" ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_how_to_add_by_hand() {
+        let shard = Shard { index: 2, count: 3 };
+        let file = Path::new("results").join(file_of(shard));
+        assert_eq!(
+            by_hand("redis is gone", &file, shard),
+            "redis is gone; what this shard measured is in results/loadgen-2of3.json: bring the files of all shards \
+             together and add them with `loadgen merge results/loadgen-1of3.json results/loadgen-2of3.json \
+             results/loadgen-3of3.json`"
+        );
+    }
+
+    #[test]
+    fn a_name_fits_into_a_key() {
+        assert!(parse_name("nightly-3.1").is_ok());
+        assert!(parse_name("10.0.0.1:8000,10.0.0.2:8000").is_ok());
+        for wrong in ["", "a b", "{a}", "a\n", &"a".repeat(MAX_NAME + 1)] {
+            assert!(parse_name(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_said_and_leaves_the_verdict_unknown() {
+        let plan = Plan { targets: vec!["h:1".into()], ..Plan::default() };
+        let mut own = Outcome::failed(plan.part(Shard { index: 1, count: 2 }), String::new());
+        (own.measured_s, own.logins, own.online) = (1.0, 200, (200, 200));
+        (own.account.sent, own.account.expected, own.account.delivered) = (5, 5, 5);
+        let missing = [(2, "it died".to_owned())].into();
+        let sum = add(&Collected { parts: [(1, own)].into(), missing, trouble: None }).expect("one part");
+        assert_eq!(sum.verdict, Verdict::Unknown);
+        assert_eq!(sum.reasons, ["shard 2 is missing", "shard 2: it died"]);
+    }
+}

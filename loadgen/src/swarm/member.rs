@@ -1,0 +1,113 @@
+//! One member, from its place in the swarm to the result of all.
+
+use super::exchange::{Collected, exchange};
+use super::gate::Gate;
+use super::heartbeat::beat;
+use super::lobby::{self, Place};
+use super::progress::Together;
+use super::row::Stage;
+use super::state::State;
+use super::{Error, Store};
+use crate::measure::Outcome;
+use crate::plan::Shard;
+use crate::run::{Progress, Steering};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+/// Beyond the plan's own limit for draining, the others' results are waited for so long: last logins and logging out
+/// come after it, and machines differ.
+const RESULTS_WITHIN: Duration = Duration::from_secs(120);
+/// For what is told at the end.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(3);
+
+/// A member of a swarm. Dropped before it has measured, it tells the others that it will not.
+pub struct Member {
+    /// Apart from the run's, so that heartbeats do not wait behind the load.
+    runtime: Runtime,
+    store: Store,
+    state: Arc<State>,
+    heartbeat: Option<JoinHandle<()>>,
+    /// Told to the others should it end here without a result.
+    last_words: &'static str,
+}
+
+impl Member {
+    /// Takes a place and waits for all others; `told` hears which shard it is to be, and how many are there, whenever
+    /// that changes. From now on whoever holds `steering` steers a run that waits for the others before it measures.
+    ///
+    /// # Errors
+    /// Why it has no part in the swarm.
+    pub fn join(
+        mut store: Store,
+        place: &Place,
+        steering: &Steering,
+        told: &dyn Fn(Shard, u32),
+    ) -> Result<Member, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("loadgen-swarm")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::Thread { reason: error.to_string() })?;
+        let (shard, keys) = runtime.block_on(async {
+            tokio::select! {
+                met = lobby::meet(&mut store, place, told) => met,
+                _ = tokio::signal::ctrl_c() => {
+                    lobby::leave(&mut store, place).await;
+                    Err(Error::Interrupted)
+                }
+            }
+        })?;
+        let state = State::new(shard, keys, place.member.clone(), steering.interrupt().clone());
+        let state = Arc::new(state);
+        steering.wait_at(Arc::new(Gate { store: store.clone(), state: state.clone() }));
+        let heartbeat = runtime.spawn(beat(store.clone(), state.clone()));
+        Ok(Member { runtime, store, state, heartbeat: Some(heartbeat), last_words: "it ended before it measured" })
+    }
+
+    /// The part of the plan that it has.
+    pub fn shard(&self) -> Shard {
+        self.state.shard
+    }
+
+    /// Where the members meet.
+    pub fn address(&self) -> &str {
+        self.store.address()
+    }
+
+    /// Shows on `progress` how all do together.
+    pub fn beside(&self, progress: Arc<dyn Progress>) -> Arc<dyn Progress> {
+        Arc::new(Together { progress, state: self.state.clone() })
+    }
+
+    /// Tells the others that this one will not measure.
+    pub fn fail(&self, why: &str) {
+        self.state.tell(|row| (row.stage, row.why) = (Stage::Failed, why.to_owned()));
+    }
+
+    /// Hands in what it measured, by Redis' clock, and collects what all others did.
+    pub fn exchange(mut self, mut own: Outcome) -> Collected {
+        let patience = Duration::from_secs_f64(own.plan.drain_s) + RESULTS_WITHIN;
+        self.last_words = "it could not hand in its result";
+        own.plan.start_at_ms = self.state.view().start_ms;
+        if let Some(clock) = self.state.clock() {
+            own.go_by(clock);
+        }
+        self.runtime.block_on(exchange(&mut self.store, &self.state, own, patience))
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if self.state.stage() < Stage::Ended {
+            self.fail(self.last_words);
+        }
+        self.state.over.cancel();
+        // The list of members stays until it expires: some may not have seen yet that all are there.
+        if let Some(heartbeat) = self.heartbeat.take() {
+            let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS_WITHIN, heartbeat).await });
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Shows, where a run shows how it goes, how all members together do; and tells the others how this one does.
+
+use super::row::{Pace, line};
+use super::state::State;
+use crate::run::{Moment, Progress};
+use std::sync::Arc;
+
+/// Stands between a run and what shows it.
+pub struct Together {
+    pub progress: Arc<dyn Progress>,
+    pub state: Arc<State>,
+}
+
+impl Progress for Together {
+    fn phase(&self, name: &'static str, steps: u64) {
+        self.progress.phase(name, steps);
+    }
+
+    fn advance(&self, steps: u64) {
+        self.progress.advance(steps);
+    }
+
+    /// The run's own line, until something was heard of the others.
+    fn message(&self, text: String) {
+        let rows = self.state.view().rows;
+        self.progress.message(if rows.is_empty() { text } else { line(&rows, self.state.shard.count) });
+    }
+
+    fn moment(&self, now: &dyn Fn() -> Moment) {
+        let pace = Pace::of(&now());
+        self.state.change(|row| row.pace = pace);
+        self.progress.moment(now);
+    }
+
+    fn finish(&self) {
+        self.progress.finish();
+    }
+}
