@@ -118,6 +118,7 @@ fn describe(told: &Result<Conclusion>) -> String {
 mod tests {
     use super::*;
     use crate::cli::samples;
+    use harness::containers::Flavour;
 
     #[test]
     fn faults_of_the_only_server_befall_the_first_of_several() {
