@@ -12,6 +12,7 @@ use super::{Arrival, BusStats};
 use crate::cluster::NodeKey;
 use crate::failpoint::{self, Failpoint};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -58,6 +59,7 @@ impl Reception {
         }
         if let Some(Change::Back(node)) = self.silence.heard(&from.id, now) {
             tracing::info!(%node, "the node is heard again on the bus");
+            self.count_unheard();
         }
         self.inbox.items(from.id.clone(), envelope.items);
         Ok(Some(from))
@@ -74,5 +76,10 @@ impl Reception {
             BusStats::add(&self.stats.silences, 1);
             self.inbox.lost(node);
         }
+        self.count_unheard();
+    }
+
+    fn count_unheard(&self) {
+        self.stats.unheard.store(self.silence.count() as u64, Ordering::Relaxed);
     }
 }

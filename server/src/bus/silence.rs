@@ -37,6 +37,11 @@ impl Silence {
         std::mem::take(&mut peer.is_silent).then(|| Change::Back(node.clone()))
     }
 
+    /// How many live and are not heard.
+    pub(super) fn count(&self) -> usize {
+        self.0.values().filter(|peer| peer.is_silent).count()
+    }
+
     /// Whose silence is to be told now, of these that live.
     pub(super) fn look(&mut self, live: impl IntoIterator<Item = NodeId>, now: Instant) -> Vec<Change> {
         let mut before = std::mem::take(&mut self.0);
@@ -74,12 +79,18 @@ mod tests {
         assert_eq!(silence.look(live(), almost), []);
         assert_eq!(silence.heard(&"b".into(), almost), None);
 
+        assert_eq!(silence.count(), 0);
+
         let at = start + UNHEARD_AFTER;
         assert_eq!(silence.look(live(), at), [silent("a", true)]);
         assert_eq!(silence.look(live(), at), []);
+        assert_eq!(silence.count(), 1);
         assert_eq!(silence.heard(&"b".into(), at), None);
         assert_eq!(silence.look(live(), at + UNHEARD_AFTER), [silent("a", false), silent("b", true)]);
         assert_eq!(silence.heard(&"a".into(), at + UNHEARD_AFTER), Some(Change::Back("a".into())));
+        assert_eq!(silence.count(), 1);
+        silence.look([], at + UNHEARD_AFTER);
+        assert_eq!(silence.count(), 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What one end of the bus has done, for metrics and tests.
 //!
-//! Plain counters that only grow, and two gauges of the latest measurement. They are updated without ordering between
+//! Plain counters that only grow, and gauges of how it is now. They are updated without ordering between
 //! them: two read together need not belong to the same moment.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +23,8 @@ pub struct BusStats {
     pub gaps: AtomicU64,
     /// Times that a node which lives was not heard for too long.
     pub silences: AtomicU64,
+    /// Nodes that live and have not been heard for too long, now.
+    pub unheard: AtomicU64,
     /// Payloads on this node's channel that are no envelope.
     pub undecodable: AtomicU64,
     /// Envelopes without the signature of a node of this cluster for this channel.

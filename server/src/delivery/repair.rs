@@ -2,7 +2,8 @@
 //!
 //! Every `repair_interval` the conversations that changed lately are compared with what the sessions here have been
 //! pushed: the cost follows what was said, not who is online. A look at every session's conversations, in small steps,
-//! is taken only after the subscription was broken, or a node died or started.
+//! is taken only after the subscription was broken, or a node died or started. While a node lives and is not heard on
+//! the bus, what it has to tell is read here one look after the other.
 
 use super::Delivery;
 use crate::failpoint::{self, Failpoint};
@@ -10,10 +11,13 @@ use crate::session::Delivered;
 use crate::storage::{self, Change, End, Seen};
 use chat_protocol::conversation::{Conversation, UserId};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Between reading what changed and comparing, so that what is on its way counts as pushed.
 const GRACE: Duration = Duration::from_millis(500);
+/// The same while a node is not heard: what others have on its way is seldom later, and only costs a read.
+const UNHEARD_GRACE: Duration = Duration::from_millis(100);
 /// Looks are at least this far apart, however often they are asked for.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Sessions looked at in one query of the full pass.
@@ -25,13 +29,14 @@ pub async fn run(delivery: Arc<Delivery>, interval: Duration) {
     // second.
     let mut seen = delivery.storage.changes(None).await.ok().map(|changes| changes.seen);
     loop {
-        delivery.repair.wait(interval).await;
+        let is_heard = delivery.bus.stats().unheard.load(Ordering::Relaxed) == 0;
+        delivery.repair.wait(if is_heard { interval } else { Duration::ZERO }).await;
         if delivery.registry.suspend_unless_leased() || failpoint::hits(Failpoint::SweepSkip) {
             tokio::time::sleep(PAUSE).await;
             continue;
         }
         let full = delivery.repair.take_everything();
-        if let Err(error) = look(&delivery, &mut seen, full).await {
+        if let Err(error) = look(&delivery, &mut seen, full, if is_heard { GRACE } else { UNHEARD_GRACE }).await {
             tracing::warn!(%error, "cannot look for lost messages, trying again");
             delivery.repair.put_back(full);
         }
@@ -39,13 +44,13 @@ pub async fn run(delivery: Arc<Delivery>, interval: Duration) {
     }
 }
 
-async fn look(delivery: &Arc<Delivery>, seen: &mut Option<Seen>, full: bool) -> storage::Result<()> {
+async fn look(delivery: &Arc<Delivery>, seen: &mut Option<Seen>, full: bool, grace: Duration) -> storage::Result<()> {
     let changes = delivery.storage.changes(seen.as_ref()).await?;
     if full || changes.has_new_run {
         look_at_all(delivery).await?;
     }
     if !changes.changed.is_empty() {
-        tokio::time::sleep(GRACE).await;
+        tokio::time::sleep(grace).await;
         for change in &changes.changed {
             look_at(delivery, change).await?;
         }

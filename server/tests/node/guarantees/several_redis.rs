@@ -2,8 +2,8 @@
 //! messages come long before the next look into the log is due.
 //! Fault: one Redis is killed, or stands still; nodes have none in common.
 
-use crate::support::Peer;
 use crate::support::cluster::{database, start_node_over};
+use crate::support::{BUDGET, Peer, eventually};
 use chat::node::Node;
 use chat::storage::Storage;
 use services::redis::Redis;
@@ -65,4 +65,14 @@ async fn nodes_that_see_different_redis_read_the_log() {
         ann.tell(bob.id, text).await;
         assert_eq!(bob.push().await["msg"], text);
     }
+    // And oftener than it is noticed that the other node is silent.
+    let count = |series: &str| {
+        let all = there.metrics().encode();
+        let line = all.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.and_then(|value| value.parse::<u64>().ok()).expect("a counter")
+    };
+    eventually(BUDGET, "the log is read again and again", async || {
+        (count("chat_sweeps_total") > count("chat_bus_silences_total") + 10).then_some(())
+    })
+    .await;
 }
