@@ -10,36 +10,69 @@ use crate::session::outbound::Outbound;
 use crate::shutdown::Shutdown;
 use crate::storage::Release;
 use chat_protocol::errno::Errno;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
-/// Turns in which all are told.
+/// Turns in which all are told: of ten thousand clients a hundred at once.
 const TURNS: usize = 100;
-/// How long the database is asked who has logged in elsewhere, where all are told sooner. Who is not known by then is
-/// told to reconnect.
-const LOOKING: Duration = Duration::from_secs(1);
+/// What one look at who has logged in elsewhere may take. After one that takes longer, or fails, there is no other:
+/// whoever is not known by then is told to reconnect.
+const LOOKING: Duration = Duration::from_millis(500);
 
 /// Tells all to go, over the time `spread`, or at once if the shutdown is forced.
 pub async fn send_away(context: &Arc<Context>, connections: &[Arc<Outbound>], spread: Duration, name_is_lost: bool) {
-    let looks_until = Instant::now() + spread.max(LOOKING);
-    let mut turns = Turns::new(connections, spread);
+    let clients = if name_is_lost { with_sessions(context, connections) } else { without(connections) };
+    let mut looks = name_is_lost;
+    let mut turns = Turns::new(&clients, spread);
     while let Some(turn) = turns.next(&context.shutdown).await {
-        if name_is_lost && timeout_at(looks_until, tell_replaced(context, turn)).await.is_err() {
-            tracing::debug!("telling whose users have logged in elsewhere takes too long");
+        if looks {
+            looks = tell_replaced(context, turn).await;
         }
-        turn.iter().for_each(|outbound| outbound.close(Errno::Draining.into()));
+        turn.iter().for_each(|client| client.outbound.close(Errno::Draining.into()));
     }
 }
 
-/// Tells those whose users have logged in since.
-async fn tell_replaced(context: &Arc<Context>, connections: &[Arc<Outbound>]) {
-    let mut sessions = context.registry.all();
-    sessions.retain(|session| connections.iter().any(|outbound| session.is_on(outbound)));
-    let sessions: Vec<Release> = sessions.iter().map(|session| session.release()).collect();
-    match context.storage.superseded(&sessions).await {
-        Ok(superseded) => NodeTenants(context.clone()).lose(&superseded),
-        Err(error) => tracing::debug!(%error, "cannot tell whose users have logged in elsewhere"),
+struct Client {
+    outbound: Arc<Outbound>,
+    session: Option<Release>,
+}
+
+fn without(connections: &[Arc<Outbound>]) -> Vec<Client> {
+    connections.iter().map(|outbound| Client { outbound: outbound.clone(), session: None }).collect()
+}
+
+/// No session begins any more on a node without a lease.
+fn with_sessions(context: &Context, connections: &[Arc<Outbound>]) -> Vec<Client> {
+    let sessions = context.registry.all();
+    let sessions: HashMap<*const Outbound, Release> =
+        sessions.iter().map(|session| (session.connection(), session.release())).collect();
+    let client = |outbound: &Arc<Outbound>| {
+        let session = sessions.get(&Arc::as_ptr(outbound)).copied();
+        Client { outbound: outbound.clone(), session }
+    };
+    connections.iter().map(client).collect()
+}
+
+/// Tells those whose users have logged in since. False: the database does not say who they are.
+async fn tell_replaced(context: &Arc<Context>, clients: &[Client]) -> bool {
+    let sessions: Vec<Release> = clients.iter().filter_map(|client| client.session).collect();
+    let looking = async {
+        match context.storage.superseded(&sessions).await {
+            Ok(superseded) => {
+                NodeTenants(context.clone()).lose(&superseded);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell whose users have logged in elsewhere");
+                false
+            }
+        }
+    };
+    tokio::select! {
+        looked = timeout(LOOKING, looking) => looked.unwrap_or(false),
+        () = context.shutdown.forced() => false,
     }
 }
 

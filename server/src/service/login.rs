@@ -171,6 +171,9 @@ async fn make_room(context: &Context, caller: &Caller, user: UserId, takeover: b
         if !takeover {
             return Err(Errno::LoggedIn.into());
         }
+        if context.shutdown.is_draining() {
+            return Err(unavailable());
+        }
         old.close(Errno::Replaced.into());
     }
     match context.registry.get(user).is_some_and(|current| current.epoch == old.epoch) {

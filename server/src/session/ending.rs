@@ -66,6 +66,9 @@ impl Endings {
     /// Another node's client logs in with `takeover`, as the row says if it still waits: this may come late, and whoever
     /// has given up must not end a session.
     pub fn yield_to_who_waits(self: &Arc<Self>, session: Release) {
+        if self.session_of(session).is_some_and(|session| session.is_yielding()) {
+            return;
+        }
         let endings = self.clone();
         self.tasks.spawn_short("yielding", async move {
             match endings.reads.asked.read(session.user).await {

@@ -211,6 +211,11 @@ impl Session {
         Arc::ptr_eq(&self.outbound, outbound)
     }
 
+    /// Which connection it is on, to be compared and no more.
+    pub fn connection(&self) -> *const Outbound {
+        Arc::as_ptr(&self.outbound)
+    }
+
     /// Nothing is pushed any more, though the row may not be free yet.
     pub fn has_ended(&self) -> bool {
         self.state.lock().has_ended()

@@ -71,7 +71,7 @@ async fn node_that_lost_its_name_tells_those_who_logged_in_elsewhere_apart_from_
 #[tokio::test]
 async fn node_without_its_name_tells_those_who_log_in_elsewhere_before_their_turn_comes() {
     let storage = database().await;
-    let cluster = Cluster::on(storage.clone(), |config| config.limits.drain_s = 4).await;
+    let cluster = Cluster::on(storage.clone(), |config| config.limits.drain_s = 12).await;
     let (mut ann, mut bob) = cluster.friends().await;
     let mut cem = cluster.user("cem").await;
     let twin = NodeKey { id: cluster.node(0).id().clone(), boot: i64::MAX };
@@ -87,6 +87,25 @@ async fn node_without_its_name_tells_those_who_log_in_elsewhere_before_their_tur
 
     assert_eq!(bob.notice().await, 14);
     assert_eq!(cem.notice().await, 13);
+}
+
+#[tokio::test]
+async fn node_without_its_name_sends_all_away_where_the_database_does_not_say_who_logged_in_elsewhere() {
+    let storage = database().await;
+    let faulty = Faulty::new(storage.clone());
+    let cluster = Cluster::on(faulty.clone(), |_| {}).await;
+    let (mut ann, mut bob) = cluster.friends().await;
+    let twin = NodeKey { id: cluster.node(0).id().clone(), boot: i64::MAX };
+
+    faulty.hang_in("superseded");
+    storage
+        .stop_node(&NodeKey { boot: boot_of(&storage, cluster.node(0)).await, ..twin.clone() })
+        .await
+        .expect("stops");
+    assert_eq!(storage.start_node(&twin).await.expect("starts"), NodeStart::Ready);
+
+    assert_eq!(ann.notice().await, 14);
+    assert_eq!(bob.notice().await, 14);
 }
 
 async fn boot_of(storage: &Arc<dyn Storage>, node: &Node) -> i64 {
