@@ -10,7 +10,7 @@ mod outcome;
 mod recorder;
 pub mod stamp;
 
-pub use clock::Clock;
+pub use clock::ClockOffset;
 pub use intervention::{Act, Intervention, Span, asked_for, spans};
 pub use latency::{Latencies, LatencyKind};
 pub use machine::{Machine, command_line, quote};

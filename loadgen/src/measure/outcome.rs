@@ -5,7 +5,7 @@ mod judge;
 
 use crate::dialect::profile::{Profile, Request};
 use crate::measure::ledger::Account;
-use crate::measure::{Clock, Intervention, Latencies, LatencyKind, Machine, Second, asked_for, command_line};
+use crate::measure::{ClockOffset, Intervention, Latencies, LatencyKind, Machine, Second, asked_for, command_line};
 use crate::plan::{DialectName, Plan};
 use ::judge::Verdict;
 use serde::{Deserialize, Serialize};
@@ -142,7 +142,7 @@ pub struct Outcome {
     /// How the clock of each machine stood to the one that the times in here are by; empty where each process went by
     /// its own machine's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub clocks: Vec<Clock>,
+    pub clocks: Vec<ClockOffset>,
     /// What the driver made of the run by itself: goose's thresholds.
     #[serde(default)]
     pub thresholds: Vec<Checked>,
@@ -188,7 +188,7 @@ impl Outcome {
     }
 
     /// Tells all times by a clock that several machines have in common, and not by this machine's any more.
-    pub fn go_by(&mut self, clock: Clock) {
+    pub fn go_by(&mut self, clock: ClockOffset) {
         for at_ms in [&mut self.started_ms, &mut self.measured_from_ms] {
             if *at_ms > 0 {
                 *at_ms = clock.common_ms(*at_ms);

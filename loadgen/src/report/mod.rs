@@ -154,7 +154,7 @@ fn clocks(outcome: &Outcome) -> Option<String> {
 mod tests {
     use super::*;
     use crate::analyse::assert::check;
-    use crate::measure::{Clock, Latencies, LatencyKind, Machine, Point, Second};
+    use crate::measure::{ClockOffset, Latencies, LatencyKind, Machine, Point, Second};
     use crate::plan::Plan;
 
     /// An outcome with a bit of everything: one message is lost, one assertion holds and one does not.
@@ -240,7 +240,7 @@ mod tests {
     fn clocks_are_told_where_several_were_compared() {
         let mut outcome = outcome();
         assert_eq!(clocks(&outcome), None);
-        let clock = |shard, behind_micros, within_micros| Clock { shard, behind_micros, within_micros };
+        let clock = |shard, behind_micros, within_micros| ClockOffset { shard, behind_micros, within_micros };
         outcome.clocks = vec![clock(1, -12_340, 260), clock(2, 40, 90)];
         let line = "clocks: off by 12.3 ms at most, known within 0.3 ms; times are by that of Redis";
         assert!(table(&outcome).contains(line) && markdown(&outcome).contains(line), "{}", table(&outcome));

@@ -4,7 +4,7 @@
 //! tells the most. Half of it bounds the error.
 
 use super::store::{Store, Unreachable};
-use crate::measure::Clock;
+use crate::measure::ClockOffset;
 use std::time::Instant;
 
 /// Questions asked, one after the other: the shortest of so many round trips is hardly ever one that met a delay.
@@ -22,7 +22,7 @@ struct Sample {
 ///
 /// # Errors
 /// Redis did not answer each time.
-pub async fn compare(store: &mut Store, shard: u32) -> Result<Clock, Unreachable> {
+pub async fn compare(store: &mut Store, shard: u32) -> Result<ClockOffset, Unreachable> {
     let mut samples = Vec::with_capacity(QUESTIONS);
     // The first question may have to connect.
     store.ask::<()>(redis::pipe().cmd("PING")).await?;
@@ -40,11 +40,11 @@ async fn time(store: &mut Store) -> Result<i64, Unreachable> {
     Ok(seconds.saturating_mul(1_000_000).saturating_add(micros))
 }
 
-fn best(shard: u32, samples: &[Sample]) -> Clock {
+fn best(shard: u32, samples: &[Sample]) -> ClockOffset {
     let shortest = samples.iter().min_by_key(|sample| sample.round_trip);
     let Sample { asked_here, there, round_trip } = *shortest.expect("there are questions");
     let here = asked_here.saturating_add_unsigned(round_trip / 2);
-    Clock { shard, behind_micros: there.saturating_sub(here), within_micros: round_trip.div_ceil(2) }
+    ClockOffset { shard, behind_micros: there.saturating_sub(here), within_micros: round_trip.div_ceil(2) }
 }
 
 #[cfg(test)]
@@ -59,7 +59,7 @@ mod tests {
             Sample { asked_here: 10_000, there: 11_050, round_trip: 101 },
             Sample { asked_here: 20_000, there: 20_100, round_trip: 500 },
         ];
-        assert_eq!(best(3, &samples), Clock { shard: 3, behind_micros: 1_000, within_micros: 51 });
+        assert_eq!(best(3, &samples), ClockOffset { shard: 3, behind_micros: 1_000, within_micros: 51 });
     }
 
     proptest! {

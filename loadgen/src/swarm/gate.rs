@@ -5,7 +5,7 @@ use super::pulse::DEAD_AFTER;
 use super::row::Stage;
 use super::state::{State, View};
 use super::store::Store;
-use crate::measure::Clock;
+use crate::measure::ClockOffset;
 use crate::run;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Gate {
         Ok(clock.here_ms(start_ms))
     }
 
-    async fn compare_clocks(&self) -> Result<Clock, String> {
+    async fn compare_clocks(&self) -> Result<ClockOffset, String> {
         let mut store = self.store.clone();
         let begun = Instant::now();
         loop {

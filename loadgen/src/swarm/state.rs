@@ -2,7 +2,7 @@
 
 use super::keys::Keys;
 use super::row::{Row, Stage};
-use crate::measure::Clock;
+use crate::measure::ClockOffset;
 use crate::plan::Shard;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +36,7 @@ pub struct State {
     pub shard: Shard,
     pub keys: Keys,
     own: Mutex<Row>,
-    clock: Mutex<Option<Clock>>,
+    clock: Mutex<Option<ClockOffset>>,
     view: watch::Sender<View>,
     /// Wakes the heartbeat: there is news.
     pub news: Notify,
@@ -83,11 +83,11 @@ impl State {
         own.clone()
     }
 
-    pub fn set_clock(&self, clock: Clock) {
+    pub fn set_clock(&self, clock: ClockOffset) {
         *self.clock.lock() = Some(clock);
     }
 
-    pub fn clock(&self) -> Option<Clock> {
+    pub fn clock(&self) -> Option<ClockOffset> {
         self.clock.lock().clone()
     }
 

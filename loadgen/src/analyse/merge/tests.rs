@@ -1,5 +1,5 @@
 use super::*;
-use crate::measure::{Clock, Latencies, LatencyKind};
+use crate::measure::{ClockOffset, Latencies, LatencyKind};
 use crate::plan::Plan;
 use crate::plan::Shard;
 
@@ -121,7 +121,7 @@ fn seconds_go_by_the_common_clock_and_a_clock_that_is_not_known_well_is_told() {
         let mut outcome = part(index, 1..10);
         // Its own clock is off by as much, and it measured when the other did.
         outcome.measured_from_ms -= behind_micros / 1_000;
-        outcome.go_by(Clock { shard: index, behind_micros, within_micros });
+        outcome.go_by(ClockOffset { shard: index, behind_micros, within_micros });
         outcome
     };
     let sum = merged(vec![ahead(1, -90_000_000, 200), ahead(2, 3_000_000, 400_000)]).expect("two parts of one plan");
