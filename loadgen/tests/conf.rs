@@ -19,6 +19,13 @@ fn default_of(word: &str) -> Option<String> {
 }
 
 #[test]
+fn a_container_that_is_stopped_hears_what_ctrl_c_is() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/loadgen/Dockerfile");
+    let text = std::fs::read_to_string(path).expect("it is there");
+    assert!(text.lines().any(|line| line == "STOPSIGNAL SIGINT"), "{text}");
+}
+
+#[test]
 fn containers_are_started_with_flags_that_there_are() {
     for (file, key, replicas) in [("compose.yaml", "command", "replicas: 3"), ("job.yaml", "args", "completions: 3")] {
         let arguments = arguments(file, key);
