@@ -78,7 +78,7 @@ fn four_processes_add_up_exactly() {
 fn a_shard_without_a_target_is_refused() {
     let run = loadgen().args(["run", "--shard", "1/2"]).output().expect("loadgen runs");
     assert_eq!(run.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&run.stderr).contains("--shard needs --target"));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("a plan that several processes share needs --target"));
 }
 
 #[test]

@@ -224,9 +224,10 @@ fn judge(sum: &mut Outcome, parts: &[(String, Outcome)], missing: &[u32]) {
     let apart = begun.clone().max().unwrap_or(0) - begun.min().unwrap_or(0);
     if apart > TOGETHER_MS {
         let apart = apart as f64 / 1e3;
+        // Who compared clocks has begun by them, and cannot be given a time as well.
+        let help = if sum.clocks.is_empty() { "; use --start-at" } else { "" };
         sum.warnings.push(format!(
-            "the measured times begin {apart:.1} s apart: rates are of the whole time from the first to the last; \
-             use --start-at"
+            "the measured times begin {apart:.1} s apart: rates are of the whole time from the first to the last{help}"
         ));
     }
 }

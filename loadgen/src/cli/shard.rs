@@ -1,6 +1,6 @@
 //! The flags with which several processes carry out one plan together.
 
-use crate::plan::{Plan, Shard, parse_start};
+use crate::plan::{MAX_SHARDS, Plan, Shard, parse_start};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::str::FromStr;
@@ -34,7 +34,7 @@ pub struct ShardFlags {
     #[arg(long, value_name = "K/N|auto")]
     shard: Option<Which>,
     /// How many processes have parts of the plan, with --swarm or --shard auto
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SHARDS)))]
     shards: Option<u32>,
     /// Begin measuring at this time, so that all shards do so together: 2030-01-31T15:40:00Z, the local time 15:40:30,
     /// or @SECONDS of Unix time; leave time for logging in [default: as soon as everybody is logged in]
@@ -79,7 +79,7 @@ fn indexed(index: Option<&str>, count: u32) -> Result<Shard> {
     })?;
     let number = index.parse::<u32>().ok().filter(|number| *number < count);
     let number = number.with_context(|| {
-        format!("--shard auto: {JOB_INDEX} is {index:?}, and with --shards {count} it is below that")
+        format!("--shard auto: {JOB_INDEX} is {index:?}, and with --shards {count} must be below {count}")
     })?;
     Ok(Shard { index: number + 1, count })
 }
@@ -87,7 +87,7 @@ fn indexed(index: Option<&str>, count: u32) -> Result<Shard> {
 /// What a shard does of a plan.
 pub fn part(plan: &Plan, shard: Shard) -> Result<Plan> {
     if plan.targets.is_empty() {
-        bail!("--shard needs --target: each process would start a cluster of its own");
+        bail!("a plan that several processes share needs --target: each would start a cluster of its own");
     }
     // The last has the smallest share.
     if plan.part(Shard { index: shard.count, ..shard }).users < 2 {
@@ -107,7 +107,11 @@ mod tests {
         let wrong = |index| indexed(index, 3).expect_err("refused").to_string();
         assert!(wrong(None).contains("JOB_COMPLETION_INDEX is not set"), "{}", wrong(None));
         for index in ["3", "-1", "", "one"] {
-            assert!(wrong(Some(index)).contains(&format!("is {index:?}")), "{}", wrong(Some(index)));
+            assert!(
+                wrong(Some(index)).ends_with(&format!("is {index:?}, and with --shards 3 must be below 3")),
+                "{}",
+                wrong(Some(index))
+            );
         }
     }
 

@@ -6,7 +6,7 @@ mod layout;
 mod shard;
 
 pub use layout::{Cast, Layout};
-pub use shard::{Shard, parse_start, show_time};
+pub use shard::{MAX_SHARDS, Shard, parse_start, show_time};
 
 use crate::scenario::Kind;
 use clap::ValueEnum;

@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// More processes than this are a slip of the pen.
-const MAX_SHARDS: u32 = 10_000;
+pub const MAX_SHARDS: u32 = 10_000;
 
 /// The `index`-th, from 1, of `count` parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
