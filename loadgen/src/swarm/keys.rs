@@ -13,7 +13,7 @@ pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The names. Braces keep all in one slot, should Redis be a cluster.
+/// The names. Braces keep all that belongs to one name in one slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     prefix: String,

@@ -1,6 +1,6 @@
 //! Shows, where a run shows how it goes, how all members together do; and tells the others how this one does.
 
-use super::row::{Pace, line};
+use super::row::{Latest, line};
 use super::state::State;
 use crate::run::{Moment, Progress};
 use std::sync::Arc;
@@ -22,13 +22,14 @@ impl Progress for Together {
 
     /// The run's own line, until something was heard of the others.
     fn message(&self, text: String) {
-        let rows = self.state.view().rows;
-        self.progress.message(if rows.is_empty() { text } else { line(&rows, self.state.shard.count) });
+        let view = self.state.view();
+        let count = self.state.shard.count;
+        self.progress.message(if view.rows.is_empty() { text } else { line(&view.rows, &view.dead, count) });
     }
 
     fn moment(&self, now: &dyn Fn() -> Moment) {
-        let pace = Pace::of(&now());
-        self.state.change(|row| row.pace = pace);
+        let latest = Latest::of(&now());
+        self.state.change(|row| row.latest = latest);
         self.progress.moment(now);
     }
 

@@ -12,11 +12,11 @@ pub const DEAD_AFTER: Duration = Duration::from_secs(10);
 /// What was heard last of each member.
 #[derive(Debug)]
 pub struct Pulse {
-    heard: BTreeMap<u32, Heard>,
+    heard: BTreeMap<u32, LastBeat>,
 }
 
 #[derive(Debug)]
-struct Heard {
+struct LastBeat {
     beat: u64,
     at: Instant,
 }
@@ -24,7 +24,7 @@ struct Heard {
 impl Pulse {
     /// Of this many members, all of whom were there a moment ago.
     pub fn new(count: u32, now: Instant) -> Pulse {
-        Pulse { heard: (1..=count).map(|shard| (shard, Heard { beat: 0, at: now })).collect() }
+        Pulse { heard: (1..=count).map(|shard| (shard, LastBeat { beat: 0, at: now })).collect() }
     }
 
     /// Takes what all told last; answers with those who are not heard any more.
@@ -33,7 +33,7 @@ impl Pulse {
             if let Some(beat) = beats.get(shard)
                 && *beat != heard.beat
             {
-                *heard = Heard { beat: *beat, at: now };
+                *heard = LastBeat { beat: *beat, at: now };
             }
         }
         let dead = self.heard.iter().filter(|(_, heard)| now.duration_since(heard.at) >= DEAD_AFTER);

@@ -1,10 +1,13 @@
 //! What a member tells the others once a second, and what all of that comes to.
+//!
+//! A row is written by its member alone: its heartbeat does so, and handing in does once more. All others read it, and
+//! believe nothing: what it lacks has its default, what cannot be read is no row, and sums do not overflow.
 
 use super::parcel::Parcel;
 use crate::measure::LatencyKind;
 use crate::run::Moment;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How far a member has got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,7 +37,7 @@ pub struct Row {
     pub why: String,
     /// Somebody stopped it: all are to stop.
     pub interrupted: bool,
-    pub pace: Pace,
+    pub latest: Latest,
     /// Its result, once it has handed it in.
     pub result: Option<Parcel>,
 }
@@ -42,7 +45,7 @@ pub struct Row {
 /// A second of the measured time in figures that add up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Pace {
+pub struct Latest {
     pub sent_per_second: u64,
     pub delivered_per_second: u64,
     /// The p99 of the slowest path, in microseconds; of several: the highest.
@@ -52,12 +55,12 @@ pub struct Pace {
     pub errors: u64,
 }
 
-impl Pace {
-    pub fn of(moment: &Moment) -> Pace {
+impl Latest {
+    pub fn of(moment: &Moment) -> Latest {
         let per_second = |count: u64| count.saturating_mul(1_000) / moment.second.length_ms.max(1);
         let latencies = &moment.second.latencies;
         let slowest = LatencyKind::OF_MESSAGES.iter().filter_map(|kind| latencies.get(kind));
-        Pace {
+        Latest {
             sent_per_second: per_second(moment.second.sent),
             delivered_per_second: per_second(moment.second.delivered),
             p99_micros: slowest.map(|point| point.p99).max().unwrap_or(0),
@@ -68,7 +71,7 @@ impl Pace {
     }
 
     /// The figures come from others, so no sum may overflow.
-    fn add(&mut self, other: &Pace) {
+    fn add(&mut self, other: &Latest) {
         let sums = [
             (&mut self.sent_per_second, other.sent_per_second),
             (&mut self.delivered_per_second, other.delivered_per_second),
@@ -81,15 +84,16 @@ impl Pace {
     }
 }
 
-/// One line about all members together, for a person who watches.
-pub fn line(rows: &BTreeMap<u32, Row>, count: u32) -> String {
-    let mut sum = Pace::default();
-    rows.values().for_each(|row| sum.add(&row.pace));
-    let Pace { sent_per_second, delivered_per_second, p99_micros, open, online, errors } = sum;
+/// One line about all members together, for a person who watches; the dead and the failed do nothing any more.
+pub fn line(rows: &BTreeMap<u32, Row>, dead: &BTreeSet<u32>, count: u32) -> String {
+    let lives = |(shard, row): &(&u32, &Row)| row.stage != Stage::Failed && !dead.contains(shard);
+    let mut sum = Latest::default();
+    rows.iter().filter(lives).for_each(|(_, row)| sum.add(&row.latest));
+    let Latest { sent_per_second, delivered_per_second, p99_micros, open, online, errors } = sum;
     format!(
         "{} of {count} shards: {sent_per_second} sent/s, {delivered_per_second} delivered/s, p99 {:.1} ms at most, \
          {open} open, {online} online, {errors} errors",
-        rows.len(),
+        rows.iter().filter(lives).count(),
         p99_micros as f64 / 1e3,
     )
 }
@@ -106,26 +110,27 @@ mod tests {
         let late = [(LatencyKind::Login, point(9_000)), (LatencyKind::Lateness, point(9_000))];
         let latencies = latencies.into_iter().chain(late).collect();
         let second = Second { at_ms: 0, length_ms: 500, latencies, sent: 10, delivered: 20 };
-        let pace = Pace::of(&Moment { second, online: 4, open: 3, errors: 2, ..Moment::default() });
+        let latest = Latest::of(&Moment { second, online: 4, open: 3, errors: 2, ..Moment::default() });
         let expected =
-            Pace { sent_per_second: 20, delivered_per_second: 40, p99_micros: 1_200, open: 3, online: 4, errors: 2 };
-        assert_eq!(pace, expected);
-        assert_eq!(Pace::of(&Moment::default()), Pace::default());
+            Latest { sent_per_second: 20, delivered_per_second: 40, p99_micros: 1_200, open: 3, online: 4, errors: 2 };
+        assert_eq!(latest, expected);
+        assert_eq!(Latest::of(&Moment::default()), Latest::default());
     }
 
     #[test]
     fn the_line_is_of_all_and_does_not_overflow() {
         let row = |sent_per_second, p99_micros| Row {
-            pace: Pace { sent_per_second, p99_micros, online: 10, ..Pace::default() },
+            latest: Latest { sent_per_second, p99_micros, online: 10, ..Latest::default() },
             ..Row::default()
         };
-        let rows = BTreeMap::from([(1, row(100, 4_000)), (3, row(50, 2_000))]);
+        let failed = Row { stage: Stage::Failed, ..row(900, 9_000) };
+        let rows = BTreeMap::from([(1, row(100, 4_000)), (2, failed), (3, row(50, 2_000)), (4, row(800, 8_000))]);
         assert_eq!(
-            line(&rows, 3),
-            "2 of 3 shards: 150 sent/s, 0 delivered/s, p99 4.0 ms at most, 0 open, 20 online, 0 errors"
+            line(&rows, &[4].into(), 4),
+            "2 of 4 shards: 150 sent/s, 0 delivered/s, p99 4.0 ms at most, 0 open, 20 online, 0 errors"
         );
         let rows = BTreeMap::from([(1, row(u64::MAX, 0)), (2, row(1, 0))]);
-        assert!(line(&rows, 2).contains(&u64::MAX.to_string()));
+        assert!(line(&rows, &BTreeSet::new(), 2).contains(&u64::MAX.to_string()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::plan::Plan;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// Differences told; there may be more.
+/// Differences told, as many as fit into one message; how many more there are is told as a number.
 const SHOWN: usize = 3;
 /// What belongs to a machine, and not to the run: files and directories of each, and what is agreed on later.
 const OF_EACH_MACHINE: [&str; 5] = ["accounts", "keep", "tls_ca", "start_at_ms", "shard"];
@@ -25,7 +25,8 @@ impl Terms {
         OF_EACH_MACHINE.iter().for_each(|name| drop(terms.remove(*name)));
         // A file may have another name, or another content, elsewhere.
         if let Some(name) = &plan.profile {
-            terms.insert("profile".into(), serde_json::to_value(Profile::find(name)?).unwrap_or_default());
+            let profile = serde_json::to_value(Profile::find(name)?).expect("a profile is words and numbers by name");
+            terms.insert("profile".into(), profile);
         }
         terms.insert("shards".into(), shards.into());
         terms.insert("assert".into(), assertions.into());
