@@ -4,8 +4,9 @@
 use judge::Verdict;
 use loadgen::measure::{Latencies, LatencyKind, Outcome, Point, Second};
 use loadgen::plan::Plan;
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 fn loadgen(arguments: &[&str]) -> Output {
@@ -245,6 +246,20 @@ fn what_is_kept_is_history_result_and_distributions() {
 /// A short run that is over soon on any machine.
 const SHORT: [&str; 10] =
     ["--users", "10", "--rate", "100", "--duration", "1", "--ramp", "0.1", "--mix", "friend_chat"];
+
+#[test]
+fn a_plan_can_come_through_a_pipe() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let json = directory.path().join("result.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command.args(["run", "/dev/stdin", "--quiet", "--json"]).arg(&json).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut run = command.spawn().expect("loadgen starts");
+    let mut plan = run.stdin.take().expect("standard input is piped");
+    plan.write_all(b"users = 6\nrate = 50.0\nduration_s = 0.5\nramp_s = 0.1\n").expect("written");
+    drop(plan);
+    assert!(run.wait().expect("loadgen ends").success());
+    assert_eq!(Outcome::load(&json).expect("a result").plan.users, 6);
+}
 
 #[test]
 fn a_sweep_has_a_curve_of_each_subject_and_says_where_its_knee_is() {

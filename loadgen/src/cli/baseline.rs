@@ -64,6 +64,11 @@ impl BaselineFlags {
         self.rounds.unwrap_or(if self.is_given() { ROUNDS } else { 1 })
     }
 
+    /// Whether any of the flags is given.
+    pub fn is_any_given(&self) -> bool {
+        self.is_given() || self.baselines.is_some() || self.rounds.is_some() || self.fail_over.is_some()
+    }
+
     fn is_given(&self) -> bool {
         self.save_baseline.is_some() || self.baseline.is_some()
     }

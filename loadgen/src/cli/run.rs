@@ -54,21 +54,14 @@ pub struct Arguments {
 /// Runs, prints, and answers with the verdict.
 pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let steering = Steering::default();
-    let member = meet(arguments, &steering)?;
+    // Once: a plan that comes through a pipe can be read once.
     let plan = arguments.plan.plan()?;
-    let plan = match &member {
-        Some(member) => shard::part(&plan, member.shard())?,
-        None => arguments.shard.part(plan)?,
-    };
     plan::check(&plan)?;
-    let before = arguments.baseline.check(&plan, arguments.live.is_some())?;
-    // Before anything else is started: an address that cannot be had costs no run.
-    let show = arguments.live.as_ref().map(|address| Show::open(address, &plan, &steering)).transpose()?;
+    let member = meet(arguments, &plan, &steering)?;
+    let ready = or_tell(member.as_ref(), prepare(arguments, plan, &steering, member.as_ref()))?;
+    let Ready { plan, before, show } = ready;
     let carried_out = carry_out(&plan, arguments, steering, show.as_ref(), member.as_ref());
-    if let (Err(error), Some(member)) = (&carried_out, &member) {
-        member.fail(&format!("{error:#}"));
-    }
-    let delivered = carried_out.and_then(|rounds| {
+    let delivered = or_tell(member.as_ref(), carried_out).and_then(|rounds| {
         let stands_for_all = baseline::representative(&rounds);
         let outcome = stands_for_all.context("no round was carried out")?;
         let mut outcome = match member {
@@ -91,13 +84,40 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// Meets the other machines, if there are to be any; what can be found wrong before that costs them no wait.
-fn meet(arguments: &Arguments, steering: &Steering) -> Result<Option<Member>> {
-    let plan = arguments.plan.plan()?;
-    plan::check(&plan)?;
-    if arguments.swarm.is_given() && arguments.baseline.rounds() > 1 {
+fn meet(arguments: &Arguments, plan: &Plan, steering: &Steering) -> Result<Option<Member>> {
+    if arguments.swarm.is_given() && arguments.baseline.is_any_given() {
         bail!("a swarm carries a plan out once: leave out --rounds and baselines");
     }
-    arguments.swarm.join(&plan, &arguments.shard, &arguments.outputs, steering, arguments.quiet)
+    arguments.swarm.join(plan, &arguments.shard, &arguments.outputs, steering, arguments.quiet)
+}
+
+/// What a run has before anything of it is started.
+struct Ready {
+    /// This process's part.
+    plan: Plan,
+    /// What the result is compared with.
+    before: Option<Vec<Outcome>>,
+    show: Option<Show>,
+}
+
+fn prepare(arguments: &Arguments, plan: Plan, steering: &Steering, member: Option<&Member>) -> Result<Ready> {
+    let plan = match member {
+        Some(member) => shard::part(&plan, member.shard())?,
+        None => arguments.shard.part(plan)?,
+    };
+    plan::check(&plan)?;
+    let before = arguments.baseline.check(&plan, arguments.live.is_some())?;
+    // Before anything else is started: an address that cannot be had costs no run.
+    let show = arguments.live.as_ref().map(|address| Show::open(address, &plan, steering)).transpose()?;
+    Ok(Ready { plan, before, show })
+}
+
+/// What keeps a member from measuring the others hear as well, with the reason.
+fn or_tell<T>(member: Option<&Member>, done: Result<T>) -> Result<T> {
+    if let (Err(error), Some(member)) = (&done, member) {
+        member.fail(&format!("{error:#}"));
+    }
+    done
 }
 
 /// Shows the comparison with a baseline, where the result went as well; answers with the exit code if it got worse.
