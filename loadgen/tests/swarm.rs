@@ -32,6 +32,16 @@ impl Place {
     fn open() -> Place {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let redis = runtime.block_on(Redis::start()).expect("a Redis");
+        Place::beside(runtime, redis)
+    }
+
+    /// With a Redis that is not there yet.
+    fn without_redis() -> Place {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        Place::beside(runtime, Redis::down().expect("a port"))
+    }
+
+    fn beside(runtime: Runtime, redis: Redis) -> Place {
         let cluster = Cluster::start(2).expect("an embedded cluster");
         let directory = tempfile::tempdir().expect("a directory");
         // Where processors are scarce a login takes a while, which is not what is tested here.
@@ -162,6 +172,35 @@ fn members_that_never_come_are_waited_for_and_then_no_more() {
 }
 
 #[test]
+fn a_redis_that_is_not_there_yet_is_waited_for() {
+    let mut place = Place::without_redis();
+    let (code, why) = place.refused(2, "1", &["--swarm-wait", "1"]);
+    assert_eq!(code, Some(3), "{why}");
+    assert!(why.contains("it is waited for, for 1 s at most"), "{why}");
+    assert!(why.lines().last().is_some_and(|line| line.contains("cannot be used: ")), "{why}");
+
+    let members = ["a.json", "b.json"].map(|name| place.start(2, "1", name, &[]));
+    members.iter().for_each(|member| drop(member.says("it is waited for, for 60 s at most")));
+    place.runtime.block_on(place.redis.restart_empty()).expect("it starts");
+    members.into_iter().for_each(|member| assert!(member.ends().0.success()));
+    assert_eq!(place.result("a.json").shards, 2);
+}
+
+#[test]
+fn who_is_interrupted_while_it_waits_leaves_its_place_to_another() {
+    let place = Place::open();
+    let shard = |index: &'static str| place.start(2, "1", "a.json", &["--shard", index, "--swarm-wait", "60"]);
+    let left = shard("1/2");
+    left.says("1 of 2 members are here");
+    left.signal(libc::SIGINT);
+    assert_eq!(left.ends().0.code(), Some(3));
+
+    let (code, why) = place.refused(2, "1", &["--shard", "1/2", "--swarm-wait", "1"]);
+    assert_eq!(code, Some(3), "{why}");
+    assert!(why.contains("only 1 of 2 members"), "it had the place: {why}");
+}
+
+#[test]
 fn a_member_that_died_while_it_waited_is_in_nobodys_way() {
     let place = Place::open();
     let dead = place.start(2, "1", "dead.json", &["--shard", "1/2"]);
@@ -202,7 +241,8 @@ fn a_member_that_cannot_begin_tells_the_others_why() {
     let (code, why) = place.refused(2, "1", &["--shard", "2/2", "--live", &address]);
     assert_eq!(code, Some(3), "{why}");
 
-    good.says("shard 2 (");
+    let why = good.says("shard 2 (");
+    assert!(why.contains(&format!(") will not measure: cannot show the live page at {address}: ")), "{why}");
     let (status, _) = good.ends();
     assert_eq!(status.code(), Some(3));
 }
@@ -264,12 +304,20 @@ fn what_cannot_be_is_told_at_once() {
     };
     let swarm = ["--swarm", "redis://:geheim@127.0.0.1:1"];
     let with = |more: &[&'static str]| [&swarm[..], more].concat();
-    check(&with(&["--shards", "2"]), "redis at 127.0.0.1:1 cannot be used");
     check(&with(&[]), "--swarm needs --shards N");
     check(&with(&["--shards", "101"]), "101 shards are too many; at most 100");
     check(&with(&["--shards", "2", "--users", "3"]), "3 users are too few for 2 shards");
-    check(&with(&["--shards", "2", "--rounds", "2"]), "leave out --rounds and baselines");
+    for flags in [["--rounds", "1"], ["--baseline", "main"], ["--save-baseline", "main"], ["--baselines", "there"]] {
+        check(&with(&[&["--shards", "2"], &flags[..]].concat()), "leave out --rounds and baselines");
+    }
     check(&["--shards", "2", "--swarm", "localhost"], "--swarm: ");
+    let directory = tempfile::tempdir().expect("a directory");
+    let plan = directory.path().join(PLAN);
+    for text in ["shard = { index = 1, count = 2 }\n", "start_at_ms = 1\n"] {
+        std::fs::write(&plan, text).expect("written");
+        let more = [&swarm[..], &["--shards", "2", plan.to_str().expect("a name")]].concat();
+        check(&more, "leave shard and start_at_ms out of the plan");
+    }
     check(&["--shards", "2", "--shard", "auto"], "JOB_COMPLETION_INDEX is not set");
     check(&["--shards", "2"], "--shards needs --swarm, or --shard auto");
 }

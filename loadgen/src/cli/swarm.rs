@@ -1,13 +1,14 @@
 //! `--swarm`: the same command on many machines is one run.
 
 use super::output::Outputs;
+use super::plan;
 use super::shard::{self, ShardFlags};
 use crate::analyse::merge::merge;
 use crate::measure::{Machine, Outcome};
 use crate::plan::{Plan, Shard};
 use crate::report;
 use crate::run::Steering;
-use crate::swarm::{Collected, MAX_MEMBERS, Member, Place, Store, Terms};
+use crate::swarm::{Collected, MAX_MEMBERS, Meeting, Member, Place, Store, Terms};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use judge::Verdict;
@@ -16,7 +17,9 @@ use std::time::Duration;
 
 /// A wait for the others, in seconds; longer is a slip of the pen.
 const MAX_WAIT_S: u64 = 86_400;
-/// Characters of a swarm's name.
+/// The default of such a wait, in seconds: time to start the same command on some machines by hand.
+const WAIT_S: u64 = 60;
+/// Characters of a swarm's name: it is a part of keys and of messages, and several targets make a long one.
 const MAX_NAME: usize = 100;
 
 /// The flags.
@@ -31,14 +34,15 @@ pub struct SwarmFlags {
     /// What this run is called in that Redis; members of one run have the same [default: the targets]
     #[arg(long, value_name = "NAME", requires = "swarm", value_parser = parse_name)]
     swarm_name: Option<String>,
-    /// The longest wait for the other members to come, in seconds [default: 60]
+    /// The longest wait for that Redis to answer, and then for the other members to come, in seconds
     #[arg(
         long,
         value_name = "SECONDS",
         requires = "swarm",
+        default_value_t = WAIT_S,
         value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT_S),
     )]
-    swarm_wait: Option<u64>,
+    swarm_wait: u64,
 }
 
 fn parse_name(text: &str) -> Result<String, String> {
@@ -72,9 +76,16 @@ impl SwarmFlags {
         if count > MAX_MEMBERS {
             bail!("--swarm: {count} shards are too many; at most {MAX_MEMBERS}");
         }
+        if plan.shard.is_some() || plan.start_at_ms.is_some() {
+            bail!(
+                "--swarm says which shard each member is, and when all begin: leave shard and start_at_ms out of the plan"
+            );
+        }
         let wanted = shards.given()?.map(|shard| shard.index);
-        // Before anybody is waited for: what is too few for one is so for all.
-        shard::part(plan, Shard { index: 1, count })?;
+        // Before anybody is waited for. The first shard has the largest share, the last the smallest.
+        for index in [1, count] {
+            plan::check(&shard::part(plan, Shard { index, count })?)?;
+        }
         let assertions: Vec<String> = outputs.assertions.iter().map(ToString::to_string).collect();
         let place = Place {
             name: self.swarm_name.clone().unwrap_or_else(|| plan.targets.join(",")),
@@ -82,14 +93,16 @@ impl SwarmFlags {
             terms: Terms::of(plan, count, &assertions)?,
             count,
             wanted,
-            patience: Duration::from_secs(self.swarm_wait.unwrap_or(60)),
+            patience: Duration::from_secs(self.swarm_wait),
         };
-        let told = |shard: Shard, present: u32| {
-            if !quiet {
-                eprintln!(
-                    "loadgen: swarm {}: this is shard {shard}; {present} of {count} members are here",
-                    place.name
-                );
+        let told = |news: Meeting| match news {
+            Meeting::Here { shard, present } if !quiet => {
+                let name = &place.name;
+                eprintln!("loadgen: swarm {name}: this is shard {shard}; {present} of {count} members are here");
+            }
+            Meeting::Here { .. } => {}
+            Meeting::Away { why, patience } => {
+                eprintln!("loadgen: {why}; it is waited for, for {} s at most", patience.as_secs());
             }
         };
         Ok(Some(Member::join(Store::open(url)?, &place, steering, &told)?))

@@ -3,14 +3,13 @@
 //! It ends with the result of each that lives, or soon after it is known that one will not come: who is not heard any
 //! more, failed, or handed in nothing in time is missing, with the reason.
 
-use super::gate::REDIS_PATIENCE;
 use super::keys::{KEPT, millis};
 use super::lobby;
 use super::parcel::{PIECE_BYTES, Parcel};
 use super::pulse::DEAD_AFTER;
 use super::row::{Row, Stage};
 use super::state::{State, View};
-use super::store::{Store, Unreachable};
+use super::store::{REDIS_PATIENCE, Store, Unreachable};
 use crate::measure::Outcome;
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -141,7 +140,9 @@ async fn hand_in(store: &mut Store, state: &State, own: &[u8]) -> Result<(), Unr
     }
     if state.stage() < Stage::Ended {
         state.tell(|row| (row.stage, row.result) = (Stage::Ended, Some(parcel)));
-        lobby::remove(store, &state.keys).await?;
+        let mut commands = redis::pipe();
+        lobby::remove(&mut commands, &state.keys);
+        store.ask::<()>(&commands).await?;
     }
     Ok(())
 }

@@ -1,10 +1,14 @@
 //! Where members wait for each other once they are logged in, and learn the moment at which all begin.
+//!
+//! It says that this member is ready, and otherwise only looks at what the heartbeat saw: the heartbeat of whoever sees
+//! all of them ready writes the start. A start that is known stands, whatever happens to Redis later; until then a
+//! member that failed or died, or a Redis that stays away, ends the run of all before it has measured anything.
 
 use super::clock;
 use super::pulse::DEAD_AFTER;
 use super::row::Stage;
 use super::state::{State, View};
-use super::store::Store;
+use super::store::{REDIS_PATIENCE, Store};
 use crate::measure::ClockOffset;
 use crate::run;
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -13,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// The longest wait for the others to be ready: more than it takes to make any number of accounts.
 const READY_WITHIN: Duration = Duration::from_secs(3_600);
-/// Redis may be away for so long while members wait for each other.
-pub const REDIS_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two tries to reach Redis, and between two looks at how long it has been away.
 const POLL: Duration = Duration::from_millis(500);
 

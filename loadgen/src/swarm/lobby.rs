@@ -1,13 +1,15 @@
 //! Where members meet before a run: each takes a shard that no other has, and all wait until everybody is there.
 //!
-//! The list of who takes part is one hash in Redis, and one script does all that is done to it, so two members never
-//! take the same shard. A place is held for a few seconds and kept by asking again. Once all are taken, and each holder
-//! has asked again since, the list is closed, and whoever comes later is refused: so nobody begins with a member that
-//! died while it waited. The list goes by itself soon after the last member was heard, and is removed as soon as the
-//! first has ended, so that no earlier run is in the way.
+//! The list of who takes part is one hash in Redis, and scripts do all that is done to it, so two members never take the
+//! same shard. A place is held for a few seconds and kept by asking again. Once all are taken, and each holder has asked
+//! again since, the list is closed, and whoever comes later is refused: so nobody begins with a member that died while
+//! it waited, and nobody leaves whom the others begin with. The list goes by itself soon after the last member was
+//! heard, and is removed as soon as the first has ended, so that no earlier run is in the way.
+
+mod scripts;
 
 use super::keys::{Keys, LOBBY_KEPT, millis};
-use super::store::{Store, Unreachable};
+use super::store::{REDIS_PATIENCE, Store, Unreachable};
 use super::{Error, Terms};
 use crate::plan::Shard;
 use std::time::{Duration, Instant};
@@ -16,75 +18,32 @@ use std::time::{Duration, Instant};
 const PLACE_HELD: Duration = Duration::from_secs(5);
 /// Between two looks at who is there.
 const POLL: Duration = Duration::from_millis(200);
-/// Redis may be away for so long while members meet.
-const REDIS_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Takes or keeps a place. KEYS: the list. ARGV: who asks; the terms; how many places there are; the place wanted, or
-/// 0; the number of the run if this begins one; how long a place is held, and the list kept, in milliseconds. Answers
-/// with a word and what belongs to it, all as text.
-const TAKE_A_PLACE: &str = "
-local lobby, me, terms, count, wanted = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-if redis.call('EXISTS', lobby) == 0 then
-  redis.call('HSET', lobby, 'run', ARGV[5], 'terms', terms)
-end
-local theirs = redis.call('HGET', lobby, 'terms')
-if theirs ~= terms then return {'terms', theirs or ''} end
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local mine, free, present, longest_silent, holders = nil, nil, 0, now, {}
-for place = 1, count do
-  local holder = redis.call('HGET', lobby, 'holder:' .. place)
-  local asked = tonumber(redis.call('HGET', lobby, 'asked:' .. place) or '0')
-  if holder == me then mine = place
-  elseif holder and asked + ARGV[6] > now then
-    present = present + 1
-    longest_silent = math.min(longest_silent, asked)
-  elseif not free and (wanted == 0 or wanted == place) then free = place end
-  if holder then holders[#holders + 1] = holder end
-end
-if redis.call('HEXISTS', lobby, 'closed') == 1 then
-  if not mine then return {'late', table.concat(holders, ', ')} end
-else
-  mine = mine or free
-  if not mine then return {'taken', tostring(present), redis.call('HGET', lobby, 'holder:' .. wanted) or ''} end
-  redis.call('HSET', lobby, 'holder:' .. mine, me, 'asked:' .. mine, string.format('%.0f', now))
-  local full = tonumber(redis.call('HGET', lobby, 'full') or '0')
-  if present + 1 < count then redis.call('HDEL', lobby, 'full')
-  elseif full == 0 then redis.call('HSET', lobby, 'full', string.format('%.0f', now))
-  elseif longest_silent > full then redis.call('HSET', lobby, 'closed', '1') end
-end
-redis.call('PEXPIRE', lobby, ARGV[7])
-local word = redis.call('HEXISTS', lobby, 'closed') == 1 and 'closed' or 'waiting'
-return {word, tostring(mine), tostring(present + 1), redis.call('HGET', lobby, 'run')}
-";
-
-/// Gives a place up. KEYS: the list. ARGV: who had it; its number.
-const GIVE_UP_THE_PLACE: &str = "
-local place = 'holder:' .. ARGV[2]
-if redis.call('HGET', KEYS[1], place) == ARGV[1] then redis.call('HDEL', KEYS[1], place, 'asked:' .. ARGV[2]) end
-return 'OK'
-";
-
-/// Removes the list of a run that is over, unless it is another's by now. KEYS: the list. ARGV: the run's number.
-const REMOVE: &str = "
-if redis.call('HGET', KEYS[1], 'run') == ARGV[1] then redis.call('DEL', KEYS[1]) end
-return 'OK'
-";
+/// Stands between what a person is shown of a member and what tells it from all others; no host's name has it.
+const BEFORE_TOKEN: char = '#';
 
 /// What a member asks for.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The swarm's name.
     pub name: String,
-    /// Who asks: unlike any other, and a person can tell who it is.
+    /// Who asks, for a person. Others may be called the same: containers that share a host's name.
     pub member: String,
     pub terms: Terms,
     /// Members in all.
     pub count: u32,
     /// The shard that it is to be, from 1; none: any that is free.
     pub wanted: Option<u32>,
-    /// The longest wait for the others.
+    /// The longest wait for Redis to answer, and from then on for the others.
     pub patience: Duration,
+}
+
+/// How meeting goes, for a person who waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meeting {
+    /// This member has a place, and so many have.
+    Here { shard: Shard, present: u32 },
+    /// Redis does not answer, and is waited for as long as this.
+    Away { why: Unreachable, patience: Duration },
 }
 
 /// What the list says.
@@ -105,80 +64,115 @@ enum Said {
     },
 }
 
-/// Takes a place and waits until everybody is there; `told` hears how many are, whenever that changes. Answers with the
-/// shard, and the number of the run that all have in common.
-///
-/// # Errors
-/// Another plan, no free place, too late, too few, or no Redis.
-pub async fn meet(store: &mut Store, place: &Place, told: &dyn Fn(Shard, u32)) -> Result<(Shard, Keys), Error> {
-    let begun = Instant::now();
-    let new_run = format!("{:016x}", fastrand::u64(..));
-    let (mut last, mut away_since) = (None, None);
-    loop {
-        let is_over = begun.elapsed() >= place.patience;
-        match ask(store, place, &new_run).await {
-            Err(Failed::Unreachable(error)) => {
-                // A wrong address or password is told at once, a restart while members meet is waited for.
-                let since = *away_since.get_or_insert_with(Instant::now);
-                if last.is_none() || since.elapsed() >= REDIS_PATIENCE {
-                    return Err(error.into());
+/// One member's way to a place.
+pub struct Lobby<'a> {
+    place: &'a Place,
+    /// What the list calls it: unlike any other, even after a restart.
+    me: String,
+    /// The number of the run, if this member is the first of it.
+    new_run: String,
+}
+
+impl<'a> Lobby<'a> {
+    pub fn of(place: &'a Place) -> Lobby<'a> {
+        let number = || format!("{:016x}", fastrand::u64(..));
+        Lobby { place, me: format!("{}{BEFORE_TOKEN}{}", place.member, number()), new_run: number() }
+    }
+
+    /// Takes a place and waits until everybody is there; `told` hears how that goes, whenever it changes. Answers with
+    /// the shard, and the names that all have in common.
+    ///
+    /// # Errors
+    /// Another plan, no free place, too late, too few, or no Redis.
+    pub async fn meet(&self, store: &mut Store, told: &dyn Fn(Meeting)) -> Result<(Shard, Keys), Error> {
+        let Place { name, count, .. } = self.place;
+        let mut begun = Instant::now();
+        let mut last = None;
+        let mut tell = |news: Meeting| {
+            if last.as_ref() != Some(&news) {
+                told(news.clone());
+                last = Some(news);
+            }
+        };
+        loop {
+            let was_heard = store.heard().is_some();
+            let answer = self.ask(store).await;
+            if !was_heard {
+                // However long Redis was waited for, the others have their time.
+                begun = store.heard().unwrap_or(begun);
+            }
+            match answer {
+                Err(Failed::Unreachable(error)) => tell(self.away(store, begun, error)?),
+                Err(Failed::Refused(error)) => return Err(error),
+                Ok(Said::Closed { shard, run }) => {
+                    let shard = Shard { index: shard, count: *count };
+                    tell(Meeting::Here { shard, present: *count });
+                    return Ok((shard, Keys::new(name, &run)));
+                }
+                Ok(Said::Full { present, holder }) => {
+                    if begun.elapsed() >= self.place.patience {
+                        return Err(self.full(present, holder));
+                    }
+                }
+                Ok(Said::Waiting { shard, present }) => {
+                    // Whoever stands before a full list has all but begun.
+                    let more = if present == *count { PLACE_HELD } else { Duration::ZERO };
+                    if begun.elapsed() >= self.place.patience + more && self.give_up(store).await {
+                        return Err(self.alone(present));
+                    }
+                    tell(Meeting::Here { shard: Shard { index: shard, count: *count }, present });
                 }
             }
-            Err(Failed::Refused(error)) => return Err(error),
-            Ok(Said::Closed { shard, run }) => {
-                let shard = Shard { index: shard, count: place.count };
-                told(shard, place.count);
-                return Ok((shard, Keys::new(&place.name, &run)));
-            }
-            Ok(Said::Full { present, holder }) if is_over => return Err(full(place, present, holder)),
-            Ok(Said::Full { .. }) => away_since = None,
-            Ok(Said::Waiting { shard, present }) if is_over => {
-                give_up(store, place, shard).await;
-                return Err(alone(place, present));
-            }
-            Ok(Said::Waiting { shard, present }) => {
-                away_since = None;
-                if last.replace((shard, present)) != Some((shard, present)) {
-                    told(Shard { index: shard, count: place.count }, present);
-                }
-            }
+            tokio::time::sleep(POLL).await;
         }
-        tokio::time::sleep(POLL).await;
+    }
+
+    /// How long Redis is waited for, or that it is no longer: before it was heard at all it may be about to start, just
+    /// as the other members; but what is wrong about the address or the password stays wrong.
+    fn away(&self, store: &Store, begun: Instant, why: Unreachable) -> Result<Meeting, Error> {
+        let (since, patience) = store.heard().map_or((begun, self.place.patience), |at| (at, REDIS_PATIENCE));
+        if since.elapsed() >= patience || (store.heard().is_none() && why.is_final) {
+            return Err(why.into());
+        }
+        Ok(Meeting::Away { why, patience })
+    }
+
+    fn alone(&self, present: u32) -> Error {
+        let Place { name, count, patience, .. } = self.place;
+        Error::Alone { name: name.clone(), present, count: *count, seconds: patience.as_secs() }
+    }
+
+    fn full(&self, present: u32, holder: String) -> Error {
+        match self.place.wanted {
+            Some(shard) => Error::Taken { name: self.place.name.clone(), shard, holder },
+            None => self.alone(present),
+        }
+    }
+
+    /// Leaves before all are there, so that another can have the place at once; without an answer it is free a few
+    /// seconds later. Answers whether it is out: not if the list was closed meanwhile.
+    pub async fn give_up(&self, store: &mut Store) -> bool {
+        let lobby = Keys::new(&self.place.name, "").lobby();
+        let mut commands = redis::pipe();
+        commands.cmd("EVAL").arg(scripts::GIVE_UP).arg(1).arg(lobby).arg(&self.me).arg(self.place.count);
+        let answer: Result<(String,), Unreachable> = store.ask(&commands).await;
+        answer.is_ok_and(|(word,)| word != "closed")
+    }
+
+    async fn ask(&self, store: &mut Store) -> Result<Said, Failed> {
+        let Place { name, terms, count, wanted, .. } = self.place;
+        let mut commands = redis::pipe();
+        commands.cmd("EVAL").arg(scripts::TAKE_A_PLACE).arg(1).arg(Keys::new(name, "").lobby());
+        commands.arg(&self.me).arg(terms.text()).arg(count).arg(wanted.unwrap_or(0)).arg(&self.new_run);
+        commands.arg(millis(PLACE_HELD)).arg(millis(LOBBY_KEPT));
+        let (answer,): (Vec<String>,) = store.ask(&commands).await.map_err(Failed::Unreachable)?;
+        read(&answer, self.place, store.address()).map_err(Failed::Refused)
     }
 }
 
-fn alone(place: &Place, present: u32) -> Error {
-    let (name, count, seconds) = (place.name.clone(), place.count, place.patience.as_secs());
-    Error::Alone { name, present, count, seconds }
-}
-
-fn full(place: &Place, present: u32, holder: String) -> Error {
-    match place.wanted {
-        Some(shard) => Error::Taken { name: place.name.clone(), shard, holder },
-        None => alone(place, present),
-    }
-}
-
-/// Leaves before all are there, so that another can have the place at once. Without an answer it is free a few seconds
-/// later.
-pub async fn leave(store: &mut Store, place: &Place) {
-    for shard in 1..=place.count {
-        give_up(store, place, shard).await;
-    }
-}
-
-async fn give_up(store: &mut Store, place: &Place, shard: u32) {
-    let lobby = Keys::new(&place.name, "").lobby();
-    let mut commands = redis::pipe();
-    commands.cmd("EVAL").arg(GIVE_UP_THE_PLACE).arg(1).arg(lobby).arg(&place.member).arg(shard);
-    let _ = store.ask::<()>(&commands).await;
-}
-
-/// The run is ending: a next one under the same name can meet.
-pub async fn remove(store: &mut Store, keys: &Keys) -> Result<(), Unreachable> {
-    let mut commands = redis::pipe();
-    commands.cmd("EVAL").arg(REMOVE).arg(1).arg(keys.lobby()).arg(keys.run());
-    store.ask(&commands).await
+/// Adds to a batch that the run is ending: a next one under the same name can meet.
+pub fn remove(commands: &mut redis::Pipeline, keys: &Keys) {
+    commands.cmd("EVAL").arg(scripts::REMOVE).arg(1).arg(keys.lobby()).arg(keys.run()).ignore();
 }
 
 enum Failed {
@@ -186,13 +180,10 @@ enum Failed {
     Refused(Error),
 }
 
-async fn ask(store: &mut Store, place: &Place, new_run: &str) -> Result<Said, Failed> {
-    let mut commands = redis::pipe();
-    commands.cmd("EVAL").arg(TAKE_A_PLACE).arg(1).arg(Keys::new(&place.name, "").lobby());
-    commands.arg(&place.member).arg(place.terms.text()).arg(place.count).arg(place.wanted.unwrap_or(0)).arg(new_run);
-    commands.arg(millis(PLACE_HELD)).arg(millis(LOBBY_KEPT));
-    let (answer,): (Vec<String>,) = store.ask(&commands).await.map_err(Failed::Unreachable)?;
-    read(&answer, place, store.address()).map_err(Failed::Refused)
+/// Members as the list calls them, for a person.
+fn shown(members: &str) -> String {
+    let names = members.split(", ").map(|member| member.rsplit_once(BEFORE_TOKEN).map_or(member, |(shown, _)| shown));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Reads what the script says.
@@ -205,10 +196,10 @@ fn read(answer: &[String], place: &Place, address: &str) -> Result<Said, Error> 
             let difference = place.terms.difference(theirs);
             Err(Error::Terms { name, difference: difference.unwrap_or_else(|| "in the order of its settings".into()) })
         }
-        ["late", members] => Err(Error::Late { name, members: (*members).to_owned() }),
+        ["late", members] => Err(Error::Late { name, members: shown(members) }),
         ["taken", present, holder] => {
             let present = present.parse().map_err(|_| strange())?;
-            Ok(Said::Full { present, holder: (*holder).to_owned() })
+            Ok(Said::Full { present, holder: shown(holder) })
         }
         [word, shard, present, run] => {
             let shard: u32 =
@@ -227,6 +218,7 @@ fn read(answer: &[String], place: &Place, address: &str) -> Result<Said, Error> 
 mod tests {
     use super::*;
     use crate::plan::Plan;
+    use services::redis::Redis;
 
     #[test]
     fn what_the_list_says_is_read_and_nothing_else_is_believed() {
@@ -240,12 +232,78 @@ mod tests {
         assert_eq!(said(&["waiting", "2", "1", "ab"]), Ok(Said::Waiting { shard: 2, present: 1 }));
         assert_eq!(said(&["closed", "3", "3", "ab"]), Ok(Said::Closed { shard: 3, run: "ab".into() }));
         let refused = |words: &[&str]| said(words).expect_err("refused").to_string();
-        assert_eq!(said(&["taken", "2", "it"]), Ok(Said::Full { present: 2, holder: "it".into() }));
-        assert_eq!(full(&place, 2, "it".into()).to_string(), "shard 2 of swarm night is taken by it");
-        assert!(refused(&["late", "there:7, there:8"]).starts_with("too late: swarm night has begun with there:7, "));
+        assert_eq!(said(&["taken", "2", "it#7f"]), Ok(Said::Full { present: 2, holder: "it".into() }));
+        assert_eq!(Lobby::of(&place).full(2, "it".into()).to_string(), "shard 2 of swarm night is taken by it");
+        assert!(
+            refused(&["late", "there:7#1, there:8#2"])
+                .starts_with("too late: swarm night has begun with there:7, there:8; ")
+        );
         assert!(refused(&["terms", "{}"]).starts_with("swarm night carries out another plan: arrivals is "));
         for strange in [&["waiting", "4", "1", "ab"][..], &["waiting", "0", "1", "ab"], &["waiting", "1"], &[]] {
             assert!(refused(strange).contains("redis at there:6379 cannot be used: it says "), "{strange:?}");
         }
+    }
+
+    /// A place in a swarm of two; both members have the same host and the same process number.
+    fn one_of_two(patience: Duration) -> Place {
+        let terms = Terms::of(&Plan::default(), 2, &[]).expect("no profile");
+        Place { name: "night".into(), member: "here:1".into(), terms, count: 2, wanted: None, patience }
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    async fn redis() -> (Redis, Store) {
+        let redis = Redis::start().await.expect("a Redis");
+        let store = Store::open(&redis.url()).expect("a good URL");
+        (redis, store)
+    }
+
+    #[tokio::test]
+    async fn two_of_the_same_name_are_two() {
+        let (_redis, mut store) = redis().await;
+        let place = one_of_two(LONG);
+        let (one, other) = (Lobby::of(&place), Lobby::of(&place));
+        let mut another_store = store.clone();
+        let met = tokio::join!(one.meet(&mut store, &|_| {}), other.meet(&mut another_store, &|_| {}));
+        let (Ok((one_shard, one_run)), Ok((other_shard, other_run))) = met else { panic!("{met:?}") };
+        assert_eq!((one_shard.index + other_shard.index, one_run), (3, other_run));
+
+        assert!(!one.give_up(&mut store).await, "the other begins with it");
+        let late = Lobby::of(&place).meet(&mut store, &|_| {}).await.expect_err("a restarted one is another");
+        assert!(late.to_string().starts_with("too late: swarm night has begun with here:1, here:1;"), "{late}");
+    }
+
+    #[tokio::test]
+    async fn who_leaves_before_has_no_place_any_more() {
+        let (_redis, mut store) = redis().await;
+        let place = one_of_two(LONG);
+        let (one, other) = (Lobby::of(&place), Lobby::of(&place));
+        for _ in 0..2 {
+            let said = one.ask(&mut store).await.unwrap_or_else(|_| panic!("it has a place"));
+            assert_eq!(said, Said::Waiting { shard: 1, present: 1 });
+            assert!(one.give_up(&mut store).await);
+        }
+        let said = other.ask(&mut store).await.unwrap_or_else(|_| panic!("it has a place"));
+        assert_eq!(said, Said::Waiting { shard: 1, present: 1 });
+    }
+
+    #[tokio::test]
+    async fn nobody_gives_up_before_a_full_list() {
+        let (_redis, mut store) = redis().await;
+        let (place, hasty) = (one_of_two(LONG), one_of_two(Duration::ZERO));
+        let (one, last) = (Lobby::of(&place), Lobby::of(&hasty));
+        assert!(one.ask(&mut store).await.is_ok());
+        let mut another_store = store.clone();
+        let met = tokio::join!(one.meet(&mut store, &|_| {}), last.meet(&mut another_store, &|_| {}));
+        assert!(met.0.is_ok() && met.1.is_ok(), "{met:?}");
+    }
+
+    #[tokio::test]
+    async fn what_answers_and_says_no_is_not_waited_for() {
+        let (redis, _) = redis().await;
+        let mut store = Store::open(&format!("redis://:geheim@{}", redis.address())).expect("a good URL");
+        let told = |news| panic!("{news:?}");
+        let error = Lobby::of(&one_of_two(LONG)).meet(&mut store, &told).await.expect_err("it has no password");
+        assert!(matches!(error, Error::Unreachable { .. }), "{error}");
     }
 }

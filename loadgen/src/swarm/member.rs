@@ -1,9 +1,13 @@
 //! One member, from its place in the swarm to the result of all.
+//!
+//! It owns the thread on which all talk with Redis takes place, and ends it. Whoever drops it before its result is
+//! handed in leaves word for the others: they hear that it failed, with the reason, and do not have to find it dead.
+//! What it says last may take a few seconds and no longer, whether Redis answers or not.
 
 use super::exchange::{Collected, exchange};
 use super::gate::Gate;
 use super::heartbeat::beat;
-use super::lobby::{self, Place};
+use super::lobby::{Lobby, Meeting, Place};
 use super::progress::Together;
 use super::row::Stage;
 use super::state::State;
@@ -19,7 +23,7 @@ use tokio::task::JoinHandle;
 /// Beyond the plan's own limit for draining, the others' results are waited for so long: last logins and logging out
 /// come after it, and machines differ.
 const RESULTS_WITHIN: Duration = Duration::from_secs(120);
-/// For what is told at the end.
+/// For what is told at the end: somebody waits for this process to end, and others find out without it as well.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// A member of a swarm. Dropped before it has measured, it tells the others that it will not.
@@ -34,28 +38,23 @@ pub struct Member {
 }
 
 impl Member {
-    /// Takes a place and waits for all others; `told` hears which shard it is to be, and how many are there, whenever
-    /// that changes. From now on whoever holds `steering` steers a run that waits for the others before it measures.
+    /// Takes a place and waits for all others; `told` hears how that goes, whenever it changes. From now on whoever holds `steering` steers a run that waits for the others before it measures.
     ///
     /// # Errors
     /// Why it has no part in the swarm.
-    pub fn join(
-        mut store: Store,
-        place: &Place,
-        steering: &Steering,
-        told: &dyn Fn(Shard, u32),
-    ) -> Result<Member, Error> {
+    pub fn join(mut store: Store, place: &Place, steering: &Steering, told: &dyn Fn(Meeting)) -> Result<Member, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("loadgen-swarm")
             .enable_all()
             .build()
             .map_err(|error| Error::Thread { reason: error.to_string() })?;
+        let lobby = Lobby::of(place);
         let (shard, keys) = runtime.block_on(async {
             tokio::select! {
-                met = lobby::meet(&mut store, place, told) => met,
+                met = lobby.meet(&mut store, told) => met,
                 _ = tokio::signal::ctrl_c() => {
-                    lobby::leave(&mut store, place).await;
+                    let _ = tokio::time::timeout(LAST_WORDS_WITHIN, lobby.give_up(&mut store)).await;
                     Err(Error::Interrupted)
                 }
             }

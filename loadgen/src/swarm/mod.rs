@@ -25,7 +25,7 @@ mod store;
 mod terms;
 
 pub use exchange::Collected;
-pub use lobby::Place;
+pub use lobby::{Meeting, Place};
 pub use member::Member;
 pub use store::Store;
 pub use terms::Terms;

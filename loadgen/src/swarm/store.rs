@@ -4,10 +4,17 @@
 use super::Error;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError};
-use std::time::Duration;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError,
+    ServerErrorKind,
+};
+use std::time::{Duration, Instant};
 
-/// For connecting, and for the answers to one batch of commands.
+/// Redis may be away for so long once it was there: longer than a restart, or a failover, takes. Members who meet, who
+/// wait at the gate or who exchange results then go on without it, or end; the load itself never waits for it.
+pub const REDIS_PATIENCE: Duration = Duration::from_secs(10);
+/// For connecting, and for the answers to one batch of commands: a busy network's delay, and a piece of a result on a
+/// slow one, but not so long that a connection that is gone costs all of [`REDIS_PATIENCE`].
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Why a batch of commands had no answer. Try again for as long as it makes sense.
@@ -16,10 +23,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 pub struct Unreachable {
     pub address: String,
     pub reason: String,
+    /// It answers, and says no, or is no Redis: that does not change while somebody waits.
+    pub is_final: bool,
 }
 
 impl From<Unreachable> for Error {
-    fn from(Unreachable { address, reason }: Unreachable) -> Error {
+    fn from(Unreachable { address, reason, .. }: Unreachable) -> Error {
         Error::Unreachable { address, reason }
     }
 }
@@ -29,12 +38,13 @@ pub struct Store {
     client: Client,
     address: String,
     connection: Option<MultiplexedConnection>,
+    heard: Option<Instant>,
 }
 
 impl Clone for Store {
     /// To the same Redis, over a connection of its own.
     fn clone(&self) -> Store {
-        Store { client: self.client.clone(), address: self.address.clone(), connection: None }
+        Store { client: self.client.clone(), address: self.address.clone(), connection: None, heard: None }
     }
 }
 
@@ -53,12 +63,17 @@ impl Store {
             let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         }
         let address = info.addr().to_string();
-        Ok(Store { client: Client::open(info).map_err(bad_url)?, address, connection: None })
+        Ok(Store { client: Client::open(info).map_err(bad_url)?, address, connection: None, heard: None })
     }
 
     /// Where it is, without a password.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// When it answered last; `None`: never yet.
+    pub fn heard(&self) -> Option<Instant> {
+        self.heard
     }
 
     /// Has all commands carried out, one after the other.
@@ -67,9 +82,14 @@ impl Store {
     /// No answer in time, or one that says no.
     pub async fn ask<T: FromRedisValue>(&mut self, commands: &Pipeline) -> Result<T, Unreachable> {
         let asked = self.try_ask(commands).await;
-        asked.map_err(|error| {
-            self.connection = None;
-            Unreachable { address: self.address.clone(), reason: error.to_string() }
+        match &asked {
+            Ok(_) => self.heard = Some(Instant::now()),
+            Err(_) => self.connection = None,
+        }
+        asked.map_err(|error| Unreachable {
+            address: self.address.clone(),
+            reason: error.to_string(),
+            is_final: is_final(&error),
         })
     }
 
@@ -83,6 +103,21 @@ impl Store {
             }
         };
         commands.query_async(connection).await
+    }
+}
+
+/// Whether waiting does not help.
+fn is_final(error: &RedisError) -> bool {
+    match error.kind() {
+        ErrorKind::Io => false,
+        ErrorKind::Server(kind) => !matches!(
+            kind,
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+        ),
+        _ => true,
     }
 }
 
@@ -105,5 +140,21 @@ mod tests {
         let error = store.ask::<()>(redis::pipe().cmd("PING")).await.expect_err("nobody listens there");
         assert!(error.to_string().starts_with("redis at 127.0.0.1:1 cannot be used: "), "{error}");
         assert!(!error.to_string().contains("geheim"), "{error}");
+        assert!(!error.is_final && store.heard().is_none(), "it may be about to start");
+    }
+
+    #[tokio::test]
+    async fn what_answers_and_says_no_does_so_again() {
+        let redis = services::redis::Redis::start().await.expect("a Redis");
+        let good = format!("redis://{}", redis.address());
+        let mut store = Store::open(&good).expect("a good URL");
+        store.ask::<()>(redis::pipe().cmd("PING")).await.expect("it answers");
+        assert!(store.heard().is_some());
+        for wrong in [format!("redis://:geheim@{}", redis.address()), format!("{good}/999")] {
+            let error = Store::open(&wrong).expect("a good URL").ask::<()>(redis::pipe().cmd("PING")).await;
+            let error = error.expect_err("it says no");
+            assert!(error.is_final, "{error}");
+            assert!(!error.to_string().contains("geheim"), "{error}");
+        }
     }
 }
