@@ -9,7 +9,7 @@ use crate::plan::{Plan, Shard};
 use crate::report;
 use crate::run::Steering;
 use crate::swarm::{Collected, MAX_MEMBERS, Meeting, Member, Place, Store, Terms};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use judge::Verdict;
 use std::path::{Path, PathBuf};
@@ -109,50 +109,60 @@ impl SwarmFlags {
     }
 }
 
-/// Adds what this member measured to what the others did. What could not be exchanged is written to a file, with a
-/// word on how to add it by hand.
-pub fn conclude(member: Member, own: Outcome, outputs: &Outputs) -> Result<Outcome> {
+/// Adds what this member measured to what the others did. Where anything lacks, its own part is written to a file as
+/// well, with a word on how to add it by hand: so every member has one.
+pub fn conclude(member: Member, own: Outcome, outputs: &Outputs) -> Outcome {
     let shard = member.shard();
     if own.measured_s <= 0.0 {
         member.fail(&own.reasons.join("; "));
-        return Ok(own);
+        return own;
     }
     let collected = member.exchange(own);
-    if let Some(trouble) = &collected.trouble {
+    let (sum, lacking) = add(&collected, shard);
+    if !lacking.is_empty() {
         let file = outputs.json.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).join(file_of(shard));
-        let text = collected.parts.get(&shard.index).map(report::json).unwrap_or_default();
-        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        eprintln!("loadgen: {}", by_hand(trouble, &file, shard));
+        eprintln!("loadgen: {}", keep(collected.own(shard), &lacking.join("; "), &file, shard));
     }
-    add(&collected)
+    sum
 }
 
-/// The result of all that there is, which says what is missing.
-fn add(collected: &Collected) -> Result<Outcome> {
+/// Writes this shard's own part to a file. Answers with what somebody should know of that; without the file there is
+/// still the result to print.
+fn keep(own: &Outcome, lacking: &str, file: &Path, shard: Shard) -> String {
+    match std::fs::write(file, report::json(own)) {
+        Ok(()) => by_hand(lacking, file, shard),
+        Err(error) => format!("{lacking}; what this shard measured cannot be kept in {}: {error}", file.display()),
+    }
+}
+
+/// The result of all that there is, or of this shard alone if they cannot be added; and what it lacks.
+fn add(collected: &Collected, shard: Shard) -> (Outcome, Vec<String>) {
+    let missing = collected.missing.iter().map(|(index, why)| format!("shard {index}: {why}"));
+    let mut lacking: Vec<String> = missing.chain(collected.trouble.clone()).collect();
     let parts: Vec<(String, Outcome)> =
         collected.parts.iter().map(|(index, outcome)| (format!("shard {index}"), outcome.clone())).collect();
-    let mut sum = merge(&parts)?;
-    for (index, why) in &collected.missing {
-        sum.reasons.push(format!("shard {index}: {why}"));
-    }
-    sum.reasons.extend(collected.trouble.clone());
-    if !(collected.missing.is_empty() && collected.trouble.is_none()) {
+    let mut sum = merge(&parts).unwrap_or_else(|error| {
+        lacking.push(format!("this is shard {shard} alone, for the results cannot be added: {error}"));
+        collected.own(shard).clone()
+    });
+    sum.reasons.extend(lacking.iter().cloned());
+    if !lacking.is_empty() {
         sum.verdict = sum.verdict.max(Verdict::Unknown);
     }
-    Ok(sum)
+    (sum, lacking)
 }
 
 fn file_of(shard: Shard) -> PathBuf {
     format!("loadgen-{}.json", shard.tag()).into()
 }
 
-fn by_hand(trouble: &str, file: &Path, shard: Shard) -> String {
+fn by_hand(lacking: &str, file: &Path, shard: Shard) -> String {
     let files: Vec<String> = (1..=shard.count)
         .map(|index| file.with_file_name(file_of(Shard { index, ..shard })).display().to_string())
         .collect();
     format!(
-        "{trouble}; what this shard measured is in {}: bring the files of all shards together and add them with \
-         `loadgen merge {}`",
+        "{lacking}; what this shard measured is in {}: bring such files together, as many as there are, and add them \
+         with `loadgen merge {}`",
         file.display(),
         files.join(" ")
     )
@@ -168,10 +178,21 @@ mod tests {
         let file = Path::new("results").join(file_of(shard));
         assert_eq!(
             by_hand("redis is gone", &file, shard),
-            "redis is gone; what this shard measured is in results/loadgen-2of3.json: bring the files of all shards \
-             together and add them with `loadgen merge results/loadgen-1of3.json results/loadgen-2of3.json \
+            "redis is gone; what this shard measured is in results/loadgen-2of3.json: bring such files together, as \
+             many as there are, and add them with `loadgen merge results/loadgen-1of3.json results/loadgen-2of3.json \
              results/loadgen-3of3.json`"
         );
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_kept_is_a_warning() {
+        let shard = Shard { index: 1, count: 2 };
+        let directory = tempfile::tempdir().expect("a directory");
+        let told = keep(&measured(shard), "redis is gone", &directory.path().join("no/such.json"), shard);
+        assert!(told.starts_with("redis is gone; what this shard measured cannot be kept in "), "{told}");
+        let file = directory.path().join("part.json");
+        keep(&measured(shard), "redis is gone", &file, shard);
+        assert_eq!(Outcome::load(&file).expect("kept"), measured(shard));
     }
 
     #[test]
@@ -183,15 +204,40 @@ mod tests {
         }
     }
 
+    fn measured(shard: Shard) -> Outcome {
+        let plan = Plan { targets: vec!["h:1".into()], ..Plan::default() };
+        let mut outcome = Outcome::failed(plan.part(shard), String::new());
+        (outcome.verdict, outcome.measured_s) = (Verdict::Valid, 1.0);
+        (outcome.logins, outcome.online) = (200, (200, 200));
+        (outcome.account.sent, outcome.account.expected, outcome.account.delivered) = (5, 5, 5);
+        outcome
+    }
+
     #[test]
     fn what_is_missing_is_said_and_leaves_the_verdict_unknown() {
-        let plan = Plan { targets: vec!["h:1".into()], ..Plan::default() };
-        let mut own = Outcome::failed(plan.part(Shard { index: 1, count: 2 }), String::new());
-        (own.measured_s, own.logins, own.online) = (1.0, 200, (200, 200));
-        (own.account.sent, own.account.expected, own.account.delivered) = (5, 5, 5);
+        let shard = Shard { index: 1, count: 2 };
         let missing = [(2, "it died".to_owned())].into();
-        let sum = add(&Collected { parts: [(1, own)].into(), missing, trouble: None }).expect("one part");
-        assert_eq!(sum.verdict, Verdict::Unknown);
+        let (sum, lacking) = add(&Collected { parts: [(1, measured(shard))].into(), missing, trouble: None }, shard);
+        assert_eq!((sum.verdict, sum.account.sent), (Verdict::Unknown, 5));
         assert_eq!(sum.reasons, ["shard 2 is missing", "shard 2: it died"]);
+        assert_eq!(lacking, ["shard 2: it died"]);
+    }
+
+    #[test]
+    fn what_cannot_be_added_leaves_the_own_part() {
+        let shard = Shard { index: 1, count: 2 };
+        let mut other = measured(Shard { index: 2, count: 2 });
+        other.plan.qos = 0;
+        let parts = [(1, measured(shard)), (2, other)].into();
+        let (sum, lacking) = add(&Collected { parts, missing: [].into(), trouble: None }, shard);
+        assert_eq!((sum.verdict, sum.plan.shard), (Verdict::Unknown, Some(shard)));
+        assert_eq!(sum.reasons.last(), lacking.last());
+        assert_eq!(
+            lacking,
+            [
+                "this is shard 1/2 alone, for the results cannot be added: shard 1 and shard 2 did not carry out the same \
+              plan: qos differs"
+            ]
+        );
     }
 }

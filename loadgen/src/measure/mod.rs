@@ -14,5 +14,5 @@ pub use clock::ClockOffset;
 pub use intervention::{Act, Intervention, Span, asked_for, spans};
 pub use latency::{Latencies, LatencyKind};
 pub use machine::{Machine, command_line, quote};
-pub use outcome::{Answers, Checked, Outcome, Resources};
+pub use outcome::{Answers, Checked, FORMAT, Outcome, Resources};
 pub use recorder::{Point, Recorder, Second};

@@ -3,6 +3,7 @@
 //! It ends with the result of each that lives, or soon after it is known that one will not come: who is not heard any
 //! more, failed, or handed in nothing in time is missing, with the reason.
 
+use super::heartbeat;
 use super::keys::{KEPT, millis};
 use super::lobby;
 use super::parcel::{PIECE_BYTES, Parcel};
@@ -10,7 +11,8 @@ use super::pulse::DEAD_AFTER;
 use super::row::{Row, Stage};
 use super::state::{State, View};
 use super::store::{REDIS_PATIENCE, Store, Unreachable};
-use crate::measure::Outcome;
+use crate::measure::{FORMAT, Outcome};
+use crate::plan::Shard;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -35,22 +37,21 @@ pub async fn exchange(store: &mut Store, state: &State, own: Outcome, patience: 
     let mut collected = Collected { parts: [(state.shard.index, own)].into(), missing: BTreeMap::new(), trouble: None };
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let begun = Instant::now();
-    let mut away_since: Option<Instant> = None;
     loop {
         let view = state.view();
         match step(store, state, &view, &text, &mut collected).await {
-            Ok(()) => away_since = None,
-            Err(error) if away_since.get_or_insert_with(Instant::now).elapsed() >= REDIS_PATIENCE => {
+            Ok(()) if collected.is_complete(state.shard.count) => {
+                if let Parcel::TooLarge { bytes } = Parcel::of(text.len()) {
+                    collected.trouble = Some(too_large(bytes));
+                }
+                return collected;
+            }
+            // As long as anything arrives, a slow network has its time.
+            Err(error) if store.heard().map_or(begun, |at| at.max(begun)).elapsed() >= REDIS_PATIENCE => {
                 collected.trouble = Some(error.to_string());
                 return collected;
             }
-            Err(_) => {}
-        }
-        if collected.is_complete(state.shard.count) {
-            if let Parcel::TooLarge { bytes } = Parcel::of(text.len()) {
-                collected.trouble = Some(too_large(bytes));
-            }
-            return collected;
+            _ => {}
         }
         if begun.elapsed() >= patience {
             collected.trouble = Some(format!(
@@ -71,6 +72,11 @@ pub async fn exchange(store: &mut Store, state: &State, own: Outcome, patience: 
 }
 
 impl Collected {
+    /// What this member measured.
+    pub fn own(&self, shard: Shard) -> &Outcome {
+        self.parts.get(&shard.index).expect("a member's own result is always there")
+    }
+
     /// Shards of which nothing is known yet.
     fn open(&self, count: u32) -> impl Iterator<Item = u32> {
         (1..=count).filter(|shard| !self.parts.contains_key(shard) && !self.missing.contains_key(shard))
@@ -93,17 +99,36 @@ async fn step(
     for shard in open {
         let row = view.rows.get(&shard);
         if let Some(parcel) = row.and_then(|row| row.result.as_ref()).filter(|parcel| parcel.pieces() > 0) {
-            // Not there yet, or not any more: its owner sees that as well, and hands it in again.
-            let Some(text) = fetch(store, state, shard, parcel).await? else { continue };
-            match serde_json::from_slice(&text) {
-                Ok(outcome) => drop(collected.parts.insert(shard, outcome)),
-                Err(error) => drop(collected.missing.insert(shard, format!("its result cannot be read: {error}"))),
+            match fetch(store, state, shard, parcel).await? {
+                Some(text) => match read(&text, Shard { index: shard, ..state.shard }) {
+                    Ok(outcome) => drop(collected.parts.insert(shard, outcome)),
+                    Err(why) => drop(collected.missing.insert(shard, why)),
+                },
+                None if view.left.contains(&shard) => {
+                    collected.missing.insert(shard, "it has ended, and its result is gone from redis".into());
+                }
+                // Not there yet, or not any more: its owner sees that as well, and hands it in again.
+                None => {}
             }
         } else if let Some(why) = why_none(view, shard, row) {
             collected.missing.insert(shard, why);
         }
     }
     Ok(())
+}
+
+/// What a shard handed in, if it is a result of that shard.
+fn read(text: &[u8], shard: Shard) -> Result<Outcome, String> {
+    let outcome: Outcome =
+        serde_json::from_slice(text).map_err(|error| format!("its result cannot be read: {error}"))?;
+    if outcome.format != FORMAT {
+        return Err(format!("its result has format {}, this reads {FORMAT}", outcome.format));
+    }
+    match outcome.plan.shard {
+        Some(known) if known == shard => Ok(outcome),
+        Some(other) => Err(format!("its result is of shard {other}")),
+        None => Err("its result is of no shard".into()),
+    }
 }
 
 /// Why there will be no result of a shard; `None` while there may be one.
@@ -121,7 +146,8 @@ fn too_large(bytes: usize) -> String {
     format!("a result of {} MB is too large to hand in", bytes / 1_000_000)
 }
 
-/// Hands in, or keeps alive what was handed in; does so again where it is gone.
+/// Hands in and says so, or keeps alive what was handed in; does so again where it is gone. Whoever is last leaves at
+/// once, so what it says must have been heard.
 async fn hand_in(store: &mut Store, state: &State, own: &[u8]) -> Result<(), Unreachable> {
     let parcel = Parcel::of(own.len());
     let shard = state.shard.index;
@@ -140,11 +166,11 @@ async fn hand_in(store: &mut Store, state: &State, own: &[u8]) -> Result<(), Unr
     }
     if state.stage() < Stage::Ended {
         state.tell(|row| (row.stage, row.result) = (Stage::Ended, Some(parcel)));
-        let mut commands = redis::pipe();
-        lobby::remove(&mut commands, &state.keys);
-        store.ask::<()>(&commands).await?;
     }
-    Ok(())
+    let mut saying = redis::pipe();
+    heartbeat::tell(&mut saying, state);
+    lobby::remove(&mut saying, &state.keys);
+    store.ask(&saying).await
 }
 
 async fn fetch(store: &mut Store, state: &State, shard: u32, parcel: &Parcel) -> Result<Option<Vec<u8>>, Unreachable> {
@@ -161,7 +187,11 @@ async fn fetch(store: &mut Store, state: &State, shard: u32, parcel: &Parcel) ->
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::Keys;
     use super::*;
+    use crate::plan::Plan;
+    use services::redis::Redis;
+    use tokio_util::sync::CancellationToken;
 
     #[test]
     fn it_is_said_why_a_result_will_not_come() {
@@ -175,5 +205,93 @@ mod tests {
         check(1, row(Stage::Failed, None), Some("no memory left"));
         let large = Parcel::TooLarge { bytes: 300_000_000 };
         check(1, row(Stage::Ended, Some(large)), Some("a result of 300 MB is too large to hand in"));
+    }
+
+    const OWN: Shard = Shard { index: 1, count: 2 };
+    const OTHER: Shard = Shard { index: 2, count: 2 };
+
+    fn measured(shard: Shard) -> Outcome {
+        Outcome { measured_s: 1.0, ..Outcome::failed(Plan::default().part(shard), String::new()) }
+    }
+
+    /// The first of two members as it ends, in a Redis of its own.
+    async fn ending() -> (Redis, Store, State) {
+        let redis = Redis::start().await.expect("a Redis");
+        let store = Store::open(&redis.url()).expect("a good URL");
+        let state = State::new(OWN, Keys::new("night", "7"), "here:1".into(), CancellationToken::new());
+        (redis, store, state)
+    }
+
+    /// What the heartbeat saw of the other: it has handed in a result of this length.
+    fn see_the_other(state: &State, bytes: usize) {
+        let row = Row { stage: Stage::Ended, result: Some(Parcel::of(bytes)), ..Row::default() };
+        state.see(|view| drop(view.rows.insert(OTHER.index, row)));
+    }
+
+    /// Collects when the other has handed this in.
+    async fn collected(text: &[u8]) -> Collected {
+        let (redis, mut store, state) = ending().await;
+        see_the_other(&state, text.len());
+        let key = state.keys.piece(OTHER.index, 0);
+        redis.command(&[b"SET", key.as_bytes(), text]).await.expect("handed in");
+        exchange(&mut store, &state, measured(OWN), PATIENCE).await
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn only_a_result_of_that_shard_is_taken() {
+        let text = |outcome: &Outcome| serde_json::to_vec(outcome).expect("plain data");
+        let good = collected(&text(&measured(OTHER))).await;
+        assert_eq!((good.parts.len(), good.missing.len(), good.trouble), (2, 0, None));
+
+        let wrong = [
+            (measured(OWN), "its result is of shard 1/2"),
+            (measured(Shard { count: 3, ..OTHER }), "its result is of shard 2/3"),
+            (Outcome::failed(Plan::default(), String::new()), "its result is of no shard"),
+            (Outcome { format: 9, ..measured(OTHER) }, "its result has format 9, this reads 1"),
+        ];
+        for (outcome, why) in wrong {
+            let collected = collected(&text(&outcome)).await;
+            assert_eq!(collected.missing, [(2, why.to_owned())].into());
+            assert_eq!(collected.parts.len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_result_that_nobody_will_hand_in_again_is_missing() {
+        let (_redis, mut store, state) = ending().await;
+        see_the_other(&state, 100);
+        state.see(|view| view.left = [OTHER.index].into());
+        let collected = exchange(&mut store, &state, measured(OWN), PATIENCE).await;
+        assert_eq!(collected.missing, [(2, "it has ended, and its result is gone from redis".to_owned())].into());
+        assert_eq!(collected.trouble, None);
+    }
+
+    #[tokio::test]
+    async fn the_last_has_said_that_it_handed_in_before_it_leaves() {
+        let (redis, mut store, state) = ending().await;
+        see_the_other(&state, 1);
+        state.see(|view| view.left = [OTHER.index].into());
+        exchange(&mut store, &state, measured(OWN), PATIENCE).await;
+        // No heartbeat was there to say so.
+        let row = own_row(&redis, &state).await;
+        assert_eq!((row.stage, row.interrupted), (Stage::Ended, false));
+        assert_eq!(row.result.map(|parcel| parcel.pieces()), Some(1));
+    }
+
+    #[tokio::test]
+    async fn who_is_stopped_and_ends_at_once_stops_the_others() {
+        let (redis, mut store, state) = ending().await;
+        see_the_other(&state, 1);
+        state.see(|view| view.left = [OTHER.index].into());
+        state.interrupt.cancel();
+        exchange(&mut store, &state, measured(OWN), PATIENCE).await;
+        assert!(own_row(&redis, &state).await.interrupted);
+    }
+
+    async fn own_row(redis: &Redis, state: &State) -> Row {
+        let row = redis.command(&[b"HGET", state.keys.rows().as_bytes(), b"1"]).await.expect("its row");
+        serde_json::from_str(&row).expect("a row")
     }
 }

@@ -1,5 +1,9 @@
 //! Tells the others how this member does, and hears how they do: once a second, and more often while all wait for each
 //! other.
+//!
+//! It alone writes what this member saw of the swarm ([`View`]), and the start, once it sees that all are ready. Redis
+//! may be away for any time: nobody dies of that, and what was heard before stays known. Its last beat is the one after
+//! it was told to end.
 
 use super::keys::{KEPT, LOBBY_KEPT, millis};
 use super::pulse::{DEAD_AFTER, Pulse};
@@ -65,17 +69,15 @@ async fn one(store: &mut Store, state: &State, pulse: &mut Pulse) {
 type Rows = BTreeMap<String, Vec<u8>>;
 
 /// What Redis has.
-struct Heard {
+struct Answer {
     rows: BTreeMap<u32, Row>,
     start_ms: Option<i64>,
 }
 
-async fn tell_and_hear(store: &mut Store, state: &State, before: &View) -> Result<Heard, Unreachable> {
+async fn tell_and_hear(store: &mut Store, state: &State, before: &View) -> Result<Answer, Unreachable> {
     let keys = &state.keys;
-    let own = serde_json::to_vec(&state.next_row()).expect("a row is plain data");
     let mut commands = redis::pipe();
-    commands.cmd("HSET").arg(keys.rows()).arg(state.shard.index).arg(own).ignore();
-    commands.cmd("PEXPIRE").arg(keys.rows()).arg(millis(KEPT)).ignore();
+    tell(&mut commands, state);
     if state.stage() < Stage::Ended {
         commands.cmd("PEXPIRE").arg(keys.lobby()).arg(millis(LOBBY_KEPT)).ignore();
     }
@@ -96,7 +98,15 @@ async fn tell_and_hear(store: &mut Store, state: &State, before: &View) -> Resul
         store.ask::<()>(&commands).await?;
         state.news.notify_one();
     }
-    Ok(Heard { rows, start_ms })
+    Ok(Answer { rows, start_ms })
+}
+
+/// Adds to a batch how this member does.
+pub fn tell(commands: &mut redis::Pipeline, state: &State) {
+    let own = serde_json::to_vec(&state.next_row()).expect("a row is plain data");
+    let rows = state.keys.rows();
+    commands.cmd("HSET").arg(&rows).arg(state.shard.index).arg(own).ignore();
+    commands.cmd("PEXPIRE").arg(&rows).arg(millis(KEPT)).ignore();
 }
 
 /// Whoever is first sets it; for all others it stands.
@@ -112,15 +122,15 @@ fn read_rows(rows: &Rows, count: u32) -> BTreeMap<u32, Row> {
     read.filter(|(shard, _)| (1..=count).contains(shard)).collect()
 }
 
-fn learn(before: View, heard: Heard, pulse: &mut Pulse, now: Instant) -> View {
+fn learn(before: View, heard: Answer, pulse: &mut Pulse, now: Instant) -> View {
     let beats = heard.rows.iter().map(|(shard, row)| (*shard, row.beat)).collect();
     let silent = pulse.hear(&beats, now);
     // What was heard before stays known, should Redis come back empty.
     let mut rows = before.rows;
     rows.extend(heard.rows);
     let has_ended = |shard: &u32| rows.get(shard).is_some_and(|row| row.stage >= Stage::Ended);
-    let dead = silent.into_iter().filter(|shard| !has_ended(shard)).collect();
-    View { rows, dead, start_ms: before.start_ms.or(heard.start_ms), away: None }
+    let (left, dead) = silent.into_iter().partition(has_ended);
+    View { rows, dead, left, start_ms: before.start_ms.or(heard.start_ms), away: None }
 }
 
 /// Says on standard error what somebody who watches should know.
@@ -143,9 +153,9 @@ fn note(before: &View, after: &View) {
 mod tests {
     use super::*;
 
-    fn heard(rows: &[(u32, u64, Stage)]) -> Heard {
+    fn heard(rows: &[(u32, u64, Stage)]) -> Answer {
         let row = |beat, stage| Row { beat, stage, member: "there".into(), ..Row::default() };
-        Heard { rows: rows.iter().map(|(shard, beat, stage)| (*shard, row(*beat, *stage))).collect(), start_ms: None }
+        Answer { rows: rows.iter().map(|(shard, beat, stage)| (*shard, row(*beat, *stage))).collect(), start_ms: None }
     }
 
     #[test]
@@ -156,6 +166,7 @@ mod tests {
         let view = learn(View::default(), heard(&rows), &mut pulse, begun);
         let view = learn(view, heard(&rows), &mut pulse, begun + DEAD_AFTER);
         assert_eq!(view.dead.iter().copied().collect::<Vec<_>>(), [1]);
+        assert_eq!(view.left.iter().copied().collect::<Vec<_>>(), [2, 3]);
         assert_eq!(view.shown(1), "shard 1 (there)");
         let again = [(1, 2, Stage::Ready)];
         assert!(learn(view, heard(&again), &mut pulse, begun + DEAD_AFTER).dead.is_empty());
@@ -165,7 +176,7 @@ mod tests {
     fn what_is_known_outlives_a_redis_that_comes_back_empty() {
         let begun = Instant::now();
         let mut pulse = Pulse::new(2, begun);
-        let first = Heard { start_ms: Some(7), ..heard(&[(1, 1, Stage::Ready), (2, 1, Stage::Ready)]) };
+        let first = Answer { start_ms: Some(7), ..heard(&[(1, 1, Stage::Ready), (2, 1, Stage::Ready)]) };
         let view = learn(View::default(), first, &mut pulse, begun);
         let view = learn(view, heard(&[]), &mut pulse, begun);
         assert_eq!((view.rows.len(), view.start_ms), (2, Some(7)));

@@ -1,4 +1,7 @@
-//! What a member tells and knows of its swarm: shared by its run, its heartbeat and its end.
+//! What the parts of one member have in common: its run, its heartbeat, its gate and its end.
+//!
+//! Its row is changed by whoever knows something new, and told by the heartbeat, which alone writes the view of the
+//! others. Locks are held for a moment and never across a wait.
 
 use super::keys::Keys;
 use super::row::{Row, Stage};
@@ -17,6 +20,8 @@ pub struct View {
     pub rows: BTreeMap<u32, Row>,
     /// Who is not heard any more, and has not ended.
     pub dead: BTreeSet<u32>,
+    /// Who has ended, and is not heard any more: what it handed in, nobody hands in again.
+    pub left: BTreeSet<u32>,
     /// When measuring begins, in milliseconds since the Unix epoch by Redis' clock.
     pub start_ms: Option<i64>,
     /// Since when Redis does not answer, and what is wrong.
@@ -62,7 +67,10 @@ impl State {
 
     /// Changes what is told with the next heartbeat.
     pub fn change(&self, change: impl FnOnce(&mut Row)) {
-        change(&mut self.own.lock());
+        let mut own = self.own.lock();
+        // Before it ends: a run that was stopped may be over before the next heartbeat.
+        self.note_interrupt(&mut own);
+        change(&mut own);
     }
 
     /// Changes what is told, and tells it at once.
@@ -79,8 +87,13 @@ impl State {
     pub fn next_row(&self) -> Row {
         let mut own = self.own.lock();
         own.beat += 1;
-        own.interrupted |= own.stage < Stage::Ended && self.interrupt.is_cancelled();
+        self.note_interrupt(&mut own);
         own.clone()
+    }
+
+    /// Who has ended stops nobody else any more.
+    fn note_interrupt(&self, own: &mut Row) {
+        own.interrupted |= own.stage < Stage::Ended && self.interrupt.is_cancelled();
     }
 
     pub fn set_clock(&self, clock: ClockOffset) {
