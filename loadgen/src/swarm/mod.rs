@@ -1,9 +1,9 @@
 //! Many machines, one run: processes that carry out the shards of one plan meet in Redis.
 //!
-//! Each takes a shard that no other has, and makes sure that all carry out the same plan ([`lobby`], [`terms`]). When
-//! all are logged in they begin at one moment by Redis' clock ([`gate`], [`clock`]). Once a second each tells how it
-//! goes and hears how the others do ([`heartbeat`], [`row`]); whoever is not heard any more is dead ([`pulse`]). In the
-//! end each hands in its result and adds up those of all ([`exchange`], [`parcel`]), exactly as `loadgen merge` does.
+//! Each takes a shard that no other has, and makes sure that all carry out the same plan (`lobby`, `terms`). When
+//! all are logged in they begin at one moment by Redis' clock (`gate`, `clock`). Once a second each tells how it
+//! goes and hears how the others do (`heartbeat`, `row`); whoever is not heard any more is dead (`pulse`). In the
+//! end each hands in its result and adds up those of all (`exchange`, `parcel`), exactly as `loadgen merge` does.
 //!
 //! Redis is a meeting place and no more: no message of the load goes through it, and once measuring has begun a run
 //! goes on without it. Everything there belongs to one run, by a number of its own, and expires by itself. What comes
