@@ -184,6 +184,10 @@ async fn make_room(context: &Context, caller: &Caller, user: UserId, takeover: b
 
 /// Wins the session row; returns the session's epoch. Where that fails, whoever has it may keep it.
 async fn claim(context: &Context, caller: &Caller, account: &Account, takeover: bool) -> Result<u64, Failure> {
+    if takeover && context.shutdown.is_draining() {
+        // It could not be waited for: nobody is asked to end for it.
+        return Err(unavailable());
+    }
     let won = try_claim(context, caller, account, takeover).await;
     if takeover && won.is_err() {
         let withdrawing = context.storage.withdraw_takeover(account.id);

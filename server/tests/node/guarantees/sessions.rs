@@ -142,6 +142,30 @@ async fn takeover_that_waits_on_a_draining_node_is_answered() {
 }
 
 #[tokio::test]
+async fn takeover_on_a_draining_node_asks_nobody_to_end() {
+    let faulty = Faulty::new(database().await);
+    // What was asked would stay so.
+    faulty.fail_in("withdraw_takeover", u32::MAX);
+    let cluster = Cluster::on(faulty, |config| config.limits.drain_s = 20).await;
+    let ann = cluster.account("ann").await;
+    let holder = NodeKey { id: "holder".into(), boot: 1 };
+    assert_eq!(cluster.storage.start_node(&holder).await.expect("starts"), NodeStart::Ready);
+    let claims = [Claim { user: ann, takeover: None, token_generation: None }];
+    cluster.storage.claim_sessions(&holder, &claims).await.expect("claims");
+    // It is told to go first, and then it is known that the drain has begun.
+    let mut first = cluster.connect().await;
+    first.done(json!({"msgid": 19})).await;
+    let mut peer = cluster.connect().await;
+    peer.done(json!({"msgid": 19})).await;
+
+    cluster.node(0).shutdown().drain();
+    assert_eq!(first.notice().await, 14);
+    peer.refused(json!({"msgid": 1, "name": "ann", "password": PASSWORD, "takeover": true}), 11).await;
+
+    assert_eq!(cluster.storage.asked_of(&holder, &[ann]).await.expect("reads"), []);
+}
+
+#[tokio::test]
 async fn takeover_keeps_what_the_first_session_received() {
     let cluster = Cluster::two().await;
     let (mut ann, mut bob) = cluster.friends_on(0, 0).await;
