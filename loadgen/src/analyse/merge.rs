@@ -214,7 +214,8 @@ fn judge(sum: &mut Outcome, parts: &[(String, Outcome)], missing: &[u32]) {
     }
     for clock in sum.clocks.iter().filter(|clock| clock.within_micros > CLOCK_KNOWN_MICROS) {
         sum.warnings.push(format!(
-            "the clock of shard {} is known within {} ms only: its seconds may stand beside the wrong ones of the others",
+            "the clock of shard {} is known within {} ms only: its seconds may stand beside the wrong ones of the \
+             others",
             clock.shard,
             clock.within_micros / 1_000
         ));

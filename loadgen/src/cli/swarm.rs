@@ -78,7 +78,8 @@ impl SwarmFlags {
         }
         if plan.shard.is_some() || plan.start_at_ms.is_some() {
             bail!(
-                "--swarm says which shard each member is, and when all begin: leave shard and start_at_ms out of the plan"
+                "--swarm says which shard each member is, and when all begin: leave shard and start_at_ms out of the \
+                 plan"
             );
         }
         let wanted = shards.given()?.map(|shard| shard.index);
@@ -234,10 +235,8 @@ mod tests {
         assert_eq!(sum.reasons.last(), lacking.last());
         assert_eq!(
             lacking,
-            [
-                "this is shard 1/2 alone, for the results cannot be added: shard 1 and shard 2 did not carry out the same \
-              plan: qos differs"
-            ]
+            ["this is shard 1/2 alone, for the results cannot be added: shard 1 and shard 2 did not carry out the \
+                 same plan: qos differs"]
         );
     }
 }

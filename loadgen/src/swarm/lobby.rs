@@ -1,10 +1,10 @@
 //! Where members meet before a run: each takes a shard that no other has, and all wait until everybody is there.
 //!
-//! The list of who takes part is one hash in Redis, and scripts do all that is done to it, so two members never take the
-//! same shard. A place is held for a few seconds and kept by asking again. Once all are taken, and each holder has asked
-//! again since, the list is closed, and whoever comes later is refused: so nobody begins with a member that died while
-//! it waited, and nobody leaves whom the others begin with. The list goes by itself soon after the last member was
-//! heard, and is removed as soon as the first has ended, so that no earlier run is in the way.
+//! The list of who takes part is one hash in Redis, and scripts do all that is done to it, so two members never take
+//! the same shard. A place is held for a few seconds and kept by asking again. Once all are taken, and each holder has
+//! asked again since, the list is closed, and whoever comes later is refused: so nobody begins with a member that died
+//! while it waited, and nobody leaves whom the others begin with. The list goes by itself soon after the last member
+//! was heard, and is removed as soon as the first has ended, so that no earlier run is in the way.
 
 mod scripts;
 

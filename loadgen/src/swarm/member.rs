@@ -38,7 +38,8 @@ pub struct Member {
 }
 
 impl Member {
-    /// Takes a place and waits for all others; `told` hears how that goes, whenever it changes. From now on whoever holds `steering` steers a run that waits for the others before it measures.
+    /// Takes a place and waits for all others; `told` hears how that goes, whenever it changes. From now on whoever
+    /// holds `steering` steers a run that waits for the others before it measures.
     ///
     /// # Errors
     /// Why it has no part in the swarm.

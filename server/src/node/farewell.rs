@@ -23,7 +23,7 @@ const LOOKING: Duration = Duration::from_millis(500);
 
 /// Tells all to go, over the time `spread`, or at once if the shutdown is forced.
 pub async fn send_away(context: &Arc<Context>, connections: &[Arc<Outbound>], spread: Duration, name_is_lost: bool) {
-    let clients = if name_is_lost { with_sessions(context, connections) } else { without(connections) };
+    let clients = clients(context, connections, name_is_lost);
     let mut looks = name_is_lost;
     let mut turns = Turns::new(&clients, spread);
     while let Some(turn) = turns.next(&context.shutdown).await {
@@ -39,13 +39,9 @@ struct Client {
     session: Option<Release>,
 }
 
-fn without(connections: &[Arc<Outbound>]) -> Vec<Client> {
-    connections.iter().map(|outbound| Client { outbound: outbound.clone(), session: None }).collect()
-}
-
-/// No session begins any more on a node without a lease.
-fn with_sessions(context: &Context, connections: &[Arc<Outbound>]) -> Vec<Client> {
-    let sessions = context.registry.all();
+/// The connections, with their sessions where `name_is_lost`: on a node without a lease none begins any more.
+fn clients(context: &Context, connections: &[Arc<Outbound>], name_is_lost: bool) -> Vec<Client> {
+    let sessions = if name_is_lost { context.registry.all() } else { Vec::new() };
     let sessions: HashMap<*const Outbound, Release> =
         sessions.iter().map(|session| (session.connection(), session.release())).collect();
     let client = |outbound: &Arc<Outbound>| {

@@ -93,6 +93,10 @@ async fn try_login(context: &Arc<Context>, caller: &Caller, login: Login) -> Res
     }
     let account = authenticate(context, caller, &login).await?;
     let _turn = context.registry.login_turn(account.id).await;
+    if login.takeover && context.shutdown.is_draining() {
+        // It could not be waited for: nobody is asked to end for it.
+        return Err(unavailable());
+    }
     make_room(context, caller, account.id, login.takeover).await?;
     let epoch = claim(context, caller, &account, login.takeover).await?;
 
@@ -171,9 +175,6 @@ async fn make_room(context: &Context, caller: &Caller, user: UserId, takeover: b
         if !takeover {
             return Err(Errno::LoggedIn.into());
         }
-        if context.shutdown.is_draining() {
-            return Err(unavailable());
-        }
         old.close(Errno::Replaced.into());
     }
     match context.registry.get(user).is_some_and(|current| current.epoch == old.epoch) {
@@ -184,10 +185,6 @@ async fn make_room(context: &Context, caller: &Caller, user: UserId, takeover: b
 
 /// Wins the session row; returns the session's epoch. Where that fails, whoever has it may keep it.
 async fn claim(context: &Context, caller: &Caller, account: &Account, takeover: bool) -> Result<u64, Failure> {
-    if takeover && context.shutdown.is_draining() {
-        // It could not be waited for: nobody is asked to end for it.
-        return Err(unavailable());
-    }
     let won = try_claim(context, caller, account, takeover).await;
     if takeover && won.is_err() {
         let withdrawing = context.storage.withdraw_takeover(account.id);

@@ -63,8 +63,8 @@ impl Endings {
         sessions
     }
 
-    /// Another node's client logs in with `takeover`, as the row says if it still waits: this may come late, and whoever
-    /// has given up must not end a session.
+    /// Another node's client logs in with `takeover`, as the row says if it still waits: this may come late, and
+    /// whoever has given up must not end a session.
     pub fn yield_to_who_waits(self: &Arc<Self>, session: Release) {
         if self.session_of(session).is_some_and(|session| session.is_yielding()) {
             return;

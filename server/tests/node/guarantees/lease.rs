@@ -1,7 +1,7 @@
 //! G6 where nobody's clock helps: a node whose sessions were taken while it was called gone does nothing more for them,
 //! though it believes in its lease; and what the database did not answer locks nobody out.
 
-use crate::support::cluster::{database, start_node};
+use crate::support::cluster::{database, seen, start_node};
 use crate::support::faulty::Faulty;
 use crate::support::{BUDGET, Cluster, PASSWORD, Peer, eventually, json, texts};
 use chat::bus::local::LocalHub;
@@ -74,13 +74,8 @@ async fn node_without_its_name_tells_those_who_log_in_elsewhere_before_their_tur
     let cluster = Cluster::on(storage.clone(), |config| config.limits.drain_s = 12).await;
     let (mut ann, mut bob) = cluster.friends().await;
     let mut cem = cluster.user("cem").await;
-    let twin = NodeKey { id: cluster.node(0).id().clone(), boot: i64::MAX };
 
-    storage
-        .stop_node(&NodeKey { boot: boot_of(&storage, cluster.node(0)).await, ..twin.clone() })
-        .await
-        .expect("stops");
-    assert_eq!(storage.start_node(&twin).await.expect("starts"), NodeStart::Ready);
+    let twin = take_the_name(&storage, cluster.node(0)).await;
     assert_eq!(ann.notice().await, 14);
     let claims = [Claim { user: cem.id, takeover: None, token_generation: None }];
     assert!(matches!(storage.claim_sessions(&twin, &claims).await.expect("claims")[0], Claimed::Won { .. }));
@@ -95,22 +90,21 @@ async fn node_without_its_name_sends_all_away_where_the_database_does_not_say_wh
     let faulty = Faulty::new(storage.clone());
     let cluster = Cluster::on(faulty.clone(), |_| {}).await;
     let (mut ann, mut bob) = cluster.friends().await;
-    let twin = NodeKey { id: cluster.node(0).id().clone(), boot: i64::MAX };
 
     faulty.hang_in("superseded");
-    storage
-        .stop_node(&NodeKey { boot: boot_of(&storage, cluster.node(0)).await, ..twin.clone() })
-        .await
-        .expect("stops");
-    assert_eq!(storage.start_node(&twin).await.expect("starts"), NodeStart::Ready);
+    take_the_name(&storage, cluster.node(0)).await;
 
     assert_eq!(ann.notice().await, 14);
     assert_eq!(bob.notice().await, 14);
 }
 
-async fn boot_of(storage: &Arc<dyn Storage>, node: &Node) -> i64 {
-    let live = storage.renew_lease(&thief(), false).await.expect("renews").live;
-    live.into_iter().find(|peer| peer.key.id == *node.id()).expect("it lives").key.boot
+/// The node's run counts as gone, and another has begun under its name: the key of that.
+async fn take_the_name(storage: &Arc<dyn Storage>, node: &Node) -> NodeKey {
+    let own = seen(storage, node).await.key;
+    storage.stop_node(&own).await.expect("stops");
+    let twin = NodeKey { boot: i64::MAX, ..own };
+    assert_eq!(storage.start_node(&twin).await.expect("starts"), NodeStart::Ready);
+    twin
 }
 
 /// Whichever request comes first after the takeover; the node has not renewed since.

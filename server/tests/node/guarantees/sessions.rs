@@ -1,11 +1,10 @@
 //! G6 and G8: one session a user across all nodes, and what ends it.
 
-use crate::support::cluster::{database, start_node};
+use crate::support::cluster::{database, seen, start_node};
 use crate::support::faulty::Faulty;
 use crate::support::{BUDGET, Cluster, PASSWORD, Peer, eventually, json, wait_as_told};
 use chat::bus::local::LocalHub;
-use chat::cluster::NodeKey;
-use chat::storage::{Claim, Claimed, NodeStart, Storage};
+use chat::storage::Storage;
 use chat_protocol::message::Who;
 use std::sync::Arc;
 
@@ -109,10 +108,7 @@ async fn takeover_that_was_refused_ends_no_session_later() {
     faulty.hang_in("asked_of");
     Peer::connect(other.address()).await.refused(takeover, 11).await;
     faulty.heal();
-    let renewals = async || {
-        let live = storage.renew_lease(&NodeKey { id: "observer".into(), boot: 1 }, false).await.expect("renews").live;
-        live.into_iter().find(|peer| peer.key.id == *slow.id()).expect("it lives").renewals
-    };
+    let renewals = async || seen(&storage, &slow).await.renewals;
     let before = renewals().await;
     eventually(BUDGET, "the node has renewed its lease", async || (renewals().await > before + 1).then_some(())).await;
 
@@ -123,10 +119,7 @@ async fn takeover_that_was_refused_ends_no_session_later() {
 async fn takeover_that_waits_on_a_draining_node_is_answered() {
     let cluster = Cluster::one().await;
     let ann = cluster.account("ann").await;
-    let holder = NodeKey { id: "holder".into(), boot: 1 };
-    assert_eq!(cluster.storage.start_node(&holder).await.expect("starts"), NodeStart::Ready);
-    let claims = [Claim { user: ann, takeover: None, token_generation: None }];
-    assert!(matches!(cluster.storage.claim_sessions(&holder, &claims).await.expect("claims")[0], Claimed::Won { .. }));
+    let holder = cluster.held_by("holder", ann).await;
     let mut peer = cluster.connect().await;
     peer.send(json!({"msgid": 1, "name": "ann", "password": PASSWORD, "takeover": true, "mid": "waits"})).await;
     eventually(BUDGET, "the other node is asked", async || {
@@ -148,10 +141,7 @@ async fn takeover_on_a_draining_node_asks_nobody_to_end() {
     faulty.fail_in("withdraw_takeover", u32::MAX);
     let cluster = Cluster::on(faulty, |config| config.limits.drain_s = 20).await;
     let ann = cluster.account("ann").await;
-    let holder = NodeKey { id: "holder".into(), boot: 1 };
-    assert_eq!(cluster.storage.start_node(&holder).await.expect("starts"), NodeStart::Ready);
-    let claims = [Claim { user: ann, takeover: None, token_generation: None }];
-    cluster.storage.claim_sessions(&holder, &claims).await.expect("claims");
+    let holder = cluster.held_by("holder", ann).await;
     // It is told to go first, and then it is known that the drain has begun.
     let mut first = cluster.connect().await;
     first.done(json!({"msgid": 19})).await;

@@ -2,7 +2,7 @@
 //! messages come long before the next look into the log is due.
 //! Fault: one Redis is killed, or stands still; nodes have none in common.
 
-use crate::support::cluster::{database, start_node_over};
+use crate::support::cluster::{count, database, start_node_over};
 use crate::support::{BUDGET, Peer, eventually};
 use chat::node::Node;
 use chat::storage::Storage;
@@ -66,13 +66,8 @@ async fn nodes_that_see_different_redis_read_the_log() {
         assert_eq!(bob.push().await["msg"], text);
     }
     // And oftener than it is noticed that the other node is silent.
-    let count = |series: &str| {
-        let all = there.metrics().encode();
-        let line = all.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.and_then(|value| value.parse::<u64>().ok()).expect("a counter")
-    };
     eventually(BUDGET, "the log is read again and again", async || {
-        (count("chat_sweeps_total") > count("chat_bus_silences_total") + 10).then_some(())
+        (count(&there, "chat_sweeps_total") > count(&there, "chat_bus_silences_total") + 10).then_some(())
     })
     .await;
 }

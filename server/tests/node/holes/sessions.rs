@@ -1,23 +1,13 @@
 //! Who is online, and where: what the classic servers keep in a column that nobody corrects.
 
 use crate::support::{BUDGET, Cluster, PASSWORD, Peer, eventually, json, within};
-use chat::cluster::NodeKey;
-use chat::storage::{Claim, Claimed};
-
-/// The rows of a node that died with this user on it: nobody renews its lease.
-async fn dead_node_with(cluster: &Cluster, user: u64) {
-    let key = NodeKey { id: "dead".into(), boot: 1 };
-    cluster.storage.start_node(&key).await.expect("starts");
-    let claims = [Claim { user, takeover: None, token_generation: None }];
-    let won = cluster.storage.claim_sessions(&key, &claims).await.expect("claims");
-    assert!(matches!(won[0], Claimed::Won { .. }), "{won:?}");
-}
 
 #[tokio::test]
 async fn a_dead_nodes_users_stay_online_and_are_locked_out() {
     let cluster = Cluster::one().await;
     let (mut ann, bob) = cluster.friend_offline().await;
-    dead_node_with(&cluster, bob).await;
+    // Nobody renews the lease of that node.
+    cluster.held_by("dead", bob).await;
     assert_eq!(ann.done(json!({"msgid": 26})).await["friends"][0]["state"], "online");
 
     let mut again = cluster.connect().await;

@@ -8,7 +8,7 @@ use chat::config::{Config, Database};
 use chat::net::entrance::{Entrance, Port};
 use chat::node::{Embedded, Node, Surroundings};
 use chat::shutdown::Shutdown;
-use chat::storage::{self, Storage};
+use chat::storage::{self, Claim, Claimed, NodeStart, Storage};
 use chat_environment::Environment;
 use services::redis::Redis;
 use sqlx::Connection as _;
@@ -86,6 +86,20 @@ pub async fn start_node_over(
     Node::start_in(config, surroundings, Shutdown::new()).await.expect("the node starts")
 }
 
+/// What a node has counted in a series.
+pub fn count(node: &Node, series: &str) -> u64 {
+    let all = node.metrics().encode();
+    let line = all.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).expect("a counter")
+}
+
+/// The node as its peers see it.
+pub async fn seen(storage: &Arc<dyn Storage>, node: &Node) -> storage::Peer {
+    let observer = NodeKey { id: "observer".into(), boot: 1 };
+    let live = storage.renew_lease(&observer, false).await.expect("renews").live;
+    live.into_iter().find(|peer| peer.key.id == *node.id()).expect("it lives")
+}
+
 impl Cluster {
     /// Two nodes, `a` and `b`, with Redis between them.
     pub async fn two_over(redis: &Redis, set: impl Fn(&mut Config)) -> Cluster {
@@ -154,9 +168,17 @@ impl Cluster {
 
     /// What the first node has counted in a series.
     pub fn count(&self, series: &str) -> u64 {
-        let all = self.node(0).metrics().encode();
-        let line = all.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.and_then(|value| value.parse().ok()).expect("a counter")
+        count(self.node(0), series)
+    }
+
+    /// A node that only the test speaks for has the user's session.
+    pub async fn held_by(&self, node: &str, user: u64) -> NodeKey {
+        let key = NodeKey { id: node.into(), boot: 1 };
+        assert_eq!(self.storage.start_node(&key).await.expect("starts"), NodeStart::Ready);
+        let claims = [Claim { user, takeover: None, token_generation: None }];
+        let won = self.storage.claim_sessions(&key, &claims).await.expect("claims");
+        assert!(matches!(won[0], Claimed::Won { .. }), "{won:?}");
+        key
     }
 
     /// A connection to the first node that has not logged in.
