@@ -15,7 +15,7 @@ use crate::membership::lease::{LEASE_RENEWAL, LEASE_WATCH};
 use crate::session::Session;
 use crate::session::failure::{change_failure, storage_failure, unavailable};
 use crate::session::outbound::Outbound;
-use crate::storage::{Account, Claim, Claimant, Claimed, Release, Waiting};
+use crate::storage::{self, Account, Claim, Claimant, Claimed, Release, Waiting};
 use chat_protocol::MAX_NODE_FRAME_BYTES;
 use chat_protocol::conversation::UserId;
 use chat_protocol::errno::{Errno, Failure};
@@ -30,6 +30,8 @@ const TAKEOVER_WAIT: Duration = Duration::from_secs(4);
 const TAKEOVER_POLL: Duration = Duration::from_millis(250);
 /// How long a login that is refused after all waits until the other session need not end for it.
 const WITHDRAWAL_WAIT: Duration = Duration::from_secs(1);
+/// Wait before that is tried again where another transaction holds the other session's row.
+const WITHDRAWAL_RETRY: Duration = Duration::from_millis(50);
 /// How long the end of a session waits for the kernel of a client that cannot acknowledge: longer than a delayed
 /// acknowledgement (200 ms) and a slow network, shorter than anybody takes to log in again.
 const LAST_ARRIVALS: Duration = Duration::from_millis(500);
@@ -185,17 +187,33 @@ async fn make_room(context: &Context, caller: &Caller, user: UserId, takeover: b
 
 /// Wins the session row; returns the session's epoch. Where that fails, whoever has it may keep it.
 async fn claim(context: &Context, caller: &Caller, account: &Account, takeover: bool) -> Result<u64, Failure> {
-    let won = try_claim(context, caller, account, takeover).await;
-    if takeover && won.is_err() {
-        let withdrawing = context.storage.withdraw_takeover(account.id);
-        if !matches!(tokio::time::timeout(WITHDRAWAL_WAIT, withdrawing).await, Ok(Ok(()))) {
-            tracing::warn!(user = account.id, "a session may end for a login that was refused");
-        }
+    let mut may_be_asked = false;
+    let won = try_claim(context, caller, account, takeover, &mut may_be_asked).await;
+    if won.is_err()
+        && may_be_asked
+        && !matches!(tokio::time::timeout(WITHDRAWAL_WAIT, withdraw(context, account.id)).await, Ok(Ok(())))
+    {
+        tracing::warn!(user = account.id, "a session may end for a login that was refused");
     }
     won
 }
 
-async fn try_claim(context: &Context, caller: &Caller, account: &Account, takeover: bool) -> Result<u64, Failure> {
+/// Whoever has the user's session need not end it any more.
+async fn withdraw(context: &Context, user: UserId) -> storage::Result<()> {
+    while !context.login_reads.withdrawn.read(user).await? {
+        tokio::time::sleep(WITHDRAWAL_RETRY).await;
+    }
+    Ok(())
+}
+
+/// `may_be_asked`: whether another session may have been asked to end.
+async fn try_claim(
+    context: &Context,
+    caller: &Caller,
+    account: &Account,
+    takeover: bool,
+    may_be_asked: &mut bool,
+) -> Result<u64, Failure> {
     let (user, token_generation) = (account.id, Some(account.token_generation));
     let give_up_at = Instant::now() + TAKEOVER_WAIT;
     let by = takeover.then(|| caller.outbound.clone() as Arc<dyn Claimant>);
@@ -203,7 +221,10 @@ async fn try_claim(context: &Context, caller: &Caller, account: &Account, takeov
     loop {
         let mut yielded = std::pin::pin!(context.endings.yielded.notified());
         yielded.as_mut().enable();
-        match context.claims.claim(claim.clone()).await.map_err(storage_failure)? {
+        let claimed = context.claims.claim(claim.clone()).await;
+        // Where the outcome is unknown it may have been.
+        *may_be_asked |= takeover && matches!(claimed, Ok(Claimed::Held { .. }) | Err(_));
+        match claimed.map_err(storage_failure)? {
             Claimed::Won { epoch } if context.lease.is_held() => return Ok(epoch),
             Claimed::Won { epoch } => {
                 context.claims.release(Release { user, epoch }, Vec::new()).await;

@@ -1,5 +1,6 @@
 //! What a login reads: the account, what waits, friends, groups and their users; and, where its user has a session on
-//! another node, what that node reads of it. Each for many logins in one call.
+//! another node, what that node reads of it, and what a takeover that is refused takes back. Each for many logins in one
+//! call.
 
 use crate::cluster::NodeKey;
 use crate::config::Database;
@@ -35,6 +36,8 @@ pub struct LoginReads {
     pub group_users: Gathered<GroupId, Vec<GroupUser>>,
     /// Whether the user's session on this node is still to end.
     pub asked: Gathered<UserId, Option<EndAsked>>,
+    /// No read: the user's session elsewhere need not end any more. False: another transaction holds its row.
+    pub withdrawn: Gathered<UserId, bool>,
 }
 
 impl LoginReads {
@@ -54,6 +57,10 @@ impl LoginReads {
             asked: source.read("asked", move |of, users| {
                 let key = key.clone();
                 async move { asked(&*of, &key, &users).await }
+            }),
+            withdrawn: source.read("withdrawn", |of, users| async move {
+                let held = of.withdraw_takeovers(&users).await?;
+                Ok(users.iter().map(|user| !held.contains(user)).collect())
             }),
         }
     }

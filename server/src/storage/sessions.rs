@@ -88,9 +88,10 @@ domain! {
     /// Frees the users' rows that are this run's, under whatever epoch: for claims of unknown outcome that nobody
     /// stands behind. Waits for the transaction that may still make the claim.
     async fn disown_sessions(&self, key: &NodeKey, users: &[UserId]) -> Result<()>;
-    /// A claim with [`Claim::takeover`] waits no more: the user's session need not end for it. Others that wait for the
-    /// same session have to ask again; what an operator asked for stands.
-    async fn withdraw_takeover(&self, user: UserId) -> Result<()>;
+    /// Claims with [`Claim::takeover`] wait no more: the users' sessions need not end for them. Others that wait for the
+    /// same session have to ask again; what an operator asked for stands. Returns the users whose row another
+    /// transaction holds: to be tried again.
+    async fn withdraw_takeovers(&self, users: &[UserId]) -> Result<Vec<UserId>>;
     /// Which of the users have a session on a node that is not known to be gone, and on which.
     async fn routes(&self, users: &[UserId]) -> Result<Vec<(UserId, NodeId)>>;
     /// The first name after `after` of a node that session rows name, be it alive, gone or unknown. `None`: there is

@@ -160,7 +160,8 @@ async fn takeover_that_is_withdrawn_asks_no_more(database: Database) {
     assert_eq!(storage.asked_of(&other, &[user, bystander]).await.expect("reading works"), []);
     assert_eq!(storage.asked_of(&holder, &[]).await.expect("reading works"), []);
 
-    storage.withdraw_takeover(user).await.expect("withdrawing works");
+    let held = storage.withdraw_takeovers(&[user]).await.expect("withdrawing works");
+    assert!(held.is_empty(), "{held:?}");
     assert_eq!(asked(EndReason::LoginElsewhere).await, [bystander]);
     claim(&storage, &other, user, true).await;
     assert_eq!(asked(EndReason::LoginElsewhere).await, [user, bystander]);
@@ -168,8 +169,8 @@ async fn takeover_that_is_withdrawn_asks_no_more(database: Database) {
     for user in [user, bystander] {
         storage.order(user, &Order::Kick).await.expect("ordering works");
         claim(&storage, &other, user, true).await;
-        storage.withdraw_takeover(user).await.expect("withdrawing works");
     }
+    storage.withdraw_takeovers(&[user, bystander]).await.expect("withdrawing works");
     assert_eq!(asked(EndReason::Kicked).await, [user, bystander], "an operator's order stands");
 }
 

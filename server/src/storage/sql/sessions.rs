@@ -8,14 +8,14 @@
 use super::lists::list;
 use super::nodes::{JOIN_LIVE_NODE, take_over};
 use super::session_rows::{SessionRow, USERS_AT_ONCE, lock_or_make_rows, lock_rows, read_rows, update};
-use super::storage::{SqlStorage, idempotent, read, transaction};
+use super::storage::{SqlStorage, read, transaction};
 use super::tidying;
 use crate::cluster::{EndReason, NodeId, NodeKey};
 use crate::storage::engine::{Connection, Result};
 use crate::storage::{self, Claim, Claimed, Release, Sessions};
 use async_trait::async_trait;
 use chat_protocol::conversation::UserId;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 #[async_trait]
@@ -32,8 +32,8 @@ impl Sessions for SqlStorage {
         transaction!(self, conn => disown(conn, key, users))
     }
 
-    async fn withdraw_takeover(&self, user: UserId) -> storage::Result<()> {
-        idempotent!(self, conn => withdraw(conn, user))
+    async fn withdraw_takeovers(&self, users: &[UserId]) -> storage::Result<Vec<UserId>> {
+        transaction!(self, conn => withdraw(conn, users))
     }
 
     async fn routes(&self, users: &[UserId]) -> storage::Result<Vec<(UserId, NodeId)>> {
@@ -95,8 +95,7 @@ async fn release(conn: &mut dyn Connection, key: &NodeKey, releases: &[Release])
         |release: &&Release| rows.get(&release.user).is_some_and(|row| row.is_of(key) && row.epoch == release.epoch);
     let held: BTreeSet<UserId> = releases.iter().filter(is_held).map(|release| release.user).collect();
     free(conn, &held.into_iter().collect::<Vec<_>>()).await?;
-    let passed_over: Vec<UserId> = users.into_iter().filter(|user| !rows.contains_key(user)).collect();
-    Ok(read_rows(conn, &passed_over, "").await?.into_keys().collect())
+    passed_over(conn, &users, &rows).await
 }
 
 async fn disown(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Result<()> {
@@ -106,10 +105,22 @@ async fn disown(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> R
     free(conn, &own).await
 }
 
-async fn withdraw(conn: &mut dyn Connection, user: UserId) -> Result<()> {
-    const WITHDRAW: &str = "UPDATE session SET asked = 0 WHERE userid = ? AND asked_why = ?";
-    conn.run(WITHDRAW, &[user.into(), (EndReason::LoginElsewhere as i64).into()]).await?;
-    Ok(())
+async fn withdraw(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<UserId>> {
+    let skip_locked = conn.dialect().for_update_skip_locked;
+    let rows = read_rows(conn, users, skip_locked).await?;
+    let change = format!("session SET asked = 0 WHERE asked_why = {} AND userid", EndReason::LoginElsewhere as i64);
+    update(conn, &change, &rows.keys().copied().collect::<Vec<_>>()).await?;
+    passed_over(conn, users, &rows).await
+}
+
+/// Whose rows were not read because another transaction holds them.
+async fn passed_over(
+    conn: &mut dyn Connection,
+    users: &[UserId],
+    rows: &BTreeMap<UserId, SessionRow>,
+) -> Result<Vec<UserId>> {
+    let passed_over: Vec<UserId> = users.iter().filter(|user| !rows.contains_key(user)).copied().collect();
+    Ok(read_rows(conn, &passed_over, "").await?.into_keys().collect())
 }
 
 async fn routes(conn: &mut dyn Connection, users: &[UserId]) -> Result<Vec<(UserId, NodeId)>> {

@@ -4,9 +4,12 @@ use crate::support::cluster::{database, seen, start_node};
 use crate::support::faulty::Faulty;
 use crate::support::{BUDGET, Cluster, PASSWORD, Peer, eventually, json, wait_as_told};
 use chat::bus::local::LocalHub;
-use chat::storage::Storage;
+use chat::storage::{Claim, Storage};
 use chat_protocol::message::Who;
 use std::sync::Arc;
+
+/// Users who do the same at once.
+const MANY: usize = 20;
 
 #[tokio::test]
 async fn token_logs_in_without_the_password_on_any_node() {
@@ -134,11 +137,43 @@ async fn takeover_that_waits_on_a_draining_node_is_answered() {
     assert_eq!(peer.notice().await, 14);
 }
 
+/// As where the other node is killed: all who wait for its sessions give up within a moment.
+#[tokio::test]
+async fn takeovers_that_are_refused_at_once_are_withdrawn_together() {
+    let faulty = Faulty::new(database().await);
+    let cluster = Cluster::on(faulty.clone(), |_| {}).await;
+    let (mut users, mut peers) = (Vec::new(), Vec::new());
+    for nth in 0..MANY {
+        users.push(cluster.account(&format!("user {nth}")).await);
+    }
+    let holder = cluster.held_by("holder", users[0]).await;
+    let claims = users[1..].iter().map(|user| Claim { user: *user, takeover: None, token_generation: None });
+    cluster.storage.claim_sessions(&holder, &claims.collect::<Vec<_>>()).await.expect("claims");
+    for nth in 0..MANY {
+        let mut peer = cluster.connect().await;
+        let name = format!("user {nth}");
+        let takeover = json!({"msgid": 1, "name": name, "password": PASSWORD, "takeover": true, "mid": "waits"});
+        peer.send(takeover).await;
+        peers.push(peer);
+    }
+    let asked = async || cluster.storage.asked_of(&holder, &users).await.expect("reads").len();
+    eventually(BUDGET, "the other node is asked", async || (asked().await == MANY).then_some(())).await;
+
+    cluster.node(0).shutdown().drain();
+    for peer in &mut peers {
+        assert_eq!(peer.reply(&json!("waits")).await["errno"], 11);
+    }
+
+    assert_eq!(asked().await, 0);
+    let calls = faulty.calls("withdraw_takeovers");
+    assert!(calls < MANY / 2, "{calls} calls for {MANY} users");
+}
+
 #[tokio::test]
 async fn takeover_on_a_draining_node_asks_nobody_to_end() {
     let faulty = Faulty::new(database().await);
     // What was asked would stay so.
-    faulty.fail_in("withdraw_takeover", u32::MAX);
+    faulty.fail_in("withdraw_takeovers", u32::MAX);
     let cluster = Cluster::on(faulty, |config| config.limits.drain_s = 20).await;
     let ann = cluster.account("ann").await;
     let holder = cluster.held_by("holder", ann).await;

@@ -21,6 +21,8 @@ pub struct Faulty {
     hanging_greetings: watch::Sender<u32>,
     /// By the operation's name.
     troubles: watch::Sender<HashMap<&'static str, Trouble>>,
+    /// How often each was asked for.
+    calls: Mutex<HashMap<&'static str, usize>>,
     /// Those that were asked for while they were to hang.
     hanging_operations: watch::Sender<Vec<&'static str>>,
     /// What becomes of requests that change members; `None`: all is well.
@@ -67,6 +69,7 @@ impl Faulty {
             greeting: watch::Sender::default(),
             hanging_greetings: watch::Sender::default(),
             troubles: watch::Sender::default(),
+            calls: Mutex::default(),
             hanging_operations: watch::Sender::default(),
             fate: Mutex::default(),
             late: watch::Sender::default(),
@@ -91,6 +94,11 @@ impl Faulty {
     pub async fn hangs_in(&self, operation: &'static str) {
         let is_hanging = |hanging: &Vec<&'static str>| hanging.contains(&operation);
         self.hanging_operations.subscribe().wait_for(is_hanging).await.expect("the sender is ours");
+    }
+
+    /// How often the operation was asked for.
+    pub fn calls(&self, operation: &str) -> usize {
+        self.calls.lock().expect("no test panics with it").get(operation).copied().unwrap_or_default()
     }
 
     /// Whether the operation has failed as often as it was to.

@@ -19,6 +19,7 @@ impl Layer for Faulty {
     type Below = dyn Storage;
 
     async fn reach(&self, operation: &'static str) -> Result<&dyn Storage> {
+        *self.calls.lock().expect("no test panics with it").entry(operation).or_default() += 1;
         // The senders are ours: they cannot be gone.
         let _ = self.hanging.subscribe().wait_for(|hanging| !hanging).await;
         let hangs = |troubles: &HashMap<_, _>| troubles.get(operation) == Some(&Trouble::Hang);
