@@ -95,10 +95,6 @@ async fn try_login(context: &Arc<Context>, caller: &Caller, login: Login) -> Res
     }
     let account = authenticate(context, caller, &login).await?;
     let _turn = context.registry.login_turn(account.id).await;
-    if login.takeover && context.shutdown.is_draining() {
-        // It could not be waited for: nobody is asked to end for it.
-        return Err(unavailable());
-    }
     make_room(context, caller, account.id, login.takeover).await?;
     let epoch = claim(context, caller, &account, login.takeover).await?;
 
@@ -177,6 +173,10 @@ async fn make_room(context: &Context, caller: &Caller, user: UserId, takeover: b
         if !takeover {
             return Err(Errno::LoggedIn.into());
         }
+        if context.shutdown.is_draining() {
+            // Its end could not be waited for.
+            return Err(unavailable());
+        }
         old.close(Errno::Replaced.into());
     }
     match context.registry.get(user).is_some_and(|current| current.epoch == old.epoch) {
@@ -216,14 +216,16 @@ async fn try_claim(
 ) -> Result<u64, Failure> {
     let (user, token_generation) = (account.id, Some(account.token_generation));
     let give_up_at = Instant::now() + TAKEOVER_WAIT;
-    let by = takeover.then(|| caller.outbound.clone() as Arc<dyn Claimant>);
+    // While the node drains nobody is asked to end: it could not be waited for.
+    let may_ask = takeover && !context.shutdown.is_draining();
+    let by = may_ask.then(|| caller.outbound.clone() as Arc<dyn Claimant>);
     let claim = Claim { user, takeover: by, token_generation };
     loop {
         let mut yielded = std::pin::pin!(context.endings.yielded.notified());
         yielded.as_mut().enable();
         let claimed = context.claims.claim(claim.clone()).await;
         // Where the outcome is unknown it may have been.
-        *may_be_asked |= takeover && matches!(claimed, Ok(Claimed::Held { .. }) | Err(_));
+        *may_be_asked |= may_ask && matches!(claimed, Ok(Claimed::Held { .. }) | Err(_));
         match claimed.map_err(storage_failure)? {
             Claimed::Won { epoch } if context.lease.is_held() => return Ok(epoch),
             Claimed::Won { epoch } => {
@@ -239,6 +241,7 @@ async fn try_claim(
                 context.bus.send(&node.id, Item::InTheWay { user, epoch });
                 return Err(held_elsewhere(context.watch.left(&node)));
             }
+            Claimed::Held { .. } if !may_ask => return Err(unavailable()),
             Claimed::Held { node, epoch } => {
                 wants_it_still(caller, takeover)?;
                 if Instant::now() >= give_up_at {
