@@ -13,13 +13,13 @@ use chat_protocol::errno::Errno;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Turns in which all are told: of ten thousand clients a hundred at once.
 const TURNS: usize = 100;
-/// What one look at who has logged in elsewhere may take. After one that takes longer, or fails, there is no other:
-/// whoever is not known by then is told to reconnect.
-const LOOKING: Duration = Duration::from_millis(500);
+/// How far looks at who has logged in elsewhere may delay a turn. After one that delays it further, or fails, there is
+/// no other: whoever is not known by then is told to reconnect.
+const LATEST: Duration = Duration::from_millis(500);
 
 /// Tells all to go, over the time `spread`, or at once if the shutdown is forced.
 pub async fn send_away(context: &Arc<Context>, connections: &[Arc<Outbound>], spread: Duration, name_is_lost: bool) {
@@ -27,9 +27,7 @@ pub async fn send_away(context: &Arc<Context>, connections: &[Arc<Outbound>], sp
     let mut looks = name_is_lost;
     let mut turns = Turns::new(&clients, spread);
     while let Some(turn) = turns.next(&context.shutdown).await {
-        if looks {
-            looks = tell_replaced(context, turn).await;
-        }
+        looks = looks && turns.in_time(tell_replaced(context, turn)).await;
         turn.iter().for_each(|client| client.outbound.close(Errno::Draining.into()));
     }
 }
@@ -67,7 +65,7 @@ async fn tell_replaced(context: &Arc<Context>, clients: &[Client]) -> bool {
         }
     };
     tokio::select! {
-        looked = timeout(LOOKING, looking) => looked.unwrap_or(false),
+        looked = looking => looked,
         () = context.shutdown.forced() => false,
     }
 }
@@ -77,6 +75,8 @@ struct Turns<'a, T> {
     turns: std::iter::Enumerate<std::slice::Chunks<'a, T>>,
     began: Instant,
     between: Duration,
+    /// When the latest turn was to come.
+    due: Instant,
 }
 
 impl<'a, T> Turns<'a, T> {
@@ -84,17 +84,24 @@ impl<'a, T> Turns<'a, T> {
         let at_once = items.len().div_ceil(TURNS).max(1);
         let turns = items.chunks(at_once);
         let between = spread / turns.len().max(1) as u32;
-        Turns { turns: turns.enumerate(), began: Instant::now(), between }
+        let now = Instant::now();
+        Turns { turns: turns.enumerate(), began: now, between, due: now }
     }
 
     /// The next items, when it is their turn.
     async fn next(&mut self, shutdown: &Shutdown) -> Option<&'a [T]> {
         let (nth, items) = self.turns.next()?;
+        self.due = self.began + self.between * nth as u32;
         tokio::select! {
-            () = sleep_until(self.began + self.between * nth as u32) => {}
+            () = sleep_until(self.due) => {}
             () = shutdown.forced() => {}
         }
         Some(items)
+    }
+
+    /// What the look comes to; false if this turn has to wait too long for it.
+    async fn in_time(&self, look: impl Future<Output = bool>) -> bool {
+        timeout_at(self.due + LATEST, look).await.unwrap_or(false)
     }
 }
 
@@ -130,5 +137,22 @@ mod tests {
         let shutdown = Shutdown::new();
         shutdown.force();
         assert_eq!(turns(10, Duration::from_secs(3_600), &shutdown).await, [0; 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_looks_delay_all_turns_by_no_more_than_one_may_be_late() {
+        let (shutdown, between, started) = (Shutdown::new(), Duration::from_millis(100), Instant::now());
+        let mut turns = Turns::new(&[(); TURNS], between * TURNS as u32);
+        let mut looks = true;
+        for nth in 0..TURNS as u32 {
+            assert!(turns.next(&shutdown).await.is_some());
+            let look = async {
+                sleep_until(Instant::now() + LATEST / 2).await;
+                true
+            };
+            looks = looks && turns.in_time(look).await;
+            let late_ms = started.elapsed().as_millis().saturating_sub((between * nth).as_millis());
+            assert!(late_ms <= LATEST.as_millis(), "turn {nth} is {late_ms} ms late");
+        }
     }
 }
