@@ -1,4 +1,4 @@
-//! What one end of the bus has done, for metrics and tests.
+//! What one end of the bus has done, for metrics and tests; by `unheard` repair knows how often to look.
 //!
 //! Plain counters that only grow, and gauges of how it is now. They are updated without ordering between
 //! them: two read together need not belong to the same moment.

@@ -50,6 +50,9 @@ impl Collector for BusCollector {
             let gauge = ConstGauge::new(seconds(micros));
             gauge.encode(encoder.encode_descriptor(name, help, Some(&Unit::Seconds), gauge.metric_type())?)?;
         }
+        let unheard = ConstGauge::new(stats.unheard.load(Ordering::Relaxed) as i64);
+        let help = "Nodes that live and are not heard for too long, now";
+        unheard.encode(encoder.encode_descriptor("bus_unheard", help, None, unheard.metric_type())?)?;
         let links = self.0.links();
         let works = "1 where this node's heartbeats come back through that Redis";
         encode_links(&mut encoder, &links, "bus_works", works, |link| i64::from(link.works))?;
@@ -97,7 +100,13 @@ mod tests {
 
         let encoded = Metrics::new(bus).encode();
 
-        for line in ["chat_bus_gaps_total 0", "chat_bus_items_sent_total 0", "chat_bus_round_trip_seconds 0.0"] {
+        let lines = [
+            "chat_bus_gaps_total 0",
+            "chat_bus_items_sent_total 0",
+            "chat_bus_round_trip_seconds 0.0",
+            "chat_bus_unheard 0",
+        ];
+        for line in lines {
             assert!(encoded.lines().any(|found| found == line), "{line:?} is not in\n{encoded}");
         }
     }
