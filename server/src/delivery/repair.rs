@@ -13,6 +13,7 @@ use chat_protocol::conversation::{Conversation, UserId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Between reading what changed and comparing, so that what is on its way counts as pushed.
 const GRACE: Duration = Duration::from_millis(500);
@@ -20,6 +21,8 @@ const GRACE: Duration = Duration::from_millis(500);
 const UNHEARD_GRACE: Duration = Duration::from_millis(100);
 /// Looks are at least this far apart, however often they are asked for.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The same after one that failed.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Sessions looked at in one query of the full pass.
 const STEP: usize = 256;
 
@@ -36,11 +39,18 @@ pub async fn run(delivery: Arc<Delivery>, interval: Duration) {
             continue;
         }
         let full = delivery.repair.take_everything();
-        if let Err(error) = look(&delivery, &mut seen, full, if is_heard { GRACE } else { UNHEARD_GRACE }).await {
-            tracing::warn!(%error, "cannot look for lost messages, trying again");
-            delivery.repair.put_back(full);
-        }
-        tokio::time::sleep(PAUSE).await;
+        let began = Instant::now();
+        let pause = match look(&delivery, &mut seen, full, if is_heard { GRACE } else { UNHEARD_GRACE }).await {
+            Ok(()) if is_heard => PAUSE,
+            // The database carries all messages between nodes: the slower it is, the less often it is asked.
+            Ok(()) => PAUSE.max(began.elapsed()),
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for lost messages, trying again");
+                delivery.repair.put_back(full);
+                PAUSE_AFTER_FAILURE
+            }
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -3,11 +3,14 @@
 //! Fault: one Redis is killed, or stands still; nodes have none in common.
 
 use crate::support::cluster::{count, database, start_node_over};
+use crate::support::faulty::Faulty;
 use crate::support::{BUDGET, Peer, eventually};
 use chat::node::Node;
 use chat::storage::Storage;
 use services::redis::Redis;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Between two looks into the log: far beyond what a test waits for a message.
 const REPAIR_INTERVAL_S: u64 = 3_600;
@@ -56,7 +59,9 @@ async fn messages_reach_another_node_whichever_redis_dies() {
 async fn nodes_that_see_different_redis_read_the_log() {
     let storage = database().await;
     let (one, other) = (redis().await, redis().await);
-    let (here, there) = (start_node("a", &storage, &[&one]).await, start_node("b", &storage, &[&other]).await);
+    let faulty = Faulty::new(storage.clone());
+    let here = start_node("a", &storage, &[&one]).await;
+    let there = start_node("b", &(faulty.clone() as Arc<dyn Storage>), &[&other]).await;
     let (mut ann, mut bob) =
         (Peer::new_user(here.address(), "ann").await, Peer::new_user(there.address(), "bob").await);
     ann.befriend(bob.id).await;
@@ -70,4 +75,11 @@ async fn nodes_that_see_different_redis_read_the_log() {
         (count(&there, "chat_sweeps_total") > count(&there, "chat_bus_silences_total") + 10).then_some(())
     })
     .await;
+    assert_eq!(count(&there, "chat_bus_unheard"), 1);
+
+    // But seldom where the database does not answer.
+    let began = Instant::now();
+    faulty.fail_in("changes", 3);
+    eventually(BUDGET, "three looks fail", async || faulty.has_failed_enough("changes").then_some(())).await;
+    assert!(began.elapsed() >= Duration::from_secs(2), "after {:?}", began.elapsed());
 }
