@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 pub(super) const KIND: Kind = Kind {
     usage: "restart MACHINE",
-    effect: "ends at once and starts again; nothing is left to heal",
+    effect: "ends at once and starts again; heals when it is ready",
     needs: None,
     table: &[("restart redis", 0), ("restart database-2", 0)],
     chances: |setup| chances::on_machines("restart", setup),
