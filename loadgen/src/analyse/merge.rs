@@ -3,7 +3,7 @@
 //! Histograms and accounts are added exactly: the percentiles of the sum are those that one process would have found.
 //! Rows of seconds keep no histograms, so their counts add up exactly, while the percentile of a merged second is the
 //! highest of its parts: an upper bound. A shard that is missing leaves the verdict unknown, for what it saw is not
-//! known.
+//! known. Parts may come from anybody, so no sum overflows: it stays at the highest number there is.
 
 use crate::measure::{Intervention, Outcome, Point, Resources, Second};
 use judge::Verdict;
@@ -86,7 +86,7 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
     sum.seconds = seconds(outcomes, from);
     sum.interventions = interventions(outcomes, from);
     sum.answers = first.answers;
-    sum.plan.users = outcomes.iter().map(|outcome| outcome.plan.users).sum();
+    sum.plan.users = outcomes.iter().fold(0, |users, outcome| users.saturating_add(outcome.plan.users));
     sum.plan.rate = outcomes.iter().map(|outcome| outcome.plan.rate).sum();
     unshard(&mut sum);
     for outcome in outcomes {
@@ -95,13 +95,14 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
             sum.latencies.entry(*kind).or_default().add(latencies);
         }
         for (kind, count) in &outcome.errors {
-            *sum.errors.entry(kind.clone()).or_default() += count;
+            add_to(sum.errors.entry(kind.clone()).or_default(), *count);
         }
-        sum.online = (sum.online.0 + outcome.online.0, sum.online.1 + outcome.online.1);
-        sum.logins += outcome.logins;
-        sum.unsent += outcome.unsent;
-        sum.stored += outcome.stored;
-        sum.shards += outcome.shards;
+        sum.online.0 = sum.online.0.saturating_add(outcome.online.0);
+        sum.online.1 = sum.online.1.saturating_add(outcome.online.1);
+        add_to(&mut sum.logins, outcome.logins);
+        add_to(&mut sum.unsent, outcome.unsent);
+        add_to(&mut sum.stored, outcome.stored);
+        sum.shards = sum.shards.saturating_add(outcome.shards);
         sum.interrupted |= outcome.interrupted;
         sum.drained_s = sum.drained_s.max(outcome.drained_s);
         sum.cut_short |= outcome.cut_short;
@@ -114,6 +115,10 @@ fn add(outcomes: &[&Outcome]) -> Outcome {
     sum
 }
 
+fn add_to(sum: &mut u64, part: u64) {
+    *sum = sum.saturating_add(part);
+}
+
 /// The plan that the shards had parts of, as far as it can be told from a part.
 fn unshard(sum: &mut Outcome) {
     if let Some(shard) = sum.plan.shard.take() {
@@ -121,7 +126,7 @@ fn unshard(sum: &mut Outcome) {
         if let Some(prefix) = sum.plan.prefix.strip_suffix(&tag) {
             sum.plan.prefix = prefix.to_owned();
         }
-        sum.plan.seed = sum.plan.seed.wrapping_sub(u64::from(shard.index) - 1);
+        sum.plan.seed = sum.plan.seed.wrapping_sub(u64::from(shard.index)).wrapping_add(1);
         sum.plan.accounts = None;
         sum.plan.keep = None;
     }
@@ -131,7 +136,8 @@ fn unshard(sum: &mut Outcome) {
 fn measured_time(outcomes: &[&Outcome]) -> (i64, f64) {
     let measured = || outcomes.iter().filter(|outcome| outcome.measured_s > 0.0);
     let from = measured().map(|outcome| outcome.measured_from_ms).min().unwrap_or(0);
-    let ends = measured().map(|outcome| (outcome.measured_from_ms - from) as f64 / 1e3 + outcome.measured_s);
+    let ends =
+        measured().map(|outcome| outcome.measured_from_ms.saturating_sub(from) as f64 / 1e3 + outcome.measured_s);
     (from, ends.fold(0.0, f64::max))
 }
 
@@ -143,25 +149,26 @@ fn resources(outcomes: &[&Outcome]) -> Resources {
         let used = &outcome.resources;
         sum.generator_cpu_s += used.generator_cpu_s;
         sum.nodes_cpu_s += used.nodes_cpu_s;
-        sum.memory_bytes += used.memory_bytes;
-        sum.memory_before_bytes += used.memory_before_bytes;
-        sum.nodes_memory_bytes += used.nodes_memory_bytes;
-        sum.nodes_memory_before_bytes += used.nodes_memory_before_bytes;
+        add_to(&mut sum.memory_bytes, used.memory_bytes);
+        add_to(&mut sum.memory_before_bytes, used.memory_before_bytes);
+        add_to(&mut sum.nodes_memory_bytes, used.nodes_memory_bytes);
+        add_to(&mut sum.nodes_memory_before_bytes, used.nodes_memory_before_bytes);
         sum.embedded |= used.embedded;
         sum.nodes_apart |= used.nodes_apart;
         let host = outcome.machines.first().map_or("", |machine| machine.host.as_str());
         let cores = hosts.entry(host).or_default();
         *cores = used.cores.max(*cores);
     }
-    sum.cores = hosts.values().sum();
+    sum.cores = hosts.into_values().fold(0, u32::saturating_add);
     sum
 }
 
 /// All that was done to any, by the time of the whole.
 fn interventions(outcomes: &[&Outcome], from: i64) -> Vec<Intervention> {
     let shifted = outcomes.iter().flat_map(|outcome| {
-        let offset = (outcome.measured_from_ms - from).max(0) as u64;
-        outcome.interventions.iter().map(move |done| Intervention { at_ms: done.at_ms + offset, act: done.act })
+        let offset = outcome.measured_from_ms.saturating_sub(from).max(0) as u64;
+        let later = move |at_ms: u64| at_ms.saturating_add(offset);
+        outcome.interventions.iter().map(move |done| Intervention { at_ms: later(done.at_ms), act: done.act })
     });
     let mut all: Vec<Intervention> = shifted.collect();
     all.sort_by_key(|done| done.at_ms);
@@ -171,14 +178,14 @@ fn interventions(outcomes: &[&Outcome], from: i64) -> Vec<Intervention> {
 fn seconds(outcomes: &[&Outcome], from: i64) -> Vec<Second> {
     let mut rows: BTreeMap<i64, Second> = BTreeMap::new();
     for outcome in outcomes {
-        let offset = outcome.measured_from_ms - from;
+        let offset = outcome.measured_from_ms.saturating_sub(from);
         for second in &outcome.seconds {
             // The row that this one lies in for the most part: clocks and timers differ by some milliseconds.
-            let at = offset + second.at_ms as i64;
-            let row = rows.entry((at + 500).div_euclid(1_000)).or_default();
+            let at = offset.saturating_add_unsigned(second.at_ms);
+            let row = rows.entry(at.saturating_add(500).div_euclid(1_000)).or_default();
             row.length_ms = row.length_ms.max(second.length_ms);
-            row.sent += second.sent;
-            row.delivered += second.delivered;
+            add_to(&mut row.sent, second.sent);
+            add_to(&mut row.delivered, second.delivered);
             for (kind, point) in &second.latencies {
                 add_point(row.latencies.entry(*kind).or_default(), point);
             }
@@ -188,7 +195,7 @@ fn seconds(outcomes: &[&Outcome], from: i64) -> Vec<Second> {
 }
 
 fn add_point(sum: &mut Point, point: &Point) {
-    sum.count += point.count;
+    add_to(&mut sum.count, point.count);
     sum.p50 = sum.p50.max(point.p50);
     sum.p99 = sum.p99.max(point.p99);
     sum.max = sum.max.max(point.max);
@@ -222,7 +229,7 @@ fn judge(sum: &mut Outcome, parts: &[(String, Outcome)], missing: &[u32]) {
     }
     let begun =
         parts.iter().filter(|(_, outcome)| outcome.measured_s > 0.0).map(|(_, outcome)| outcome.measured_from_ms);
-    let apart = begun.clone().max().unwrap_or(0) - begun.min().unwrap_or(0);
+    let apart = begun.clone().max().unwrap_or(0).saturating_sub(begun.min().unwrap_or(0));
     if apart > TOGETHER_MS {
         let apart = apart as f64 / 1e3;
         // Who compared clocks has begun by them, and cannot be given a time as well.

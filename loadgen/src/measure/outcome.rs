@@ -230,7 +230,7 @@ impl Outcome {
     /// Messages per second that reached those they are for within the measured time; one to a group counts by the part
     /// of its members that it has reached. What arrives only afterwards does not count.
     pub fn carried_per_second(&self) -> f64 {
-        let delivered: u64 = self.seconds.iter().map(|second| second.delivered).sum();
+        let delivered = self.seconds.iter().fold(0, |sum: u64, second| sum.saturating_add(second.delivered));
         let each = self.account.expected as f64 / self.account.sent.max(1) as f64;
         if each > 0.0 { per_second(delivered, self.measured_s) / each } else { 0.0 }
     }
@@ -250,7 +250,7 @@ impl Outcome {
         let asked_for = self.asked_for();
         // As many as this may be missing by chance, since arrivals are random.
         let chance = 3.0 * asked_for.sqrt();
-        let due = (self.account.sent + self.unsent) as f64;
+        let due = self.account.sent.saturating_add(self.unsent) as f64;
         // Of several processes nobody knows whose rate was changed.
         let is_unknown = self.shards > 1 && !self.interventions.is_empty();
         is_unknown || self.plan.window.is_some() || !self.has_senders() || due >= RATE_KEPT * asked_for - chance

@@ -1,5 +1,6 @@
 use super::*;
-use crate::measure::{ClockOffset, Latencies, LatencyKind};
+use crate::measure::ledger::Account;
+use crate::measure::{Act, ClockOffset, Latencies, LatencyKind};
 use crate::plan::Plan;
 use crate::plan::Shard;
 
@@ -89,6 +90,30 @@ fn one_bad_shard_makes_the_sum_bad() {
     let mut bad = part(2, 1..10);
     bad.account.lost = 1;
     assert_eq!(merged(vec![part(1, 1..10), bad]).expect("two parts").verdict, Verdict::Invalid);
+}
+
+#[test]
+fn no_sum_overflows() {
+    let most = |index| {
+        let mut part = part(index, 1..10);
+        part.account = Account { sent: u64::MAX, lost: u64::MAX, duplicated: u64::MAX, ..part.account };
+        (part.logins, part.unsent, part.stored, part.online) = (u64::MAX, u64::MAX, u64::MAX, (u32::MAX, u32::MAX));
+        part.errors.insert("connect".into(), u64::MAX);
+        part.shards = u32::MAX;
+        let resources = Resources { cores: u32::MAX, memory_bytes: u64::MAX, ..Resources::default() };
+        (part.resources, part.machines) = (resources, Vec::new());
+        (part.plan.start_at_ms, part.measured_from_ms) = (Some(i64::MAX), if index == 1 { i64::MIN } else { i64::MAX });
+        let (at_ms, sent, delivered) = (u64::MAX, u64::MAX, u64::MAX);
+        let second = Second { at_ms, length_ms: at_ms, sent, delivered, ..part.seconds[0].clone() };
+        part.seconds = vec![second.clone(), second];
+        part.interventions = vec![Intervention { at_ms: u64::MAX, act: Act::Pause }];
+        part
+    };
+    let sum = merged(vec![most(1), most(2)]).expect("two parts of one plan");
+    assert_eq!((sum.account.sent, sum.account.violations(), sum.logins), (u64::MAX, u64::MAX, u64::MAX));
+    assert_eq!((sum.online.0, sum.shards, sum.errors["connect"]), (u32::MAX, u32::MAX, u64::MAX));
+    assert_eq!((sum.resources.memory_bytes, sum.seconds[0].sent), (u64::MAX, u64::MAX));
+    assert!(sum.carried_per_second() > 0.0 && !crate::report::html(&sum).is_empty());
 }
 
 #[test]

@@ -36,10 +36,10 @@ pub struct Account {
 }
 
 impl Account {
-    /// Adds all of `other`, exactly.
+    /// Adds all of `other`, exactly; it may come from anybody, so no sum overflows.
     pub fn add(&mut self, other: &Account) {
         for (sum, (_, value)) in self.counts_mut().into_iter().zip(other.counts()) {
-            *sum += value;
+            *sum = sum.saturating_add(value);
         }
     }
 
@@ -91,7 +91,8 @@ impl Account {
 
     /// Everything that no server may do.
     pub fn violations(&self) -> u64 {
-        self.lost + self.duplicated + self.reordered + self.phantom + self.misdelivered + self.altered
+        let all = [self.lost, self.duplicated, self.reordered, self.phantom, self.misdelivered, self.altered];
+        all.into_iter().fold(0, u64::saturating_add)
     }
 
     pub fn is_clean(&self) -> bool {

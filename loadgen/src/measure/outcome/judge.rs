@@ -59,16 +59,16 @@ impl Outcome {
     fn warn(&mut self) {
         let mut warnings = Vec::new();
         if let Some(start) = self.plan.start_at_ms
-            && self.measured_from_ms > start + START_LATE_MS
+            && self.measured_from_ms.saturating_sub(start) > START_LATE_MS
         {
-            let late = (self.measured_from_ms - start) as f64 / 1e3;
+            let late = self.measured_from_ms.saturating_sub(start) as f64 / 1e3;
             warnings.push(format!("measuring began {late:.1} s after the time set: allow more for logging in"));
         }
         if self.online.0 < self.plan.users {
             warnings.push(format!("{} of {} users were online at the start", self.online.0, self.plan.users));
         }
         let Account { lost, duplicated, reordered, .. } = self.account;
-        if !self.is_promised() && lost + duplicated + reordered > 0 {
+        if !self.is_promised() && [lost, duplicated, reordered] != [0; 3] {
             warnings.push(format!(
                 "{lost} lost, {duplicated} duplicated, {reordered} reordered, which qos 0 allows; assert 'lost == 0' \
                  to forbid it"

@@ -167,7 +167,7 @@ fn seconds_of(outcome: &Outcome) -> impl Iterator<Item = &Second> {
 }
 
 fn end_s(second: &Second) -> f64 {
-    (second.at_ms + second.length_ms) as f64 / 1e3
+    second.at_ms.saturating_add(second.length_ms) as f64 / 1e3
 }
 
 /// Takes a value of a path out of a second.

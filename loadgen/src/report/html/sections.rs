@@ -47,7 +47,7 @@ pub fn tiles(outcome: &Outcome) -> String {
         slowest.iter().filter_map(|kind| Some((outcome.latencies.get(kind)?.percentile(99.0), kind.title()))).max();
     let late = outcome.latencies.get(&LatencyKind::Lateness).map(|late| duration(late.percentile(99.0)));
     let account = &outcome.account;
-    let bad = account.violations() + account.unknown;
+    let bad = account.violations().saturating_add(account.unknown);
     let cpu = 100.0 * outcome.resources.generator_cpu_s / outcome.measured_s.max(f64::MIN_POSITIVE);
     let memory = format!("{} MB", outcome.resources.memory_bytes / 1_000_000);
     let mut text = String::from("<section class=\"tiles\">");
