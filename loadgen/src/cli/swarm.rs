@@ -12,6 +12,7 @@ use crate::swarm::{Collected, MAX_MEMBERS, Meeting, Member, Place, Store, Terms}
 use anyhow::{Result, bail};
 use clap::Args;
 use judge::Verdict;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -121,7 +122,7 @@ pub fn conclude(member: Member, own: Outcome, outputs: &Outputs) -> Outcome {
     let collected = member.exchange(own);
     let (sum, lacking) = add(&collected, shard);
     if !lacking.is_empty() {
-        let file = outputs.json.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).join(file_of(shard));
+        let file = part_file(outputs, shard);
         eprintln!("loadgen: {}", keep(collected.own(shard), &lacking.join("; "), &file, shard));
     }
     sum
@@ -153,14 +154,25 @@ fn add(collected: &Collected, shard: Shard) -> (Outcome, Vec<String>) {
     (sum, lacking)
 }
 
-fn file_of(shard: Shard) -> PathBuf {
-    format!("loadgen-{}.json", shard.tag()).into()
+/// Beside the sum's JSON, and under a name that nothing of the sum is written to.
+fn part_file(outputs: &Outputs, shard: Shard) -> PathBuf {
+    let Outputs { json, html, csv, markdown, junit, .. } = outputs;
+    let is_taken = |name: &str| {
+        let mut files = [json, html, csv, markdown, junit].into_iter().flatten();
+        files.any(|file| file.file_name() == Some(OsStr::new(name)))
+    };
+    let mut name = format!("loadgen-{}.json", shard.tag());
+    while is_taken(&name) {
+        name.insert_str(0, "part-");
+    }
+    json.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).join(name)
 }
 
 fn by_hand(lacking: &str, file: &Path, shard: Shard) -> String {
-    let files: Vec<String> = (1..=shard.count)
-        .map(|index| file.with_file_name(file_of(Shard { index, ..shard })).display().to_string())
-        .collect();
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let name_of = |index| name.replace(&shard.tag(), &Shard { index, ..shard }.tag());
+    let files: Vec<String> =
+        (1..=shard.count).map(|index| file.with_file_name(name_of(index)).display().to_string()).collect();
     format!(
         "{lacking}; what this shard measured is in {}: bring such files together, as many as there are, and add them \
          with `loadgen merge {}`",
@@ -176,13 +188,23 @@ mod tests {
     #[test]
     fn it_is_said_how_to_add_by_hand() {
         let shard = Shard { index: 2, count: 3 };
-        let file = Path::new("results").join(file_of(shard));
+        let outputs = Outputs { json: Some("results/sum.json".into()), ..Outputs::default() };
         assert_eq!(
-            by_hand("redis is gone", &file, shard),
+            by_hand("redis is gone", &part_file(&outputs, shard), shard),
             "redis is gone; what this shard measured is in results/loadgen-2of3.json: bring such files together, as \
              many as there are, and add them with `loadgen merge results/loadgen-1of3.json results/loadgen-2of3.json \
              results/loadgen-3of3.json`"
         );
+    }
+
+    #[test]
+    fn the_sum_is_not_written_over_the_own_part() {
+        let shard = Shard { index: 2, count: 3 };
+        assert_eq!(part_file(&Outputs::default(), shard), Path::new("loadgen-2of3.json"));
+        let outputs = Outputs { json: Some("results/loadgen-2of3.json".into()), ..Outputs::default() };
+        let file = part_file(&outputs, shard);
+        assert_eq!(file, Path::new("results/part-loadgen-2of3.json"));
+        assert!(by_hand("", &file, shard).contains("results/part-loadgen-3of3.json"));
     }
 
     #[test]
