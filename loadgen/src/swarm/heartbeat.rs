@@ -5,7 +5,8 @@
 //! may be away for any time: nobody dies of that, and what was heard before stays known. Its last beat is the one after
 //! it was told to end.
 
-use super::keys::{KEPT, LOBBY_KEPT, millis};
+use super::keys::{KEPT, millis};
+use super::lobby;
 use super::pulse::{DEAD_AFTER, Pulse};
 use super::row::{Row, Stage};
 use super::state::{State, View};
@@ -79,7 +80,7 @@ async fn tell_and_hear(store: &mut Store, state: &State, before: &View) -> Resul
     let mut commands = redis::pipe();
     tell(&mut commands, state);
     if state.stage() < Stage::Ended {
-        commands.cmd("PEXPIRE").arg(keys.lobby()).arg(millis(LOBBY_KEPT)).ignore();
+        lobby::keep(&mut commands, keys);
     }
     // Should Redis come back empty, those who do not know the start yet learn the same.
     if let Some(start_ms) = before.start_ms {

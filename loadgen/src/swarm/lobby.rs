@@ -170,6 +170,11 @@ impl<'a> Lobby<'a> {
     }
 }
 
+/// Adds to a batch that the run goes on: nobody else can meet.
+pub fn keep(commands: &mut redis::Pipeline, keys: &Keys) {
+    commands.cmd("EVAL").arg(scripts::KEEP).arg(1).arg(keys.lobby()).arg(keys.run()).arg(millis(LOBBY_KEPT)).ignore();
+}
+
 /// Adds to a batch that the run is ending: a next one under the same name can meet.
 pub fn remove(commands: &mut redis::Pipeline, keys: &Keys) {
     commands.cmd("EVAL").arg(scripts::REMOVE).arg(1).arg(keys.lobby()).arg(keys.run()).ignore();
@@ -285,6 +290,20 @@ mod tests {
         }
         let said = other.ask(&mut store).await.unwrap_or_else(|_| panic!("it has a place"));
         assert_eq!(said, Said::Waiting { shard: 1, present: 1 });
+    }
+
+    #[tokio::test]
+    async fn a_list_is_kept_by_its_own_run_only() {
+        let (redis, mut store) = redis().await;
+        let lobby = Keys::new("night", "old").lobby();
+        redis.command(&[b"HSET", lobby.as_bytes(), b"run", b"new"]).await.expect("another run has begun");
+        for (run, is_kept) in [("old", false), ("new", true)] {
+            let mut commands = redis::pipe();
+            keep(&mut commands, &Keys::new("night", run));
+            store.ask::<()>(&commands).await.expect("it answers");
+            let left = redis.command(&[b"PTTL", lobby.as_bytes()]).await.expect("it is there");
+            assert_eq!(left != "-1", is_kept, "{run}: {left}");
+        }
     }
 
     #[tokio::test]

@@ -51,6 +51,13 @@ end
 return 'free'
 ";
 
+/// Keeps the list of a run, unless it is another's by now. KEYS: the list. ARGV: the run's number; how long the list is
+/// kept, in milliseconds.
+pub const KEEP: &str = "
+if redis.call('HGET', KEYS[1], 'run') == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 'OK'
+";
+
 /// Removes the list of a run that is over, unless it is another's by now. KEYS: the list. ARGV: the run's number.
 pub const REMOVE: &str = "
 if redis.call('HGET', KEYS[1], 'run') == ARGV[1] then redis.call('DEL', KEYS[1]) end
