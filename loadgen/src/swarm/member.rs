@@ -15,6 +15,7 @@ use super::{Error, Store};
 use crate::measure::Outcome;
 use crate::plan::Shard;
 use crate::run::{Progress, Steering};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -28,8 +29,7 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// A member of a swarm. Dropped before it has measured, it tells the others that it will not.
 pub struct Member {
-    /// Apart from the run's, so that heartbeats do not wait behind the load.
-    runtime: Runtime,
+    runtime: Thread,
     store: Store,
     state: Arc<State>,
     heartbeat: Option<JoinHandle<()>>,
@@ -44,12 +44,7 @@ impl Member {
     /// # Errors
     /// Why it has no part in the swarm.
     pub fn join(mut store: Store, place: &Place, steering: &Steering, told: &dyn Fn(Meeting)) -> Result<Member, Error> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("loadgen-swarm")
-            .enable_all()
-            .build()
-            .map_err(|error| Error::Thread { reason: error.to_string() })?;
+        let runtime = Thread::start()?;
         let lobby = Lobby::of(place);
         let (shard, keys) = runtime.block_on(async {
             tokio::select! {
@@ -109,5 +104,49 @@ impl Drop for Member {
         if let Some(heartbeat) = self.heartbeat.take() {
             let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS_WITHIN, heartbeat).await });
         }
+    }
+}
+
+/// The thread, and what runs on it: apart from the run, so that heartbeats do not wait behind the load.
+struct Thread(Option<Runtime>);
+
+impl Thread {
+    fn start() -> Result<Thread, Error> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).thread_name("loadgen-swarm").enable_all().build();
+        Ok(Thread(Some(runtime.map_err(|error| Error::Thread { reason: error.to_string() })?)))
+    }
+}
+
+impl Deref for Thread {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Thread {
+    /// Does not wait for a name that is being looked up, which may take any time.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_name_that_is_being_looked_up_holds_up_no_end() {
+        let thread = Thread::start().expect("a thread");
+        let ((begin, begun), (end, ended)) = (channel(), channel::<()>());
+        thread.spawn_blocking(move || (begin.send(()), ended.recv()));
+        begun.recv().expect("it begins");
+        drop(thread);
+        end.send(()).expect("it goes on without the thread");
     }
 }
