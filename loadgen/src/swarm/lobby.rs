@@ -3,8 +3,8 @@
 //! The list of who takes part is one hash in Redis, and scripts do all that is done to it, so two members never take
 //! the same shard. A place is held for a few seconds and kept by asking again. Once all are taken, and each holder has
 //! asked again since, the list is closed, and whoever comes later is refused: so nobody begins with a member that died
-//! while it waited, and nobody leaves whom the others begin with. The list goes by itself soon after the last member
-//! was heard, and is removed as soon as the first has ended, so that no earlier run is in the way.
+//! while it waited, and nobody whom the others begin with leaves without a word. The list goes by itself soon after the
+//! last member was heard, and is removed as soon as the first has ended, so that no earlier run is in the way.
 
 mod scripts;
 
@@ -149,9 +149,15 @@ impl<'a> Lobby<'a> {
         }
     }
 
+    /// Leaves before all are there. If the list was closed meanwhile the others begin with this member: answers with
+    /// what [`Lobby::meet`] would, so that they can be told.
+    pub async fn leave(&self, store: &mut Store) -> Option<(Shard, Keys)> {
+        if self.give_up(store).await { None } else { self.meet(store, &|_| {}).await.ok() }
+    }
+
     /// Leaves before all are there, so that another can have the place at once; without an answer it is free a few
     /// seconds later. Answers whether it is out: not if the list was closed meanwhile.
-    pub async fn give_up(&self, store: &mut Store) -> bool {
+    async fn give_up(&self, store: &mut Store) -> bool {
         let lobby = Keys::new(&self.place.name, "").lobby();
         let mut commands = redis::pipe();
         commands.cmd("EVAL").arg(scripts::GIVE_UP).arg(1).arg(lobby).arg(&self.me).arg(self.place.count);
@@ -271,9 +277,9 @@ mod tests {
         let mut another_store = store.clone();
         let met = tokio::join!(one.meet(&mut store, &|_| {}), other.meet(&mut another_store, &|_| {}));
         let (Ok((one_shard, one_run)), Ok((other_shard, other_run))) = met else { panic!("{met:?}") };
-        assert_eq!((one_shard.index + other_shard.index, one_run), (3, other_run));
+        assert_eq!((one_shard.index + other_shard.index, &one_run), (3, &other_run));
 
-        assert!(!one.give_up(&mut store).await, "the other begins with it");
+        assert_eq!(one.leave(&mut store).await, Some((one_shard, one_run)), "the other begins with it");
         let late = Lobby::of(&place).meet(&mut store, &|_| {}).await.expect_err("a restarted one is another");
         assert!(late.to_string().starts_with("too late: swarm night has begun with here:1, here:1;"), "{late}");
     }
@@ -286,7 +292,7 @@ mod tests {
         for _ in 0..2 {
             let said = one.ask(&mut store).await.unwrap_or_else(|_| panic!("it has a place"));
             assert_eq!(said, Said::Waiting { shard: 1, present: 1 });
-            assert!(one.give_up(&mut store).await);
+            assert_eq!(one.leave(&mut store).await, None);
         }
         let said = other.ask(&mut store).await.unwrap_or_else(|_| panic!("it has a place"));
         assert_eq!(said, Said::Waiting { shard: 1, present: 1 });

@@ -46,20 +46,24 @@ impl Member {
     pub fn join(mut store: Store, place: &Place, steering: &Steering, told: &dyn Fn(Meeting)) -> Result<Member, Error> {
         let runtime = Thread::start()?;
         let lobby = Lobby::of(place);
+        let mut is_interrupted = false;
         let (shard, keys) = runtime.block_on(async {
             tokio::select! {
                 met = lobby.meet(&mut store, told) => met,
                 _ = tokio::signal::ctrl_c() => {
-                    let _ = tokio::time::timeout(LAST_WORDS_WITHIN, lobby.give_up(&mut store)).await;
-                    Err(Error::Interrupted)
+                    is_interrupted = true;
+                    let left = tokio::time::timeout(LAST_WORDS_WITHIN, lobby.leave(&mut store)).await;
+                    left.ok().flatten().ok_or(Error::Interrupted)
                 }
             }
         })?;
         let state = State::new(shard, keys, place.member.clone(), steering.interrupt().clone());
         let state = Arc::new(state);
         steering.wait_at(Arc::new(Gate { store: store.clone(), state: state.clone() }));
-        let heartbeat = runtime.spawn(beat(store.clone(), state.clone()));
-        Ok(Member { runtime, store, state, heartbeat: Some(heartbeat), last_words: "it ended before it measured" })
+        let heartbeat = Some(runtime.spawn(beat(store.clone(), state.clone())));
+        let member = Member { runtime, store, state, heartbeat, last_words: "it ended before it measured" };
+        // Dropped here, it tells those who begin with it.
+        if is_interrupted { Err(Error::Interrupted) } else { Ok(member) }
     }
 
     /// The part of the plan that it has.
