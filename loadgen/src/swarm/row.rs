@@ -1,7 +1,9 @@
 //! What a member tells the others once a second, and what all of that comes to.
 //!
-//! A row is written by its member alone: its heartbeat does so, and handing in does once more. All others read it, and
-//! believe nothing: what it lacks has its default, what cannot be read is no row, and sums do not overflow.
+//! A row is written by its member alone: its heartbeat does so, and so does handing in, each time it looks at who else
+//! has. These are two connections, so an older row may stand over a newer one until the next is written, a fifth of a
+//! second later. All others read it, and believe nothing: what it lacks has its default, what cannot be read is no row,
+//! and sums do not overflow.
 
 use super::parcel::Parcel;
 use crate::measure::LatencyKind;
