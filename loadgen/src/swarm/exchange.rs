@@ -14,8 +14,8 @@ use super::store::{REDIS_PATIENCE, Store, Unreachable};
 use crate::measure::{FORMAT, Outcome};
 use crate::plan::Shard;
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Between two looks at who has handed in.
 const POLL: Duration = Duration::from_millis(200);
@@ -33,41 +33,39 @@ pub struct Collected {
 
 /// Hands in `own`, and fetches the others' for no longer than `patience`, or until somebody presses Ctrl-C.
 pub async fn exchange(store: &mut Store, state: &State, own: Outcome, patience: Duration) -> Collected {
+    // From now on, not from when it is first waited for: a Ctrl-C that nobody hears is lost.
+    let mut interrupts = signal(SignalKind::interrupt()).ok();
     let text = serde_json::to_vec(&own).expect("an outcome is plain data");
     let mut collected = Collected { parts: [(state.shard.index, own)].into(), missing: BTreeMap::new(), trouble: None };
-    let mut interrupted = pin!(tokio::signal::ctrl_c());
-    let begun = Instant::now();
+    collected.trouble = tokio::select! {
+        trouble = collect(store, state, &text, &mut collected) => trouble,
+        Some(()) = async { interrupts.as_mut()?.recv().await } => {
+            Some("interrupted while waiting for the results of the other shards".into())
+        }
+        () = tokio::time::sleep(patience) => {
+            let view = state.view();
+            let open: Vec<String> = collected.open(state.shard.count).map(|shard| view.shown(shard)).collect();
+            Some(format!("not all results were handed in within {} s: {} lacks", patience.as_secs(), open.join(", ")))
+        }
+    };
+    collected
+}
+
+/// Takes steps until there is nothing more to wait for. Answers with what went wrong.
+async fn collect(store: &mut Store, state: &State, own: &[u8], collected: &mut Collected) -> Option<String> {
+    let mut moved = Instant::now();
     loop {
-        let view = state.view();
-        match step(store, state, &view, &text, &mut collected).await {
-            Ok(()) if collected.is_complete(state.shard.count) => {
-                if let Parcel::TooLarge { bytes } = Parcel::of(text.len()) {
-                    collected.trouble = Some(too_large(bytes));
-                }
-                return collected;
-            }
-            // As long as anything arrives, a slow network has its time.
-            Err(error) if store.heard().map_or(begun, |at| at.max(begun)).elapsed() >= REDIS_PATIENCE => {
-                collected.trouble = Some(error.to_string());
-                return collected;
-            }
-            _ => {}
+        match step(store, state, own, collected, &mut moved).await {
+            Ok(()) if collected.is_complete(state.shard.count) => break,
+            Ok(()) => moved = Instant::now(),
+            Err(error) if moved.elapsed() >= REDIS_PATIENCE => return Some(error.to_string()),
+            Err(_) => {}
         }
-        if begun.elapsed() >= patience {
-            collected.trouble = Some(format!(
-                "not all results were handed in within {} s: {} lacks",
-                patience.as_secs(),
-                collected.open(state.shard.count).map(|shard| view.shown(shard)).collect::<Vec<_>>().join(", ")
-            ));
-            return collected;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(POLL) => {}
-            _ = &mut interrupted => {
-                collected.trouble = Some("interrupted while waiting for the results of the other shards".into());
-                return collected;
-            }
-        }
+        tokio::time::sleep(POLL).await;
+    }
+    match Parcel::of(own.len()) {
+        Parcel::TooLarge { bytes } => Some(too_large(bytes)),
+        Parcel::Pieces { .. } => None,
     }
 }
 
@@ -87,34 +85,44 @@ impl Collected {
     }
 }
 
+/// Hands in, and tries to fetch what each of the others has handed in; the error is the first. `moved` is when a piece
+/// of a result came through last: a slow network has its time, a Redis that answers and moves nothing has not.
 async fn step(
     store: &mut Store,
     state: &State,
-    view: &View,
     own: &[u8],
     collected: &mut Collected,
+    moved: &mut Instant,
 ) -> Result<(), Unreachable> {
-    hand_in(store, state, own).await?;
+    let view = state.view();
+    hand_in(store, state, own, moved).await?;
+    let mut done = Ok(());
     let open: Vec<u32> = collected.open(state.shard.count).collect();
     for shard in open {
         let row = view.rows.get(&shard);
         if let Some(parcel) = row.and_then(|row| row.result.as_ref()).filter(|parcel| parcel.pieces() > 0) {
-            match fetch(store, state, shard, parcel).await? {
-                Some(text) => match read(&text, Shard { index: shard, ..state.shard }) {
+            match fetch(store, state, shard, parcel, moved).await {
+                Ok(Some(text)) => match read(&text, Shard { index: shard, ..state.shard }) {
                     Ok(outcome) => drop(collected.parts.insert(shard, outcome)),
                     Err(why) => drop(collected.missing.insert(shard, why)),
                 },
-                None if view.left.contains(&shard) => {
+                Ok(None) if view.left.contains(&shard) => {
                     collected.missing.insert(shard, "it has ended, and its result is gone from redis".into());
                 }
                 // Not there yet, or not any more: its owner sees that as well, and hands it in again.
-                None => {}
+                Ok(None) => {}
+                Err(error) => {
+                    done = done.and(Err(error));
+                    if moved.elapsed() >= REDIS_PATIENCE {
+                        break;
+                    }
+                }
             }
-        } else if let Some(why) = why_none(view, shard, row) {
+        } else if let Some(why) = why_none(&view, shard, row) {
             collected.missing.insert(shard, why);
         }
     }
-    Ok(())
+    done
 }
 
 /// What a shard handed in, if it is a result of that shard.
@@ -131,10 +139,14 @@ fn read(text: &[u8], shard: Shard) -> Result<Outcome, String> {
     }
 }
 
-/// Why there will be no result of a shard; `None` while there may be one.
+/// Why there will be no result of a shard that has nothing to fetch; `None` while there may be one.
 fn why_none(view: &View, shard: u32, row: Option<&Row>) -> Option<String> {
-    if let Some(Parcel::TooLarge { bytes }) = row.and_then(|row| row.result.as_ref()) {
-        return Some(too_large(*bytes));
+    match row.and_then(|row| row.result.as_ref()) {
+        Some(Parcel::TooLarge { bytes }) => return Some(too_large(*bytes)),
+        Some(Parcel::Pieces { count, bytes }) => {
+            return Some(format!("it says that its result has {bytes} bytes in {count} pieces, which cannot be"));
+        }
+        None => {}
     }
     if let Some(row) = row.filter(|row| row.stage == Stage::Failed) {
         return Some(row.why.clone());
@@ -148,7 +160,7 @@ fn too_large(bytes: usize) -> String {
 
 /// Hands in and says so, or keeps alive what was handed in; does so again where it is gone. Whoever is last leaves at
 /// once, so what it says must have been heard.
-async fn hand_in(store: &mut Store, state: &State, own: &[u8]) -> Result<(), Unreachable> {
+async fn hand_in(store: &mut Store, state: &State, own: &[u8], moved: &mut Instant) -> Result<(), Unreachable> {
     let parcel = Parcel::of(own.len());
     let shard = state.shard.index;
     let mut renewing = redis::pipe();
@@ -162,6 +174,7 @@ async fn hand_in(store: &mut Store, state: &State, own: &[u8]) -> Result<(), Unr
             let mut commands = redis::pipe();
             commands.cmd("SET").arg(state.keys.piece(shard, piece)).arg(bytes).arg("PX").arg(millis(KEPT)).ignore();
             store.ask::<()>(&commands).await?;
+            *moved = Instant::now();
         }
     }
     if state.stage() < Stage::Ended {
@@ -173,14 +186,24 @@ async fn hand_in(store: &mut Store, state: &State, own: &[u8]) -> Result<(), Unr
     store.ask(&saying).await
 }
 
-async fn fetch(store: &mut Store, state: &State, shard: u32, parcel: &Parcel) -> Result<Option<Vec<u8>>, Unreachable> {
+async fn fetch(
+    store: &mut Store,
+    state: &State,
+    shard: u32,
+    parcel: &Parcel,
+    moved: &mut Instant,
+) -> Result<Option<Vec<u8>>, Unreachable> {
     let mut pieces = Vec::with_capacity(parcel.pieces());
     for piece in 0..parcel.pieces() {
         let mut commands = redis::pipe();
         // No more than a piece may have, whoever wrote it.
         commands.cmd("GETRANGE").arg(state.keys.piece(shard, piece)).arg(0).arg(PIECE_BYTES - 1);
         let (bytes,): (Vec<u8>,) = store.ask(&commands).await?;
-        pieces.push(Some(bytes).filter(|bytes| !bytes.is_empty()));
+        let piece = Some(bytes).filter(|bytes| !bytes.is_empty());
+        if piece.is_some() {
+            *moved = Instant::now();
+        }
+        pieces.push(piece);
     }
     Ok(parcel.join(pieces))
 }
@@ -205,6 +228,10 @@ mod tests {
         check(1, row(Stage::Failed, None), Some("no memory left"));
         let large = Parcel::TooLarge { bytes: 300_000_000 };
         check(1, row(Stage::Ended, Some(large)), Some("a result of 300 MB is too large to hand in"));
+        for (count, bytes) in [(0, 7), (9_999, 7)] {
+            let why = format!("it says that its result has 7 bytes in {count} pieces, which cannot be");
+            check(1, row(Stage::Ended, Some(Parcel::Pieces { count, bytes })), Some(&why));
+        }
     }
 
     const OWN: Shard = Shard { index: 1, count: 2 };
@@ -266,6 +293,39 @@ mod tests {
         let collected = exchange(&mut store, &state, measured(OWN), PATIENCE).await;
         assert_eq!(collected.missing, [(2, "it has ended, and its result is gone from redis".to_owned())].into());
         assert_eq!(collected.trouble, None);
+    }
+
+    #[tokio::test]
+    async fn one_result_that_cannot_be_had_keeps_nobody_from_the_others_and_moves_nothing() {
+        let (redis, mut store, State { keys, interrupt, .. }) = ending().await;
+        let state = State::new(Shard { count: 3, ..OWN }, keys, "here:1".into(), interrupt);
+        let third = Shard { index: 3, count: 3 };
+        let text = serde_json::to_vec(&measured(third)).expect("plain data");
+        let row = Row { stage: Stage::Ended, result: Some(Parcel::of(text.len())), ..Row::default() };
+        state.see(|view| view.rows = [(2, row.clone()), (3, row)].into());
+        let key = |shard| state.keys.piece(shard, 0);
+        redis.command(&[b"RPUSH", key(2).as_bytes(), b"no text"]).await.expect("it is there");
+        redis.command(&[b"SET", key(3).as_bytes(), &text]).await.expect("handed in");
+
+        let mut collected = Collected { parts: BTreeMap::new(), missing: BTreeMap::new(), trouble: None };
+        let mut moved = Instant::now();
+        step(&mut store, &state, b"its own", &mut collected, &mut moved).await.expect_err("one cannot be had");
+        assert_eq!(collected.parts.keys().copied().collect::<Vec<_>>(), [3]);
+        let before = moved;
+        step(&mut store, &state, b"its own", &mut collected, &mut moved).await.expect_err("it still cannot");
+        assert_eq!(moved, before, "redis answered, and that is all");
+    }
+
+    #[tokio::test]
+    async fn patience_ends_in_the_middle_of_a_step() {
+        let (redis, mut store, state) = ending().await;
+        redis.pause().expect("it runs");
+        tokio::time::pause();
+        let begun = tokio::time::Instant::now();
+        let patience = Duration::from_secs(1);
+        let collected = exchange(&mut store, &state, measured(OWN), patience).await;
+        assert_eq!(collected.trouble.as_deref(), Some("not all results were handed in within 1 s: shard 2 lacks"));
+        assert!(begun.elapsed() < 2 * patience, "it waited for an answer: {:?}", begun.elapsed());
     }
 
     #[tokio::test]

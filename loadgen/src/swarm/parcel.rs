@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a piece.
-pub const PIECE_BYTES: usize = 4 << 20;
+/// Bytes of a piece: few enough to be answered in time, each for itself, at 1 Mbit/s.
+pub const PIECE_BYTES: usize = 256 << 10;
 /// Pieces of a result: 256 MiB in all. A second of a run takes about a kilobyte, so that is three days. What is larger
 /// stays in its file.
-pub const MAX_PIECES: usize = 64;
+pub const MAX_PIECES: usize = 1_024;
 
 /// What was handed in, or why nothing was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,10 +30,10 @@ impl Parcel {
         if count <= MAX_PIECES { Parcel::Pieces { count, bytes } } else { Parcel::TooLarge { bytes } }
     }
 
-    /// How many pieces there are to fetch; 0 where there are none, or more than anybody would have handed in.
+    /// How many pieces there are to fetch; 0 where there are none, or not as many as anybody would have handed in.
     pub fn pieces(&self) -> usize {
         match self {
-            Parcel::Pieces { count, .. } if *count <= MAX_PIECES => *count,
+            Parcel::Pieces { count, bytes } if *self == Parcel::of(*bytes) => *count,
             _ => 0,
         }
     }
@@ -71,5 +71,6 @@ mod tests {
         assert_eq!(Parcel::of(most + 1), Parcel::TooLarge { bytes: most + 1 });
         assert_eq!(Parcel::of(most + 1).pieces(), 0);
         assert_eq!(Parcel::Pieces { count: usize::MAX, bytes: usize::MAX }.pieces(), 0);
+        assert_eq!(Parcel::Pieces { count: 1, bytes: PIECE_BYTES + 1 }.pieces(), 0, "it would never be whole");
     }
 }
