@@ -8,7 +8,6 @@ use crate::delivery::bus_receiver::BusReceiver;
 use crate::delivery::repair;
 use crate::membership::lease_keeper;
 use crate::retention::{Counter, Retention, Shortener};
-use crate::session::cursor_saver;
 use crate::storage::{self, AgeMs};
 use chat_environment::Died;
 use std::sync::Arc;
@@ -97,12 +96,7 @@ fn retention(context: &Context, age: watch::Receiver<Option<AgeMs>>) -> Retentio
 }
 
 async fn save_cursors(context: Arc<Context>) {
-    let mut tick = tokio::time::interval(cursor_saver::INTERVAL);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        context.cursor_saver.save(context.storage.as_ref(), &context.key).await;
-    }
+    context.cursor_saver.run(context.storage.as_ref(), &context.key).await;
 }
 
 /// Gives back the memory of what strangers did, also where none come any more.

@@ -30,7 +30,7 @@ pub async fn drain(context: &Arc<Context>, open: &Open, name_is_lost: bool) {
     let draining = async {
         let _ = context.environment.tasks.watch("drain", send_away_and_wait(context, open, name_is_lost)).await;
         let _ = context.environment.tasks.watch("drain", cut_the_rest(open)).await;
-        step(context, "cursors", context.cursor_saver.save(context.storage.as_ref(), &context.key)).await;
+        step(context, "cursors", context.cursor_saver.save_all(context.storage.as_ref(), &context.key)).await;
     };
     tokio::select! {
         () = draining => {}

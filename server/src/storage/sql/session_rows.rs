@@ -86,9 +86,20 @@ pub async fn confirm(conn: &mut dyn Connection, by: &Actor) -> Result<()> {
 
 /// The same for many: the epoch of each user's session that is this run's.
 pub async fn confirm_all(conn: &mut dyn Connection, key: &NodeKey, users: &[UserId]) -> Result<BTreeMap<UserId, u64>> {
-    let for_share = conn.dialect().for_share;
-    let rows = read_rows(conn, users, for_share).await?;
-    Ok(rows.into_iter().filter(|(_, row)| row.is_of(key)).map(|(user, row)| (user, row.epoch)).collect())
+    let (by_key, for_share) = (conn.dialect().by_primary_key, conn.dialect().for_share);
+    let mut epochs = BTreeMap::new();
+    for users in users.chunks(USERS_AT_ONCE) {
+        let (placeholders, mut values) = list(users);
+        let sql = format!(
+            "SELECT userid, epoch FROM session{by_key} WHERE userid IN {placeholders} AND node = ? AND boot = ? \
+             ORDER BY userid{for_share}"
+        );
+        values.extend([(&*key.id.0).into(), key.boot.into()]);
+        for row in conn.rows(&sql, &values).await? {
+            epochs.insert(row.number(0)?, row.number(1)?);
+        }
+    }
+    Ok(epochs)
 }
 
 /// Locks the rows of the users that exist, but for those that another transaction holds.
