@@ -84,8 +84,9 @@ fn ask_for_end(context: &Context, user: UserId, holder: &Holder, reason: EndReas
 
 async fn has_ended(context: &Context, user: UserId, holder: &Holder) -> bool {
     let give_up_at = Instant::now() + PATIENCE;
+    let waiting = context.endings.yielded.wait_for(user);
     loop {
-        let mut yielded = pin!(context.endings.yielded.notified());
+        let mut yielded = pin!(waiting.notified());
         yielded.as_mut().enable();
         match context.storage.holder(user).await {
             Ok(now) if now.as_ref() != Some(holder) => return true,

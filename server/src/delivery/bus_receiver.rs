@@ -57,7 +57,7 @@ impl BusReceiver {
             Item::InTheWay { user, epoch } => self.endings.free_if_nobodys(Release { user, epoch }),
             Item::Yielded { user } => {
                 self.delivery.routes.forget(user);
-                self.endings.yielded.notify_waiters();
+                self.endings.yielded.tell(user);
             }
             Item::Changed { conv, version, moved } => {
                 let is_followed = moved.is_some_and(|moved| self.delivery.members.moved(conv, version, moved));

@@ -35,7 +35,6 @@ use crate::telemetry::metrics::Metrics;
 use chat_environment::Environment;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
@@ -91,7 +90,7 @@ pub async fn assemble(foundations: Foundations) -> Result<(Arc<Context>, u64), E
             peers: peers.clone(),
             metrics: metrics.clone(),
             tasks,
-            yielded: Notify::new(),
+            yielded: Default::default(),
         }),
         claims,
         login_reads,

@@ -220,8 +220,9 @@ async fn try_claim(
     let may_ask = takeover && !context.shutdown.is_draining();
     let by = may_ask.then(|| caller.outbound.clone() as Arc<dyn Claimant>);
     let claim = Claim { user, takeover: by, token_generation };
+    let waiting = context.endings.yielded.wait_for(user);
     loop {
-        let mut yielded = std::pin::pin!(context.endings.yielded.notified());
+        let mut yielded = std::pin::pin!(waiting.notified());
         yielded.as_mut().enable();
         let claimed = context.claims.claim(claim.clone()).await;
         // Where the outcome is unknown it may have been.
@@ -244,11 +245,14 @@ async fn try_claim(
             Claimed::Held { .. } if !may_ask => return Err(unavailable()),
             Claimed::Held { node, epoch } => {
                 wants_it_still(caller, takeover)?;
-                if Instant::now() >= give_up_at {
-                    return Err(unavailable().retry_after(context.watch.left(&node)));
+                let (now, lease_left) = (Instant::now(), context.watch.left(&node));
+                if now >= give_up_at {
+                    return Err(unavailable().retry_after(lease_left));
                 }
                 ask_for(context, &node.id, user, epoch);
-                unless_draining(context, TAKEOVER_POLL, yielded).await?;
+                // A node that is silent gives nothing up before its lease ends.
+                let next_look = if lease_left < KNOWN_ALIVE { lease_left.max(TAKEOVER_POLL) } else { TAKEOVER_POLL };
+                unless_draining(context, next_look.min(give_up_at - now), yielded).await?;
             }
         }
     }

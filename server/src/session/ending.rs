@@ -9,13 +9,13 @@ use super::claims::{Claims, Released};
 use super::login_reads::LoginReads;
 use super::outbound::Outbound;
 use super::registry::Registry;
+use super::yielded::Yielded;
 use crate::bus::Item;
 use crate::membership::peers::Peers;
 use crate::storage::{EndAsked, Release};
 use crate::telemetry::metrics::Metrics;
 use chat_environment::Tasks;
 use std::sync::Arc;
-use tokio::sync::Notify;
 
 pub struct Endings {
     pub registry: Arc<Registry>,
@@ -24,8 +24,7 @@ pub struct Endings {
     pub peers: Arc<Peers>,
     pub metrics: Arc<Metrics>,
     pub tasks: Tasks,
-    /// Told when another node has given up a session that a login here waits for.
-    pub yielded: Notify,
+    pub yielded: Yielded,
 }
 
 impl Endings {

@@ -23,6 +23,7 @@ pub mod outbound;
 pub mod pace;
 pub mod registry;
 pub mod turns;
+pub mod yielded;
 
 #[cfg(test)]
 mod losses;
