@@ -76,7 +76,7 @@ pub(super) async fn carry_out(
 fn ask_for_end(context: &Context, user: UserId, holder: &Holder, reason: EndReason) {
     let epoch = holder.epoch;
     if holder.node == context.key {
-        context.endings.give_up(EndAsked { release: Release { user, epoch }, reason });
+        context.endings.give_up(EndAsked { release: Release { user, epoch }, reason }, Instant::now());
     } else {
         context.bus.send(&holder.node.id, Item::End { user, epoch, reason });
     }

@@ -52,7 +52,7 @@ impl BusReceiver {
             Item::Online { users } => users.iter().for_each(|user| self.delivery.routes.moved(*user, from)),
             Item::Yield { user, epoch } => self.endings.yield_to_who_waits(Release { user, epoch }),
             Item::End { user, epoch, reason } => {
-                self.endings.give_up(EndAsked { release: Release { user, epoch }, reason });
+                self.endings.give_up(EndAsked { release: Release { user, epoch }, reason }, Instant::now());
             }
             Item::InTheWay { user, epoch } => self.endings.free_if_nobodys(Release { user, epoch }),
             Item::Yielded { user } => {

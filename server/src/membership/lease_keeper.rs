@@ -48,7 +48,7 @@ pub trait Tenants: Send + Sync {
     /// These sessions are no longer this node's.
     fn lose(&self, sessions: &[Release]);
     /// Another node, or an operator, asks for the end of this session.
-    fn give_up(&self, asked: EndAsked);
+    fn give_up(&self, asked: EndAsked, as_of: Instant);
     /// These other nodes live.
     fn set_peers(&self, live: Vec<NodeId>);
     fn node_has_gone(&self, node: &NodeId);
@@ -168,7 +168,7 @@ impl Keeper {
             tracing::info!("the lease is good again");
             tenants.resume();
         }
-        renewal.asked.into_iter().for_each(|asked| tenants.give_up(asked));
+        renewal.asked.into_iter().for_each(|asked| tenants.give_up(asked, sent));
         self.look_at_peers(sent, renewal.live).await;
         LEASE_RENEWAL
     }

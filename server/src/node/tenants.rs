@@ -52,8 +52,8 @@ impl Tenants for NodeTenants {
         self.0.metrics.sessions_lost_total.inc_by(sessions.len() as u64);
     }
 
-    fn give_up(&self, asked: EndAsked) {
-        self.0.endings.give_up(asked);
+    fn give_up(&self, asked: EndAsked, as_of: Instant) {
+        self.0.endings.give_up(asked, as_of);
     }
 
     fn set_peers(&self, live: Vec<NodeId>) {

@@ -11,11 +11,18 @@ use super::outbound::Outbound;
 use super::registry::Registry;
 use super::yielded::Yielded;
 use crate::bus::Item;
+use crate::cluster::EndReason;
 use crate::membership::peers::Peers;
 use crate::storage::{EndAsked, Release};
 use crate::telemetry::metrics::Metrics;
 use chat_environment::Tasks;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long it holds that a login waits for a session's end: it may be refused meanwhile. If it waits still, the next
+/// renewal of the lease says so.
+const HOLDS: Duration = Duration::from_secs(2);
 
 pub struct Endings {
     pub registry: Arc<Registry>,
@@ -68,10 +75,10 @@ impl Endings {
         if self.session_of(session).is_some_and(|session| session.is_yielding()) {
             return;
         }
-        let endings = self.clone();
+        let (endings, now) = (self.clone(), Instant::now());
         self.tasks.spawn_short("yielding", async move {
             match endings.reads.asked.read(session.user).await {
-                Ok(Some(asked)) if asked.release == session => endings.give_up(asked),
+                Ok(Some(asked)) if asked.release == session => endings.give_up(asked, now),
                 Ok(_) => {}
                 // The next renewal of the lease says the same.
                 Err(error) => tracing::debug!(%error, user = session.user, "cannot tell whether a session is to end"),
@@ -80,8 +87,11 @@ impl Endings {
     }
 
     /// Another node's client logs in with `takeover`, or an operator wants it: ends the session here, frees its row,
-    /// and says so.
-    pub fn give_up(self: &Arc<Self>, asked: EndAsked) {
+    /// and says so. `as_of`: so it was then, or later.
+    pub fn give_up(self: &Arc<Self>, asked: EndAsked, as_of: Instant) {
+        if asked.reason == EndReason::LoginElsewhere && as_of.elapsed() > HOLDS {
+            return;
+        }
         if self.give_up_now(asked) {
             return;
         }
@@ -121,5 +131,27 @@ impl Endings {
     /// The session that stands behind this row, if it is here.
     fn session_of(&self, release: Release) -> Option<Arc<Session>> {
         self.registry.get(release.user).filter(|session| session.epoch == release.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{self, LocalPair};
+    use crate::node::Node;
+
+    #[tokio::test]
+    async fn login_that_waited_a_while_ago_ends_no_session_and_an_order_stands() {
+        let node = Node::start(bench::config("sqlite::memory:")).await.expect("a node starts");
+        let (context, _pair) = (node.context(), LocalPair::new(&node, 1, 2));
+        let session = context.registry.get(1).expect("she is here");
+        let long_ago = Instant::now() - 2 * HOLDS;
+        let asked = |reason| EndAsked { release: session.release(), reason };
+
+        context.endings.give_up(asked(EndReason::LoginElsewhere), long_ago);
+        assert!(!session.is_yielding(), "who waited may have been refused");
+
+        context.endings.give_up(asked(EndReason::Kicked), long_ago);
+        assert!(session.is_yielding());
     }
 }

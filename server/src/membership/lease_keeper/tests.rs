@@ -55,7 +55,7 @@ impl Tenants for Told {
         Vec::new()
     }
 
-    fn give_up(&self, _: EndAsked) {}
+    fn give_up(&self, _: EndAsked, _: Instant) {}
     fn set_peers(&self, _: Vec<NodeId>) {}
     fn node_has_gone(&self, _: &NodeId) {}
     fn was_lost(&self, _: Change) {}
