@@ -47,7 +47,7 @@ pub trait Tenants: Send + Sync {
     fn resume(&self);
     /// These sessions are no longer this node's.
     fn lose(&self, sessions: &[Release]);
-    /// Another node, or an operator, asks for the end of this session.
+    /// Another node, or an operator, asks for the end of this session. `as_of`: so it was then, or later.
     fn give_up(&self, asked: EndAsked, as_of: Instant);
     /// These other nodes live.
     fn set_peers(&self, live: Vec<NodeId>);

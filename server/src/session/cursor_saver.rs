@@ -1,7 +1,7 @@
 //! Writes cursors to the database, each about a second after it has moved, many at once.
 //!
-//! A session's turn comes a second after its first cursor has moved, so that what a crowd has received is not all written
-//! at the same moment of each second, before whatever else the database is asked for.
+//! A session's turn comes a second after its first cursor has moved, so that what a crowd has received is not all
+//! written at the same moment of each second, before whatever else the database is asked for.
 //!
 //! A cursor that is lost with its node only means that messages come again in the next session, where the client drops
 //! them.

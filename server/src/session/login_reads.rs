@@ -1,6 +1,6 @@
 //! What a login reads: the account, what waits, friends, groups and their users; and, where its user has a session on
-//! another node, what that node reads of it, and what a takeover that is refused takes back. Each for many logins in one
-//! call.
+//! another node, what that node reads of it, and what a takeover that is refused takes back. Each for many logins in
+//! one call.
 
 use crate::cluster::NodeKey;
 use crate::config::Database;

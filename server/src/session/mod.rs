@@ -21,6 +21,7 @@ pub mod log_ends;
 pub mod login_reads;
 pub mod outbound;
 pub mod pace;
+pub mod per_user;
 pub mod registry;
 pub mod turns;
 pub mod yielded;

@@ -2,45 +2,28 @@
 //!
 //! A lock exists only while somebody holds it or waits for it, so there are no more of them than logins under way.
 
+use super::per_user::{PerUser, Place};
 use chat_protocol::conversation::UserId;
-use dashmap::DashMap;
-use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 #[derive(Default)]
 pub struct Turns {
-    locks: DashMap<UserId, Arc<Mutex<()>>>,
+    locks: PerUser<Mutex<()>>,
 }
 
 /// Ends the turn when it is dropped.
 pub struct Turn<'a> {
-    /// Dropped before its place in the table is looked at.
+    /// Dropped before its place is left.
     held: Option<OwnedMutexGuard<()>>,
-    _place: Place<'a>,
-}
-
-/// One who holds the user's lock or waits for it.
-struct Place<'a> {
-    turns: &'a Turns,
-    user: UserId,
-    lock: Option<Arc<Mutex<()>>>,
+    place: Place<'a, Mutex<()>>,
 }
 
 impl Turns {
     pub async fn wait(&self, user: UserId) -> Turn<'_> {
-        let lock = self.locks.entry(user).or_default().clone();
         // Made before the wait: whoever gives up waiting leaves nothing behind either.
-        let mut turn = Turn { held: None, _place: Place { turns: self, user, lock: Some(lock.clone()) } };
-        turn.held = Some(lock.lock_owned().await);
+        let mut turn = Turn { held: None, place: self.locks.place(user) };
+        turn.held = Some((*turn.place).clone().lock_owned().await);
         turn
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.lock = None;
-        // References are added under the table's lock only, as `remove_if` holds it: one means that nobody is left.
-        self.turns.locks.remove_if(&self.user, |_, lock| Arc::strong_count(lock) == 1);
     }
 }
 
@@ -79,7 +62,7 @@ mod tests {
         assert!(turns.wait(1).now_or_never().is_none());
         drop(third);
 
-        assert!(turns.locks.is_empty());
+        assert_eq!(turns.locks.len(), 0);
     }
 
     #[test]
@@ -92,6 +75,6 @@ mod tests {
         drop(first);
         drop(second);
 
-        assert!(turns.locks.is_empty());
+        assert_eq!(turns.locks.len(), 0);
     }
 }

@@ -2,53 +2,24 @@
 //!
 //! One by one: where thousands wait, the end of one session must not send all of them to the database.
 
+use super::per_user::{PerUser, Place};
 use chat_protocol::conversation::UserId;
-use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::ops::Deref;
-use std::sync::Arc;
 use tokio::sync::Notify;
 
 #[derive(Default)]
 pub struct Yielded {
-    waiting: Mutex<HashMap<UserId, Arc<Notify>>>,
-}
-
-/// One who waits, until it is dropped.
-pub struct Waiting<'a> {
-    among: &'a Yielded,
-    user: UserId,
-    told: Arc<Notify>,
+    waiting: PerUser<Notify>,
 }
 
 impl Yielded {
     /// To be told when the user's session is given up elsewhere.
-    pub fn wait_for(&self, user: UserId) -> Waiting<'_> {
-        let told = self.waiting.lock().entry(user).or_default().clone();
-        Waiting { among: self, user, told }
+    pub fn wait_for(&self, user: UserId) -> Place<'_, Notify> {
+        self.waiting.place(user)
     }
 
     pub fn tell(&self, user: UserId) {
-        if let Some(told) = self.waiting.lock().get(&user) {
+        if let Some(told) = self.waiting.get(user) {
             told.notify_waiters();
-        }
-    }
-}
-
-impl Deref for Waiting<'_> {
-    type Target = Notify;
-
-    fn deref(&self) -> &Notify {
-        &self.told
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let mut waiting = self.among.waiting.lock();
-        // This one, and the one in the map.
-        if Arc::strong_count(&self.told) == 2 {
-            waiting.remove(&self.user);
         }
     }
 }
@@ -81,8 +52,8 @@ mod tests {
         let yielded = Yielded::default();
         let (one, other) = (yielded.wait_for(1), yielded.wait_for(1));
         drop(one);
-        assert_eq!(yielded.waiting.lock().len(), 1);
+        assert_eq!(yielded.waiting.len(), 1);
         drop(other);
-        assert!(yielded.waiting.lock().is_empty());
+        assert_eq!(yielded.waiting.len(), 0);
     }
 }

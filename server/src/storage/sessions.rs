@@ -88,8 +88,8 @@ domain! {
     /// Frees the users' rows that are this run's, under whatever epoch: for claims of unknown outcome that nobody
     /// stands behind. Waits for the transaction that may still make the claim.
     async fn disown_sessions(&self, key: &NodeKey, users: &[UserId]) -> Result<()>;
-    /// Claims with [`Claim::takeover`] wait no more: the users' sessions need not end for them. Others that wait for the
-    /// same session have to ask again; what an operator asked for stands. Returns the users whose row another
+    /// Claims with [`Claim::takeover`] wait no more: the users' sessions need not end for them. Others that wait for
+    /// the same session have to ask again; what an operator asked for stands. Returns the users whose row another
     /// transaction holds: to be tried again.
     async fn withdraw_takeovers(&self, users: &[UserId]) -> Result<Vec<UserId>>;
     /// Which of the users have a session on a node that is not known to be gone, and on which.
