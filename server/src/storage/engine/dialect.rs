@@ -14,6 +14,8 @@ pub struct Dialect {
     /// After a table's name: look rows up by the primary key and nothing else. A scan or another index would lock rows
     /// that were not asked for, or in another order.
     pub by_primary_key: &'static str,
+    /// Begins a list of rows after IN.
+    pub rows: &'static str,
     /// The larger of two values.
     pub greatest: &'static str,
     /// Begins and ends an INSERT that leaves existing rows as they are.

@@ -1,7 +1,7 @@
 //! Who is in a conversation, and whether its users may post.
 
 use super::columns::conversation;
-use super::lists::{list, padded_values, repeated};
+use super::lists::{any_of, list};
 use super::storage::{SqlStorage, read, transaction};
 use super::{cursors, locks};
 use crate::storage::engine::{Connection, Result, Value};
@@ -82,8 +82,7 @@ async fn friends_among(conn: &mut dyn Connection, convs: &[Conversation]) -> Res
     if pairs.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let condition = repeated("(userid = ? AND friendid = ?)", " OR ", pairs.len());
-    let values = padded_values(&pairs, |(low, high), values| values.extend([(*low).into(), (*high).into()]));
+    let (condition, values) = any_of(conn.dialect(), ["userid", "friendid"], &pairs);
     let rows = conn.rows(&format!("SELECT userid, friendid FROM friend WHERE {condition}"), &values).await?;
     rows.iter().map(|row| Ok(Conversation::direct(row.number(0)?, row.number(1)?))).collect()
 }

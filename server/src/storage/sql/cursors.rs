@@ -1,7 +1,7 @@
 //! How far each member has got in each conversation, and so what waits for whom.
 
 use super::columns::{conversation, epoch};
-use super::lists::{list, padded, padded_values, repeated};
+use super::lists::{any_of, list, padded, padded_values, repeated};
 use super::storage::{SqlStorage, idempotent, read};
 use crate::cluster::NodeKey;
 use crate::storage::engine::{Connection, Result, Row, Value};
@@ -17,6 +17,9 @@ const CURSORS_AT_ONCE: usize = 64;
 const CONVERSATIONS_AT_ONCE: usize = 16;
 /// Users in one statement.
 const USERS_AT_ONCE: usize = 256;
+
+/// The columns that name a cursor.
+const MEMBER: [&str; 2] = ["conv", "userid"];
 
 #[async_trait]
 impl Cursors for SqlStorage {
@@ -45,7 +48,7 @@ impl Cursors for SqlStorage {
 pub async fn positions(conn: &mut dyn Connection, of: &[(Conversation, UserId)]) -> Result<Vec<Option<Position>>> {
     let mut found = HashMap::with_capacity(of.len());
     for of in of.chunks(CURSORS_AT_ONCE) {
-        let (condition, values) = any_of(of);
+        let (condition, values) = any_of(conn.dialect(), MEMBER, of);
         let by_key = conn.dialect().by_primary_key;
         let sql = format!(
             "SELECT m.conv, m.userid, m.received_seq, c.log_epoch, c.epoch_after \
@@ -128,7 +131,7 @@ async fn advancing(
     marks: &[((Conversation, UserId), End)],
 ) -> Result<Vec<((Conversation, UserId), u64)>> {
     let keys: Vec<(Conversation, UserId)> = marks.iter().map(|(key, _)| *key).collect();
-    let (condition, values) = any_of(&keys);
+    let (condition, values) = any_of(conn.dialect(), MEMBER, &keys);
     let by_key = conn.dialect().by_primary_key;
     let sql = format!(
         "SELECT m.conv, m.userid, m.received_seq, c.last_seq, c.log_epoch, c.epoch_after \
@@ -176,7 +179,8 @@ async fn advance(
     // Another session of the user may have got further meanwhile, hence the comparison once more.
     let (greatest, by_key) = (conn.dialect().greatest, conn.dialect().by_primary_key);
     let cases = repeated("WHEN conv = ? AND userid = ? THEN ?", " ", marks.len());
-    let condition = repeated("(conv = ? AND userid = ?)", " OR ", marks.len());
+    let keys: Vec<(Conversation, UserId)> = marks.iter().map(|(key, _)| *key).collect();
+    let (condition, key_values) = any_of(conn.dialect(), MEMBER, &keys);
     // Asked in the statement that has the effect.
     let of_session = match by {
         Some(_) => " AND EXISTS (SELECT 1 FROM session s WHERE s.userid = member.userid AND s.node = ? AND s.boot = ?)",
@@ -184,21 +188,15 @@ async fn advance(
     };
     let sql = format!(
         "UPDATE member{by_key} SET received_seq = {greatest}(received_seq, CASE {cases} ELSE 0 END) \
-         WHERE ({condition}){of_session}"
+         WHERE {condition}{of_session}"
     );
     let mut values = padded_values(marks, |((conv, user), seq), values| {
         values.extend([(*conv).into(), (*user).into(), (*seq).into()]);
     });
-    values.extend(padded_values(marks, |((conv, user), _), values| values.extend([(*conv).into(), (*user).into()])));
+    values.extend(key_values);
     values.extend(by.into_iter().flat_map(|key| [(&*key.id.0).into(), key.boot.into()]));
     conn.run(&sql, &values).await?;
     Ok(())
-}
-
-fn any_of(keys: &[(Conversation, UserId)]) -> (String, Vec<Value>) {
-    let condition = repeated("(conv = ? AND userid = ?)", " OR ", keys.len());
-    let values = padded_values(keys, |(conv, user), values| values.extend([(*conv).into(), (*user).into()]));
-    (condition, values)
 }
 
 /// A position in three columns.

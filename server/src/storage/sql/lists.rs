@@ -1,6 +1,6 @@
 //! Lists of values in statements, in few sizes, so that all statements stay in the connections' caches.
 
-use crate::storage::engine::Value;
+use crate::storage::engine::{Dialect, Value};
 
 /// The smallest power of two that holds `count`. Statements come in these sizes only, so that all of them stay in the
 /// connections' caches of prepared statements.
@@ -29,6 +29,21 @@ pub fn list<T: Clone + Into<Value>>(items: &[T]) -> (String, Vec<Value>) {
     (placeholders, padded_values(items, |item, values| values.push(item.clone().into())))
 }
 
+/// That the two columns are one of the pairs, and its parameters. A chain of ORs says the same, but MySQL takes four
+/// times as long over 64 of them; and of a single row in a list MariaDB makes a scan of the table.
+pub fn any_of<A, B>(dialect: &Dialect, [one, other]: [&str; 2], pairs: &[(A, B)]) -> (String, Vec<Value>)
+where
+    A: Clone + Into<Value>,
+    B: Clone + Into<Value>,
+{
+    let values = padded_values(pairs, |(a, b), values| values.extend([a.clone().into(), b.clone().into()]));
+    let condition = match pairs {
+        [_] => format!("({one} = ? AND {other} = ?)"),
+        _ => format!("({one}, {other}) IN ({}{})", dialect.rows, repeated("(?, ?)", ", ", pairs.len())),
+    };
+    (condition, values)
+}
+
 /// Splits into pieces of powers of two, at most `largest` (itself one): for rows of an INSERT, which cannot be padded.
 pub fn power_of_two_chunks<T>(mut items: &[T], largest: usize) -> Vec<&[T]> {
     let mut chunks = Vec::new();
@@ -55,6 +70,19 @@ mod tests {
         check(&[7], "(?)", &[7]);
         check(&[7, 8], "(?, ?)", &[7, 8]);
         check(&[7, 8, 9], "(?, ?, ?, ?)", &[7, 8, 9, 9]);
+    }
+
+    #[test]
+    fn one_pair_is_compared_and_several_are_a_padded_list() {
+        let check = |dialect: &Dialect, pairs: &[(u64, u64)], expected: &str, padding: &[i64]| {
+            let (sql, values) = any_of(dialect, ["a", "b"], pairs);
+            assert_eq!(sql, expected);
+            assert_eq!(values, padding.iter().map(|id| Value::Int(*id)).collect::<Vec<_>>());
+        };
+        let (mysql, sqlite) = (&crate::storage::engine::mysql::DIALECT, &crate::storage::engine::sqlite::DIALECT);
+        check(mysql, &[(1, 2)], "(a = ? AND b = ?)", &[1, 2]);
+        check(mysql, &[(1, 2), (3, 4)], "(a, b) IN ((?, ?), (?, ?))", &[1, 2, 3, 4]);
+        check(sqlite, &[(1, 2), (3, 4)], "(a, b) IN (VALUES (?, ?), (?, ?))", &[1, 2, 3, 4]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::failpoint::{self, Failpoint};
 use crate::storage::Appended;
 use crate::storage::engine::{Connection, Result, Value};
 use crate::storage::sql::columns::{conversation, epoch};
-use crate::storage::sql::lists::{padded_values, repeated};
+use crate::storage::sql::lists::any_of;
 use chat_protocol::conversation::{Conversation, LogEpoch, UserId};
 use chat_protocol::message::TimeMs;
 use std::collections::HashMap;
@@ -53,11 +53,9 @@ impl Batch<'_> {
     ) -> Result<HashMap<(UserId, Uuid), StoredMessage>> {
         let mut found = HashMap::new();
         for messages in messages.chunks(MIDS_AT_ONCE) {
-            let condition = repeated("(sender = ? AND mid = ?)", " OR ", messages.len());
-            let values = padded_values(messages, |at, values| {
-                let (sender, mid) = self.key(*at);
-                values.extend([sender.into(), Value::Bytes(mid.as_bytes().to_vec())]);
-            });
+            let key = |at: &usize| (self.messages[*at].sender, Value::Bytes(self.messages[*at].mid.as_bytes().to_vec()));
+            let keys: Vec<(UserId, Value)> = messages.iter().map(key).collect();
+            let (condition, values) = any_of(conn.dialect(), ["sender", "mid"], &keys);
             let sql = format!("SELECT sender, mid, conv, seq, time, body, log_epoch FROM message WHERE {condition}");
             for row in conn.rows(&sql, &values).await? {
                 let mid = Uuid::from_slice(row.bytes(1)?).unwrap_or_default();

@@ -4,7 +4,7 @@ use super::{ROWS_AT_ONCE, page};
 use crate::storage::engine::{Connection, Result, Row};
 use crate::storage::sql::columns::conversation;
 use crate::storage::sql::cursors::positions;
-use crate::storage::sql::lists::{padded_values, repeated};
+use crate::storage::sql::lists::any_of;
 use crate::storage::verify::{Place, Verified, Wrong};
 use chat_protocol::conversation::{Conversation, GroupId, UserId};
 use std::collections::BTreeSet;
@@ -54,8 +54,7 @@ pub async fn members(conn: &mut dyn Connection, after: &Place, repair: bool) -> 
 async fn listed(conn: &mut dyn Connection, pairs: &[(GroupId, UserId)]) -> Result<BTreeSet<(GroupId, UserId)>> {
     let mut listed = BTreeSet::new();
     for pairs in pairs.chunks(PAIRS_AT_ONCE) {
-        let condition = repeated("(groupid = ? AND userid = ?)", " OR ", pairs.len());
-        let values = padded_values(pairs, |(group, user), values| values.extend([(*group).into(), (*user).into()]));
+        let (condition, values) = any_of(conn.dialect(), ["groupid", "userid"], pairs);
         let sql = format!("SELECT groupid, userid FROM groupuser WHERE {condition}");
         for row in conn.rows(&sql, &values).await? {
             listed.insert((row.number(0)?, row.number(1)?));
