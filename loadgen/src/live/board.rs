@@ -4,7 +4,8 @@
 //! once, however many look. Nothing here waits: an event that does not fit into a viewer's queue ends that viewer,
 //! whose browser comes back by itself and gets all there is once more.
 
-use crate::measure::{Intervention, LatencyKind, Span, spans};
+use super::run::{About, Ending, Marks, Path, Phase, State};
+use crate::measure::{Intervention, LatencyKind, spans};
 use crate::report::path_class;
 use crate::run::Moment;
 use hyper::body::Bytes;
@@ -25,29 +26,6 @@ const MAX_MOMENTS: usize = 600;
 /// Between two events about how a phase goes.
 const PHASE_EVERY: Duration = Duration::from_millis(500);
 
-/// What a run is, for a person who looks.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct About {
-    pub title: String,
-    pub mix: String,
-    pub users: u32,
-    /// Messages a second at the start; `None` where there is no rate to change.
-    pub rate: Option<f64>,
-    /// Nodes that can be stopped and started.
-    pub nodes: u32,
-    /// The measured time in seconds.
-    pub duration_s: f64,
-}
-
-/// How it ended.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Ending {
-    pub verdict: &'static str,
-    /// Why it is not valid, then what a reader should know.
-    pub reasons: Vec<String>,
-    pub notes: Vec<String>,
-}
-
 /// What is shown, and to whom.
 #[derive(Debug)]
 pub struct Board(Mutex<Shown>);
@@ -61,39 +39,6 @@ struct Shown {
     viewers: Vec<Sink>,
     /// Nobody is let in any more.
     closed: bool,
-}
-
-/// All there is, as a viewer gets it at first.
-#[derive(Debug, Serialize)]
-struct State {
-    about: About,
-    paths: Vec<Path>,
-    phase: Phase,
-    moments: VecDeque<Moment>,
-    marks: Marks,
-    ending: Option<Ending>,
-}
-
-#[derive(Debug, Serialize)]
-struct Path {
-    name: LatencyKind,
-    title: &'static str,
-    class: String,
-}
-
-#[derive(Clone, Debug, Default, Serialize)]
-struct Phase {
-    name: &'static str,
-    done: u64,
-    /// 0 where nobody knows.
-    steps: u64,
-}
-
-/// What was done to the run, and what stands out of it for that.
-#[derive(Debug, Default, Serialize)]
-struct Marks {
-    done: Vec<String>,
-    spans: Vec<Span>,
 }
 
 /// Where a viewer's events go.

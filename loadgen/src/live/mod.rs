@@ -9,10 +9,12 @@
 mod board;
 mod guard;
 mod page;
+mod run;
 mod server;
 
-pub use board::{About, Board, Ending};
+pub use board::Board;
 pub use guard::Address;
+pub use run::{About, Ending};
 pub use server::{Hands, Live};
 
 /// Why there is no page. Stop, and show the text.

@@ -4,9 +4,10 @@ use crate::report::STYLE;
 use hyper::body::Bytes;
 use std::sync::LazyLock;
 
-const DOCUMENT: &str = include_str!("page.html");
+const FRAME: &str = include_str!("frame.html");
+const BODY: &str = include_str!("run.html");
 const MORE_STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const SCRIPTS: [&str; 3] = [include_str!("draw.js"), include_str!("wire.js"), include_str!("run.js")];
 /// Nothing is loaded from anywhere; only this page's own server is asked, and no other page may put this one in a
 /// frame.
 pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
@@ -15,7 +16,8 @@ pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-
 /// The whole page.
 pub fn page() -> Bytes {
     static PAGE: LazyLock<Bytes> = LazyLock::new(|| {
-        DOCUMENT.replace("{{style}}", &format!("{STYLE}{MORE_STYLE}")).replace("{{script}}", SCRIPT).into()
+        let page = FRAME.replace("{{style}}", &format!("{STYLE}{MORE_STYLE}")).replace("{{body}}", BODY);
+        page.replace("{{script}}", &SCRIPTS.concat()).into()
     });
     PAGE.clone()
 }
