@@ -57,7 +57,7 @@ function ticks({ from, to }, log, about) {
   return found;
 }
 
-function draw(figure, { title, series, log, show, from, to, spans }) {
+function draw(figure, { title, series, log, show, from, to, spans, gap = GAP }) {
   series = series.filter(({ points }) => points.length);
   const values = series.flatMap(({ points }) => points.map((point) => point[1]));
   if (!values.length) return figure.replaceChildren(element("p", "empty", "Nothing was measured yet."));
@@ -86,7 +86,7 @@ function draw(figure, { title, series, log, show, from, to, spans }) {
   for (const { points, classes } of [...series].reverse()) {
     let path = "", last = -Infinity;
     for (const [at, value] of points) {
-      path += `${at - last <= GAP ? "L" : "M"}${xOf(at).toFixed(1)} ${yOf(value).toFixed(1)}h0`;
+      path += `${at - last <= gap ? "L" : "M"}${xOf(at).toFixed(1)} ${yOf(value).toFixed(1)}h0`;
       last = at;
     }
     drawn.append(svg("path", { class: classes, d: path }));

@@ -110,13 +110,7 @@ $("slower").addEventListener("click", () => times(0.75));
 $("faster").addEventListener("click", () => times(1.25));
 $("pause").addEventListener("click", () => act({ act: isPaused() ? "resume" : "pause" }));
 $("storm").addEventListener("submit", (event) => { event.preventDefault(); act({ act: "storm", users: Number($("users").value) }); });
-// The end is asked for twice.
-$("stop").addEventListener("click", () => {
-  const sure = $("stop").classList.toggle("sure");
-  $("stop").textContent = sure ? "Really stop?" : "Stop the run";
-  if (!sure) act({ act: "stop" });
-});
-$("stop").addEventListener("blur", () => { $("stop").classList.remove("sure"); $("stop").textContent = "Stop the run"; });
+onSecondClick($("stop"), "Really stop?", () => act({ act: "stop" }));
 
 const MOST_MOMENTS = 600;
 on("all", (all) => { state = all; showAll(); });

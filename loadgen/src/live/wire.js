@@ -2,7 +2,7 @@
 let state = null;
 
 async function act(wanted) {
-  let text = "loadgen does not answer", done = false;
+  let text = "no answer", done = false;
   try {
     const answer = await fetch("act", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(wanted) });
     [text, done] = [await answer.text(), answer.ok];
@@ -10,6 +10,18 @@ async function act(wanted) {
   $("answer").className = done ? "" : "bad";
   $("answer").textContent = text;
   return done;
+}
+
+// What cannot be taken back is asked for twice.
+function onSecondClick(button, question, does) {
+  const text = button.textContent;
+  const ask = (asks) => { button.classList.toggle("sure", asks); button.textContent = asks ? question : text; };
+  button.addEventListener("click", () => {
+    const isSure = button.classList.contains("sure");
+    ask(!isSure);
+    if (isSure) does();
+  });
+  button.addEventListener("blur", () => ask(false));
 }
 
 const source = new EventSource("events");
