@@ -8,6 +8,7 @@ use sim::campaign::{self, Failed, Plan, Tally};
 use sim::worker::Report;
 use sim::{Failure, Lived, Schedule, Shape, Shrunk, Workers, Workload};
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -144,6 +145,7 @@ async fn live(arguments: &Arguments, plan: &Plan, workers: &Workers) -> Result<(
             told = Instant::now();
             eprintln!("harness: {}", report::progress(tally, plan));
         }
+        ControlFlow::Continue(())
     });
     let tally = tally.await?;
     if let Some(path) = &arguments.hashes {
