@@ -86,7 +86,7 @@ function draw(figure, { title, series, log, show, from, to, spans, gap = GAP }) 
   for (const { points, classes } of [...series].reverse()) {
     let path = "", last = -Infinity;
     for (const [at, value] of points) {
-      path += `${at - last <= gap ? "L" : "M"}${xOf(at).toFixed(1)} ${yOf(value).toFixed(1)}h0`;
+      path += `${path && at - last <= gap ? "L" : "M"}${xOf(at).toFixed(1)} ${yOf(value).toFixed(1)}h0`;
       last = at;
     }
     drawn.append(svg("path", { class: classes, d: path }));
