@@ -1,8 +1,12 @@
-//! Promise: the page of `harness sim` shows a run as it happens and can end it early, in order and not in secret; it
-//! complains of nothing and asks nobody else for anything. It is opened in a browser; where none is installed that is
-//! said aloud.
+//! Promise: the pages of `harness sim` and `harness chaos` show a run as it happens and can end it early, in order and
+//! not in secret; they complain of nothing and ask nobody else for anything. They are opened in a browser; where none
+//! is installed that is said aloud.
 
-use harness::live::simulation;
+use harness::cluster::Setup;
+use harness::live::{chaos, simulation};
+use harness::processes::Processes;
+use harness::story::{Step, Story};
+use judge::Verdict;
 use loadgen::live::Ending;
 use services::browser::checks::{
     PLOTS, check_alone, check_dark, check_drawn, check_phone, click, say_that_there_is_no_browser,
@@ -11,7 +15,10 @@ use services::browser::{self, Page};
 use sim::campaign::Tally;
 use sim::{Schedule, Shape};
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 const BADGE: &str = "document.getElementById('badge').textContent";
 
@@ -122,4 +129,67 @@ fn what_failed_and_the_search_for_less_are_listed_as_text() {
     page.end(Some(&Tally::default()), Ending { verdict: "invalid", ..Ending::default() });
     viewer.until(&format!("{BADGE} === 'invalid'"));
     check_alone(&viewer, page.url());
+
+    let about = chaos::About { title: HOSTILE.into(), search_runs: 16, ..chaos::About::default() };
+    let page = chaos::Page::open(&address, about, (1..).zip(&steps())).expect("a page");
+    viewer.open(page.url());
+    page.told(&Err(anyhow::anyhow!(HOSTILE)));
+    page.searches("1,2".into());
+    page.found("are valid".into());
+    page.searches("3,4".into());
+    until_listed(&mut viewer, "Looking for the fewest steps", &["11,2are valid", "23,4under way"]);
+    page.end(Some(HOSTILE.into()));
+    viewer.until(&format!("{BADGE} === 'no end'"));
+    check_alone(&viewer, page.url());
+}
+
+/// More than are told before a viewer has seen enough.
+const STEPS: usize = 12;
+
+fn steps() -> Vec<Step> {
+    let step = |fault: &str| Step {
+        pause: Duration::from_millis(500),
+        faults: vec![fault.parse().expect("a fault")],
+        lasting: Duration::from_secs(3),
+    };
+    ["pause node-2", "kill redis"].iter().cycle().take(STEPS).map(|fault| step(fault)).collect()
+}
+
+/// Looks at the first steps, and wants no more.
+fn look(binary: &Path, url: &str) -> Page {
+    let mut page = Page::start(&binary.to_owned());
+    page.open(url);
+    page.until("state?.faults.some(fault => fault.state === 'active')");
+    page.until("document.querySelectorAll('rect.shade').length >= 2");
+    check_looks(&mut page);
+    page.until("document.querySelectorAll('tr.healed').length > 0");
+    assert_eq!(page.evaluate("document.querySelectorAll('#lists tbody tr').length"), STEPS);
+    stop(&mut page);
+    page
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_chaos_shows_faults_and_a_story_that_was_stopped_is_judged_as_ever() {
+    let Some(binary) = browser::find() else { return say_that_there_is_no_browser() };
+    let cluster = Processes::start(Setup::nodes(2)).await.expect("a cluster");
+    let (steps, users) = (steps(), 10);
+    let about = chaos::About { title: "faults".into(), users, ..chaos::About::default() };
+    let address = "0".parse().expect("an address");
+    let page = Arc::new(chaos::Page::open(&address, about, (1..).zip(&steps)).expect("a page"));
+    let url = page.url().to_owned();
+    let (place, program) = (url.clone(), binary.clone());
+    let looking = tokio::task::spawn_blocking(move || look(&program, &place));
+
+    let told = Story::on(&cluster).users(users).watched_by(&*page).tell_steps(&steps).await;
+    page.told(&told);
+    let mut viewer = looking.await.expect("a viewer sees it all");
+    let begun = page.stopped_after().expect("steps were left out");
+    viewer.until("document.querySelectorAll('tr.left_out').length > 0 && state.judged.verdict === 'valid'");
+    page.end(None);
+    viewer.until(&format!("{BADGE} === 'valid'"));
+
+    let healed = viewer.evaluate("state.faults.filter(fault => fault.state === 'healed').length");
+    assert_eq!(healed, begun, "no other was inflicted, and none was left");
+    check_alone(&viewer, &url);
+    assert_eq!(told.expect("an end").verdict(), Verdict::Valid);
 }

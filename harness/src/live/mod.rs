@@ -1,9 +1,10 @@
-//! Pages that show a run of the harness as it happens: `simulation`, seed after seed. Server, guard and viewers are
-//! those of the load generator's page.
+//! Pages that show a run of the harness as it happens: `chaos`, faults at random while people chat, and `simulation`,
+//! seed after seed. Server, guard and viewers are those of the load generator's page.
 //!
 //! A page only shows: what it is told it forgets beyond named limits, and nobody who looks holds up a run. All that a
 //! viewer can do is to ask for an early end, in order; what is judged then says so.
 
+pub mod chaos;
 pub mod simulation;
 
 use loadgen::live::{Address, Board, Hands, Live, page};
