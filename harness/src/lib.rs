@@ -5,6 +5,7 @@ pub mod containers;
 pub mod fault;
 pub mod held;
 pub mod link;
+pub mod live;
 pub mod processes;
 pub mod program;
 pub mod report;

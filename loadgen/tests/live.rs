@@ -5,7 +5,7 @@ mod support;
 
 use judge::Verdict;
 use libc::SIGINT;
-use loadgen::live::{About, Board, Hands, Live};
+use loadgen::live::{About, Board, Hands, Live, Run};
 use loadgen::measure::{Act, Intervention, Outcome};
 use socket2::{Domain, Socket, Type};
 use std::cell::Cell;
@@ -151,9 +151,10 @@ impl Hands for NoHands {
     }
 }
 
-fn served() -> (Arc<Board>, Live, Site) {
-    let board = Arc::new(Board::new(About::default()));
-    let live = Live::open(&"0".parse().expect("an address"), board.clone(), Arc::new(NoHands)).expect("a page");
+fn served() -> (Arc<Board<Run>>, Live, Site) {
+    let board = Arc::new(Board::new(Run::new(About::default())));
+    let address = "0".parse().expect("an address");
+    let live = Live::open(&address, Run::page(), board.clone(), Arc::new(NoHands)).expect("a page");
     let site = Site::of(live.url());
     (board, live, site)
 }

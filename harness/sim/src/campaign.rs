@@ -8,6 +8,8 @@ use crate::{Reached, Schedule, Shape};
 use anyhow::Result;
 use futures_util::{StreamExt, stream};
 use judge::Verdict;
+use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 use strum::VariantNames;
@@ -43,6 +45,8 @@ pub struct Tally {
     pub reached: Reached,
     pub failed: Vec<Failed>,
     pub took: Duration,
+    /// It was ended before this many seeds, which were asked for, or before its time was over.
+    pub ended_before: Option<u64>,
 }
 
 /// A schedule that failed.
@@ -95,15 +99,24 @@ impl Tally {
 }
 
 /// Lives through the seeds in order until one fails, or all of them. `progress` sees what became of each, and of all so
-/// far.
+/// far; where it breaks off, the seeds under way are lived through to their end, and no further one is begun.
 ///
 /// # Errors
 /// If no worker can be started.
-pub async fn run(plan: &Plan, workers: &Workers, mut progress: impl FnMut(&Tally, u64, &Lived)) -> Result<Tally> {
+pub async fn run(
+    plan: &Plan,
+    workers: &Workers,
+    mut progress: impl FnMut(&Tally, u64, &Lived) -> ControlFlow<()>,
+) -> Result<Tally> {
     let to_reach = coverage::names(plan.shape.workload);
     let (began, mut tally) = (Instant::now(), Tally { to_reach, ..Tally::default() });
     let is_time = || plan.time.is_none_or(|time| began.elapsed() < time);
-    let seeds = (plan.from..plan.from.saturating_add(plan.seeds)).take_while(|_| is_time());
+    let (is_enough, was_more) = (Cell::new(false), Cell::new(false));
+    let goes_on = |_: &u64| {
+        was_more.set(is_enough.get());
+        !is_enough.get()
+    };
+    let seeds = (plan.from..plan.from.saturating_add(plan.seeds)).take_while(|_| is_time()).take_while(goes_on);
     // One more than there are cores: who waits for an earlier one keeps no core idle.
     let lives = stream::iter(seeds).map(|seed| live(plan, workers, seed)).buffered(workers.at_once.max(1) + 1);
     let mut lives = pin!(lives);
@@ -112,11 +125,14 @@ pub async fn run(plan: &Plan, workers: &Workers, mut progress: impl FnMut(&Tally
         let seed = schedule.seed;
         tally.add(schedule, &lives);
         tally.took = began.elapsed();
-        lives.first().into_iter().for_each(|lived| progress(&tally, seed, lived));
+        if lives.first().is_some_and(|lived| progress(&tally, seed, lived).is_break()) {
+            is_enough.set(true);
+        }
         if !tally.failed.is_empty() && !plan.keeps_going {
             break;
         }
     }
+    tally.ended_before = was_more.get().then_some(plan.seeds);
     Ok(tally)
 }
 

@@ -3,6 +3,7 @@
 
 use sim::campaign::{self, Plan};
 use sim::{Lived, Schedule, Shape, Workers};
+use std::ops::ControlFlow;
 
 fn workers() -> Workers {
     Workers::of(env!("CARGO_BIN_EXE_sim").into())
@@ -11,11 +12,23 @@ fn workers() -> Workers {
 #[tokio::test]
 async fn every_promise_holds_under_fifty_seeds() {
     let plan = Plan { from: 1, seeds: 50, shape: Shape::default(), time: None, keeps_going: true };
-    let tally = campaign::run(&plan, &workers(), |_, _, _| {}).await.expect("workers");
+    let tally = campaign::run(&plan, &workers(), |_, _, _| ControlFlow::Continue(())).await.expect("workers");
     let failed: Vec<String> =
         tally.failed.iter().map(|failed| format!("seed {} {}", failed.schedule.seed, failed.failure)).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
     assert_eq!(tally.schedules, 50);
+}
+
+#[tokio::test]
+async fn run_that_is_broken_off_ends_with_the_seeds_under_way() {
+    let plan = Plan { from: 1, seeds: 1_000, shape: Shape::default(), time: None, keeps_going: true };
+    let workers = workers();
+    let tally = campaign::run(&plan, &workers, |_, _, _| ControlFlow::Break(())).await.expect("workers");
+    assert!((1..=workers.at_once as u64 + 1).contains(&tally.schedules), "{}", tally.schedules);
+    assert_eq!(tally.ended_before, Some(1_000));
+    let all = Plan { seeds: 1, ..plan };
+    let tally = campaign::run(&all, &workers, |_, _, _| ControlFlow::Break(())).await.expect("workers");
+    assert_eq!((tally.schedules, tally.ended_before), (1, None), "nothing was left to begin");
 }
 
 #[tokio::test]

@@ -5,9 +5,11 @@ use super::stage::{Stage, is_valid};
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 use harness::fault;
+use harness::live::chaos::{About, Page};
 use harness::story::{Plot, Step, chaos};
 use harness::users::Conclusion;
 use judge::Verdict;
+use loadgen::live::Address;
 use std::time::Duration;
 
 /// Runs of the search for the smallest schedule that fails; each takes as long as its steps.
@@ -40,6 +42,10 @@ pub struct Arguments {
     no_search: bool,
     #[command(flatten)]
     outputs: Outputs,
+    /// Show the run as it happens on a page at PORT of this machine, or at HOST:PORT for others as well; 0 is any free
+    /// port. Its address is printed, and is the key to it: whoever has it can have the run end early, which is told
+    #[arg(long, value_name = "ADDR")]
+    live: Option<Address>,
 }
 
 /// What is told, again and again.
@@ -67,41 +73,76 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
     for step in &chosen {
         eprintln!("harness: {:>3}. {}", step + 1, chaos.all[*step]);
     }
-    let told = chaos.tell(&chosen).await;
-    if let Ok(conclusion) = &told {
-        print!("{conclusion}");
+    // Before anything else is started: an address that cannot be had costs no run.
+    let page = chaos.page(&chosen)?;
+    let done = chaos.carry_out(chosen, page.as_ref()).await;
+    if let Some(page) = page {
+        page.end(done.as_ref().err().map(|error| format!("{error:#}")));
     }
-    let about = format!("{} faults at random, seed {seed}", chosen.len());
-    chaos.arguments.outputs.write(&told, &about, &chaos.command(&chosen))?;
-    if is_valid(&told) {
-        return Ok(());
-    }
-    let had_no_end = told.is_err();
-    let error = told.map_or_else(
-        |error| format!("{error:#}"),
-        |conclusion| format!("the verdict is {}", conclusion.verdict().name()),
-    );
-    if chaos.arguments.no_search || chosen.len() < 2 {
-        bail!("{error}; to see it again: {}", chaos.command(&chosen));
-    }
-    eprintln!("harness: {error}; looking for the fewest steps that fail as well, in at most {SEARCH_RUNS} runs");
-    let fewest = sim::ddmin(chosen, SEARCH_RUNS, async |candidates: &[Vec<usize>]| {
-        for (place, steps) in candidates.iter().enumerate() {
-            // All that it was asked for is to break something.
-            if !steps.is_empty() && chaos.fails(steps, had_no_end).await {
-                return Some(place);
-            }
-        }
-        None
-    });
-    bail!("{error}; the fewest steps that fail: {}", chaos.command(&fewest.await));
+    done
 }
 
 impl Chaos {
+    fn page(&self, chosen: &[usize]) -> Result<Option<Page>> {
+        let Some(address) = &self.arguments.live else { return Ok(None) };
+        let Arguments { plot, stage, .. } = &self.arguments;
+        let about = About {
+            title: format!(
+                "faults at random, seed {}: {plot}, {} users, {} nodes",
+                self.seed, stage.users, stage.nodes
+            ),
+            seed: self.seed,
+            command: self.command(chosen),
+            users: stage.users,
+            search_runs: SEARCH_RUNS,
+        };
+        let steps = chosen.iter().map(|step| (step + 1, &self.all[*step]));
+        Ok(Some(Page::open(address, about, steps)?))
+    }
+
+    /// Tells these steps, and what they came to; an error where that is not `valid`, after a search for the fewest.
+    async fn carry_out(&self, chosen: Vec<usize>, page: Option<&Page>) -> Result<()> {
+        let told = self.tell(&chosen, page).await;
+        let (planned, chosen) = (chosen.len(), so_far(&chosen, page));
+        let mut about = format!("{} faults at random, seed {}", chosen.len(), self.seed);
+        if let Ok(conclusion) = &told {
+            print!("{conclusion}");
+        }
+        if chosen.len() < planned {
+            let stopped = format!("stopped by hand: {} of {planned} steps were told", chosen.len());
+            println!("{stopped}");
+            about += &format!(", {stopped}");
+        }
+        self.arguments.outputs.write(&told, &about, &self.command(&chosen))?;
+        if is_valid(&told) {
+            return Ok(());
+        }
+        let had_no_end = told.is_err();
+        let error = told.map_or_else(
+            |error| format!("{error:#}"),
+            |conclusion| format!("the verdict is {}", conclusion.verdict().name()),
+        );
+        if self.arguments.no_search || chosen.len() < 2 {
+            bail!("{error}; to see it again: {}", self.command(&chosen));
+        }
+        eprintln!("harness: {error}; looking for the fewest steps that fail as well, in at most {SEARCH_RUNS} runs");
+        let fewest = sim::ddmin(chosen, SEARCH_RUNS, async |candidates: &[Vec<usize>]| {
+            for (place, steps) in candidates.iter().enumerate() {
+                // All that it was asked for is to break something.
+                if !steps.is_empty() && self.fails(steps, had_no_end, page).await {
+                    return Some(place);
+                }
+            }
+            None
+        });
+        bail!("{error}; the fewest steps that fail: {}", self.command(&fewest.await));
+    }
+
     /// Whether these steps fail as well. An engine that fails would make every part fail, so a story without an end is
     /// a failure only where the first had none.
-    async fn fails(&self, steps: &[usize], had_no_end: bool) -> bool {
-        let told = self.tell(steps).await;
+    async fn fails(&self, steps: &[usize], had_no_end: bool, page: Option<&Page>) -> bool {
+        page.into_iter().for_each(|page| page.searches(numbers(steps)));
+        let told = self.tell(steps, None).await;
         let fails = told.as_ref().map_or(had_no_end, |conclusion| conclusion.verdict() != Verdict::Valid);
         let verdict = match &told {
             Err(error) => format!("come to no end: {error:#}"),
@@ -109,15 +150,22 @@ impl Chaos {
             Ok(_) => "are valid".into(),
         };
         eprintln!("harness: steps {} {verdict}", numbers(steps));
+        page.into_iter().for_each(|page| page.found(verdict.clone()));
         fails
     }
 
-    async fn tell(&self, steps: &[usize]) -> Result<Conclusion> {
+    async fn tell(&self, steps: &[usize], page: Option<&Page>) -> Result<Conclusion> {
         let Arguments { plot, stage, .. } = &self.arguments;
-        let command = self.command(steps);
-        let steps: Vec<Step> = steps.iter().map(|step| self.all[*step].clone()).collect();
-        let builder = stage.builder(steps.iter().flat_map(|step| &step.faults));
-        stage.tell(builder, &command, async |story| story.of(*plot).tell_steps(&steps).await).await
+        let chosen: Vec<Step> = steps.iter().map(|step| self.all[*step].clone()).collect();
+        let builder = stage.builder(chosen.iter().flat_map(|step| &step.faults));
+        let command = || self.command(&so_far(steps, page));
+        let told = stage.tell(builder, command, async |story| {
+            let story = page.into_iter().fold(story.of(*plot), |story, page| story.watched_by(page));
+            let told = story.tell_steps(&chosen).await;
+            page.into_iter().for_each(|page| page.told(&told));
+            told
+        });
+        told.await
     }
 
     /// How to tell these steps again.
@@ -136,6 +184,12 @@ impl Chaos {
         }
         command
     }
+}
+
+/// Those of the steps that were told: all, unless somebody who looked wanted no more.
+fn so_far(steps: &[usize], page: Option<&Page>) -> Vec<usize> {
+    let told = page.and_then(Page::stopped_after).unwrap_or(steps.len());
+    steps[..told].to_vec()
 }
 
 fn numbers(steps: &[usize]) -> String {

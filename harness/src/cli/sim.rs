@@ -2,12 +2,15 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use harness::live::simulation::{About, Page};
 use harness::program::{Program, built};
 use harness::report::simulation::{self as report, Found};
+use loadgen::live::{Address, Ending};
 use sim::campaign::{self, Failed, Plan, Tally};
 use sim::worker::Report;
 use sim::{Failure, Lived, Schedule, Shape, Shrunk, Workers, Workload};
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -64,6 +67,10 @@ pub struct Arguments {
     /// Write JUnit XML: each promise is a test
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Show the run as it happens on a page at PORT of this machine, or at HOST:PORT for others as well; 0 is any free
+    /// port. Its address is printed, and is the key to it: whoever has it can have the run end early, which is told
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["replay", "write"])]
+    live: Option<Address>,
 }
 
 /// Prints what the run came to, and every kind of failure made small; the exit code is the verdict's.
@@ -79,7 +86,14 @@ pub async fn execute(arguments: Arguments) -> Result<ExitCode> {
     })?);
     let (tally, found) = match &arguments.replay {
         Some(path) => replay(path, arguments.trace, &workers).await?,
-        None => live(&arguments, &plan, &workers).await?,
+        None => {
+            let page = arguments.page(&plan)?;
+            let lived = live(&arguments, &plan, &workers, page.as_ref()).await;
+            if let Some(page) = page {
+                page.end(lived.as_ref().ok().map(|(tally, _)| tally), ending(&lived));
+            }
+            lived?
+        }
     };
     for one in &found {
         println!("{}", report::found(one));
@@ -112,6 +126,13 @@ impl Arguments {
         })
     }
 
+    /// Before anything else is started: an address that cannot be had costs no run.
+    fn page(&self, plan: &Plan) -> Result<Option<Page>> {
+        let seeds = (plan.seeds < u64::MAX).then_some(plan.seeds);
+        let about = About { command: self.command(), seeds, minutes: self.minutes };
+        Ok(self.live.as_ref().map(|address| Page::open(address, about)).transpose()?)
+    }
+
     /// The flags that ask for the same again.
     fn command(&self) -> String {
         match &self.replay {
@@ -119,16 +140,37 @@ impl Arguments {
             None => {
                 let seeds = self.seeds.map(|seeds| format!(" --seeds {seeds}")).unwrap_or_default();
                 let minutes = self.minutes.map(|minutes| format!(" --minutes {minutes}")).unwrap_or_default();
-                let workload = self.workload.to_possible_value().map(|value| value.get_name().to_owned());
-                let workload = workload.unwrap_or_default();
-                let Arguments { from, nodes, .. } = self;
-                format!("harness sim --from {from}{seeds}{minutes} --nodes {nodes} --workload {workload}")
+                format!("harness sim --from {}{seeds}{minutes} {}", self.from, self.shape())
             }
+        }
+    }
+
+    /// The flags that give every seed the same schedule again.
+    fn shape(&self) -> String {
+        let workload = self.workload.to_possible_value().map(|value| value.get_name().to_owned());
+        format!("--nodes {} --workload {}", self.nodes, workload.unwrap_or_default())
+    }
+}
+
+/// What those who look are told in the end.
+fn ending(lived: &Result<(Tally, Vec<Found>)>) -> Ending {
+    match lived {
+        Err(error) => Ending { verdict: "not run", reasons: vec![format!("{error:#}")], ..Ending::default() },
+        Ok((tally, _)) => {
+            let mut lines: Vec<String> = report::summary(tally).lines().map(str::to_owned).collect();
+            // The last one is the verdict.
+            lines.pop();
+            Ending { verdict: tally.verdict().name(), notes: lines, ..Ending::default() }
         }
     }
 }
 
-async fn live(arguments: &Arguments, plan: &Plan, workers: &Workers) -> Result<(Tally, Vec<Found>)> {
+async fn live(
+    arguments: &Arguments,
+    plan: &Plan,
+    workers: &Workers,
+    page: Option<&Page>,
+) -> Result<(Tally, Vec<Found>)> {
     eprintln!("harness: {}", arguments.command());
     let mut told = Instant::now();
     let mut hashes = String::new();
@@ -139,11 +181,17 @@ async fn live(arguments: &Arguments, plan: &Plan, workers: &Workers) -> Result<(
         }
         if let Some(failed) = tally.failed.last().filter(|failed| failed.schedule.seed == seed) {
             eprintln!("harness: seed {seed} {}", failed.failure);
+            if let Some(page) = page {
+                let again = format!("{}harness sim --from {seed} --seeds 1 {}", failpoints(), arguments.shape());
+                page.failed(seed, failed.failure.to_string(), again);
+            }
         }
         if told.elapsed() >= PROGRESS {
             told = Instant::now();
             eprintln!("harness: {}", report::progress(tally, plan));
         }
+        page.into_iter().for_each(|page| page.lived(tally));
+        if page.is_some_and(Page::is_enough) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let tally = tally.await?;
     if let Some(path) = &arguments.hashes {
@@ -157,20 +205,21 @@ async fn live(arguments: &Arguments, plan: &Plan, workers: &Workers) -> Result<(
     }
     let mut found = Vec::new();
     for failed in kinds.into_iter().take(MOST_FOUND) {
-        let one = look_into(failed, arguments.no_search, workers).await?;
+        let one = look_into(failed, arguments.no_search, workers, page).await?;
+        page.into_iter().for_each(|page| page.found(one.whole.seed, &one.left, &one.again));
         found.push(one);
     }
     Ok((tally, found))
 }
 
 /// Makes it small, and keeps it: as whole as it was, as small as it got, and as a page.
-async fn look_into(failed: &Failed, no_search: bool, workers: &Workers) -> Result<Found> {
+async fn look_into(failed: &Failed, no_search: bool, workers: &Workers, page: Option<&Page>) -> Result<Found> {
     let Failed { schedule, failure, lived } = failed;
     let seed = schedule.seed;
     // What hangs takes the limit each time, and what strays may do otherwise the next time.
     let is_searched = !no_search && !matches!(failure, Failure::Hung | Failure::Strayed);
     let Shrunk { schedule: left, runs } = match is_searched {
-        true => search(schedule, failure, workers).await,
+        true => search(schedule, failure, workers, page).await,
         false => Shrunk { schedule: schedule.clone(), runs: 0 },
     };
     let lived = if runs == 0 { lived.clone() } else { workers.live(&left, false).await? };
@@ -186,17 +235,22 @@ async fn look_into(failed: &Failed, no_search: bool, workers: &Workers) -> Resul
     Ok(found)
 }
 
-async fn search(schedule: &Schedule, failure: &Failure, workers: &Workers) -> Shrunk {
+async fn search(schedule: &Schedule, failure: &Failure, workers: &Workers, page: Option<&Page>) -> Shrunk {
     eprintln!("harness: looking for a smaller schedule that fails as well, in at most {} runs", sim::MOST_RUNS);
     let fails = |lived: &Lived| Failure::of(lived).is_some_and(|other| failure.is_same(&other));
-    sim::shrink(schedule.clone(), async |candidates: &[Schedule]| match workers.first_that(candidates, fails).await {
-        Ok(first) => first.map(|(place, _)| place),
-        Err(error) => {
+    let (mut left, mut runs) = (schedule.clone(), 0);
+    let first_failing = async |candidates: &[Schedule]| {
+        page.into_iter().for_each(|page| page.searches(schedule.seed, runs, &left));
+        let first = workers.first_that(candidates, fails).await.unwrap_or_else(|error| {
             eprintln!("harness: {error:#}");
             None
-        }
-    })
-    .await
+        });
+        let place = first.map(|(place, _)| place);
+        runs += place.map_or(candidates.len(), |place| place + 1);
+        place.into_iter().for_each(|place| left = candidates[place].clone());
+        place
+    };
+    sim::shrink(schedule.clone(), first_failing).await
 }
 
 async fn replay(path: &Path, traces: bool, workers: &Workers) -> Result<(Tally, Vec<Found>)> {
@@ -223,9 +277,12 @@ async fn replay(path: &Path, traces: bool, workers: &Workers) -> Result<(Tally, 
 }
 
 fn again(path: &Path) -> String {
-    // Where bugs were switched on, nothing else shows it again.
-    let failpoints = std::env::var("FAILPOINTS").map(|points| format!("FAILPOINTS='{points}' ")).unwrap_or_default();
-    format!("{failpoints}harness sim --replay {}", path.display())
+    format!("{}harness sim --replay {}", failpoints(), path.display())
+}
+
+/// Where bugs were switched on, nothing else shows again what came of them.
+fn failpoints() -> String {
+    std::env::var("FAILPOINTS").map(|points| format!("FAILPOINTS='{points}' ")).unwrap_or_default()
 }
 
 fn text_of(schedule: &Schedule) -> Result<String> {

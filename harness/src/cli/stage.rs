@@ -104,21 +104,21 @@ impl Stage {
     }
 
     /// Starts a cluster, has a story told on it, and removes it; where the verdict is not `valid`, what tells why is
-    /// kept, with the command that tells it again.
+    /// kept, with the command that tells it again, which is asked for in the end.
     ///
     /// # Errors
     /// If the cluster does not start, or the story comes to no end.
     pub async fn tell(
         &self,
         builder: Builder,
-        command: &str,
+        command: impl FnOnce() -> String,
         tell: impl AsyncFnOnce(Story<'_>) -> Result<Conclusion>,
     ) -> Result<Conclusion> {
         let cluster = builder.start().await?;
         let told = tell(Story::on(&*cluster).users(self.users)).await;
         // Whatever becomes of the rest, the verdict counts.
         if !is_valid(&told) {
-            match cluster.keep_evidence(command).await {
+            match cluster.keep_evidence(&command()).await {
                 Ok(kept) => eprintln!("harness: histories, logs and configurations are in {}", kept.display()),
                 Err(error) => eprintln!("harness: cannot keep what tells why: {error:#}"),
             }

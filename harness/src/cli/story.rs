@@ -37,7 +37,8 @@ pub async fn execute(arguments: Arguments) -> Result<()> {
     let command = format!("harness story {plot}{flags} --seconds {seconds} {}", stage.flags());
     eprintln!("harness: {about}, on {} nodes", stage.nodes);
     let (builder, lasting) = (stage.builder(&faults), Duration::from_secs(seconds));
-    let told = stage.tell(builder, &command, async |story| story.of(plot).lasting(lasting).tell(&faults).await);
+    let told =
+        stage.tell(builder, || command.clone(), async |story| story.of(plot).lasting(lasting).tell(&faults).await);
     let told = told.await;
     if let Ok(conclusion) = &told {
         print!("{conclusion}");

@@ -86,7 +86,7 @@ async fn cell(stage: &Stage, fault: &str, seconds: u64, plot: Plot) -> Result<Co
     let builder = stage.builder([&fault]);
     let lasting = Duration::from_secs(seconds);
     let command = cell_command(stage, &fault, seconds, plot);
-    stage.tell(builder, &command, async |story| story.of(plot).lasting(lasting).tell(&[fault]).await).await
+    stage.tell(builder, || command, async |story| story.of(plot).lasting(lasting).tell(&[fault]).await).await
 }
 
 fn cell_command(stage: &Stage, fault: impl Display, seconds: u64, plot: Plot) -> String {

@@ -11,6 +11,7 @@ mod forger;
 mod presence;
 mod roamers;
 mod steps;
+mod watcher;
 
 use crate::cluster::Cluster;
 use crate::fault::Fault;
@@ -24,6 +25,8 @@ use std::time::Duration;
 pub use steps::Step;
 use steps::Troubles;
 use strum::{Display, IntoStaticStr, VariantArray};
+use watcher::Nobody;
+pub use watcher::{Part, Watcher};
 
 /// For the first acknowledgements, on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
@@ -68,6 +71,7 @@ pub struct Story<'a> {
     lasting: Duration,
     stays_broken: bool,
     patience: Duration,
+    watcher: &'a dyn Watcher,
 }
 
 impl<'a> Story<'a> {
@@ -80,6 +84,7 @@ impl<'a> Story<'a> {
             lasting: Duration::from_secs(5),
             stays_broken: false,
             patience: RECOVERED,
+            watcher: &Nobody,
         }
     }
 
@@ -112,6 +117,12 @@ impl<'a> Story<'a> {
         self
     }
 
+    /// Somebody looks on.
+    pub fn watched_by(mut self, watcher: &'a dyn Watcher) -> Self {
+        self.watcher = watcher;
+        self
+    }
+
     /// Tells it with a fault, as that is written.
     ///
     /// # Panics
@@ -137,22 +148,30 @@ impl<'a> Story<'a> {
     /// As for [`Story::tell`].
     pub async fn tell_steps(self, steps: &[Step]) -> Result<Conclusion> {
         let record = self.cluster.record();
+        self.watcher.begins(&record);
         let mut cast = Cast::gather(self.cluster, &record, self.users, self.plot).await?;
         cast.begin();
         more_is_acknowledged(&record, SOON).await?;
         let mut last = Troubles::default();
-        for step in steps {
+        for (place, step) in steps.iter().enumerate() {
+            if self.watcher.is_enough() {
+                break;
+            }
             std::mem::take(&mut last).heal(&record).await?;
+            self.watcher.comes_to(Part::Step(place));
             last = Troubles::go_through(self.cluster, &record, step).await?;
         }
+        self.watcher.comes_to(Part::Recovery);
         if !self.stays_broken {
             std::mem::take(&mut last).heal(&record).await?;
         }
         more_is_acknowledged(&record, RECOVERED).await?;
         cast.stop().await?;
+        self.watcher.comes_to(Part::Arrivals);
         record.everything_arrives(self.patience).await;
         record.drained();
         last.heal(&record).await?;
+        self.watcher.comes_to(Part::Judgement);
         presence::everybody_looks(&record, cast.into_circles()).await?;
         self.cluster.read_rows(&record).await?;
         self.cluster.verify().await?;

@@ -194,6 +194,23 @@ impl Record {
         self.inner.lock().acked
     }
 
+    /// How many have reached a recipient so far, counting each recipient.
+    pub fn delivered(&self) -> usize {
+        self.inner.lock().arrived.len()
+    }
+
+    /// Microseconds since it began, as in its entries.
+    pub fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// Shows the entries from this place on, in the order in which they were written down; the place behind the last.
+    pub fn show_from(&self, place: usize, show: impl FnMut(&Entry)) -> usize {
+        let inner = self.inner.lock();
+        inner.entries.iter().skip(place).for_each(show);
+        inner.entries.len()
+    }
+
     pub(super) fn is_acked(&self, mid: Uuid) -> bool {
         self.inner.lock().sent.get(&mid).is_some_and(|sent| sent.is_acked)
     }

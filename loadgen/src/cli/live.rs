@@ -1,7 +1,7 @@
 //! `--live`: the page that shows a run and steers it, for as long as the run lasts.
 
 use crate::cluster;
-use crate::live::{About, Address, Board, Ending, Hands, Live};
+use crate::live::{About, Address, Board, Ending, Hands, Live, Run};
 use crate::measure::{Act, Outcome};
 use crate::plan::{Driver, NodesAs, Plan};
 use crate::report::{number, rate};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// The page of one run.
 pub struct Show {
-    board: Arc<Board>,
+    board: Arc<Board<Run>>,
     /// Served until this is dropped.
     _live: Live,
 }
@@ -22,9 +22,9 @@ impl Show {
     /// # Errors
     /// An address that cannot be had.
     pub fn open(address: &Address, plan: &Plan, steering: &Steering) -> Result<Show> {
-        let board = Arc::new(Board::new(about(plan)));
+        let board = Arc::new(Board::new(Run::new(about(plan))));
         let wheel = Wheel { board: board.clone(), steering: steering.clone() };
-        let live = Live::open(address, board.clone(), Arc::new(wheel))?;
+        let live = Live::open(address, Run::page(), board.clone(), Arc::new(wheel))?;
         eprintln!("live: {}", live.url());
         Ok(Show { board, _live: live })
     }
@@ -73,7 +73,7 @@ fn about(plan: &Plan) -> About {
 
 /// Steers, and shows what was done.
 struct Wheel {
-    board: Arc<Board>,
+    board: Arc<Board<Run>>,
     steering: Steering,
 }
 
@@ -89,7 +89,7 @@ impl Hands for Wheel {
 
 struct Both {
     progress: Arc<dyn Progress>,
-    board: Arc<Board>,
+    board: Arc<Board<Run>>,
 }
 
 impl Progress for Both {

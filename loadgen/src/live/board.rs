@@ -1,18 +1,12 @@
-//! What the page shows, and who looks at it.
+//! What a page shows, and who looks at it.
 //!
 //! A viewer first gets all there is, as one event, then whatever is new, in order and without a gap. Events are written
 //! once, however many look. Nothing here waits: an event that does not fit into a viewer's queue ends that viewer,
 //! whose browser comes back by itself and gets all there is once more.
 
-use crate::measure::{Intervention, LatencyKind, Span, spans};
-use crate::report::path_class;
-use crate::run::Moment;
 use hyper::body::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
-use strum::IntoEnumIterator;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -20,80 +14,23 @@ use tokio_util::sync::CancellationToken;
 pub const MAX_VIEWERS: usize = 16;
 /// Events that wait for a viewer: two minutes of a run. One that is further behind is dropped.
 pub const VIEWER_EVENTS: usize = 128;
-/// Moments that are kept for those who come later: ten minutes. Older ones are not shown any more.
-const MAX_MOMENTS: usize = 600;
-/// Between two events about how a phase goes.
-const PHASE_EVERY: Duration = Duration::from_millis(500);
-
-/// What a run is, for a person who looks.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct About {
-    pub title: String,
-    pub mix: String,
-    pub users: u32,
-    /// Messages a second at the start; `None` where there is no rate to change.
-    pub rate: Option<f64>,
-    /// Nodes that can be stopped and started.
-    pub nodes: u32,
-    /// The measured time in seconds.
-    pub duration_s: f64,
-}
-
-/// How it ended.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Ending {
-    pub verdict: &'static str,
-    /// Why it is not valid, then what a reader should know.
-    pub reasons: Vec<String>,
-    pub notes: Vec<String>,
-}
 
 /// What is shown, and to whom.
 #[derive(Debug)]
-pub struct Board(Mutex<Shown>);
+pub struct Board<S>(Mutex<Shown<S>>);
 
 #[derive(Debug)]
-struct Shown {
-    state: State,
-    told: Instant,
-    /// As many as a run allows.
-    done: Vec<Intervention>,
+struct Shown<S> {
+    state: S,
+    audience: Audience,
+}
+
+/// Those who look.
+#[derive(Debug, Default)]
+pub struct Audience {
     viewers: Vec<Sink>,
     /// Nobody is let in any more.
-    closed: bool,
-}
-
-/// All there is, as a viewer gets it at first.
-#[derive(Debug, Serialize)]
-struct State {
-    about: About,
-    paths: Vec<Path>,
-    phase: Phase,
-    moments: VecDeque<Moment>,
-    marks: Marks,
-    ending: Option<Ending>,
-}
-
-#[derive(Debug, Serialize)]
-struct Path {
-    name: LatencyKind,
-    title: &'static str,
-    class: String,
-}
-
-#[derive(Clone, Debug, Default, Serialize)]
-struct Phase {
-    name: &'static str,
-    done: u64,
-    /// 0 where nobody knows.
-    steps: u64,
-}
-
-/// What was done to the run, and what stands out of it for that.
-#[derive(Debug, Default, Serialize)]
-struct Marks {
-    done: Vec<String>,
-    spans: Vec<Span>,
+    is_closed: bool,
 }
 
 /// Where a viewer's events go.
@@ -103,98 +40,52 @@ struct Sink {
     gone: CancellationToken,
 }
 
-impl Board {
-    pub fn new(about: About) -> Board {
-        let paths = LatencyKind::iter().map(|kind| Path { name: kind, title: kind.title(), class: path_class(kind) });
-        let state = State {
-            about,
-            paths: paths.collect(),
-            phase: Phase::default(),
-            moments: VecDeque::new(),
-            marks: Marks::default(),
-            ending: None,
-        };
-        Board(Mutex::new(Shown { state, told: Instant::now(), done: Vec::new(), viewers: Vec::new(), closed: false }))
-    }
-
+/// Where a server gets the events of those whom it lets in.
+pub(super) trait Views: Send + Sync + 'static {
     /// Another viewer's events, all there is first; `None` if there are too many, or all is over. `gone` is cancelled
     /// when the viewer is dropped for being too slow.
-    pub fn view(&self, gone: CancellationToken) -> Option<mpsc::Receiver<Bytes>> {
-        let mut shown = self.0.lock();
-        shown.viewers.retain(|sink| !sink.events.is_closed());
-        if shown.closed || shown.viewers.len() >= MAX_VIEWERS {
-            return None;
-        }
-        let (events, receiver) = mpsc::channel(VIEWER_EVENTS);
-        // It is empty, and has room.
-        let _ = events.try_send(event("all", &shown.state));
-        shown.viewers.push(Sink { events, gone });
-        Some(receiver)
+    fn view(&self, gone: CancellationToken) -> Option<mpsc::Receiver<Bytes>>;
+}
+
+impl<S: Serialize> Board<S> {
+    pub fn new(state: S) -> Board<S> {
+        Board(Mutex::new(Shown { state, audience: Audience::default() }))
     }
 
     /// How many look.
     pub fn viewers(&self) -> usize {
-        self.0.lock().viewers.len()
+        self.0.lock().audience.viewers.len()
     }
 
-    pub fn phase(&self, name: &'static str, steps: u64) {
-        let mut shown = self.0.lock();
-        shown.state.phase = Phase { name, done: 0, steps };
-        shown.tell_phase();
-    }
-
-    pub fn advance(&self, steps: u64) {
-        let mut shown = self.0.lock();
-        shown.state.phase.done += steps;
-        if shown.told.elapsed() >= PHASE_EVERY {
-            shown.tell_phase();
-        }
-    }
-
-    pub fn moment(&self, moment: Moment) {
-        let mut shown = self.0.lock();
-        shown.tell("moment", &moment);
-        if shown.state.moments.len() == MAX_MOMENTS {
-            shown.state.moments.pop_front();
-        }
-        shown.state.moments.push_back(moment);
-    }
-
-    /// Shows what was done to the run.
-    pub fn done(&self, intervention: Intervention) {
-        let mut shown = self.0.lock();
-        shown.done.push(intervention);
-        shown.state.marks =
-            Marks { done: shown.done.iter().map(ToString::to_string).collect(), spans: spans(&shown.done) };
-        let event = event("marks", &shown.state.marks);
-        shown.send(&event);
-    }
-
-    /// Shows how it ended, and lets nobody in any more; those who look get what waits for them, and then the end.
-    pub fn end(&self, ending: Ending) {
-        let mut shown = self.0.lock();
-        shown.tell("end", &ending);
-        shown.state.ending = Some(ending);
-        shown.closed = true;
-        shown.viewers.clear();
+    /// Changes what is shown to those who come later, and tells those who look.
+    pub fn show<T>(&self, change: impl FnOnce(&mut S, &mut Audience) -> T) -> T {
+        let Shown { state, audience } = &mut *self.0.lock();
+        change(state, audience)
     }
 }
 
-impl Shown {
-    fn tell_phase(&mut self) {
-        self.told = Instant::now();
-        let phase = self.state.phase.clone();
-        self.tell("phase", &phase);
-    }
-
-    fn tell(&mut self, name: &str, data: &impl Serialize) {
-        if !self.viewers.is_empty() {
-            self.send(&event(name, data));
+impl<S: Serialize + Send + 'static> Views for Board<S> {
+    fn view(&self, gone: CancellationToken) -> Option<mpsc::Receiver<Bytes>> {
+        let Shown { state, audience } = &mut *self.0.lock();
+        audience.viewers.retain(|sink| !sink.events.is_closed());
+        if audience.is_closed || audience.viewers.len() >= MAX_VIEWERS {
+            return None;
         }
+        let (events, receiver) = mpsc::channel(VIEWER_EVENTS);
+        // It is empty, and has room.
+        let _ = events.try_send(event("all", state));
+        audience.viewers.push(Sink { events, gone });
+        Some(receiver)
     }
+}
 
-    /// Whoever has no room is dropped.
-    fn send(&mut self, event: &Bytes) {
+impl Audience {
+    /// An event for each; whoever has no room for it is dropped.
+    pub fn tell(&mut self, name: &str, data: &impl Serialize) {
+        if self.viewers.is_empty() {
+            return;
+        }
+        let event = event(name, data);
         self.viewers.retain(|sink| match sink.events.try_send(event.clone()) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Full(_)) => {
@@ -203,6 +94,12 @@ impl Shown {
             }
             Err(mpsc::error::TrySendError::Closed(_)) => false,
         });
+    }
+
+    /// Lets nobody in any more; those who look get what waits for them, and then the end.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+        self.viewers.clear();
     }
 }
 
@@ -215,11 +112,10 @@ fn event(name: &str, data: &impl Serialize) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Act;
 
     type Viewer = mpsc::Receiver<Bytes>;
 
-    fn view(board: &Board) -> Option<Viewer> {
+    fn view(board: &Board<Vec<usize>>) -> Option<Viewer> {
         board.view(CancellationToken::new())
     }
 
@@ -228,62 +124,56 @@ mod tests {
         String::from_utf8(bytes.to_vec()).expect("UTF-8")
     }
 
+    fn add(board: &Board<Vec<usize>>, number: usize) {
+        board.show(|numbers, audience| {
+            numbers.push(number);
+            audience.tell("more", &number);
+        });
+    }
+
     #[test]
     fn a_viewer_gets_all_there_is_and_then_what_is_new() {
-        let board = Board::new(About { title: "a\nb".into(), ..About::default() });
-        board.phase("logins", 10);
-        board.moment(Moment { online: 7, ..Moment::default() });
+        let board = Board::new(vec![1]);
+        add(&board, 2);
         let mut viewer = view(&board).expect("there is room");
-        board.moment(Moment { online: 8, ..Moment::default() });
-        board.done(Intervention { at_ms: 500, act: Act::Pause });
+        add(&board, 3);
 
-        let all = next(&mut viewer);
-        assert!(all.starts_with("event: all\ndata: {") && all.contains(r#""title":"a\nb""#), "{all}");
-        assert!(all.contains(r#""online":7"#) && all.contains(r#""name":"logins""#) && !all.contains(r#""online":8"#));
-        assert_eq!(all.matches('\n').count(), 3, "one line of data");
-        assert!(next(&mut viewer).contains(r#""online":8"#));
-        let marks = r#"event: marks
-data: {"done":["after 0.5 s: paused"],"spans":[{"from":0.5,"to":null,"name":"paused"}]}"#;
-        assert_eq!(next(&mut viewer).trim_end(), marks);
+        assert_eq!(next(&mut viewer), "event: all\ndata: [1,2]\n\n");
+        assert_eq!(next(&mut viewer), "event: more\ndata: 3\n\n");
     }
 
     #[test]
     fn who_does_not_keep_up_is_dropped_and_others_miss_nothing() {
-        let board = Board::new(About::default());
+        let board = Board::new(Vec::new());
         let [slow_gone, quick_gone] = [CancellationToken::new(), CancellationToken::new()];
         let _slow = board.view(slow_gone.clone()).expect("there is room");
         let mut quick = board.view(quick_gone.clone()).expect("there is room");
         next(&mut quick);
-        for online in 0..VIEWER_EVENTS as u32 {
-            board.moment(Moment { online, ..Moment::default() });
-            assert!(next(&mut quick).contains(&format!("\"online\":{online},")));
+        for number in 0..VIEWER_EVENTS {
+            add(&board, number);
+            assert_eq!(next(&mut quick), format!("event: more\ndata: {number}\n\n"));
         }
         assert!(slow_gone.is_cancelled() && !quick_gone.is_cancelled());
         assert_eq!(board.viewers(), 1);
     }
 
     #[test]
-    fn viewers_and_what_is_kept_for_them_are_bounded() {
-        let board = Board::new(About::default());
+    fn viewers_are_bounded() {
+        let board = Board::new(Vec::new());
         let mut viewers: Vec<Viewer> = (0..MAX_VIEWERS).map(|_| view(&board).expect("there is room")).collect();
         assert!(view(&board).is_none());
         viewers.pop();
-        let mut another = view(&board).expect("a place came free");
-        next(&mut another);
-        (0..2 * MAX_MOMENTS).for_each(|_| {
-            board.moment(Moment::default());
-            next(&mut another);
-        });
-        assert_eq!(board.0.lock().state.moments.len(), MAX_MOMENTS);
+        assert!(view(&board).is_some(), "a place came free");
     }
 
     #[test]
     fn the_end_is_the_last_event_and_nobody_comes_after_it() {
-        let board = Board::new(About::default());
+        let board = Board::new(Vec::new());
         let mut viewer = view(&board).expect("there is room");
-        board.end(Ending { verdict: "valid", ..Ending::default() });
+        add(&board, 1);
+        board.show(|_, audience| audience.close());
         next(&mut viewer);
-        assert!(next(&mut viewer).starts_with("event: end\ndata: {\"verdict\":\"valid\""));
+        assert_eq!(next(&mut viewer), "event: more\ndata: 1\n\n");
         assert_eq!(viewer.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
         assert!(view(&board).is_none());
     }

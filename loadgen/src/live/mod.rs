@@ -1,18 +1,22 @@
-//! A page that shows a run as it happens, and steers it: over HTTP and server-sent events, for a browser on this
+//! A page that shows something as it happens, and steers it: over HTTP and server-sent events, for a browser on this
 //! machine or, where the address says so, in the network.
 //!
-//! The `board` holds what is shown, and tells its viewers what is new: each has a bounded queue, and one that does not
-//! keep up is dropped, so that nobody who looks can hold up the run. Whoever asks has to know the `guard`'s key, which
-//! stands in the address that is printed, so that no other page in the same browser can steer. All of it happens on one
-//! thread of its own (`server`); the page is one file and asks for nothing else.
+//! The `board` holds what is shown, whatever that is, and tells its viewers what is new: each has a bounded queue, and
+//! one that does not keep up is dropped, so that nobody who looks can hold up what is shown. Whoever asks has to know
+//! the `guard`'s key, which stands in the address that is printed, so that no other page in the same browser can steer.
+//! All of it happens on one thread of its own (`server`); a page is one file and asks for nothing else. The page of a
+//! load run is `run`; the harness has others.
 
 mod board;
 mod guard;
 mod page;
+mod run;
 mod server;
 
-pub use board::{About, Board, Ending};
+pub use board::{Audience, Board};
 pub use guard::Address;
+pub use page::page;
+pub use run::{About, Ending, Run};
 pub use server::{Hands, Live};
 
 /// Why there is no page. Stop, and show the text.

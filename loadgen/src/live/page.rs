@@ -1,21 +1,17 @@
-//! The page: one document with the report's style, and a script that draws what it is told.
+//! What pages have in common: the report's style, drawing, and how events come and something is asked for.
 
 use crate::report::STYLE;
-use hyper::body::Bytes;
-use std::sync::LazyLock;
 
-const DOCUMENT: &str = include_str!("page.html");
+const FRAME: &str = include_str!("frame.html");
 const MORE_STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const SHARED: &str = concat!(include_str!("draw.js"), include_str!("wire.js"));
 /// Nothing is loaded from anywhere; only this page's own server is asked, and no other page may put this one in a
 /// frame.
 pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The whole page.
-pub fn page() -> Bytes {
-    static PAGE: LazyLock<Bytes> = LazyLock::new(|| {
-        DOCUMENT.replace("{{style}}", &format!("{STYLE}{MORE_STYLE}")).replace("{{script}}", SCRIPT).into()
-    });
-    PAGE.clone()
+/// A whole page: a title, what is in it, and style and script of its own beside those that all pages have.
+pub fn page(title: &str, body: &str, style: &str, script: &str) -> String {
+    let page = FRAME.replace("{{title}}", title).replace("{{style}}", &[STYLE, MORE_STYLE, style].concat());
+    page.replace("{{body}}", body).replace("{{script}}", &[SHARED, script].concat())
 }

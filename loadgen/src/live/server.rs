@@ -2,7 +2,7 @@
 //!
 //! A connection serves one request, within [`REQUEST_TIMEOUT`], save that a viewer's lasts as long as the viewer does.
 
-use super::board::Board;
+use super::board::{Board, Views};
 use super::guard::{Address, Guard, Refused};
 use super::{Error, page};
 use futures_util::stream;
@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,16 +68,22 @@ struct Visit {
 
 struct Site {
     guard: Guard,
-    board: Arc<Board>,
+    page: Bytes,
+    board: Arc<dyn Views>,
     hands: Arc<dyn Hands>,
 }
 
 impl Live {
-    /// Serves from now on.
+    /// Serves `page` from now on, to which the board's events go.
     ///
     /// # Errors
     /// An address that cannot be had: nothing is served.
-    pub fn open(address: &Address, board: Arc<Board>, hands: Arc<dyn Hands>) -> Result<Live, Error> {
+    pub fn open<S: Serialize + Send + 'static>(
+        address: &Address,
+        page: String,
+        board: Arc<Board<S>>,
+        hands: Arc<dyn Hands>,
+    ) -> Result<Live, Error> {
         let failed = |cause| Error::Listen { address: format!("{}:{}", address.host, address.port), cause };
         let listener = std::net::TcpListener::bind((address.host.as_str(), address.port)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -85,7 +92,7 @@ impl Live {
         let url = format!("http://{bound}{}", guard.path());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
         let over = CancellationToken::new();
-        let (site, until) = (Arc::new(Site { guard, board, hands }), over.clone());
+        let (site, until) = (Arc::new(Site { guard, page: page.into(), board, hands }), over.clone());
         let serving = move || {
             runtime.block_on(async {
                 match TcpListener::from_std(listener) {
@@ -176,7 +183,7 @@ impl Site {
             Err(refused) => return plain(status_of(refused), &refused.to_string()),
         };
         match (asked_for.as_str(), method) {
-            ("", Method::GET) => whole(StatusCode::OK, "text/html; charset=utf-8", page::page()),
+            ("", Method::GET) => whole(StatusCode::OK, "text/html; charset=utf-8", self.page.clone()),
             ("events", Method::GET) => match self.board.view(visit.gone.clone()) {
                 Some(new) => {
                     visit.views.store(true, Ordering::Relaxed);

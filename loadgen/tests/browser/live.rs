@@ -1,17 +1,11 @@
 //! The live page of a real run, in a browser: what it shows, and what its buttons do.
 
-use crate::devtools::{self, Page};
 use crate::running::{LONG_RUN, Running};
 use crate::sse::Site;
-use crate::{PLOTS, check_dark, check_drawn, say_that_there_is_no_browser};
-use serde_json::json;
-
-const PHONE_WIDTH: u32 = 390;
-
-fn click(page: &mut Page, button: &str) {
-    page.until(&format!("document.querySelector('{button}').disabled === false"));
-    page.evaluate(&format!("document.querySelector('{button}').click()"));
-}
+use services::browser::checks::{
+    PLOTS, check_alone, check_dark, check_drawn, check_phone, click, say_that_there_is_no_browser,
+};
+use services::browser::{self, Page};
 
 fn until_done(page: &mut Page, what: &str) {
     page.until(&format!(
@@ -19,25 +13,9 @@ fn until_done(page: &mut Page, what: &str) {
     ));
 }
 
-fn check_alone(page: &Page, site: &Site) {
-    assert_eq!(page.complaints(), Vec::<String>::new());
-    let is_ours = |url: &String| url.starts_with(&site.url()) || url.starts_with("data:");
-    let outside: Vec<String> = page.requests().into_iter().filter(|url| !is_ours(url)).collect();
-    assert_eq!(outside, Vec::<String>::new(), "requests that leave the page");
-}
-
-fn check_phone(page: &mut Page) {
-    let phone = json!({ "width": PHONE_WIDTH, "height": 844, "deviceScaleFactor": 2, "mobile": true });
-    page.ask("Emulation.setDeviceMetricsOverride", phone);
-    page.until(&format!("innerWidth === {PHONE_WIDTH} && document.documentElement.scrollWidth <= innerWidth"));
-    let smallest =
-        page.evaluate("Math.min(...[...document.querySelectorAll('button')].map(button => button.offsetHeight))");
-    assert!(smallest.as_u64() >= Some(40), "a finger needs more than {smallest}");
-}
-
 #[test]
 fn the_live_page_draws_steers_and_asks_only_its_own_server() {
-    let Some(binary) = devtools::find() else { return say_that_there_is_no_browser() };
+    let Some(binary) = browser::find() else { return say_that_there_is_no_browser() };
     let running = Running::start(&[&["run", "--live", "0"], &LONG_RUN[..]].concat());
     let site = Site::of(&running.says("live: "));
     let mut page = Page::start(&binary);
@@ -64,6 +42,6 @@ fn the_live_page_draws_steers_and_asks_only_its_own_server() {
     assert_eq!(page.evaluate("document.getElementById('stop').textContent"), "Really stop?");
     click(&mut page, "#stop");
     page.until("document.getElementById('badge').textContent === 'valid'");
-    check_alone(&page, &site);
+    check_alone(&page, &site.url());
     assert_eq!(running.ends().0.code(), Some(0));
 }

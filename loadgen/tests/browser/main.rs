@@ -2,7 +2,6 @@
 //! They are opened in a browser; where none is installed that is said aloud, and the documents are judged by their text
 //! alone.
 
-mod devtools;
 mod live;
 #[allow(dead_code, reason = "a part of it is used here")]
 #[path = "../support/running.rs"]
@@ -11,22 +10,14 @@ mod running;
 #[path = "../support/sse.rs"]
 mod sse;
 
-use devtools::Page;
 use loadgen::analyse::capacity::{Capacity, Probe, Purpose, Settings};
 use loadgen::measure::{Latencies, LatencyKind, Machine, Outcome, Point, Second};
 use loadgen::plan::Plan;
-use serde_json::{Value, json};
-use std::io::Write;
+use serde_json::json;
+use services::browser::checks::{PLOTS, check_alone, check_dark, check_drawn, say_that_there_is_no_browser};
+use services::browser::{self, Page};
 use strum::{EnumCount, IntoEnumIterator};
 
-/// What every plot of a page is: how many lines and dots it has, how large they are on the screen, and how long.
-const PLOTS: &str = r#"[...document.querySelectorAll("figure.plot svg")].map(svg => ({
-    width: svg.getBoundingClientRect().width,
-    labels: [...svg.querySelectorAll("text")].filter(text => text.getBoundingClientRect().width > 0).length,
-    lines: [...svg.querySelectorAll("path")].map(path => path.getTotalLength()),
-    strokes: [...svg.querySelectorAll("path")].map(path => getComputedStyle(path).stroke),
-    dots: svg.querySelectorAll("circle").length,
-}))"#;
 /// Stands wherever text from outside can stand, and would be seen as a request and on the console.
 const HOSTILE: &str = "</script><img src='http://outside.example/x' onerror='console.error(1)'>";
 
@@ -88,25 +79,6 @@ fn open(page: &mut Page, document: &str) -> String {
     address
 }
 
-fn check_alone(page: &Page, address: &str) {
-    assert_eq!(page.complaints(), Vec::<String>::new());
-    let outside: Vec<String> =
-        page.requests().into_iter().filter(|url| url != address && !url.starts_with("data:")).collect();
-    assert_eq!(outside, Vec::<String>::new(), "requests that leave the page");
-}
-
-fn check_drawn(plots: &Value, count: usize) {
-    let plots = plots.as_array().expect("a list of plots");
-    assert_eq!(plots.len(), count);
-    for plot in plots {
-        assert!(plot["width"].as_f64() > Some(300.0) && plot["labels"].as_u64() >= Some(6), "{plot}");
-        let lines = plot["lines"].as_array().expect("a list of lines");
-        assert!(!lines.is_empty() && lines.iter().all(|length| length.as_f64() > Some(50.0)), "{plot}");
-        let strokes = plot["strokes"].as_array().expect("a list of colours");
-        assert!(strokes.iter().all(|stroke| stroke != "none"), "{plot}");
-    }
-}
-
 fn check_pointer(page: &mut Page) {
     let middle = page.evaluate(
         r#"(() => { const box = document.querySelector("figure.plot svg").getBoundingClientRect();
@@ -122,16 +94,6 @@ fn check_pointer(page: &mut Page) {
     assert!(text.contains("time") && text.contains("delivered"), "{text}");
 }
 
-fn check_dark(page: &mut Page) {
-    let background = "getComputedStyle(document.body).backgroundColor";
-    let mut in_scheme = |scheme: &str| {
-        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        page.ask("Emulation.setEmulatedMedia", json!({ "features": features }));
-        page.evaluate(background)
-    };
-    assert_ne!(in_scheme("light"), in_scheme("dark"));
-}
-
 /// What can be said without a browser.
 fn check_text(document: &str, plots: usize) {
     assert_eq!(document.matches("<svg").count(), plots);
@@ -145,19 +107,12 @@ fn check_text(document: &str, plots: usize) {
     }
 }
 
-fn say_that_there_is_no_browser() {
-    // Past the capture of the test harness: a check that was not made is never kept quiet.
-    let text = "NO BROWSER FOUND (chromium, google-chrome, or CHROME=path): \
-                pages were judged by their text only, or not at all";
-    let _ = writeln!(std::io::stderr(), "\n*** {text} ***\n");
-}
-
 #[test]
 fn the_report_draws_its_plots_and_asks_for_nothing() {
     let document = loadgen::report::html(&outcome());
     let plots = 4 + LatencyKind::COUNT;
     check_text(&document, plots);
-    let Some(binary) = devtools::find() else { return say_that_there_is_no_browser() };
+    let Some(binary) = browser::find() else { return say_that_there_is_no_browser() };
     let mut page = Page::start(&binary);
 
     let address = open(&mut page, &document);
@@ -175,7 +130,7 @@ fn the_report_draws_its_plots_and_asks_for_nothing() {
 fn the_curve_of_a_capacity_is_drawn() {
     let document = loadgen::report::capacity::html(&capacity());
     check_text(&document, 1);
-    let Some(binary) = devtools::find() else { return say_that_there_is_no_browser() };
+    let Some(binary) = browser::find() else { return say_that_there_is_no_browser() };
     let mut page = Page::start(&binary);
 
     let address = open(&mut page, &document);
@@ -188,7 +143,7 @@ fn the_curve_of_a_capacity_is_drawn() {
 
 #[test]
 fn a_page_that_complains_and_asks_is_seen_to() {
-    let Some(binary) = devtools::find() else { return say_that_there_is_no_browser() };
+    let Some(binary) = browser::find() else { return say_that_there_is_no_browser() };
     let mut page = Page::start(&binary);
     open(&mut page, "<script>console.error('broken')</script><img src='http://127.0.0.1:9/outside.png'>");
     assert!(page.complaints().iter().any(|complaint| complaint.contains("broken")), "{:?}", page.complaints());

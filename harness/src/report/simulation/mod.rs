@@ -62,4 +62,4 @@ impl Found {
 }
 
 #[cfg(test)]
-pub(super) mod samples;
+pub(crate) mod samples;

@@ -38,8 +38,13 @@ pub fn summary(tally: &Tally) -> String {
         number(*canaries),
         failed.len()
     );
-    if tally.deliveries == 0 {
+    if let Some(asked) = tally.ended_before {
+        let asked = if asked == u64::MAX { "as many as fit".to_owned() } else { number(asked) };
         // Writing to memory cannot fail, here and below.
+        let _ =
+            writeln!(text, "stopped by hand: {} seeds were lived through, {asked} were asked for", number(*schedules));
+    }
+    if tally.deliveries == 0 {
         let _ = writeln!(text, "nothing was said that is owed to anybody, so nothing is proved");
     }
     let never = tally.never_reached();
@@ -141,6 +146,18 @@ mod tests {
     #[test]
     fn run_is_told_in_a_few_lines() {
         insta::assert_snapshot!(summary(&samples::tally()));
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_says_what_it_is_worth() {
+        let mut tally = Tally { failed: Vec::new(), schedules: 1_234, ..samples::tally() };
+        let mut check = |asked, line: &str| {
+            tally.ended_before = Some(asked);
+            let told = summary(&tally);
+            assert!(told.contains(line) && told.ends_with("\nvalid\n"), "{told}");
+        };
+        check(5_000, "stopped by hand: 1,234 seeds were lived through, 5,000 were asked for\n");
+        check(u64::MAX, "stopped by hand: 1,234 seeds were lived through, as many as fit were asked for\n");
     }
 
     #[test]

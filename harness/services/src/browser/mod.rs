@@ -1,5 +1,7 @@
 //! A browser without a window, driven over its debugging pipe: enough to open a page and to see what it does.
 
+pub mod checks;
+
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
