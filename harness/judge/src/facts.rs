@@ -3,7 +3,7 @@
 use crate::history::{Entry, Event, LEFT, To, Who};
 use crate::membership::Membership;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use uuid::Uuid;
 
 /// What was on its way when a session was replaced may still arrive for this long (microseconds).
@@ -49,6 +49,19 @@ pub struct Push<'a> {
     pub body: u64,
 }
 
+/// A page of HISTORY.
+#[derive(Clone, Copy, Debug)]
+pub struct Read<'a> {
+    pub event: usize,
+    pub user: u64,
+    pub conv: &'a str,
+    pub asked: u64,
+    pub before: Option<u64>,
+    pub seqs: &'a [u64],
+    pub more: bool,
+    pub first_seq: Option<u64>,
+}
+
 /// One message in the database.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
@@ -87,7 +100,12 @@ pub struct Facts<'a> {
     pub faults: Vec<(&'a str, usize, Option<usize>)>,
     /// By user and friend: the last look, and whether the friend was seen online.
     pub looks: BTreeMap<(u64, u64), (usize, bool)>,
+    pub reads: Vec<Read<'a>>,
     pub rows: Vec<Row<'a>>,
+    /// Who was told that these places will not come.
+    gaps: Vec<(u64, &'a str, RangeInclusive<u64>)>,
+    /// What somebody has not received may be removed.
+    removes_unreceived: bool,
     /// Places of messages that are kept no longer, and for how many seconds they were kept at least.
     pub removed: HashMap<Place<'a>, u64>,
     /// Where all rows had been told.
@@ -120,7 +138,10 @@ impl<'a> Facts<'a> {
             claims: Vec::new(),
             faults: Vec::new(),
             looks: BTreeMap::new(),
+            reads: Vec::new(),
             rows: Vec::new(),
+            gaps: Vec::new(),
+            removes_unreceived: false,
             removed: HashMap::new(),
             rows_read: None,
             commits_lost: None,
@@ -183,6 +204,12 @@ impl<'a> Facts<'a> {
             }
             Event::Sees { user, friend, online } => {
                 self.looks.insert((*user, *friend), (event, *online));
+            }
+            Event::Gap { user, conv, first, last, .. } => self.gaps.push((*user, conv, *first..=*last)),
+            Event::RemovesUnreceived => self.removes_unreceived = true,
+            Event::Read { user, conv, asked, before, seqs, more, first_seq } => {
+                let (user, asked, before, more, first_seq) = (*user, *asked, *before, *more, *first_seq);
+                self.reads.push(Read { event, user, conv, asked, before, seqs, more, first_seq });
             }
             Event::Row { conv, seq, sender, mid, body } => {
                 self.rows.push(Row { event, conv, seq: *seq, sender: *sender, mid: *mid, body: *body });
@@ -304,6 +331,15 @@ impl<'a> Facts<'a> {
     /// message is taken for the one that is known.
     pub fn had_lost(&self, user: u64, place: Place<'_>) -> bool {
         self.had_lost.contains(&(user, place))
+    }
+
+    /// Whether this user was told that a message will not come, which was removed and might be.
+    pub fn was_told_of_the_removal(&self, message: &Message<'_>, user: u64) -> bool {
+        let told = |(conv, seq): Place<'_>| {
+            self.gaps.iter().any(|(whose, of, gap)| *whose == user && *of == conv && gap.contains(&seq))
+        };
+        let mut places = message.acks.iter().filter_map(|(_, place)| *place);
+        self.removes_unreceived && places.any(|place| self.removed.contains_key(&place) && told(place))
     }
 
     /// Whether the database may know nothing of this session: it lost a login of the user, be it answered before or

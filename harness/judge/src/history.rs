@@ -96,6 +96,21 @@ pub enum Event {
         mid: Option<Uuid>,
         body: u64,
     },
+    /// The server told a session that these, both included, will not come: the log is shorter now.
+    Gap { user: u64, session: u32, conv: String, first: u64, last: u64 },
+    /// A page of HISTORY, asked for at the time `asked`: of the messages below `before`, or of all, the newest. `seqs`
+    /// are their places, `first_seq` is where the log begins, if the page says so.
+    Read {
+        user: u64,
+        conv: String,
+        asked: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        before: Option<u64>,
+        seqs: Vec<u64>,
+        more: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        first_seq: Option<u64>,
+    },
     /// The client told the server that it has everything up to `seq`.
     Received { user: u64, session: u32, conv: String, seq: u64 },
     /// A request that claimed to come from `claimed`; whether the server did it.
@@ -115,6 +130,8 @@ pub enum Event {
     /// The row at this place has been removed since by retention, which keeps every message for at least `kept_s`
     /// seconds.
     Removed { conv: String, seq: u64, kept_s: u64 },
+    /// From here on retention also removes what somebody has not received, once it is old; whoever misses it is told.
+    RemovesUnreceived,
     /// All rows of the database have been told.
     RowsRead,
     /// The user was logged in until now, with time enough for everything: what has not arrived is lost.

@@ -19,6 +19,10 @@ pub struct Stage {
     /// How many nodes, from 1 to 200
     #[arg(long, default_value_t = 3)]
     pub nodes: usize,
+    /// Nodes remove what everybody has received, but for the newest 20 messages of each conversation; some people are
+    /// away until the end, and some read HISTORY
+    #[arg(long)]
+    short_logs: bool,
     #[command(flatten)]
     pub services: Services,
 }
@@ -89,7 +93,8 @@ impl Services {
 
 impl Stage {
     pub fn setup(&self) -> Setup {
-        self.services.below(Setup::nodes(self.nodes))
+        let setup = self.services.below(Setup::nodes(self.nodes));
+        if self.short_logs { setup.short_logs() } else { setup }
     }
 
     /// A cluster that has what these faults take.
@@ -99,8 +104,9 @@ impl Stage {
 
     /// The flags that ask for it.
     pub fn flags(&self) -> String {
-        let Stage { users, nodes, services } = self;
-        format!("--users {users} --nodes {nodes}{}", services.flags())
+        let Stage { users, nodes, short_logs, services } = self;
+        let short_logs = if *short_logs { " --short-logs" } else { "" };
+        format!("--users {users} --nodes {nodes}{short_logs}{}", services.flags())
     }
 
     /// Starts a cluster, has a story told on it, and removes it; where the verdict is not `valid`, what tells why is
@@ -115,7 +121,8 @@ impl Stage {
         tell: impl AsyncFnOnce(Story<'_>) -> Result<Conclusion>,
     ) -> Result<Conclusion> {
         let cluster = builder.start().await?;
-        let told = tell(Story::on(&*cluster).users(self.users)).await;
+        let story = Story::on(&*cluster).users(self.users);
+        let told = tell(if self.short_logs { story.with_short_logs() } else { story }).await;
         // Whatever becomes of the rest, the verdict counts.
         if !is_valid(&told) {
             match cluster.keep_evidence(&command()).await {

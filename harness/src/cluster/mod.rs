@@ -10,7 +10,7 @@ pub(crate) mod statement;
 
 pub(crate) use probe::{Probe, ask, query, until};
 pub use setup::{Flavour, Setup};
-pub(crate) use setup::{Replication, bus_url, database_url};
+pub(crate) use setup::{MID_WINDOW, Replication, SHORT_LOG, bus_url, database_url};
 
 use crate::held::Held;
 use crate::link::Trouble;
@@ -185,7 +185,7 @@ pub trait Cluster: Send + Sync {
     /// Writes down what the database holds.
     async fn read_rows(&self, record: &Record) -> Result<()> {
         let rows = self.query(rows::QUERY).await?;
-        record.rows(rows.iter().map(|row| rows::read(row)).collect::<Result<_>>()?);
+        record.rows(rows.iter().map(|row| rows::read(row)).collect::<Result<_>>()?, Vec::new());
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use std::net::SocketAddr;
+use std::time::Duration;
 use strum::{Display, EnumString};
 
 /// Settings that make a cluster quick to test. Hashes are cheap, since not their strength is under test; a drain that
@@ -16,6 +17,11 @@ const QUICK: [(&str, &str); 5] = [
 
 /// Members of a replicated database: what fits one screen, and its network.
 const MAX_MEMBERS: usize = 9;
+
+/// What is kept of each log with [`Setup::short_logs`]: little, so that something goes within a story.
+pub(crate) const SHORT_LOG: u64 = 20;
+/// As long as a lease: whoever was cut off has sent again what was not acknowledged.
+pub(crate) const MID_WINDOW: Duration = Duration::from_secs(8);
 
 /// What keeps the cluster's data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,6 +158,13 @@ impl Setup {
     pub fn setting(mut self, key: &str, value: &str) -> Self {
         self.settings.push((key.into(), value.into()));
         self
+    }
+
+    /// Messages are removed while people chat: all but the newest of each log, once everybody has received them.
+    pub fn short_logs(self) -> Self {
+        let setup = self.setting("retention.messages", &SHORT_LOG.to_string());
+        let setup = setup.setting("retention.mid_window_s", &MID_WINDOW.as_secs().to_string());
+        setup.setting("retention.interval_s", "1")
     }
 
     /// A file for every node, as for a certificate, at an absolute path that a setting names.

@@ -1,5 +1,6 @@
 //! The people of a story: circles of friends, some of whom only talk, while others come and go.
 
+use super::readers::{logs_of, read_on};
 use super::roamers::{self, Route};
 use super::{Plot, RECOVERED, forger};
 use crate::cluster::Cluster;
@@ -16,6 +17,8 @@ use tokio::task::JoinSet;
 const CIRCLE: usize = 5;
 /// Of these, those who come and go, in the plots that have them.
 const ROAMERS: usize = 2;
+/// Of these, those who are away for all of a story whose logs get shorter.
+const SLEEPERS: usize = 1;
 
 /// Everybody.
 pub(super) struct Cast {
@@ -23,8 +26,16 @@ pub(super) struct Cast {
     chats: Vec<Chat>,
     /// Each with the place of its circle; they end with this.
     roaming: JoinSet<(usize, Result<Online>)>,
+    reading: JoinSet<()>,
     stop: watch::Sender<bool>,
     plot: Plot,
+}
+
+/// How many of each circle do not stay where they are.
+#[derive(Clone, Copy)]
+struct Movers {
+    roamers: usize,
+    sleepers: usize,
 }
 
 /// Friends with a group.
@@ -35,20 +46,31 @@ pub(super) struct Circle {
     pub online: Vec<Arc<Online>>,
     /// Those who are about to come and go.
     roamers: Vec<(User, Route)>,
+    /// Those who come only in the end.
+    sleepers: Vec<(User, Route)>,
 }
 
 impl Cast {
     /// Makes accounts, and has everybody logged in who stays so.
-    pub async fn gather(cluster: &dyn Cluster, record: &Arc<Record>, users: usize, plot: Plot) -> Result<Cast> {
+    pub async fn gather(
+        cluster: &dyn Cluster,
+        record: &Arc<Record>,
+        users: usize,
+        plot: Plot,
+        has_short_logs: bool,
+    ) -> Result<Cast> {
         let addresses = [cluster.entry()];
         let meetings = (0..users.div_ceil(CIRCLE)).map(|_| try_meet(record, &addresses, CIRCLE));
         let met = try_join_all(meetings).await?;
         if let Some((users, _)) = met.first() {
             forger::somebody_forges(record, cluster.entry(), users).await?;
         }
-        let circles = met.into_iter().map(|(users, group)| Circle::gather(cluster, users, group, plot));
+        let roamers = if plot == Plot::Chat { 0 } else { ROAMERS };
+        let movers = Movers { roamers, sleepers: if has_short_logs { SLEEPERS } else { 0 } };
+        let circles = met.into_iter().map(|(users, group)| Circle::gather(cluster, users, group, movers));
         let circles = try_join_all(circles).await?;
-        Ok(Cast { circles, chats: Vec::new(), roaming: JoinSet::new(), stop: watch::Sender::new(false), plot })
+        let (roaming, reading, stop) = (JoinSet::new(), JoinSet::new(), watch::Sender::new(false));
+        Ok(Cast { circles, chats: Vec::new(), roaming, reading, stop, plot })
     }
 
     /// From here on people write, come and go.
@@ -56,6 +78,10 @@ impl Cast {
         for (place, circle) in self.circles.iter_mut().enumerate() {
             let everybody: Vec<_> = circle.users.iter().map(|user| user.id).collect();
             self.chats.push(Chat::among(&circle.online, &everybody, circle.group));
+            for (user, route) in circle.sleepers.drain(..) {
+                let sleeping = roamers::stay_away(user, route, self.stop.subscribe());
+                self.roaming.spawn(async move { (place, sleeping.await) });
+            }
             for (user, route) in circle.roamers.drain(..) {
                 let stopped = self.stop.subscribe();
                 match self.plot {
@@ -72,10 +98,39 @@ impl Cast {
         }
     }
 
+    /// From here on one of each circle reads what was said, too.
+    pub fn begin_to_read(&mut self) {
+        for Circle { users, group, online, .. } in &self.circles {
+            if let Some(reader) = online.first() {
+                let logs = logs_of(&reader.user, users, *group);
+                self.reading.spawn(read_on(reader.clone(), logs, self.stop.subscribe()));
+            }
+        }
+    }
+
+    /// Everybody who is logged in reads all that is left.
+    ///
+    /// # Errors
+    /// If somebody is not let.
+    pub async fn read(&self) -> Result<()> {
+        let read = self.circles.iter().flat_map(|circle| {
+            circle.online.iter().map(|user| async {
+                for log in logs_of(&user.user, &circle.users, circle.group) {
+                    user.read(log).await.with_context(|| format!("user {} cannot read {log:?}", user.user.id))?;
+                }
+                Ok(())
+            })
+        });
+        try_join_all(read).await.map(|_| ())
+    }
+
     /// Nobody writes any more, and everybody is logged in.
     pub async fn stop(&mut self) -> Result<()> {
         self.stop.send_replace(true);
         join_all(self.chats.drain(..).map(Chat::stop)).await;
+        while let Some(read) = self.reading.join_next().await {
+            read.context("a reader panicked")?;
+        }
         while let Some(back) = self.roaming.join_next().await {
             let (place, online) = back.context("a user panicked")?;
             self.circles[place].online.push(Arc::new(online?));
@@ -98,8 +153,8 @@ impl Cast {
 impl Circle {
     /// Every second user through nginx; of the others each node has some. A client that loses its node tries the
     /// others.
-    async fn gather(cluster: &dyn Cluster, users: Vec<User>, group: GroupId, plot: Plot) -> Result<Circle> {
-        let talkers = if plot == Plot::Chat { users.len() } else { users.len() - ROAMERS };
+    async fn gather(cluster: &dyn Cluster, users: Vec<User>, group: GroupId, movers: Movers) -> Result<Circle> {
+        let talkers = users.len() - movers.roamers - movers.sleepers;
         let mut online = Vec::new();
         for (place, user) in users[..talkers].iter().enumerate() {
             let addresses = match place % 2 {
@@ -109,7 +164,9 @@ impl Circle {
             online.push(Arc::new(user.log_in(&addresses).await.context("nobody is online yet")?));
         }
         let route = |(place, user): (usize, &User)| (user.clone(), Route::over(cluster, place));
-        let roamers = users[talkers..].iter().enumerate().map(route).collect();
-        Ok(Circle { users, group, online, roamers })
+        let mut moving = users[talkers..].iter().enumerate().map(route);
+        let roamers = moving.by_ref().take(movers.roamers).collect();
+        let sleepers = moving.collect();
+        Ok(Circle { users, group, online, roamers, sleepers })
     }
 }

@@ -9,7 +9,9 @@ pub mod chaos;
 mod cast;
 mod forger;
 mod presence;
+mod readers;
 mod roamers;
+mod short_logs;
 mod steps;
 mod watcher;
 
@@ -20,6 +22,7 @@ use anyhow::{Context, Result};
 use cast::Cast;
 use judge::recovery;
 use services::within;
+pub use short_logs::ShortLogs;
 use std::str::FromStr;
 use std::time::Duration;
 pub use steps::Step;
@@ -72,6 +75,7 @@ pub struct Story<'a> {
     stays_broken: bool,
     patience: Duration,
     watcher: &'a dyn Watcher,
+    has_short_logs: bool,
 }
 
 impl<'a> Story<'a> {
@@ -85,6 +89,7 @@ impl<'a> Story<'a> {
             stays_broken: false,
             patience: RECOVERED,
             watcher: &Nobody,
+            has_short_logs: false,
         }
     }
 
@@ -123,6 +128,13 @@ impl<'a> Story<'a> {
         self
     }
 
+    /// Messages are removed while some read, and some are away until the end; then logs are short. Takes a cluster with
+    /// [`Setup::short_logs`](crate::cluster::Setup::short_logs).
+    pub fn with_short_logs(mut self) -> Self {
+        self.has_short_logs = true;
+        self
+    }
+
     /// Tells it with a fault, as that is written.
     ///
     /// # Panics
@@ -149,9 +161,14 @@ impl<'a> Story<'a> {
     pub async fn tell_steps(self, steps: &[Step]) -> Result<Conclusion> {
         let record = self.cluster.record();
         self.watcher.begins(&record);
-        let mut cast = Cast::gather(self.cluster, &record, self.users, self.plot).await?;
+        let short_logs = if self.has_short_logs { Some(ShortLogs::begin(self.cluster).await?) } else { None };
+        let mut cast = Cast::gather(self.cluster, &record, self.users, self.plot, self.has_short_logs).await?;
         cast.begin();
         more_is_acknowledged(&record, SOON).await?;
+        if let Some(logs) = &short_logs {
+            cast.begin_to_read();
+            logs.get_shorter().await?;
+        }
         let mut last = Troubles::default();
         for (place, step) in steps.iter().enumerate() {
             if self.watcher.is_enough() {
@@ -166,14 +183,24 @@ impl<'a> Story<'a> {
             std::mem::take(&mut last).heal(&record).await?;
         }
         more_is_acknowledged(&record, RECOVERED).await?;
+        if let Some(logs) = &short_logs {
+            logs.get_shorter().await?;
+        }
         cast.stop().await?;
         self.watcher.comes_to(Part::Arrivals);
         record.everything_arrives(self.patience).await;
         record.drained();
         last.heal(&record).await?;
+        if let Some(logs) = &short_logs {
+            logs.are_short().await?;
+            cast.read().await?;
+        }
         self.watcher.comes_to(Part::Judgement);
         presence::everybody_looks(&record, cast.into_circles()).await?;
-        self.cluster.read_rows(&record).await?;
+        match &short_logs {
+            Some(logs) => logs.read_rows(&record).await?,
+            None => self.cluster.read_rows(&record).await?,
+        }
         self.cluster.verify().await?;
         Ok(record.conclude())
     }

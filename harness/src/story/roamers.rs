@@ -19,7 +19,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Clients that were replaced and have not noticed; beyond it the oldest goes.
 const REPLACED: usize = 4;
 
-type Stopped = watch::Receiver<bool>;
+pub(super) type Stopped = watch::Receiver<bool>;
 
 /// The nodes, one after the other.
 pub(super) struct Route {
@@ -55,6 +55,13 @@ pub(super) async fn commute(user: User, mut route: Route, mut stopped: Stopped) 
     come(&user, &mut route).await
 }
 
+/// Is away until told to stop. What is written meanwhile waits, however long that is.
+pub(super) async fn stay_away(user: User, mut route: Route, mut stopped: Stopped) -> Result<Online> {
+    // Without anybody to tell it, it is over as well.
+    let _ = stopped.wait_for(|stop| *stop).await;
+    come(&user, &mut route).await
+}
+
 /// Logs in elsewhere without leaving, until told to stop. The client that was replaced goes on writing until it knows.
 pub(super) async fn move_about(user: User, group: GroupId, mut route: Route, mut stopped: Stopped) -> Result<Online> {
     let mut pace = interval(PACE);
@@ -78,7 +85,7 @@ pub(super) async fn move_about(user: User, group: GroupId, mut route: Route, mut
 }
 
 /// False: it is over.
-async fn until_next(pace: &mut tokio::time::Interval, stopped: &mut Stopped) -> bool {
+pub(super) async fn until_next(pace: &mut tokio::time::Interval, stopped: &mut Stopped) -> bool {
     tokio::select! {
         biased;
         _ = stopped.wait_for(|stop| *stop) => false,

@@ -4,7 +4,7 @@ use super::User;
 use chat_client::{Client, Error, Event, Events, Trace, Why};
 use chat_protocol::conversation::Target;
 use chat_protocol::errno::Errno;
-use chat_protocol::message::{LoginAck, State};
+use chat_protocol::message::{Event as News, LoginAck, State};
 use judge::history::{Event as Entry, LEFT, Who};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -17,6 +17,11 @@ use uuid::Uuid;
 
 /// For a farewell to a node that may not answer any more.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Messages asked for at once: a few pages of a log that is kept short.
+const PAGE: u32 = 25;
+/// A log that is read in one go; what lies before them is not looked at.
+const MOST_PAGES: usize = 200;
 
 /// A logged-in user, whose client writes down everything that happens.
 pub struct Online {
@@ -107,6 +112,24 @@ impl Online {
         let told = result.clone().map(|_| ());
         self.user.record.outcome(self.who(), mid, Instant::now(), result);
         told
+    }
+
+    /// Reads a conversation to its beginning, and writes down what the pages say.
+    ///
+    /// # Errors
+    /// If a page is refused, or does not come.
+    pub async fn read(&self, of: Target) -> Result<(), Error> {
+        let mut before = None;
+        for _ in 0..MOST_PAGES {
+            let asked = Instant::now();
+            let page = self.client.history(of, before, Some(PAGE)).await?;
+            self.user.record.reads(self.user.id, asked, before, &page);
+            before = page.messages.first().map(|message| message.seq);
+            if !page.more || before.is_none() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Writes down that it will be said.
@@ -202,6 +225,7 @@ impl Pen {
             Event::LoggedIn(ack) => self.begin(&ack),
             Event::Disconnected { why } => self.end(why.to_string()),
             Event::Message(message) | Event::Trace(Trace::Repeated(message)) => record.sees(who, &message),
+            Event::News(News::Gap { conv, first, last }) => record.will_not_come(who, &conv, first, last),
             Event::Acked { mid, result, at, .. } => record.outcome(who, mid, at, result),
             Event::Trace(Trace::Sent { mid, tries: 2.. }) => record.says_again(who, mid),
             Event::Trace(Trace::Deferred { mid, failure }) => record.deferred(who, mid, &failure),

@@ -6,6 +6,7 @@
 
 use super::conclusion::{Conclusion, Summary};
 use super::rows::Row;
+use crate::cluster::MID_WINDOW;
 use anyhow::Result;
 use chat_client::{Acknowledged, Error, Message};
 use chat_protocol::conversation::{GroupId, Target, UserId};
@@ -51,8 +52,8 @@ struct Inner {
     entries: Vec<Entry>,
     groups: HashMap<GroupId, Vec<UserId>>,
     sent: HashMap<Uuid, Sent>,
-    /// Conversations that somebody here has spoken in.
-    convs: HashSet<String>,
+    /// Where what was acknowledged stands.
+    places: HashMap<Uuid, (String, u64)>,
     /// Who has which message, and how long after it was sent.
     arrived: HashMap<(UserId, Uuid), Duration>,
     /// Messages that are neither acknowledged nor refused nor given up.
@@ -133,7 +134,7 @@ impl Record {
             Ok(Acknowledged { conv: Some(conv), seq: Some(seq), .. }) => {
                 let event = Event::Ack { user, session, mid, conv: Some(conv.to_string()), seq: Some(seq) };
                 self.note_at(at, event);
-                self.inner.lock().acked(mid, at, conv.to_string());
+                self.inner.lock().acked(mid, at, (conv.to_string(), seq));
             }
             // An ack without its place is none: the message stays pending, and the story does not come to its end.
             Ok(_) => {}
@@ -172,12 +173,35 @@ impl Record {
         online.for_each(|(Who { user, .. }, _)| self.note(Event::Drained { user }));
     }
 
-    /// What the database holds of the conversations of this story.
-    pub(crate) fn rows(&self, rows: Vec<Row>) {
-        let ours = |row: &Row| self.inner.lock().convs.contains(&row.conv);
+    /// A page of HISTORY, and when it was asked for.
+    pub(super) fn reads(&self, user: UserId, asked: Instant, before: Option<u64>, page: &chat_client::History) {
+        let (asked, conv) = (self.clock.micros(asked.into_std()), page.conv.to_string());
+        let seqs = page.messages.iter().map(|message| message.seq).collect();
+        let (more, first_seq) = (page.more, page.first_seq);
+        self.note(Event::Read { user, conv, asked, before, seqs, more, first_seq });
+    }
+
+    /// A user is told that some messages will not come.
+    pub(super) fn will_not_come(&self, who: Who, conv: &str, first: u64, last: u64) {
+        let Who { user, session } = who;
+        self.note(Event::Gap { user, session, conv: conv.to_owned(), first, last });
+        let mut inner = self.inner.lock();
+        let Inner { outstanding, places, .. } = &mut *inner;
+        let gone = places.iter().filter(|(_, (of, seq))| of == conv && (first..=last).contains(seq));
+        for (mid, _) in gone {
+            outstanding.remove(&(user, *mid));
+        }
+    }
+
+    /// What the database holds of the conversations of this story, and has held; the places of what was removed.
+    pub(crate) fn rows(&self, rows: Vec<Row>, removed: Vec<(String, u64)>) {
+        let convs: HashSet<String> = self.inner.lock().places.values().map(|(conv, _)| conv.clone()).collect();
+        let ours = |row: &Row| convs.contains(&row.conv);
         for Row { conv, seq, sender, mid, body } in rows.into_iter().filter(ours) {
             self.note(Event::Row { conv, seq, sender, mid, body });
         }
+        let kept_s = MID_WINDOW.as_secs();
+        removed.into_iter().for_each(|(conv, seq)| self.note(Event::Removed { conv, seq, kept_s }));
         self.note(Event::RowsRead);
     }
 }
@@ -267,7 +291,7 @@ impl Record {
 }
 
 impl Inner {
-    fn acked(&mut self, mid: Uuid, at: Instant, conv: String) {
+    fn acked(&mut self, mid: Uuid, at: Instant, place: (String, u64)) {
         self.pending.remove(&mid);
         let Some(sent) = self.sent.get_mut(&mid).filter(|sent| !sent.is_acked) else { return };
         sent.is_acked = true;
@@ -275,7 +299,7 @@ impl Inner {
         self.slowest_ack = self.slowest_ack.max(at.saturating_duration_since(sent.at));
         let missing = sent.recipients.iter().map(|user| (*user, mid)).filter(|key| !self.arrived.contains_key(key));
         self.outstanding.extend(missing);
-        self.convs.insert(conv);
+        self.places.insert(mid, place);
     }
 
     fn given_up(&mut self, mid: Uuid, error: &Error) {

@@ -12,6 +12,7 @@ mod nginx;
 mod nodes;
 mod redis;
 mod replicas;
+mod retention;
 mod sessions;
 mod suite;
 
@@ -38,6 +39,7 @@ fn main() {
             links::stories(),
             edges::stories(),
             faults::stories(),
+            retention::stories(),
         ];
         stories.into_iter().flatten().map(|story| story.on(*kind))
     });

@@ -97,4 +97,6 @@ failpoints! {
     CursorsOwnCovers "cursors::own_covers"
     /// G2: what comes twice through the bus is used twice.
     BusTakeRepeats "bus::take_repeats"
+    /// G2: retention removes what somebody has not received.
+    RetentionUnreceived "retention::unreceived"
 }

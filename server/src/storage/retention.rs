@@ -3,6 +3,7 @@
 use super::age::Moment;
 use super::error::Result;
 use super::layer::{Layer, domain};
+use crate::failpoint::{self, Failpoint};
 use async_trait::async_trait;
 use chat_protocol::conversation::Conversation;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ impl KeepRule {
     /// Whether it goes although a member has not received it.
     pub fn goes_unreceived(&self, said: Moment) -> bool {
         self.unreceived_older_than.is_some_and(|limit| said.is_before(limit))
+            || failpoint::hits(Failpoint::RetentionUnreceived)
     }
 }
 

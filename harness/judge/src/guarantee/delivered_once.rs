@@ -33,7 +33,7 @@ pub(super) fn check_message(facts: &Facts<'_>, message: &Message<'_>, finding: &
 pub(super) fn check_recipients(facts: &Facts<'_>, message: &Message<'_>, why: &str, finding: &mut Finding) {
     let reached: BTreeSet<u64> = message.pushes.iter().map(|push| facts.pushes[*push].who.user).collect();
     for recipient in facts.recipients(message) {
-        if reached.contains(&recipient) {
+        if reached.contains(&recipient) || facts.was_told_of_the_removal(message, recipient) {
             finding.judge(None);
         } else if facts.drained.contains(&recipient) {
             let what = format!("{why}, and user {recipient} never got it");

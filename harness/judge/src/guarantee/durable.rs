@@ -26,6 +26,9 @@ fn judge_unseen(facts: &Facts<'_>, message: &Message<'_>, finding: &mut Finding)
         // Nobody to deliver it to; that it is in the log only HISTORY could tell.
         return;
     }
+    if recipients.iter().all(|user| facts.was_told_of_the_removal(message, *user)) {
+        return finding.judge(None);
+    }
     match recipients.iter().any(|user| facts.drained.contains(user)) {
         true => finding.judge(Some(Violation {
             what: format!("acknowledged, and no recipient ever got it: {recipients:?}"),

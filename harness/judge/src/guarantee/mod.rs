@@ -1,4 +1,4 @@
-//! What a client may rely on, one file a promise: the contract's G1 to G8, and three that only a harness can put to the
+//! What a client may rely on, one file a promise: the contract's G1 to G8, and four that only a harness can put to the
 //! test.
 //!
 //! A new checker is its file and its line in the table below, which makes a module, a variant and an entry of
@@ -11,7 +11,7 @@ mod unacknowledged;
 pub use finding::{Finding, Violation};
 pub(crate) use unacknowledged::NOTICE;
 
-use crate::facts::{Facts, Message, Place, Push, Row, Session};
+use crate::facts::{Facts, Message, Place, Push, Read, Row, Session};
 use std::fmt;
 
 macro_rules! guarantees {
@@ -59,6 +59,7 @@ guarantees! {
     Presence "Presence" presence "what friends see converges"
     Recovery "Recovery" recovery "served again after a fault"
     Rows "Rows" rows "the database has what was acked"
+    LogBegins "History" log_begins "HISTORY says where a log begins"
 }
 
 impl fmt::Display for Guarantee {

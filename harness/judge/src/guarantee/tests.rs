@@ -2,6 +2,7 @@
 
 mod confirmed;
 mod losses;
+mod retention;
 
 use super::*;
 use crate::history::{Entry, Event, LEFT, To};

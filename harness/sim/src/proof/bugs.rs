@@ -56,6 +56,7 @@ pub const BUGS: &[Bug] = &[
     bug(ClaimsFreeUnsaved, ALWAYS, Mixed, &[DeliveredOnce]),
     bug(CursorsSavedAnyway, ALWAYS, Mixed, &[DeliveredOnce]),
     bug(BusTakeRepeats, ALWAYS, Mixed, &[DeliveredOnce]),
+    bug(RetentionUnreceived, ALWAYS, Mixed, &[DeliveredOnce]),
 ];
 
 /// Bugs that a story shows, and seeds too seldom: it takes a node that is cut off from the database for longer than its

@@ -1,0 +1,77 @@
+//! Logs that get shorter while people chat: what is removed is kept aside for the judge, and it is looked whether
+//! anything goes at all, and enough in the end.
+
+use crate::cluster::{Cluster, SHORT_LOG};
+use crate::users::{Record, rows};
+use anyhow::{Context, Result};
+use judge::recovery;
+use services::within;
+use std::time::Duration;
+
+/// Until more is removed: the window for resends, and where the node that removed is gone, the longest way back.
+const GOES: Duration = recovery::BOUND;
+
+/// The logs of a cluster with [`Setup::short_logs`](crate::cluster::Setup::short_logs).
+pub struct ShortLogs<'a> {
+    cluster: &'a dyn Cluster,
+}
+
+impl<'a> ShortLogs<'a> {
+    /// Before anybody chats.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn begin(cluster: &'a dyn Cluster) -> Result<Self> {
+        for statement in rows::KEEP_REMOVED {
+            cluster.query(statement).await?;
+        }
+        Ok(ShortLogs { cluster })
+    }
+
+    /// How many messages were removed so far.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn removed(&self) -> Result<u64> {
+        self.count("SELECT COUNT(*) FROM removed").await
+    }
+
+    /// Waits until something is removed that is still there.
+    ///
+    /// # Errors
+    /// If nothing is.
+    pub async fn get_shorter(&self) -> Result<()> {
+        let before = self.removed().await?;
+        let is_more = async || (self.removed().await.ok()? > before).then_some(());
+        within(GOES, "logs get shorter", is_more).await
+    }
+
+    /// Once everybody has everything: waits until nothing is left but what is always kept.
+    ///
+    /// # Errors
+    /// If more is.
+    pub async fn are_short(&self) -> Result<()> {
+        let longest =
+            "SELECT COALESCE(MAX(messages), 0) FROM (SELECT COUNT(*) messages FROM message GROUP BY conv) log";
+        let is_short = async || (self.count(longest).await.ok()? <= SHORT_LOG).then_some(());
+        within(GOES, &format!("no log has more than {SHORT_LOG} messages"), is_short).await
+    }
+
+    /// Writes down what the database holds and has held.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn read_rows(&self, record: &Record) -> Result<()> {
+        let rows = self.cluster.query(rows::QUERY_ALL).await?;
+        let removed = self.cluster.query(rows::QUERY_REMOVED).await?;
+        let removed = removed.iter().map(|row| rows::read_place(row)).collect::<Result<_>>()?;
+        record.rows(rows.iter().map(|row| rows::read(row)).collect::<Result<_>>()?, removed);
+        Ok(())
+    }
+
+    async fn count(&self, statement: &str) -> Result<u64> {
+        let rows = self.cluster.query(statement).await?;
+        let count = rows.first().and_then(|row| row.first()).context("a count is a row")?;
+        count.parse().with_context(|| format!("not a number: {count}"))
+    }
+}
