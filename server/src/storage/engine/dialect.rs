@@ -15,7 +15,7 @@ pub struct Dialect {
     /// that were not asked for, or in another order.
     pub by_primary_key: &'static str,
     /// Begins a list of rows after IN.
-    pub rows: &'static str,
+    pub row_list: &'static str,
     /// The larger of two values.
     pub greatest: &'static str,
     /// Begins and ends an INSERT that leaves existing rows as they are.

@@ -42,7 +42,7 @@ pub static DIALECT: Dialect = Dialect {
     for_update_skip_locked: " FOR UPDATE SKIP LOCKED",
     for_share: " LOCK IN SHARE MODE",
     by_primary_key: " FORCE INDEX (PRIMARY)",
-    rows: "",
+    row_list: "",
     greatest: "GREATEST",
     insert_ignore: ("INSERT IGNORE", ""),
     on_duplicate_id: "ON DUPLICATE KEY UPDATE",

@@ -42,7 +42,7 @@ pub static DIALECT: Dialect = Dialect {
     for_update_skip_locked: "",
     for_share: "",
     by_primary_key: "",
-    rows: "VALUES ",
+    row_list: "VALUES ",
     greatest: "MAX",
     insert_ignore: ("INSERT OR IGNORE", ""),
     on_duplicate_id: "ON CONFLICT (id) DO UPDATE SET",

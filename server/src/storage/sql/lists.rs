@@ -29,7 +29,7 @@ pub fn list<T: Clone + Into<Value>>(items: &[T]) -> (String, Vec<Value>) {
     (placeholders, padded_values(items, |item, values| values.push(item.clone().into())))
 }
 
-/// That the two columns are one of the pairs, and its parameters. A chain of ORs says the same, but MySQL takes four
+/// That the two columns are one of the pairs, of which there is one at least, and its parameters. A chain of ORs says the same, but MySQL takes four
 /// times as long over 64 of them; and of a single row in a list MariaDB makes a scan of the table.
 pub fn any_of<A, B>(dialect: &Dialect, [one, other]: [&str; 2], pairs: &[(A, B)]) -> (String, Vec<Value>)
 where
@@ -39,7 +39,7 @@ where
     let values = padded_values(pairs, |(a, b), values| values.extend([a.clone().into(), b.clone().into()]));
     let condition = match pairs {
         [_] => format!("({one} = ? AND {other} = ?)"),
-        _ => format!("({one}, {other}) IN ({}{})", dialect.rows, repeated("(?, ?)", ", ", pairs.len())),
+        _ => format!("({one}, {other}) IN ({}{})", dialect.row_list, repeated("(?, ?)", ", ", pairs.len())),
     };
     (condition, values)
 }
@@ -82,6 +82,8 @@ mod tests {
         let (mysql, sqlite) = (&crate::storage::engine::mysql::DIALECT, &crate::storage::engine::sqlite::DIALECT);
         check(mysql, &[(1, 2)], "(a = ? AND b = ?)", &[1, 2]);
         check(mysql, &[(1, 2), (3, 4)], "(a, b) IN ((?, ?), (?, ?))", &[1, 2, 3, 4]);
+        let four = "(a, b) IN ((?, ?), (?, ?), (?, ?), (?, ?))";
+        check(mysql, &[(1, 2), (3, 4), (5, 6)], four, &[1, 2, 3, 4, 5, 6, 5, 6]);
         check(sqlite, &[(1, 2), (3, 4)], "(a, b) IN (VALUES (?, ?), (?, ?))", &[1, 2, 3, 4]);
     }
 
