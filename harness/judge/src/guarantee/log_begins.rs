@@ -86,17 +86,24 @@ fn hole(read: &Read<'_>) -> Option<Problem> {
     Some((format!("number {} comes right after number {}", pair[1], pair[0]), None))
 }
 
-/// A page reaches up to where it was asked for, or to what was known to be there, if that was not removed meanwhile.
+/// A page reaches up to where it was asked for and no further, or to what was known to be there, if that was not
+/// removed meanwhile.
 fn end(read: &Read<'_>, known: &Known<'_>) -> Option<Problem> {
-    let said = known.said.get(read.conv).and_then(|said| said.as_of(read.asked));
+    let last = read.seqs.last().copied();
+    if let Some((last, before)) = last.zip(read.before).filter(|(last, before)| last >= before) {
+        return Some((format!("there is number {last}, though only those before {before} were asked for"), None));
+    }
+    let reached = match (last, begins(read)) {
+        (Some(last), _) => last,
+        (None, Some(first)) => first.saturating_sub(1),
+        (None, None) => return Some(("it is empty, though there is more".into(), None)),
+    };
     let (expected, event) = match read.before {
         Some(before) => (before.saturating_sub(1), None),
-        None => said.map(|(seq, event)| (seq, Some(event)))?,
-    };
-    let reached = match (read.seqs.last(), begins(read)) {
-        (Some(last), _) => *last,
-        (None, Some(first)) => first.saturating_sub(1),
-        (None, None) => return Some(("there is more than nothing before that".into(), event)),
+        None => {
+            let (seq, event) = known.said.get(read.conv)?.as_of(read.asked)?;
+            (seq, Some(event))
+        }
     };
     (reached < expected).then(|| (format!("it ends before number {expected}"), event))
 }

@@ -62,9 +62,14 @@ fn history_shows_a_log_from_its_beginning_to_its_end() {
         page(true, None, &[1, 2, 3, 4], None),
         page(true, None, &[3, 4], Some(3)),
         page(true, None, &[], None),
+        // More than was asked for.
+        page(false, Some(3), &[1, 2, 3, 4], None),
+        page(false, Some(4), &[1, 2, 3, 4], None),
     ] {
         expect(&[LogBegins], told([wrong]));
     }
+    // Of this log nobody was told anything yet.
+    expect(&[LogBegins], told([early(page(true, None, &[], None))]));
 }
 
 #[test]
