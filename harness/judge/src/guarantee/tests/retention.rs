@@ -112,3 +112,17 @@ fn who_is_told_of_what_was_removed_is_owed_it_no_longer() {
         expect(&[Durable, DeliveredOnce], with(&wrong));
     }
 }
+
+#[test]
+fn who_is_told_of_a_removal_says_nothing_of_the_others() {
+    let conv = format!("g{GROUP}");
+    let joined = [ALICE, BOB, CAROL].map(|user| Event::Joined { group: GROUP, user });
+    let gap = Event::Gap { user: BOB, session: 1, conv: conv.clone(), first: 1, last: 1 };
+    let removed = Event::Removed { conv: conv.clone(), seq: 1, kept_s: 0 };
+    let told = joined.into_iter().chain([Event::RemovesUnreceived, login(CAROL, 1)]);
+    let told = told.chain([send_to_group(1), ack_in(&conv, 1, 1), gap, removed, drained(BOB)]);
+    let told: Vec<Event> = told.chain(delivered()).collect();
+
+    expect_unknown(told.clone());
+    expect(&[Durable, DeliveredOnce], told.into_iter().chain([drained(CAROL)]));
+}
