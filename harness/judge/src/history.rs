@@ -130,7 +130,7 @@ pub enum Event {
     /// The row at this place has been removed since by retention, which keeps every message for at least `kept_s`
     /// seconds.
     Removed { conv: String, seq: u64, kept_s: u64 },
-    /// From here on retention also removes what somebody has not received, once it is old; whoever misses it is told.
+    /// From here on retention may also remove what somebody has not received; whoever misses it is told.
     RemovesUnreceived,
     /// All rows of the database have been told.
     RowsRead,

@@ -106,6 +106,7 @@ fn who_is_told_of_what_was_removed_is_owed_it_no_longer() {
     for wrong in [
         // What nobody received waits, unless there is a limit.
         vec![gap.clone(), removed.clone()],
+        vec![gap.clone(), Event::RemovesUnreceived, removed.clone()],
         vec![Event::RemovesUnreceived, removed],
         vec![Event::RemovesUnreceived, gap],
     ] {
