@@ -101,6 +101,8 @@ pub struct Facts<'a> {
     /// By user and friend: the last look, and whether the friend was seen online.
     pub looks: BTreeMap<(u64, u64), (usize, bool)>,
     pub reads: Vec<Read<'a>>,
+    /// A page may show less than what was there, or was told of, before it was asked for.
+    pub history_may_lag: bool,
     pub rows: Vec<Row<'a>>,
     /// Where it was said, and who was told that these places will not come.
     gaps: Vec<(usize, u64, &'a str, RangeInclusive<u64>)>,
@@ -139,6 +141,7 @@ impl<'a> Facts<'a> {
             faults: Vec::new(),
             looks: BTreeMap::new(),
             reads: Vec::new(),
+            history_may_lag: false,
             rows: Vec::new(),
             gaps: Vec::new(),
             removes_unreceived: None,
@@ -209,6 +212,7 @@ impl<'a> Facts<'a> {
             Event::RemovesUnreceived => {
                 self.removes_unreceived.get_or_insert(event);
             }
+            Event::HistoryMayLag => self.history_may_lag = true,
             Event::Read { user, conv, asked, before, seqs, more, first_seq } => {
                 let (user, asked, before, more, first_seq) = (*user, *asked, *before, *more, *first_seq);
                 self.reads.push(Read { event, user, conv, asked, before, seqs, more, first_seq });

@@ -111,6 +111,8 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         first_seq: Option<u64>,
     },
+    /// In this history pages of HISTORY may be read at different database servers, one of which lags behind another.
+    HistoryMayLag,
     /// The client told the server that it has everything up to `seq`.
     Received { user: u64, session: u32, conv: String, seq: u64 },
     /// A request that claimed to come from `claimed`; whether the server did it.

@@ -161,7 +161,7 @@ impl<'a> Story<'a> {
     pub async fn tell_steps(self, steps: &[Step]) -> Result<Conclusion> {
         let record = self.cluster.record();
         self.watcher.begins(&record);
-        let short_logs = if self.has_short_logs { Some(ShortLogs::begin(self.cluster).await?) } else { None };
+        let short_logs = if self.has_short_logs { Some(ShortLogs::begin(self.cluster, &record).await?) } else { None };
         let mut cast = Cast::gather(self.cluster, &record, self.users, self.plot, self.has_short_logs).await?;
         cast.begin();
         more_is_acknowledged(&record, SOON).await?;

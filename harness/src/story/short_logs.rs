@@ -4,6 +4,7 @@
 use crate::cluster::{Cluster, SHORT_LOG};
 use crate::users::{Record, rows};
 use anyhow::{Context, Result};
+use judge::history::Event;
 use judge::recovery;
 use services::within;
 use std::time::Duration;
@@ -21,7 +22,10 @@ impl<'a> ShortLogs<'a> {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn begin(cluster: &'a dyn Cluster) -> Result<Self> {
+    pub async fn begin(cluster: &'a dyn Cluster, record: &Record) -> Result<Self> {
+        if cluster.is_replicated() {
+            record.note(Event::HistoryMayLag);
+        }
         for statement in rows::KEEP_REMOVED {
             cluster.query(statement).await?;
         }

@@ -64,8 +64,8 @@ async fn logs_get_shorter_without_a_bus(kind: &dyn Kind) {
 async fn whoever_was_away_for_too_long_is_told_at_another_node_and_gets_the_rest(kind: &dyn Kind) {
     let setup = Setup::nodes(2).short_logs().setting("retention.unreceived_days", "1");
     let cluster = kind.start(setup).await.expect("a cluster of two nodes");
-    let logs = ShortLogs::begin(&*cluster).await.expect("the database answers");
     let record = cluster.record();
+    let logs = ShortLogs::begin(&*cluster, &record).await.expect("the database answers");
     record.note(Event::RemovesUnreceived);
     let (users, group) = meet(&record, &[cluster.entry()], 3).await;
     let [absent, talker, present] = &users[..] else { panic!("three users") };

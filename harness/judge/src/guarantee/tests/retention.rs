@@ -82,6 +82,25 @@ fn beginning_of_a_log_moves_forward_only() {
 }
 
 #[test]
+fn history_may_be_read_at_a_server_that_lags() {
+    let lagging = |pages: &[Event]| [Event::HistoryMayLag].into_iter().chain(told(pages.to_vec())).collect::<Vec<_>>();
+    // It need not show what others were told, nor what another page showed.
+    expect(&[], lagging(&[read(&[1, 2, 3], None)]));
+    expect(&[], lagging(&[page(true, None, &[3, 4], None), page(false, Some(3), &[1], None)]));
+    expect(&[], lagging(&[read(&[3, 4], Some(3)), read(&[1, 2, 3, 4], None)]));
+    // What one page says is of one server.
+    for wrong in [
+        read(&[1, 3, 4], None),
+        read(&[3, 4], Some(2)),
+        page(true, None, &[1, 2], None),
+        page(true, None, &[], None),
+        page(false, Some(3), &[1, 2, 3, 4], None),
+    ] {
+        expect(&[LogBegins], lagging(&[wrong]));
+    }
+}
+
+#[test]
 fn history_hides_nothing_that_is_there() {
     let row = |seq| Event::Row { conv: DIRECT.into(), seq, sender: ALICE, mid: mid(seq), body: seq };
     let removed = |seq| Event::Removed { conv: DIRECT.into(), seq, kept_s: 0 };
