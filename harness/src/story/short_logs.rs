@@ -1,7 +1,7 @@
 //! Logs that get shorter while people chat: what is removed is kept aside for the judge, and it is looked whether
 //! anything goes at all, and enough in the end.
 
-use crate::cluster::{Cluster, SHORT_LOG};
+use crate::cluster::{Cluster, MID_WINDOW, SHORT_LOG};
 use crate::users::{Record, rows};
 use anyhow::{Context, Result};
 use judge::history::Event;
@@ -15,6 +15,8 @@ const GOES: Duration = recovery::BOUND;
 /// The logs of a cluster with [`Setup::short_logs`](crate::cluster::Setup::short_logs).
 pub struct ShortLogs<'a> {
     cluster: &'a dyn Cluster,
+    /// For how long every message is kept.
+    kept: Duration,
 }
 
 impl<'a> ShortLogs<'a> {
@@ -29,7 +31,17 @@ impl<'a> ShortLogs<'a> {
         for statement in rows::KEEP_REMOVED {
             cluster.query(statement).await?;
         }
-        Ok(ShortLogs { cluster })
+        Ok(ShortLogs { cluster, kept: MID_WINDOW })
+    }
+
+    /// From here on all that was said so far is many years old, by the clock: as if said before ages were counted.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn make_old(&mut self) -> Result<()> {
+        self.kept = Duration::ZERO;
+        self.cluster.query("UPDATE message SET time = 1, cluster_age = 0").await?;
+        Ok(())
     }
 
     /// How many messages were removed so far.
@@ -68,7 +80,8 @@ impl<'a> ShortLogs<'a> {
     pub async fn read_rows(&self, record: &Record) -> Result<()> {
         let rows = self.cluster.query(rows::QUERY_ALL).await?;
         let removed = self.cluster.query(rows::QUERY_REMOVED).await?;
-        let removed = removed.iter().map(|row| rows::read_place(row)).collect::<Result<_>>()?;
+        let removed = removed.iter().map(|row| rows::read_removed(row, self.kept.as_secs()));
+        let removed = removed.collect::<Result<_>>()?;
         record.rows(rows.iter().map(|row| rows::read(row)).collect::<Result<_>>()?, removed);
         Ok(())
     }

@@ -65,7 +65,7 @@ async fn whoever_was_away_for_too_long_is_told_at_another_node_and_gets_the_rest
     let setup = Setup::nodes(2).short_logs().setting("retention.unreceived_days", "1");
     let cluster = kind.start(setup).await.expect("a cluster of two nodes");
     let record = cluster.record();
-    let logs = ShortLogs::begin(&*cluster, &record).await.expect("the database answers");
+    let mut logs = ShortLogs::begin(&*cluster, &record).await.expect("the database answers");
     record.note(Event::RemovesUnreceived);
     let (users, group) = meet(&record, &[cluster.entry()], 3).await;
     let [absent, talker, present] = &users[..] else { panic!("three users") };
@@ -76,8 +76,7 @@ async fn whoever_was_away_for_too_long_is_told_at_another_node_and_gets_the_rest
         talking.say_and_wait(Target::Group(group)).await.expect("the message is acknowledged");
     }
 
-    // As if said before ages were counted, many years ago.
-    cluster.query("UPDATE message SET time = 1, cluster_age = 0").await.expect("the database answers");
+    logs.make_old().await.expect("the database answers");
     logs.are_short().await.expect("what is old goes, received or not");
     let back = absent.log_in(&cluster.starting_at(1)).await.expect("nobody is online yet");
 
