@@ -75,6 +75,7 @@ async fn whoever_was_away_for_too_long_is_told_at_another_node_and_gets_the_rest
         talking.say_and_wait(Target::User(absent.id)).await.expect("the message is acknowledged");
         talking.say_and_wait(Target::Group(group)).await.expect("the message is acknowledged");
     }
+    eventually(SOON, "who is present has it all", async || (record.delivered() == 30).then_some(())).await;
 
     logs.make_old().await.expect("the database answers");
     logs.are_short().await.expect("what is old goes, received or not");
