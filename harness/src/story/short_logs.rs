@@ -1,5 +1,5 @@
-//! Logs that get shorter while people chat: what is removed is kept aside for the judge, and it is looked whether
-//! anything goes at all, and enough in the end.
+//! Logs that get shorter while people chat: keeps what is removed aside for the judge, and checks that messages go at
+//! all, and enough of them by the end.
 
 use crate::cluster::{Cluster, MID_WINDOW, SHORT_LOG};
 use crate::users::{Record, rows};
@@ -10,7 +10,7 @@ use services::within;
 use std::time::Duration;
 
 /// Until more is removed: the window for resends, and where the node that removed is gone, the longest way back.
-const GOES: Duration = recovery::BOUND;
+const REMOVAL_BUDGET: Duration = recovery::BOUND;
 
 /// The logs of a cluster with [`Setup::short_logs`](crate::cluster::Setup::short_logs).
 pub struct ShortLogs<'a> {
@@ -59,7 +59,7 @@ impl<'a> ShortLogs<'a> {
     pub async fn get_shorter(&self) -> Result<()> {
         let before = self.removed().await?;
         let is_more = async || (self.removed().await.ok()? > before).then_some(());
-        within(GOES, "logs get shorter", is_more).await
+        within(REMOVAL_BUDGET, "logs get shorter", is_more).await
     }
 
     /// Once everybody has everything: waits until nothing is left but what is always kept.
@@ -70,7 +70,7 @@ impl<'a> ShortLogs<'a> {
         let longest =
             "SELECT COALESCE(MAX(messages), 0) FROM (SELECT COUNT(*) messages FROM message GROUP BY conv) log";
         let is_short = async || (self.count(longest).await.ok()? <= SHORT_LOG).then_some(());
-        within(GOES, &format!("no log has more than {SHORT_LOG} messages"), is_short).await
+        within(REMOVAL_BUDGET, &format!("no log has more than {SHORT_LOG} messages"), is_short).await
     }
 
     /// Writes down what the database holds and has held.
