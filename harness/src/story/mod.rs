@@ -192,7 +192,7 @@ impl<'a> Story<'a> {
         record.drained();
         last.heal(&record).await?;
         let left = match &short_logs {
-            Some(logs) => what_is_left_is_read(logs, &cast).await,
+            Some(logs) => what_is_left_is_read(logs, &mut cast).await,
             None => Ok(()),
         };
         self.watcher.comes_to(Part::Judgement);
@@ -207,7 +207,7 @@ impl<'a> Story<'a> {
 }
 
 /// Logs are short in the end, and everybody reads them. Where somebody never gets a message, they stay long.
-async fn what_is_left_is_read(logs: &ShortLogs<'_>, cast: &Cast) -> Result<()> {
+async fn what_is_left_is_read(logs: &ShortLogs<'_>, cast: &mut Cast) -> Result<()> {
     let are_short = logs.are_short().await;
     are_short.and(cast.read().await)
 }
