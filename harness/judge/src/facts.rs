@@ -101,11 +101,13 @@ pub struct Facts<'a> {
     /// By user and friend: the last look, and whether the friend was seen online.
     pub looks: BTreeMap<(u64, u64), (usize, bool)>,
     pub reads: Vec<Read<'a>>,
+    /// A page may show less than what was there, or was told of, before it was asked for.
+    pub history_may_lag: bool,
     pub rows: Vec<Row<'a>>,
-    /// Who was told that these places will not come.
-    gaps: Vec<(u64, &'a str, RangeInclusive<u64>)>,
-    /// What somebody has not received may be removed.
-    removes_unreceived: bool,
+    /// Where it was said, and who was told that these places will not come.
+    gaps: Vec<(usize, u64, &'a str, RangeInclusive<u64>)>,
+    /// From where on what somebody has not received may be removed.
+    removes_unreceived: Option<usize>,
     /// Places of messages that are kept no longer, and for how many seconds they were kept at least.
     pub removed: HashMap<Place<'a>, u64>,
     /// Where all rows had been told.
@@ -139,9 +141,10 @@ impl<'a> Facts<'a> {
             faults: Vec::new(),
             looks: BTreeMap::new(),
             reads: Vec::new(),
+            history_may_lag: false,
             rows: Vec::new(),
             gaps: Vec::new(),
-            removes_unreceived: false,
+            removes_unreceived: None,
             removed: HashMap::new(),
             rows_read: None,
             commits_lost: None,
@@ -205,8 +208,11 @@ impl<'a> Facts<'a> {
             Event::Sees { user, friend, online } => {
                 self.looks.insert((*user, *friend), (event, *online));
             }
-            Event::Gap { user, conv, first, last, .. } => self.gaps.push((*user, conv, *first..=*last)),
-            Event::RemovesUnreceived => self.removes_unreceived = true,
+            Event::Gap { user, conv, first, last, .. } => self.gaps.push((event, *user, conv, *first..=*last)),
+            Event::RemovesUnreceived => {
+                self.removes_unreceived.get_or_insert(event);
+            }
+            Event::HistoryMayLag => self.history_may_lag = true,
             Event::Read { user, conv, asked, before, seqs, more, first_seq } => {
                 let (user, asked, before, more, first_seq) = (*user, *asked, *before, *more, *first_seq);
                 self.reads.push(Read { event, user, conv, asked, before, seqs, more, first_seq });
@@ -333,13 +339,15 @@ impl<'a> Facts<'a> {
         self.had_lost.contains(&(user, place))
     }
 
-    /// Whether this user was told that a message will not come, which was removed and might be.
+    /// Whether this user was told that a message will not come that was removed, and was allowed to be.
     pub fn was_told_of_the_removal(&self, message: &Message<'_>, user: u64) -> bool {
+        let Some(allowed) = self.removes_unreceived else { return false };
         let told = |(conv, seq): Place<'_>| {
-            self.gaps.iter().any(|(whose, of, gap)| *whose == user && *of == conv && gap.contains(&seq))
+            let mut gaps = self.gaps.iter().filter(|(event, whose, ..)| *event > allowed && *whose == user);
+            gaps.any(|(_, _, of, gap)| *of == conv && gap.contains(&seq))
         };
         let mut places = message.acks.iter().filter_map(|(_, place)| *place);
-        self.removes_unreceived && places.any(|place| self.removed.contains_key(&place) && told(place))
+        places.any(|place| self.removed.contains_key(&place) && told(place))
     }
 
     /// Whether the database may know nothing of this session: it lost a login of the user, be it answered before or

@@ -111,6 +111,8 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         first_seq: Option<u64>,
     },
+    /// In this history pages of HISTORY may be read at different database servers, one of which lags behind another.
+    HistoryMayLag,
     /// The client told the server that it has everything up to `seq`.
     Received { user: u64, session: u32, conv: String, seq: u64 },
     /// A request that claimed to come from `claimed`; whether the server did it.
@@ -130,7 +132,7 @@ pub enum Event {
     /// The row at this place has been removed since by retention, which keeps every message for at least `kept_s`
     /// seconds.
     Removed { conv: String, seq: u64, kept_s: u64 },
-    /// From here on retention also removes what somebody has not received, once it is old; whoever misses it is told.
+    /// From here on retention may also remove what somebody has not received; whoever misses it is told.
     RemovesUnreceived,
     /// All rows of the database have been told.
     RowsRead,

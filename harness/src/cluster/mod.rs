@@ -177,6 +177,11 @@ pub trait Cluster: Send + Sync {
         addresses
     }
 
+    /// Whether its database is one of several members, which nodes may use at the same time.
+    fn is_replicated(&self) -> bool {
+        self.machines().iter().any(|machine| machine == PREFERRED)
+    }
+
     /// A new history of what happens here; it is kept with the logs where a test fails.
     fn record(&self) -> Arc<Record> {
         self.records().add()

@@ -5,7 +5,7 @@ use super::roamers::{self, Route};
 use super::{Plot, RECOVERED, forger};
 use crate::cluster::Cluster;
 use crate::users::{Chat, Online, Record, User, try_meet};
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use chat_protocol::conversation::GroupId;
 use futures_util::future::{join_all, try_join_all};
 use services::within;
@@ -26,7 +26,9 @@ pub(super) struct Cast {
     chats: Vec<Chat>,
     /// Each with the place of its circle; they end with this.
     roaming: JoinSet<(usize, Result<Online>)>,
-    reading: JoinSet<()>,
+    reading: JoinSet<Result<()>>,
+    /// Why somebody could not read while the others wrote.
+    unread: Option<Error>,
     stop: watch::Sender<bool>,
     plot: Plot,
 }
@@ -70,7 +72,7 @@ impl Cast {
         let circles = met.into_iter().map(|(users, group)| Circle::gather(cluster, users, group, movers));
         let circles = try_join_all(circles).await?;
         let (roaming, reading, stop) = (JoinSet::new(), JoinSet::new(), watch::Sender::new(false));
-        Ok(Cast { circles, chats: Vec::new(), roaming, reading, stop, plot })
+        Ok(Cast { circles, chats: Vec::new(), roaming, reading, unread: None, stop, plot })
     }
 
     /// From here on people write, come and go.
@@ -111,8 +113,8 @@ impl Cast {
     /// Everybody who is logged in reads all that is left.
     ///
     /// # Errors
-    /// If somebody is not let.
-    pub async fn read(&self) -> Result<()> {
+    /// If somebody is not let, or was not before.
+    pub async fn read(&mut self) -> Result<()> {
         let read = self.circles.iter().flat_map(|circle| {
             circle.online.iter().map(|user| async {
                 for log in logs_of(&user.user, &circle.users, circle.group) {
@@ -121,7 +123,8 @@ impl Cast {
                 Ok(())
             })
         });
-        try_join_all(read).await.map(|_| ())
+        let read = try_join_all(read).await.map(|_| ());
+        self.unread.take().map_or(read, Err)
     }
 
     /// Nobody writes any more, and everybody is logged in.
@@ -129,7 +132,7 @@ impl Cast {
         self.stop.send_replace(true);
         join_all(self.chats.drain(..).map(Chat::stop)).await;
         while let Some(read) = self.reading.join_next().await {
-            read.context("a reader panicked")?;
+            self.unread = read.context("a reader panicked")?.err().or(self.unread.take());
         }
         while let Some(back) = self.roaming.join_next().await {
             let (place, online) = back.context("a user panicked")?;

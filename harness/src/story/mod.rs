@@ -161,7 +161,7 @@ impl<'a> Story<'a> {
     pub async fn tell_steps(self, steps: &[Step]) -> Result<Conclusion> {
         let record = self.cluster.record();
         self.watcher.begins(&record);
-        let short_logs = if self.has_short_logs { Some(ShortLogs::begin(self.cluster).await?) } else { None };
+        let short_logs = if self.has_short_logs { Some(ShortLogs::begin(self.cluster, &record).await?) } else { None };
         let mut cast = Cast::gather(self.cluster, &record, self.users, self.plot, self.has_short_logs).await?;
         cast.begin();
         more_is_acknowledged(&record, SOON).await?;
@@ -191,10 +191,10 @@ impl<'a> Story<'a> {
         record.everything_arrives(self.patience).await;
         record.drained();
         last.heal(&record).await?;
-        if let Some(logs) = &short_logs {
-            logs.are_short().await?;
-            cast.read().await?;
-        }
+        let left = match &short_logs {
+            Some(logs) => what_is_left_is_read(logs, &mut cast).await,
+            None => Ok(()),
+        };
         self.watcher.comes_to(Part::Judgement);
         presence::everybody_looks(&record, cast.into_circles()).await?;
         match &short_logs {
@@ -202,8 +202,14 @@ impl<'a> Story<'a> {
             None => self.cluster.read_rows(&record).await?,
         }
         self.cluster.verify().await?;
-        Ok(record.conclude())
+        record.conclude().provided(left)
     }
+}
+
+/// Logs are short in the end, and everybody reads them. Where somebody never gets a message, they stay long.
+async fn what_is_left_is_read(logs: &ShortLogs<'_>, cast: &mut Cast) -> Result<()> {
+    let are_short = logs.are_short().await;
+    are_short.and(cast.read().await)
 }
 
 async fn more_is_acknowledged(record: &Record, budget: Duration) -> Result<()> {

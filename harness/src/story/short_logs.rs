@@ -1,19 +1,22 @@
-//! Logs that get shorter while people chat: what is removed is kept aside for the judge, and it is looked whether
-//! anything goes at all, and enough in the end.
+//! Logs that get shorter while people chat: keeps what is removed aside for the judge, and checks that messages go at
+//! all, and enough of them by the end.
 
-use crate::cluster::{Cluster, SHORT_LOG};
+use crate::cluster::{Cluster, MID_WINDOW, SHORT_LOG};
 use crate::users::{Record, rows};
 use anyhow::{Context, Result};
+use judge::history::Event;
 use judge::recovery;
 use services::within;
 use std::time::Duration;
 
 /// Until more is removed: the window for resends, and where the node that removed is gone, the longest way back.
-const GOES: Duration = recovery::BOUND;
+const REMOVAL_BUDGET: Duration = recovery::BOUND;
 
 /// The logs of a cluster with [`Setup::short_logs`](crate::cluster::Setup::short_logs).
 pub struct ShortLogs<'a> {
     cluster: &'a dyn Cluster,
+    /// For how long every message is kept.
+    kept: Duration,
 }
 
 impl<'a> ShortLogs<'a> {
@@ -21,11 +24,24 @@ impl<'a> ShortLogs<'a> {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn begin(cluster: &'a dyn Cluster) -> Result<Self> {
+    pub async fn begin(cluster: &'a dyn Cluster, record: &Record) -> Result<Self> {
+        if cluster.is_replicated() {
+            record.note(Event::HistoryMayLag);
+        }
         for statement in rows::KEEP_REMOVED {
             cluster.query(statement).await?;
         }
-        Ok(ShortLogs { cluster })
+        Ok(ShortLogs { cluster, kept: MID_WINDOW })
+    }
+
+    /// From here on all that was said so far is many years old, by the clock: as if said before ages were counted.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn make_old(&mut self) -> Result<()> {
+        self.kept = Duration::ZERO;
+        self.cluster.query("UPDATE message SET time = 1, cluster_age = 0").await?;
+        Ok(())
     }
 
     /// How many messages were removed so far.
@@ -43,7 +59,7 @@ impl<'a> ShortLogs<'a> {
     pub async fn get_shorter(&self) -> Result<()> {
         let before = self.removed().await?;
         let is_more = async || (self.removed().await.ok()? > before).then_some(());
-        within(GOES, "logs get shorter", is_more).await
+        within(REMOVAL_BUDGET, "logs get shorter", is_more).await
     }
 
     /// Once everybody has everything: waits until nothing is left but what is always kept.
@@ -54,7 +70,7 @@ impl<'a> ShortLogs<'a> {
         let longest =
             "SELECT COALESCE(MAX(messages), 0) FROM (SELECT COUNT(*) messages FROM message GROUP BY conv) log";
         let is_short = async || (self.count(longest).await.ok()? <= SHORT_LOG).then_some(());
-        within(GOES, &format!("no log has more than {SHORT_LOG} messages"), is_short).await
+        within(REMOVAL_BUDGET, &format!("no log has more than {SHORT_LOG} messages"), is_short).await
     }
 
     /// Writes down what the database holds and has held.
@@ -64,7 +80,8 @@ impl<'a> ShortLogs<'a> {
     pub async fn read_rows(&self, record: &Record) -> Result<()> {
         let rows = self.cluster.query(rows::QUERY_ALL).await?;
         let removed = self.cluster.query(rows::QUERY_REMOVED).await?;
-        let removed = removed.iter().map(|row| rows::read_place(row)).collect::<Result<_>>()?;
+        let removed = removed.iter().map(|row| rows::read_removed(row, self.kept.as_secs()));
+        let removed = removed.collect::<Result<_>>()?;
         record.rows(rows.iter().map(|row| rows::read(row)).collect::<Result<_>>()?, removed);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What a story came to: figures, and the verdict on every promise.
 
+use anyhow::Result;
 use judge::Verdict;
 use judge::history::Entry;
 use judge::{Facts, Judgement, recovery};
@@ -58,6 +59,21 @@ impl Conclusion {
         }
     }
 
+    /// What else went wrong counts where every promise was kept. A broken one says more, and may be why.
+    ///
+    /// # Errors
+    /// If something went wrong, and the verdict is `valid`.
+    pub(crate) fn provided(self, rest: Result<()>) -> Result<Conclusion> {
+        match (rest, self.verdict()) {
+            (Err(error), Verdict::Valid) => Err(error),
+            (Err(error), _) => {
+                eprintln!("besides: {error:#}");
+                Ok(self)
+            }
+            (Ok(()), _) => Ok(self),
+        }
+    }
+
     /// Passes the figures on where the verdict is `valid`, and prints them.
     ///
     /// # Panics
@@ -96,6 +112,11 @@ impl fmt::Display for Summary {
 /// A story with one message that arrives and one that is lost while a node is down.
 #[cfg(test)]
 pub(crate) fn sample() -> Conclusion {
+    told(true)
+}
+
+#[cfg(test)]
+fn told(one_is_lost: bool) -> Conclusion {
     use judge::history::{Event, FORMAT, To};
     use uuid::Uuid;
     let login = |user| Event::Login { user, session: 1, node: Some("node-1".into()), waiting: 0 };
@@ -124,8 +145,9 @@ pub(crate) fn sample() -> Conclusion {
         send(2),
         fault(true),
         ack(2, 2),
-        Event::Drained { user: 2 },
     ];
+    let arrives = (!one_is_lost).then(|| push(2, 2));
+    let events = events.into_iter().chain(arrives).chain([Event::Drained { user: 2 }]);
     let entries = (0..).zip(events).map(|(t, event)| Entry { t: t * 500_000, event }).collect();
     let summary = Summary { acked: 2, delivered: 1, slowest_ack: Duration::from_secs(1), ..Summary::default() };
     Conclusion::of(entries, summary, 0, BTreeMap::new())
@@ -138,5 +160,15 @@ mod tests {
     #[test]
     fn story_is_told_promise_by_promise() {
         insta::assert_snapshot!(sample());
+    }
+
+    #[test]
+    fn broken_promise_counts_for_more_than_what_else_went_wrong() {
+        let wrong = || Err(anyhow::anyhow!("no log has more than 20 messages"));
+        let verdict = |told: Result<Conclusion>| told.ok().map(|conclusion| conclusion.verdict());
+
+        assert_eq!(verdict(told(true).provided(wrong())), Some(Verdict::Invalid));
+        assert_eq!(verdict(told(false).provided(wrong())), None);
+        assert_eq!(verdict(told(false).provided(Ok(()))), Some(Verdict::Valid));
     }
 }

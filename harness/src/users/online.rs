@@ -20,7 +20,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Messages asked for at once: a few pages of a log that is kept short.
 const PAGE: u32 = 25;
-/// A log that is read in one go; what lies before them is not looked at.
+/// Pages that one read asks for; what lies before them is not looked at.
 const MOST_PAGES: usize = 200;
 
 /// A logged-in user, whose client writes down everything that happens.

@@ -5,8 +5,7 @@
 //! which messages have no answer yet, and which have been acknowledged and are not yet with everybody.
 
 use super::conclusion::{Conclusion, Summary};
-use super::rows::Row;
-use crate::cluster::MID_WINDOW;
+use super::rows::{Removed, Row};
 use anyhow::Result;
 use chat_client::{Acknowledged, Error, Message};
 use chat_protocol::conversation::{GroupId, Target, UserId};
@@ -193,15 +192,16 @@ impl Record {
         }
     }
 
-    /// What the database holds of the conversations of this story, and has held; the places of what was removed.
-    pub(crate) fn rows(&self, rows: Vec<Row>, removed: Vec<(String, u64)>) {
+    /// What the database holds of the conversations of this story, and has held; of that, what was removed.
+    pub(crate) fn rows(&self, rows: Vec<Row>, removed: Vec<Removed>) {
         let convs: HashSet<String> = self.inner.lock().places.values().map(|(conv, _)| conv.clone()).collect();
         let ours = |row: &Row| convs.contains(&row.conv);
         for Row { conv, seq, sender, mid, body } in rows.into_iter().filter(ours) {
             self.note(Event::Row { conv, seq, sender, mid, body });
         }
-        let kept_s = MID_WINDOW.as_secs();
-        removed.into_iter().for_each(|(conv, seq)| self.note(Event::Removed { conv, seq, kept_s }));
+        for Removed { conv, seq, kept_s } in removed {
+            self.note(Event::Removed { conv, seq, kept_s });
+        }
         self.note(Event::RowsRead);
     }
 }

@@ -33,13 +33,23 @@ pub(crate) struct Row {
     pub body: u64,
 }
 
-/// Reads the answer to [`QUERY_REMOVED`].
+/// The place of a message that was removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Removed {
+    pub conv: String,
+    pub seq: u64,
+    /// For how long it was kept at least.
+    pub kept_s: u64,
+}
+
+/// Reads the answer to [`QUERY_REMOVED`], of messages that were kept for so long.
 ///
 /// # Errors
 /// If it is no such answer.
-pub(crate) fn read_place(fields: &[String]) -> Result<(String, u64)> {
+pub(crate) fn read_removed(fields: &[String], kept_s: u64) -> Result<Removed> {
     let [conv, seq] = fields else { bail!("a place of {} fields: {fields:?}", fields.len()) };
-    Ok((conv.clone(), seq.parse().with_context(|| format!("not a number: {fields:?}"))?))
+    let seq = seq.parse().with_context(|| format!("not a number: {fields:?}"))?;
+    Ok(Removed { conv: conv.clone(), seq, kept_s })
 }
 
 /// Reads the answer to [`QUERY`] or [`QUERY_ALL`]: each field as text.

@@ -21,19 +21,18 @@ pub fn check(facts: &Facts<'_>, finding: &mut Finding) {
 }
 
 fn judge_unseen(facts: &Facts<'_>, message: &Message<'_>, finding: &mut Finding) {
-    let recipients = facts.recipients(message);
-    if recipients.is_empty() {
+    let mut owed = facts.recipients(message);
+    if owed.is_empty() {
         // Nobody to deliver it to; that it is in the log only HISTORY could tell.
         return;
     }
-    if recipients.iter().all(|user| facts.was_told_of_the_removal(message, *user)) {
-        return finding.judge(None);
-    }
-    match recipients.iter().any(|user| facts.drained.contains(user)) {
-        true => finding.judge(Some(Violation {
-            what: format!("acknowledged, and no recipient ever got it: {recipients:?}"),
-            events: message.events(),
-        })),
-        false => finding.open += 1,
+    owed.retain(|user| !facts.was_told_of_the_removal(message, *user));
+    if owed.is_empty() {
+        finding.judge(None);
+    } else if owed.iter().any(|user| facts.drained.contains(user)) {
+        let what = format!("acknowledged, and no recipient ever got it: {owed:?}");
+        finding.judge(Some(Violation { what, events: message.events() }));
+    } else {
+        finding.open += 1;
     }
 }

@@ -1,5 +1,6 @@
 //! HISTORY shows a log from where it begins to its end, and says where it begins: further on with time, never back, and
-//! never past what is still there.
+//! never past what is still there. Where it may be read at a server that lags, a page is held to what it says itself,
+//! and to what is there in the end.
 
 use super::{Facts, Finding, Read, Violation};
 use std::collections::HashMap;
@@ -23,6 +24,8 @@ type Problem = (String, Option<usize>);
 
 /// What others were told of each log.
 struct Known<'a> {
+    /// It may have been told at a server that is ahead of the one that is read.
+    may_lag: bool,
     /// Places that were acknowledged or pushed.
     said: HashMap<&'a str, Rising>,
     /// Where HISTORY said that it begins.
@@ -42,7 +45,8 @@ impl<'a> Known<'a> {
             let known = first.entry(row.conv).or_insert((row.seq, row.event));
             *known = (row.seq, row.event).min(*known);
         }
-        Known { said: rising(facts, acked.chain(pushed)), begins: rising(facts, read), first }
+        let (said, begins) = (rising(facts, acked.chain(pushed)), rising(facts, read));
+        Known { may_lag: facts.history_may_lag, said, begins, first }
     }
 }
 
@@ -86,24 +90,32 @@ fn hole(read: &Read<'_>) -> Option<Problem> {
     Some((format!("number {} comes right after number {}", pair[1], pair[0]), None))
 }
 
-/// A page reaches up to where it was asked for, or to what was known to be there, if that was not removed meanwhile.
+/// A page reaches up to where it was asked for and no further, or to what was known to be there, if that was not
+/// removed meanwhile.
 fn end(read: &Read<'_>, known: &Known<'_>) -> Option<Problem> {
-    let said = known.said.get(read.conv).and_then(|said| said.as_of(read.asked));
-    let (expected, event) = match read.before {
-        Some(before) => (before.saturating_sub(1), None),
-        None => said.map(|(seq, event)| (seq, Some(event)))?,
-    };
-    let reached = match (read.seqs.last(), begins(read)) {
-        (Some(last), _) => *last,
+    let last = read.seqs.last().copied();
+    if let Some((last, before)) = last.zip(read.before).filter(|(last, before)| last >= before) {
+        return Some((format!("there is number {last}, though only those before {before} were asked for"), None));
+    }
+    let reached = match (last, begins(read)) {
+        (Some(last), _) => last,
         (None, Some(first)) => first.saturating_sub(1),
-        (None, None) => return Some(("there is more than nothing before that".into(), event)),
+        (None, None) => return Some(("it is empty, though there is more".into(), None)),
+    };
+    let (expected, event) = match read.before {
+        _ if known.may_lag => return None,
+        Some(before) => (before.saturating_sub(1), None),
+        None => {
+            let (seq, event) = known.said.get(read.conv)?.as_of(read.asked)?;
+            (seq, Some(event))
+        }
     };
     (reached < expected).then(|| (format!("it ends before number {expected}"), event))
 }
 
 /// A page may be older than what it says of the beginning, and reach further down.
 fn beginning(read: &Read<'_>, known: &Known<'_>) -> Option<Problem> {
-    let earlier = known.begins.get(read.conv).and_then(|begins| begins.as_of(read.asked));
+    let earlier = known.begins.get(read.conv).and_then(|begins| begins.as_of(read.asked)).filter(|_| !known.may_lag);
     let lowest = read.seqs.first();
     if let (Some((first, event)), Some(lowest)) = (earlier, lowest)
         && *lowest < first

@@ -62,9 +62,14 @@ fn history_shows_a_log_from_its_beginning_to_its_end() {
         page(true, None, &[1, 2, 3, 4], None),
         page(true, None, &[3, 4], Some(3)),
         page(true, None, &[], None),
+        // More than was asked for.
+        page(false, Some(3), &[1, 2, 3, 4], None),
+        page(false, Some(4), &[1, 2, 3, 4], None),
     ] {
         expect(&[LogBegins], told([wrong]));
     }
+    // Of this log nobody was told anything yet.
+    expect(&[LogBegins], told([early(page(true, None, &[], None))]));
 }
 
 #[test]
@@ -74,6 +79,25 @@ fn beginning_of_a_log_moves_forward_only() {
     expect(&[LogBegins], told([read(&[3, 4], Some(3)), page(true, None, &[2, 3, 4], None)]));
     // Asked for before the other was answered.
     expect(&[], told([read(&[3, 4], Some(3)), early(read(&[2, 3, 4], Some(2)))]));
+}
+
+#[test]
+fn history_may_be_read_at_a_server_that_lags() {
+    let lagging = |pages: &[Event]| [Event::HistoryMayLag].into_iter().chain(told(pages.to_vec())).collect::<Vec<_>>();
+    // It need not show what others were told, nor what another page showed.
+    expect(&[], lagging(&[read(&[1, 2, 3], None)]));
+    expect(&[], lagging(&[page(true, None, &[3, 4], None), page(false, Some(3), &[1], None)]));
+    expect(&[], lagging(&[read(&[3, 4], Some(3)), read(&[1, 2, 3, 4], None)]));
+    // What one page says is of one server.
+    for wrong in [
+        read(&[1, 3, 4], None),
+        read(&[3, 4], Some(2)),
+        page(true, None, &[1, 2], None),
+        page(true, None, &[], None),
+        page(false, Some(3), &[1, 2, 3, 4], None),
+    ] {
+        expect(&[LogBegins], lagging(&[wrong]));
+    }
 }
 
 #[test]
@@ -101,9 +125,24 @@ fn who_is_told_of_what_was_removed_is_owed_it_no_longer() {
     for wrong in [
         // What nobody received waits, unless there is a limit.
         vec![gap.clone(), removed.clone()],
+        vec![gap.clone(), Event::RemovesUnreceived, removed.clone()],
         vec![Event::RemovesUnreceived, removed],
         vec![Event::RemovesUnreceived, gap],
     ] {
         expect(&[Durable, DeliveredOnce], with(&wrong));
     }
+}
+
+#[test]
+fn who_is_told_of_a_removal_says_nothing_of_the_others() {
+    let conv = format!("g{GROUP}");
+    let joined = [ALICE, BOB, CAROL].map(|user| Event::Joined { group: GROUP, user });
+    let gap = Event::Gap { user: BOB, session: 1, conv: conv.clone(), first: 1, last: 1 };
+    let removed = Event::Removed { conv: conv.clone(), seq: 1, kept_s: 0 };
+    let told = joined.into_iter().chain([Event::RemovesUnreceived, login(CAROL, 1)]);
+    let told = told.chain([send_to_group(1), ack_in(&conv, 1, 1), gap, removed, drained(BOB)]);
+    let told: Vec<Event> = told.chain(delivered()).collect();
+
+    expect_unknown(told.clone());
+    expect(&[Durable, DeliveredOnce], told.into_iter().chain([drained(CAROL)]));
 }
