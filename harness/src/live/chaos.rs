@@ -50,7 +50,7 @@ impl Page {
 
     /// How many steps were told, where a viewer wanted no more and more were to come.
     pub fn stopped_after(&self) -> Option<usize> {
-        self.board.show(|chaos, _| chaos.stopped_after())
+        self.board.read(Chaos::stopped_after)
     }
 
     /// The story is over.
@@ -132,6 +132,6 @@ impl Watcher for Page {
     }
 
     fn is_enough(&self) -> bool {
-        self.board.show(|chaos, _| chaos.is_stopped)
+        self.board.read(|chaos| chaos.is_stopped)
     }
 }

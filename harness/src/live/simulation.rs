@@ -1,11 +1,10 @@
 //! What is shown of a run of the simulator.
 
-use super::{MAX_MOMENTS, open};
-use loadgen::live::{Address, Audience, Board, Ending, Error, Live};
+use super::open;
+use loadgen::live::{Address, Audience, Board, Ending, Error, Live, Moments};
 use serde::Serialize;
 use sim::campaign::Tally;
 use sim::{MOST_RUNS, Schedule};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ pub struct About {
 struct Simulation {
     about: About,
     standing: Standing,
-    moments: VecDeque<Moment>,
+    moments: Moments<Moment>,
     failed: Vec<Failed>,
     search: Option<Search>,
     is_stopped: bool,
@@ -118,7 +117,7 @@ impl Page {
 
     /// A viewer wants no further seed to begin.
     pub fn is_enough(&self) -> bool {
-        self.board.show(|run, _| run.is_stopped)
+        self.board.read(|run| run.is_stopped)
     }
 
     /// A seed failed; `again` shows it.
@@ -189,10 +188,7 @@ impl Simulation {
         };
         self.seen = Seen { after: tally.took, schedules, faults };
         audience.tell("moment", &moment);
-        if self.moments.len() == MAX_MOMENTS {
-            self.moments.pop_front();
-        }
-        self.moments.push_back(moment);
+        self.moments.add(moment);
         self.stand(tally, audience);
     }
 
@@ -228,7 +224,7 @@ mod tests {
     }
 
     fn shown(board: &Board<Simulation>) -> Value {
-        board.show(|run, _| json!(run))
+        board.read(|run| json!(run))
     }
 
     #[test]
@@ -245,16 +241,6 @@ mod tests {
         assert_eq!(shown["moments"], moments, "half a second later is too soon");
         assert_eq!(shown["standing"]["missing"], json!(["fault: stall"]));
         assert_eq!((&shown["standing"]["failed"], &shown["standing"]["to_reach"]), (&json!(1), &json!(2)));
-    }
-
-    #[test]
-    fn moments_that_are_kept_are_bounded() {
-        let (board, mut tally) = (run(), samples::tally());
-        for second in 1..=2 * MAX_MOMENTS as u64 {
-            tally.took = Duration::from_secs(second);
-            board.show(|run, audience| run.lived(&tally, audience));
-        }
-        assert_eq!(board.show(|run, _| run.moments.len()), MAX_MOMENTS);
     }
 
     #[test]

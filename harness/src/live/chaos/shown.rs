@@ -1,12 +1,11 @@
 //! All there is to show of it, and how that changes.
 
-use super::super::MAX_MOMENTS;
 use crate::story::Step;
 use crate::users::{Conclusion, Record};
 use judge::history::{Entry, Event, Who};
-use loadgen::live::{Audience, Ending};
+use loadgen::live::{Audience, Ending, Moments};
 use serde::Serialize;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 /// A look that comes sooner, since the story has come to its next part, makes none.
 const SHORTEST_MS: u64 = 250;
@@ -29,7 +28,7 @@ pub(super) struct Chaos {
     pub phase: Phase,
     steps: usize,
     faults: Vec<Fault>,
-    moments: VecDeque<Moment>,
+    moments: Moments<Moment>,
     pub is_stopped: bool,
     pub judged: Option<Judged>,
     pub search: Vec<Run>,
@@ -139,7 +138,7 @@ impl Chaos {
             phase: Phase { name: "starting a cluster", begun: 0 },
             steps: count,
             faults,
-            moments: VecDeque::new(),
+            moments: Moments::default(),
             is_stopped: false,
             judged: None,
             search: Vec::new(),
@@ -197,10 +196,7 @@ impl Chaos {
         };
         (self.seen.at_ms, self.seen.acked, self.seen.delivered) = (at_ms, acked, delivered);
         audience.tell("moment", &moment);
-        if self.moments.len() == MAX_MOMENTS {
-            self.moments.pop_front();
-        }
-        self.moments.push_back(moment);
+        self.moments.add(moment);
     }
 
     fn read(&mut self, Entry { t, event }: &Entry, audience: &mut Audience) {
@@ -306,10 +302,10 @@ mod tests {
         record.note(Event::End { user: 2, session: 1, why: "gone".into() });
         // Any moment will do that is long enough.
         board.show(|chaos, audience| {
-            while chaos.moments.is_empty() {
+            while chaos.moments.kept().is_empty() {
                 chaos.look(&record, audience);
             }
-            assert_eq!(chaos.moments[0].online, 1);
+            assert_eq!(chaos.moments.kept()[0].online, 1);
         });
     }
 
@@ -323,14 +319,14 @@ mod tests {
         assert!(stop().is_err(), "nothing would be left out");
         at("breaking", 1);
         assert!(stop().is_ok() && stop().is_err());
-        assert_eq!(board.show(|chaos, _| chaos.stopped_after()), Some(1));
+        assert_eq!(board.read(Chaos::stopped_after), Some(1));
         board.show(|chaos, audience| {
             chaos.faults[0].state = State::Active;
             chaos.close(audience);
             assert_eq!(states(&json!(chaos)), ["healed", "left_out", "left_out"]);
         });
         at("breaking", 2);
-        assert_eq!(board.show(|chaos, _| chaos.stopped_after()), None, "the last one had begun by then");
+        assert_eq!(board.read(Chaos::stopped_after), None, "the last one had begun by then");
     }
 
     #[test]
