@@ -53,7 +53,8 @@ impl Batch<'_> {
     ) -> Result<HashMap<(UserId, Uuid), StoredMessage>> {
         let mut found = HashMap::new();
         for messages in messages.chunks(MIDS_AT_ONCE) {
-            let key = |at: &usize| (self.messages[*at].sender, Value::Bytes(self.messages[*at].mid.as_bytes().to_vec()));
+            let key =
+                |at: &usize| (self.messages[*at].sender, Value::Bytes(self.messages[*at].mid.as_bytes().to_vec()));
             let keys: Vec<(UserId, Value)> = messages.iter().map(key).collect();
             let (condition, values) = any_of(conn.dialect(), ["sender", "mid"], &keys);
             let sql = format!("SELECT sender, mid, conv, seq, time, body, log_epoch FROM message WHERE {condition}");
