@@ -5,8 +5,10 @@
 use harness::cluster::Setup;
 use harness::live::{chaos, simulation};
 use harness::processes::Processes;
-use harness::story::{Step, Story};
+use harness::story::{Part, Step, Story, Watcher};
+use harness::users::Record;
 use judge::Verdict;
+use judge::history::Event;
 use loadgen::live::Ending;
 use services::browser::checks::{
     PLOTS, check_alone, check_dark, check_drawn, check_phone, click, say_that_there_is_no_browser,
@@ -17,7 +19,7 @@ use sim::{Schedule, Shape};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const BADGE: &str = "document.getElementById('badge').textContent";
@@ -141,6 +143,43 @@ fn what_failed_and_the_search_for_less_are_listed_as_text() {
     page.end(Some(HOSTILE.into()));
     viewer.until(&format!("{BADGE} === 'no end'"));
     check_alone(&viewer, page.url());
+}
+
+/// Has had enough as soon as anything has healed.
+#[derive(Default)]
+struct Impatient {
+    record: Mutex<Option<Arc<Record>>>,
+    parts: Mutex<Vec<Part>>,
+}
+
+impl Watcher for Impatient {
+    fn begins(&self, record: &Arc<Record>) {
+        *self.record.lock().expect("not poisoned") = Some(record.clone());
+    }
+
+    fn comes_to(&self, part: Part) {
+        self.parts.lock().expect("not poisoned").push(part);
+    }
+
+    fn is_enough(&self) -> bool {
+        let mut is_enough = false;
+        if let Some(record) = &*self.record.lock().expect("not poisoned") {
+            record.show_from(0, |entry| is_enough |= matches!(entry.event, Event::Fault { healed: true, .. }));
+        }
+        is_enough
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_story_that_is_stopped_while_faults_heal_tells_no_further_step() {
+    let cluster = Processes::start(Setup::nodes(2)).await.expect("a cluster");
+    let watcher = Impatient::default();
+
+    let told = Story::on(&cluster).users(10).watched_by(&watcher).tell_steps(&steps()[..2]).await;
+
+    assert_eq!(told.expect("an end").verdict(), Verdict::Valid);
+    let parts = watcher.parts.into_inner().expect("not poisoned");
+    assert_eq!(parts, [Part::Step(0), Part::Recovery, Part::Arrivals, Part::Judgement]);
 }
 
 /// More than are told before a viewer has seen enough.
