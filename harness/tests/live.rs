@@ -145,6 +145,27 @@ fn what_failed_and_the_search_for_less_are_listed_as_text() {
     check_alone(&viewer, page.url());
 }
 
+/// More than a viewer's queue has room for.
+const MANY: usize = 1_000;
+
+#[test]
+fn a_long_schedule_that_is_over_drops_nobody() {
+    let Some(binary) = browser::find() else { return say_that_there_is_no_browser() };
+    let mut step = steps().remove(0);
+    step.faults = vec![step.faults[0].clone(); MANY];
+    let address = "0".parse().expect("an address");
+    let page = chaos::Page::open(&address, chaos::About::default(), [(1, &step)]).expect("a page");
+    let mut viewer = Page::start(&binary);
+    viewer.open(page.url());
+    viewer.until(&format!("state?.faults.length === {MANY}"));
+
+    page.told(&Err(anyhow::anyhow!("no cluster")));
+    page.end(None);
+
+    viewer.until(&format!("{BADGE} === 'no end'"));
+    assert_eq!(viewer.evaluate("state.faults.filter(fault => fault.state === 'left_out').length"), MANY);
+}
+
 /// Has had enough as soon as anything has healed.
 #[derive(Default)]
 struct Impatient {
