@@ -17,7 +17,6 @@ use services::browser::{self, Page};
 use sim::campaign::Tally;
 use sim::{Schedule, Shape};
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -216,9 +215,7 @@ fn steps() -> Vec<Step> {
 }
 
 /// Looks at the first steps, and wants no more.
-fn look(binary: &Path, url: &str) -> Page {
-    let mut page = Page::start(&binary.to_owned());
-    page.open(url);
+fn look(mut page: Page) -> Page {
     page.until("state?.faults.some(fault => fault.state === 'active')");
     page.until("document.querySelectorAll('rect.shade').length >= 2");
     check_looks(&mut page);
@@ -237,9 +234,11 @@ async fn the_page_of_chaos_shows_faults_and_a_story_that_was_stopped_is_judged_a
     let address = "0".parse().expect("an address");
     let page = Arc::new(chaos::Page::open(&address, about, (1..).zip(&steps)).expect("a page"));
     let url = page.url().to_owned();
-    let (place, program) = (url.clone(), binary.clone());
-    let looking = tokio::task::spawn_blocking(move || look(&program, &place));
+    // Before the story begins, whose steps do not wait for a browser.
+    let mut viewer = Page::start(&binary);
+    viewer.open(&url);
 
+    let looking = tokio::task::spawn_blocking(move || look(viewer));
     let told = Story::on(&cluster).users(users).watched_by(&*page).tell_steps(&steps).await;
     page.told(&told);
     let mut viewer = looking.await.expect("a viewer sees it all");
