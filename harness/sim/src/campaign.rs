@@ -58,9 +58,14 @@ pub struct Failed {
 }
 
 impl Tally {
+    /// Whether there were enough schedules to ask that they reach everything.
+    pub fn is_to_reach_all(&self) -> bool {
+        self.schedules >= ENOUGH_TO_REACH_ALL
+    }
+
     /// What no schedule reached, where there were enough of them to say so.
     pub fn never_reached(&self) -> Vec<String> {
-        if self.schedules < ENOUGH_TO_REACH_ALL { Vec::new() } else { self.reached.missing(&self.to_reach) }
+        if self.is_to_reach_all() { self.reached.missing(&self.to_reach) } else { Vec::new() }
     }
 
     /// Faults that struck while it mattered.

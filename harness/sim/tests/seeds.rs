@@ -1,8 +1,10 @@
 //! Promise under test: all of the contract's, whatever breaks. Fault: several at once, by seed. And that a seed goes
 //! the same way every time, without which none of it could be looked into.
 
+use judge::Guarantee;
 use sim::campaign::{self, Plan};
-use sim::{Lived, Schedule, Shape, Workers};
+use sim::{Lived, NOT_JUDGED, Schedule, Shape, Workers};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 fn workers() -> Workers {
@@ -17,6 +19,18 @@ async fn every_promise_holds_under_fifty_seeds() {
         tally.failed.iter().map(|failed| format!("seed {} {}", failed.schedule.seed, failed.failure)).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
     assert_eq!(tally.schedules, 50);
+}
+
+#[test]
+fn simulations_judge_every_promise_but_those_that_are_named() {
+    let mut judged = BTreeSet::new();
+    for seed in 1..=10 {
+        let lived = sim::run(&Schedule::from_seed(seed, &Shape::default()), false).expect("it begins");
+        let findings = lived.judgement.findings.iter().filter(|finding| finding.judged + finding.open > 0);
+        judged.extend(findings.map(|finding| finding.guarantee));
+    }
+    let others: Vec<Guarantee> = Guarantee::ALL.iter().copied().filter(|one| !judged.contains(one)).collect();
+    assert_eq!(others, NOT_JUDGED);
 }
 
 #[tokio::test]
