@@ -6,7 +6,7 @@ use harness::live::simulation::{About, Page};
 use harness::program::{Program, built};
 use harness::report::simulation::{self as report, Found};
 use loadgen::live::{Address, Ending};
-use sim::campaign::{self, Failed, Plan, Tally};
+use sim::campaign::{self, Asked, Failed, Plan, Tally};
 use sim::worker::Report;
 use sim::{Failure, Lived, Schedule, Shape, Shrunk, Workers, Workload};
 use std::fmt::Write as _;
@@ -116,10 +116,12 @@ impl Arguments {
             ensure!(minutes > 0.0 && minutes <= 1_440.0, "--minutes is more than 0 and at most 1440");
             Ok(Duration::from_secs_f64(minutes * 60.0))
         });
-        let seeds = self.seeds.unwrap_or(if self.minutes.is_some() { u64::MAX } else { SEEDS });
         Ok(Plan {
             from: self.from,
-            seeds,
+            seeds: match self.seeds {
+                None if self.minutes.is_some() => Asked::AsManyAsFit,
+                seeds => Asked::Seeds(seeds.unwrap_or(SEEDS)),
+            },
             shape: Shape { nodes: self.nodes, workload: self.workload },
             time: time.transpose()?,
             keeps_going: self.keep_going,
@@ -128,8 +130,7 @@ impl Arguments {
 
     /// Before anything else is started: an address that cannot be had costs no run.
     fn page(&self, plan: &Plan) -> Result<Option<Page>> {
-        let seeds = (plan.seeds < u64::MAX).then_some(plan.seeds);
-        let about = About { command: self.command(), seeds, minutes: self.minutes };
+        let about = About { command: self.command(), seeds: plan.seeds.count(), minutes: self.minutes };
         Ok(self.live.as_ref().map(|address| Page::open(address, about)).transpose()?)
     }
 
