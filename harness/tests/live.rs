@@ -14,8 +14,8 @@ use services::browser::checks::{
     PLOTS, check_alone, check_dark, check_drawn, check_phone, click, say_that_there_is_no_browser,
 };
 use services::browser::{self, Page};
-use sim::campaign::Tally;
-use sim::{Schedule, Shape};
+use sim::campaign::{Failed, Tally};
+use sim::{Failure, Lived, Schedule, Shape};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -120,14 +120,16 @@ fn what_failed_and_the_search_for_less_are_listed_as_text() {
     viewer.open(page.url());
     let whole = Schedule::from_seed(7, &Shape::default());
     let left = Schedule { faults: Vec::new(), steps: Vec::new(), users: 4, nodes: 3, ..whole };
-    page.failed(7, HOSTILE.into(), "harness sim --from 7 --seeds 1".into());
+    let failed = vec![Failed { schedule: left.clone(), failure: Failure::Hung, lived: Lived::Hung }; 2];
+    let tally = Tally { failed, ..Tally::default() };
+    page.failed(&tally, 7, HOSTILE.into(), "harness sim --from 7 --seeds 1".into());
     page.searches(7, 20, &left);
     until_listed(&mut viewer, "Looking for a smaller schedule", &["208000 faults, 0 steps, 4 users, 3 nodes"]);
-    page.found(7, &left, "harness sim --replay FILE");
+    page.found(7, HOSTILE.into(), &left, "harness sim --replay FILE".into());
     let size = "0 faults, 0 steps, 4 users, 3 nodes";
     viewer.until("state.search === null");
-    until_listed(&mut viewer, "What failed", &[&format!("7{HOSTILE}{size}harness sim --replay FILE")]);
-    page.end(Some(&Tally::default()), Ending { verdict: "invalid", ..Ending::default() });
+    until_listed(&mut viewer, "What failed 1 of 2 are shown", &[&format!("7{HOSTILE}{size}harness sim --replay FILE")]);
+    page.end(Some(&tally), Ending { verdict: "invalid", ..Ending::default() });
     viewer.until(&format!("{BADGE} === 'invalid'"));
     check_alone(&viewer, page.url());
 

@@ -184,7 +184,7 @@ async fn live(
             eprintln!("harness: seed {seed} {}", failed.failure);
             if let Some(page) = page {
                 let again = format!("{}harness sim --from {seed} --seeds 1 {}", failpoints(), arguments.shape());
-                page.failed(seed, failed.failure.to_string(), again);
+                page.failed(tally, seed, failed.failure.to_string(), again);
             }
         }
         if told.elapsed() >= PROGRESS {
@@ -207,7 +207,9 @@ async fn live(
     let mut found = Vec::new();
     for failed in kinds.into_iter().take(MOST_FOUND) {
         let one = look_into(failed, arguments.no_search, workers, page).await?;
-        page.into_iter().for_each(|page| page.found(one.whole.seed, &one.left, &one.again));
+        if let Some(page) = page {
+            page.found(one.whole.seed, failed.failure.to_string(), &one.left, one.again.clone());
+        }
         found.push(one);
     }
     Ok((tally, found))
