@@ -5,6 +5,7 @@
 use harness::cluster::Setup;
 use harness::live::{chaos, simulation};
 use harness::processes::Processes;
+use harness::program::{Program, built};
 use harness::story::{Part, Step, Story, Watcher};
 use harness::users::Record;
 use judge::Verdict;
@@ -74,6 +75,8 @@ fn stop(page: &mut Page) {
 #[test]
 fn the_page_of_the_simulator_shows_seeds_and_ends_them_in_order() {
     let Some(binary) = browser::find() else { return say_that_there_is_no_browser() };
+    // Here, so that the browser does not wait for it.
+    built(Program::Simulator).expect("the simulator is built");
     let (running, url) = Running::start(&["sim", "--live", "0", "--seeds", "1000000"]);
     let mut page = Page::start(&binary);
 

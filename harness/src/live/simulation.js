@@ -6,10 +6,11 @@ function showSeeds() {
   $("about").textContent =
     about.seeds === null ? `as many seeds as fit into ${about.minutes} minutes` : `${number(about.seeds)} seeds`;
   $("command").textContent = about.command;
-  const seeds = search ? "looking for a smaller schedule" : isStopped ? "ending" : "living through seeds";
+  const isStarting = !standing.schedules && !failed.length;
+  const atSeeds = isStopped ? "ending" : isStarting ? "starting the simulator" : "living through seeds";
   // Only in the end it is known whether a seed was left out.
   const comesOfIt = state.ending ? "what is judged is less than was asked for" : "no further seed begins";
-  showState(seeds, isStopped ? [`Stopped by hand: ${comesOfIt}.`] : []);
+  showState(search ? "looking for a smaller schedule" : atSeeds, isStopped ? [`Stopped by hand: ${comesOfIt}.`] : []);
   search ? showProgress(search.runs, search.most) : showProgress(standing.schedules, about.seeds);
   $("stop").disabled = Boolean(state.ending) || isStopped || Boolean(search);
   const now = state.moments.at(-1);
