@@ -5,19 +5,21 @@
 use harness::cluster::Setup;
 use harness::live::{chaos, simulation};
 use harness::processes::Processes;
-use harness::story::{Step, Story};
+use harness::program::{Program, built};
+use harness::story::{Part, Step, Story, Watcher};
+use harness::users::Record;
 use judge::Verdict;
+use judge::history::Event;
 use loadgen::live::Ending;
 use services::browser::checks::{
     PLOTS, check_alone, check_dark, check_drawn, check_phone, click, say_that_there_is_no_browser,
 };
 use services::browser::{self, Page};
-use sim::campaign::Tally;
-use sim::{Schedule, Shape};
+use sim::campaign::{Failed, Tally};
+use sim::{Failure, Lived, Schedule, Shape};
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const BADGE: &str = "document.getElementById('badge').textContent";
@@ -73,6 +75,8 @@ fn stop(page: &mut Page) {
 #[test]
 fn the_page_of_the_simulator_shows_seeds_and_ends_them_in_order() {
     let Some(binary) = browser::find() else { return say_that_there_is_no_browser() };
+    // Here, so that the browser does not wait for it.
+    built(Program::Simulator).expect("the simulator is built");
     let (running, url) = Running::start(&["sim", "--live", "0", "--seeds", "1000000"]);
     let mut page = Page::start(&binary);
 
@@ -119,14 +123,16 @@ fn what_failed_and_the_search_for_less_are_listed_as_text() {
     viewer.open(page.url());
     let whole = Schedule::from_seed(7, &Shape::default());
     let left = Schedule { faults: Vec::new(), steps: Vec::new(), users: 4, nodes: 3, ..whole };
-    page.failed(7, HOSTILE.into(), "harness sim --from 7 --seeds 1".into());
+    let failed = vec![Failed { schedule: left.clone(), failure: Failure::Hung, lived: Lived::Hung }; 2];
+    let tally = Tally { failed, ..Tally::default() };
+    page.failed(&tally, 7, HOSTILE.into(), "harness sim --from 7 --seeds 1".into());
     page.searches(7, 20, &left);
     until_listed(&mut viewer, "Looking for a smaller schedule", &["208000 faults, 0 steps, 4 users, 3 nodes"]);
-    page.found(7, &left, "harness sim --replay FILE");
+    page.found(7, HOSTILE.into(), &left, "harness sim --replay FILE".into());
     let size = "0 faults, 0 steps, 4 users, 3 nodes";
     viewer.until("state.search === null");
-    until_listed(&mut viewer, "What failed", &[&format!("7{HOSTILE}{size}harness sim --replay FILE")]);
-    page.end(Some(&Tally::default()), Ending { verdict: "invalid", ..Ending::default() });
+    until_listed(&mut viewer, "What failed 1 of 2 are shown", &[&format!("7{HOSTILE}{size}harness sim --replay FILE")]);
+    page.end(Some(&tally), Ending { verdict: "invalid", ..Ending::default() });
     viewer.until(&format!("{BADGE} === 'invalid'"));
     check_alone(&viewer, page.url());
 
@@ -143,6 +149,64 @@ fn what_failed_and_the_search_for_less_are_listed_as_text() {
     check_alone(&viewer, page.url());
 }
 
+/// More than a viewer's queue has room for.
+const MANY: usize = 1_000;
+
+#[test]
+fn a_long_schedule_that_is_over_drops_nobody() {
+    let Some(binary) = browser::find() else { return say_that_there_is_no_browser() };
+    let mut step = steps().remove(0);
+    step.faults = vec![step.faults[0].clone(); MANY];
+    let address = "0".parse().expect("an address");
+    let page = chaos::Page::open(&address, chaos::About::default(), [(1, &step)]).expect("a page");
+    let mut viewer = Page::start(&binary);
+    viewer.open(page.url());
+    viewer.until(&format!("state?.faults.length === {MANY}"));
+
+    page.told(&Err(anyhow::anyhow!("no cluster")));
+    page.end(None);
+
+    viewer.until(&format!("{BADGE} === 'no end'"));
+    assert_eq!(viewer.evaluate("state.faults.filter(fault => fault.state === 'left_out').length"), MANY);
+}
+
+/// Has had enough as soon as anything has healed.
+#[derive(Default)]
+struct Impatient {
+    record: Mutex<Option<Arc<Record>>>,
+    parts: Mutex<Vec<Part>>,
+}
+
+impl Watcher for Impatient {
+    fn begins(&self, record: &Arc<Record>) {
+        *self.record.lock().expect("not poisoned") = Some(record.clone());
+    }
+
+    fn comes_to(&self, part: Part) {
+        self.parts.lock().expect("not poisoned").push(part);
+    }
+
+    fn is_enough(&self) -> bool {
+        let mut is_enough = false;
+        if let Some(record) = &*self.record.lock().expect("not poisoned") {
+            record.show_from(0, |entry| is_enough |= matches!(entry.event, Event::Fault { healed: true, .. }));
+        }
+        is_enough
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_story_that_is_stopped_while_faults_heal_tells_no_further_step() {
+    let cluster = Processes::start(Setup::nodes(2)).await.expect("a cluster");
+    let watcher = Impatient::default();
+
+    let told = Story::on(&cluster).users(10).watched_by(&watcher).tell_steps(&steps()[..2]).await;
+
+    assert_eq!(told.expect("an end").verdict(), Verdict::Valid);
+    let parts = watcher.parts.into_inner().expect("not poisoned");
+    assert_eq!(parts, [Part::Step(0), Part::Recovery, Part::Arrivals, Part::Judgement]);
+}
+
 /// More than are told before a viewer has seen enough.
 const STEPS: usize = 12;
 
@@ -156,9 +220,7 @@ fn steps() -> Vec<Step> {
 }
 
 /// Looks at the first steps, and wants no more.
-fn look(binary: &Path, url: &str) -> Page {
-    let mut page = Page::start(&binary.to_owned());
-    page.open(url);
+fn look(mut page: Page) -> Page {
     page.until("state?.faults.some(fault => fault.state === 'active')");
     page.until("document.querySelectorAll('rect.shade').length >= 2");
     check_looks(&mut page);
@@ -177,9 +239,11 @@ async fn the_page_of_chaos_shows_faults_and_a_story_that_was_stopped_is_judged_a
     let address = "0".parse().expect("an address");
     let page = Arc::new(chaos::Page::open(&address, about, (1..).zip(&steps)).expect("a page"));
     let url = page.url().to_owned();
-    let (place, program) = (url.clone(), binary.clone());
-    let looking = tokio::task::spawn_blocking(move || look(&program, &place));
+    // Before the story begins, whose steps do not wait for a browser.
+    let mut viewer = Page::start(&binary);
+    viewer.open(&url);
 
+    let looking = tokio::task::spawn_blocking(move || look(viewer));
     let told = Story::on(&cluster).users(users).watched_by(&*page).tell_steps(&steps).await;
     page.told(&told);
     let mut viewer = looking.await.expect("a viewer sees it all");

@@ -23,11 +23,29 @@ pub const ENOUGH_TO_REACH_ALL: u64 = 2_000;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub from: u64,
-    pub seeds: u64,
+    pub seeds: Asked,
     pub shape: Shape,
     /// No further seed is begun after it.
     pub time: Option<Duration>,
     pub keeps_going: bool,
+}
+
+/// How many seeds are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Seeds(u64),
+    /// Into the time of the plan.
+    AsManyAsFit,
+}
+
+impl Asked {
+    /// `None` where nobody knows beforehand.
+    pub fn count(self) -> Option<u64> {
+        match self {
+            Asked::Seeds(count) => Some(count),
+            Asked::AsManyAsFit => None,
+        }
+    }
 }
 
 /// What came of it so far.
@@ -45,8 +63,8 @@ pub struct Tally {
     pub reached: Reached,
     pub failed: Vec<Failed>,
     pub took: Duration,
-    /// It was ended before this many seeds, which were asked for, or before its time was over.
-    pub ended_before: Option<u64>,
+    /// What was asked for, where `progress` broke off before that.
+    pub stopped_short_of: Option<Asked>,
 }
 
 /// A schedule that failed.
@@ -58,9 +76,14 @@ pub struct Failed {
 }
 
 impl Tally {
+    /// Whether there were enough schedules to ask that they reach everything.
+    pub fn is_to_reach_all(&self) -> bool {
+        self.schedules >= ENOUGH_TO_REACH_ALL
+    }
+
     /// What no schedule reached, where there were enough of them to say so.
     pub fn never_reached(&self) -> Vec<String> {
-        if self.schedules < ENOUGH_TO_REACH_ALL { Vec::new() } else { self.reached.missing(&self.to_reach) }
+        if self.is_to_reach_all() { self.reached.missing(&self.to_reach) } else { Vec::new() }
     }
 
     /// Faults that struck while it mattered.
@@ -112,11 +135,13 @@ pub async fn run(
     let (began, mut tally) = (Instant::now(), Tally { to_reach, ..Tally::default() });
     let is_time = || plan.time.is_none_or(|time| began.elapsed() < time);
     let (is_enough, was_more) = (Cell::new(false), Cell::new(false));
+    // Asked only where a seed is left, and time for it: one that is not begun is left out by hand.
     let goes_on = |_: &u64| {
         was_more.set(is_enough.get());
         !is_enough.get()
     };
-    let seeds = (plan.from..plan.from.saturating_add(plan.seeds)).take_while(|_| is_time()).take_while(goes_on);
+    let end = plan.from.saturating_add(plan.seeds.count().unwrap_or(u64::MAX));
+    let seeds = (plan.from..end).take_while(|_| is_time()).take_while(goes_on);
     // One more than there are cores: who waits for an earlier one keeps no core idle.
     let lives = stream::iter(seeds).map(|seed| live(plan, workers, seed)).buffered(workers.at_once.max(1) + 1);
     let mut lives = pin!(lives);
@@ -132,7 +157,7 @@ pub async fn run(
             break;
         }
     }
-    tally.ended_before = was_more.get().then_some(plan.seeds);
+    tally.stopped_short_of = was_more.get().then_some(plan.seeds);
     Ok(tally)
 }
 

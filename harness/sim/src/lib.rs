@@ -39,7 +39,7 @@ mod workers;
 pub use coverage::Reached;
 pub use ddmin::ddmin;
 pub use failure::Failure;
-pub use run::{Outcome, run};
+pub use run::{NOT_JUDGED, Outcome, run};
 pub use schedule::{Schedule, Shape, Workload};
 pub use shrink::{MOST_RUNS, Shrunk, shrink};
 pub use trace::Digest;

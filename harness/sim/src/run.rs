@@ -25,6 +25,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+/// Promises that no simulation puts to the test: nobody asks in it what these are judged by.
+pub const NOT_JUDGED: &[Guarantee] = &[Guarantee::Presence, Guarantee::LogBegins];
+
 /// For everything to come back once all faults have healed: a lease, a start that waits one out, reconnects.
 const RECOVERY: Duration = Duration::from_secs(60);
 /// What is still on its way then has this long to be where it must not be.

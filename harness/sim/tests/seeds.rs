@@ -1,8 +1,10 @@
 //! Promise under test: all of the contract's, whatever breaks. Fault: several at once, by seed. And that a seed goes
 //! the same way every time, without which none of it could be looked into.
 
-use sim::campaign::{self, Plan};
-use sim::{Lived, Schedule, Shape, Workers};
+use judge::Guarantee;
+use sim::campaign::{self, Asked, Plan};
+use sim::{Lived, NOT_JUDGED, Schedule, Shape, Workers};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 fn workers() -> Workers {
@@ -11,7 +13,7 @@ fn workers() -> Workers {
 
 #[tokio::test]
 async fn every_promise_holds_under_fifty_seeds() {
-    let plan = Plan { from: 1, seeds: 50, shape: Shape::default(), time: None, keeps_going: true };
+    let plan = Plan { from: 1, seeds: Asked::Seeds(50), shape: Shape::default(), time: None, keeps_going: true };
     let tally = campaign::run(&plan, &workers(), |_, _, _| ControlFlow::Continue(())).await.expect("workers");
     let failed: Vec<String> =
         tally.failed.iter().map(|failed| format!("seed {} {}", failed.schedule.seed, failed.failure)).collect();
@@ -19,16 +21,29 @@ async fn every_promise_holds_under_fifty_seeds() {
     assert_eq!(tally.schedules, 50);
 }
 
+#[test]
+fn simulations_judge_every_promise_but_those_that_are_named() {
+    let mut judged = BTreeSet::new();
+    for seed in 1..=10 {
+        let lived = sim::run(&Schedule::from_seed(seed, &Shape::default()), false).expect("it begins");
+        let findings = lived.judgement.findings.iter().filter(|finding| finding.judged + finding.open > 0);
+        judged.extend(findings.map(|finding| finding.guarantee));
+    }
+    let others: Vec<Guarantee> = Guarantee::ALL.iter().copied().filter(|one| !judged.contains(one)).collect();
+    assert_eq!(others, NOT_JUDGED);
+}
+
 #[tokio::test]
 async fn run_that_is_broken_off_ends_with_the_seeds_under_way() {
-    let plan = Plan { from: 1, seeds: 1_000, shape: Shape::default(), time: None, keeps_going: true };
+    let asked = Asked::Seeds(1_000);
+    let plan = Plan { from: 1, seeds: asked, shape: Shape::default(), time: None, keeps_going: true };
     let workers = workers();
     let tally = campaign::run(&plan, &workers, |_, _, _| ControlFlow::Break(())).await.expect("workers");
     assert!((1..=workers.at_once as u64 + 1).contains(&tally.schedules), "{}", tally.schedules);
-    assert_eq!(tally.ended_before, Some(1_000));
-    let all = Plan { seeds: 1, ..plan };
+    assert_eq!(tally.stopped_short_of, Some(asked));
+    let all = Plan { seeds: Asked::Seeds(1), ..plan };
     let tally = campaign::run(&all, &workers, |_, _, _| ControlFlow::Break(())).await.expect("workers");
-    assert_eq!((tally.schedules, tally.ended_before), (1, None), "nothing was left to begin");
+    assert_eq!((tally.schedules, tally.stopped_short_of), (1, None), "nothing was left to begin");
 }
 
 #[tokio::test]

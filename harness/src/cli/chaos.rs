@@ -43,7 +43,7 @@ pub struct Arguments {
     #[command(flatten)]
     outputs: Outputs,
     /// Show the run as it happens on a page at PORT of this machine, or at HOST:PORT for others as well; 0 is any free
-    /// port. Its address is printed, and is the key to it: whoever has it can have the run end early, which is told
+    /// port. Its address is printed, and is the key to it: whoever has it can end the run early; the result says so
     #[arg(long, value_name = "ADDR")]
     live: Option<Address>,
 }
@@ -141,7 +141,9 @@ impl Chaos {
     /// Whether these steps fail as well. An engine that fails would make every part fail, so a story without an end is
     /// a failure only where the first had none.
     async fn fails(&self, steps: &[usize], had_no_end: bool, page: Option<&Page>) -> bool {
-        page.into_iter().for_each(|page| page.searches(numbers(steps)));
+        if let Some(page) = page {
+            page.searches(numbers(steps));
+        }
         let told = self.tell(steps, None).await;
         let fails = told.as_ref().map_or(had_no_end, |conclusion| conclusion.verdict() != Verdict::Valid);
         let verdict = match &told {
@@ -150,7 +152,9 @@ impl Chaos {
             Ok(_) => "are valid".into(),
         };
         eprintln!("harness: steps {} {verdict}", numbers(steps));
-        page.into_iter().for_each(|page| page.found(verdict.clone()));
+        if let Some(page) = page {
+            page.found(verdict);
+        }
         fails
     }
 
@@ -160,9 +164,10 @@ impl Chaos {
         let builder = stage.builder(chosen.iter().flat_map(|step| &step.faults));
         let command = || self.command(&so_far(steps, page));
         let told = stage.tell(builder, command, async |story| {
-            let story = page.into_iter().fold(story.of(*plot), |story, page| story.watched_by(page));
-            let told = story.tell_steps(&chosen).await;
-            page.into_iter().for_each(|page| page.told(&told));
+            let story = story.of(*plot);
+            let Some(page) = page else { return story.tell_steps(&chosen).await };
+            let told = story.watched_by(page).tell_steps(&chosen).await;
+            page.told(&told);
             told
         });
         told.await

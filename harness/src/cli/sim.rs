@@ -6,7 +6,7 @@ use harness::live::simulation::{About, Page};
 use harness::program::{Program, built};
 use harness::report::simulation::{self as report, Found};
 use loadgen::live::{Address, Ending};
-use sim::campaign::{self, Failed, Plan, Tally};
+use sim::campaign::{self, Asked, Failed, Plan, Tally};
 use sim::worker::Report;
 use sim::{Failure, Lived, Schedule, Shape, Shrunk, Workers, Workload};
 use std::fmt::Write as _;
@@ -68,7 +68,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Show the run as it happens on a page at PORT of this machine, or at HOST:PORT for others as well; 0 is any free
-    /// port. Its address is printed, and is the key to it: whoever has it can have the run end early, which is told
+    /// port. Its address is printed, and is the key to it: whoever has it can end the run early; the result says so
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["replay", "write"])]
     live: Option<Address>,
 }
@@ -80,21 +80,13 @@ pub async fn execute(arguments: Arguments) -> Result<ExitCode> {
         keep(path, &text_of(&Schedule::from_seed(plan.from, &plan.shape))?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let workers = Workers::of(built(match std::env::var_os("FAILPOINTS") {
-        Some(_) => Program::SimulatorWithFailpoints,
-        None => Program::Simulator,
-    })?);
-    let (tally, found) = match &arguments.replay {
-        Some(path) => replay(path, arguments.trace, &workers).await?,
-        None => {
-            let page = arguments.page(&plan)?;
-            let lived = live(&arguments, &plan, &workers, page.as_ref()).await;
-            if let Some(page) = page {
-                page.end(lived.as_ref().ok().map(|(tally, _)| tally), ending(&lived));
-            }
-            lived?
-        }
-    };
+    // Before the simulator is built: an address that cannot be had costs nothing.
+    let page = arguments.page(&plan)?;
+    let lived = carry_out(&arguments, &plan, page.as_ref()).await;
+    if let Some(page) = page {
+        page.end(lived.as_ref().ok().map(|(tally, _)| tally), ending(&lived));
+    }
+    let (tally, found) = lived?;
     for one in &found {
         println!("{}", report::found(one));
     }
@@ -116,20 +108,20 @@ impl Arguments {
             ensure!(minutes > 0.0 && minutes <= 1_440.0, "--minutes is more than 0 and at most 1440");
             Ok(Duration::from_secs_f64(minutes * 60.0))
         });
-        let seeds = self.seeds.unwrap_or(if self.minutes.is_some() { u64::MAX } else { SEEDS });
         Ok(Plan {
             from: self.from,
-            seeds,
+            seeds: match self.seeds {
+                None if self.minutes.is_some() => Asked::AsManyAsFit,
+                seeds => Asked::Seeds(seeds.unwrap_or(SEEDS)),
+            },
             shape: Shape { nodes: self.nodes, workload: self.workload },
             time: time.transpose()?,
             keeps_going: self.keep_going,
         })
     }
 
-    /// Before anything else is started: an address that cannot be had costs no run.
     fn page(&self, plan: &Plan) -> Result<Option<Page>> {
-        let seeds = (plan.seeds < u64::MAX).then_some(plan.seeds);
-        let about = About { command: self.command(), seeds, minutes: self.minutes };
+        let about = About { command: self.command(), seeds: plan.seeds.count(), minutes: self.minutes };
         Ok(self.live.as_ref().map(|address| Page::open(address, about)).transpose()?)
     }
 
@@ -165,6 +157,18 @@ fn ending(lived: &Result<(Tally, Vec<Found>)>) -> Ending {
     }
 }
 
+/// Lives through what is asked for; `page` shows it, where that is no file.
+async fn carry_out(arguments: &Arguments, plan: &Plan, page: Option<&Page>) -> Result<(Tally, Vec<Found>)> {
+    let workers = Workers::of(built(match std::env::var_os("FAILPOINTS") {
+        Some(_) => Program::SimulatorWithFailpoints,
+        None => Program::Simulator,
+    })?);
+    match &arguments.replay {
+        Some(path) => replay(path, arguments.trace, &workers).await,
+        None => live(arguments, plan, &workers, page).await,
+    }
+}
+
 async fn live(
     arguments: &Arguments,
     plan: &Plan,
@@ -183,15 +187,16 @@ async fn live(
             eprintln!("harness: seed {seed} {}", failed.failure);
             if let Some(page) = page {
                 let again = format!("{}harness sim --from {seed} --seeds 1 {}", failpoints(), arguments.shape());
-                page.failed(seed, failed.failure.to_string(), again);
+                page.failed(tally, seed, failed.failure.to_string(), again);
             }
         }
         if told.elapsed() >= PROGRESS {
             told = Instant::now();
             eprintln!("harness: {}", report::progress(tally, plan));
         }
-        page.into_iter().for_each(|page| page.lived(tally));
-        if page.is_some_and(Page::is_enough) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let Some(page) = page else { return ControlFlow::Continue(()) };
+        page.lived(tally);
+        if page.is_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let tally = tally.await?;
     if let Some(path) = &arguments.hashes {
@@ -206,7 +211,9 @@ async fn live(
     let mut found = Vec::new();
     for failed in kinds.into_iter().take(MOST_FOUND) {
         let one = look_into(failed, arguments.no_search, workers, page).await?;
-        page.into_iter().for_each(|page| page.found(one.whole.seed, &one.left, &one.again));
+        if let Some(page) = page {
+            page.found(one.whole.seed, failed.failure.to_string(), &one.left, one.again.clone());
+        }
         found.push(one);
     }
     Ok((tally, found))
@@ -240,7 +247,9 @@ async fn search(schedule: &Schedule, failure: &Failure, workers: &Workers, page:
     let fails = |lived: &Lived| Failure::of(lived).is_some_and(|other| failure.is_same(&other));
     let (mut left, mut runs) = (schedule.clone(), 0);
     let first_failing = async |candidates: &[Schedule]| {
-        page.into_iter().for_each(|page| page.searches(schedule.seed, runs, &left));
+        if let Some(page) = page {
+            page.searches(schedule.seed, runs, &left);
+        }
         let first = workers.first_that(candidates, fails).await.unwrap_or_else(|error| {
             eprintln!("harness: {error:#}");
             None

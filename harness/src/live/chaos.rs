@@ -9,7 +9,7 @@ use crate::story::{Part, Step, Watcher};
 use crate::users::{Conclusion, Record};
 use loadgen::live::{Address, Board, Ending, Error, Live};
 use parking_lot::Mutex;
-use shown::{Chaos, Judged, Run};
+use shown::{Chaos, Judged, PhaseName, Run};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -50,7 +50,7 @@ impl Page {
 
     /// How many steps were told, where a viewer wanted no more and more were to come.
     pub fn stopped_after(&self) -> Option<usize> {
-        self.board.show(|chaos, _| chaos.stopped_after())
+        self.board.read(Chaos::stopped_after)
     }
 
     /// The story is over.
@@ -67,7 +67,7 @@ impl Page {
     /// The search begins a run with these steps.
     pub fn searches(&self, steps: String) {
         self.board.show(|chaos, audience| {
-            chaos.enter("looking for the fewest steps", audience);
+            chaos.enter(PhaseName::Searching, audience);
             chaos.search.push(Run { steps, came_to: None });
             audience.tell("search", &chaos.search);
         });
@@ -96,7 +96,7 @@ impl Page {
 
     fn look(&self) {
         if let Some(record) = self.record.lock().as_ref() {
-            self.board.show(|chaos, audience| chaos.look(record, audience));
+            self.board.show(|chaos, audience| chaos.look(record, record.now(), audience));
         }
     }
 }
@@ -104,13 +104,13 @@ impl Page {
 impl Watcher for Page {
     fn begins(&self, record: &Arc<Record>) {
         *self.record.lock() = Some(record.clone());
-        self.board.show(|chaos, audience| chaos.enter("people gather", audience));
+        self.board.show(|chaos, audience| chaos.enter(PhaseName::Gathering, audience));
         let (board, record) = (self.board.clone(), record.clone());
         self.looking.lock().spawn(async move {
             let mut pace = tokio::time::interval(LOOK_EVERY);
             loop {
                 pace.tick().await;
-                board.show(|chaos, audience| chaos.look(&record, audience));
+                board.show(|chaos, audience| chaos.look(&record, record.now(), audience));
             }
         });
     }
@@ -119,19 +119,19 @@ impl Watcher for Page {
         self.look();
         self.board.show(|chaos, audience| {
             let name = match part {
-                Part::Step(place) => {
-                    chaos.phase.begun = place + 1;
-                    "breaking"
+                Part::Step(step) => {
+                    chaos.phase.begun = step + 1;
+                    PhaseName::Breaking
                 }
-                Part::Recovery => "healing",
-                Part::Arrivals => "waiting for what has not arrived",
-                Part::Judgement => "judging",
+                Part::Recovery => PhaseName::Healing,
+                Part::Arrivals => PhaseName::Waiting,
+                Part::Judgement => PhaseName::Judging,
             };
             chaos.enter(name, audience);
         });
     }
 
     fn is_enough(&self) -> bool {
-        self.board.show(|chaos, _| chaos.is_stopped)
+        self.board.read(|chaos| chaos.is_stopped)
     }
 }

@@ -11,9 +11,6 @@ use loadgen::live::{Address, Board, Hands, Live, page};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Moments that are kept for those who come later: ten minutes. Older ones are not shown any more.
-const MAX_MOMENTS: usize = 600;
-
 const BODY: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SHARED: &str = include_str!("shared.js");

@@ -1,20 +1,17 @@
 // What the harness's pages have in common. Whatever comes from outside is set as text.
-const MOST_MOMENTS = 600;
-const end = (moment) => (moment.at_ms + moment.length_ms) / 1e3;
-const perSecond = (moment, count) => (count * 1e3) / moment.length_ms;
-const tile = (name, figure, detail, classes = "") =>
-  element("div", `tile ${classes}`, element("span", "", name), element("b", "", figure), element("small", "", detail));
 
 // One curve of each moment's figures: each with a name, classes and what to take of a moment.
 function curve(title, detail, curves, spans) {
   if (![...$("plots").children].some((article) => article.dataset.title === title)) {
-    const article = element("article", "", element("h2", "", `${title} `, element("small", "", detail)), element("figure", "plot"));
+    const head = element("h2", "", `${title} `, element("small", "", detail));
+    const article = element("article", "", head, element("figure", "plot"));
     article.dataset.title = title;
     $("plots").append(article);
   }
   const figure = [...$("plots").children].find((article) => article.dataset.title === title).lastChild;
   const { moments } = state;
-  const series = curves.map(([name, classes, value]) => ({ name, classes, points: moments.map((one) => [end(one), value(one)]) }));
+  const series = curves.map(([name, classes, value]) =>
+    ({ name, classes, points: moments.map((one) => [end(one), value(one)]) }));
   const from = moments.length ? moments[0].at_ms / 1e3 : 0;
   const to = moments.length ? Math.max(end(moments.at(-1)), from + 10) : 10;
   draw(figure, { title: `${title}, ${detail}`, series, log: false, show: rate, from, to, spans, gap: Infinity });
@@ -28,7 +25,8 @@ function section(title, detail, content) {
 function table(heads, rows) {
   const cells = (name, texts) => texts.map((text) => element(name, "", text));
   const body = rows.map(([classes, ...texts]) => element("tr", classes, ...cells("td", texts)));
-  return element("div", "wide", element("table", "", element("thead", "", element("tr", "", ...cells("th", heads))), element("tbody", "", ...body)));
+  const head = element("thead", "", element("tr", "", ...cells("th", heads)));
+  return element("div", "wide", element("table", "", head, element("tbody", "", ...body)));
 }
 
 // How it ended, or what is under way.
@@ -39,17 +37,14 @@ function showState(underWay, notes) {
   document.title = `harness: ${$("badge").textContent}`;
   const lines = (texts, classes) => (texts ?? []).map((text) => element("li", classes, text));
   $("notes").replaceChildren(
-    ...lines(ending?.reasons, ending?.verdict === "unknown" ? "unknown" : "bad"), ...lines(ending?.notes, "note"), ...lines(notes, "unknown"));
+    ...lines(ending?.reasons, ending?.verdict === "unknown" ? "unknown" : "bad"),
+    ...lines(ending?.notes, "note"),
+    ...lines(notes, "unknown"));
 }
 
 function showProgress(done, of) {
   $("progress").hidden = Boolean(state.ending) || !of;
   if (of) [$("progress").max, $("progress").value] = [of, Math.min(done, of)];
-}
-
-function addMoment(moment) {
-  state.moments.push(moment);
-  state.moments.splice(0, state.moments.length - MOST_MOMENTS);
 }
 
 // Takes events that each bring a part of the state anew.

@@ -3,28 +3,35 @@ $("stop").textContent = "Stop after the seeds under way";
 
 function showSeeds() {
   const { about, standing, search, is_stopped: isStopped, failed } = state;
-  $("about").textContent = about.seeds === null ? `as many seeds as fit into ${about.minutes} minutes` : `${number(about.seeds)} seeds`;
+  $("about").textContent =
+    about.seeds === null ? `as many seeds as fit into ${about.minutes} minutes` : `${number(about.seeds)} seeds`;
   $("command").textContent = about.command;
-  const seeds = search ? "looking for a smaller schedule" : isStopped ? "ending" : "living through seeds";
-  showState(seeds, isStopped ? ["Stopped by hand: what is judged is less than was asked for."] : []);
+  const isStarting = !standing.schedules && !failed.length;
+  const atSeeds = isStopped ? "ending" : isStarting ? "starting the simulator" : "living through seeds";
+  // Only in the end it is known whether a seed was left out.
+  const comesOfIt = state.ending ? "what is judged is less than was asked for" : "no further seed begins";
+  showState(search ? "looking for a smaller schedule" : atSeeds, isStopped ? [`Stopped by hand: ${comesOfIt}.`] : []);
   search ? showProgress(search.runs, search.most) : showProgress(standing.schedules, about.seeds);
   $("stop").disabled = Boolean(state.ending) || isStopped || Boolean(search);
   const now = state.moments.at(-1);
   const reached = standing.to_reach - standing.missing.length;
   $("tiles").replaceChildren(
     tile("seeds", number(standing.schedules), about.seeds === null ? "as many as fit" : `of ${number(about.seeds)}`),
-    tile("seeds per second", now ? rate(perSecond(now, now.schedules)) : "–", `${standing.virtual_hours.toFixed(1)} hours of virtual time`),
+    tile("seeds per second", now ? rate(perSecond(now, now.schedules)) : "–",
+      `${standing.virtual_hours.toFixed(1)} hours of virtual time`),
     tile("faults struck", number(standing.faults), `${number(standing.deliveries)} deliveries judged`),
     tile("rare states reached", `${reached}`, `of ${standing.to_reach}`),
     tile("lived through twice", number(standing.twice), "with the same trace"),
-    tile("failed", number(Math.max(standing.failed, failed.length)), "", failed.length ? "bad" : "good"));
+    tile("failed", number(standing.failed), "", failed.length ? "bad" : "good"));
   const lists = [];
   if (search)
     lists.push(section("Looking for a smaller schedule", `that fails as seed ${search.seed} does`,
       table(["runs", "at most", "left of it"], [["", number(search.runs), number(search.most), search.left]])));
-  if (failed.length)
-    lists.push(section("What failed", "", table(["seed", "what", "made small", "to see it again"],
+  if (failed.length) {
+    const detail = failed.length < standing.failed ? `${failed.length} of ${number(standing.failed)} are shown` : "";
+    lists.push(section("What failed", detail, table(["seed", "what", "made small", "to see it again"],
       failed.map((one) => ["active", `${one.seed}`, one.what, one.left ?? "", one.again]))));
+  }
   if (standing.missing.length)
     lists.push(section("Not reached yet", `${standing.missing.length} of ${standing.to_reach} rare states`,
       element("article", "", element("ul", "names", ...standing.missing.map((name) => element("li", "", name))))));

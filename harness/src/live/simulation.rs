@@ -1,17 +1,17 @@
 //! What is shown of a run of the simulator.
 
-use super::{MAX_MOMENTS, open};
-use loadgen::live::{Address, Audience, Board, Ending, Error, Live};
+use super::open;
+use loadgen::live::{Address, Audience, Board, Ending, Error, Live, Moments};
 use serde::Serialize;
 use sim::campaign::Tally;
 use sim::{MOST_RUNS, Schedule};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Between two looks at the tally. Each makes a moment.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Failures that are shown; with --keep-going each seed can be one. The others are counted.
+/// Failures that are shown; with --keep-going each seed can be one. The others are counted, and shown only once they
+/// were made small.
 const MAX_FAILED: usize = 100;
 
 /// What is to be lived through, for a person who looks.
@@ -28,7 +28,7 @@ pub struct About {
 struct Simulation {
     about: About,
     standing: Standing,
-    moments: VecDeque<Moment>,
+    moments: Moments<Moment>,
     failed: Vec<Failed>,
     search: Option<Search>,
     is_stopped: bool,
@@ -118,17 +118,13 @@ impl Page {
 
     /// A viewer wants no further seed to begin.
     pub fn is_enough(&self) -> bool {
-        self.board.show(|run, _| run.is_stopped)
+        self.board.read(|run| run.is_stopped)
     }
 
-    /// A seed failed; `again` shows it.
-    pub fn failed(&self, seed: u64, what: String, again: String) {
-        self.board.show(|run, audience| {
-            if run.failed.len() < MAX_FAILED {
-                run.failed.push(Failed { seed, what, again, left: None });
-                audience.tell("failed", &run.failed);
-            }
-        });
+    /// A seed failed, as the tally says already; `again` shows it.
+    pub fn failed(&self, tally: &Tally, seed: u64, what: String, again: String) {
+        let failed = Failed { seed, what, again, left: None };
+        self.board.show(|run, audience| run.fail(tally, failed, audience));
     }
 
     /// The search for a smaller schedule has taken so many runs; `left` fails as well.
@@ -140,25 +136,15 @@ impl Page {
     }
 
     /// So much is left of a seed's schedule; `again` shows it.
-    pub fn found(&self, seed: u64, left: &Schedule, again: &str) {
-        self.board.show(|run, audience| {
-            run.search = None;
-            audience.tell("search", &run.search);
-            if let Some(failed) = run.failed.iter_mut().find(|failed| failed.seed == seed) {
-                (failed.left, failed.again) = (Some(size(left)), again.to_owned());
-                audience.tell("failed", &run.failed);
-            }
-        });
+    pub fn found(&self, seed: u64, what: String, left: &Schedule, again: String) {
+        let found = Failed { seed, what, again, left: Some(size(left)) };
+        self.board.show(|run, audience| run.find(found, audience));
     }
 
     /// Shows what came of it, and lets nobody in any more.
     pub fn end(&self, tally: Option<&Tally>, ending: Ending) {
         self.board.show(|run, audience| {
-            if let Some(tally) = tally {
-                run.stand(tally, audience);
-            }
-            audience.tell("end", &ending);
-            run.ending = Some(ending);
+            run.end(tally, ending, audience);
             audience.close();
         });
     }
@@ -189,11 +175,38 @@ impl Simulation {
         };
         self.seen = Seen { after: tally.took, schedules, faults };
         audience.tell("moment", &moment);
-        if self.moments.len() == MAX_MOMENTS {
-            self.moments.pop_front();
-        }
-        self.moments.push_back(moment);
+        self.moments.add(moment);
         self.stand(tally, audience);
+    }
+
+    fn fail(&mut self, tally: &Tally, failed: Failed, audience: &mut Audience) {
+        if self.failed.len() < MAX_FAILED {
+            self.failed.push(failed);
+            // The next look may be far: a failure can end the run.
+            self.stand(tally, audience);
+            audience.tell("failed", &self.failed);
+        }
+    }
+
+    fn find(&mut self, found: Failed, audience: &mut Audience) {
+        self.search = None;
+        audience.tell("search", &self.search);
+        match self.failed.iter_mut().find(|failed| failed.seed == found.seed) {
+            Some(failed) => *failed = found,
+            None => self.failed.push(found),
+        }
+        audience.tell("failed", &self.failed);
+    }
+
+    fn end(&mut self, tally: Option<&Tally>, ending: Ending, audience: &mut Audience) {
+        if let Some(tally) = tally {
+            self.stand(tally, audience);
+        }
+        // Nothing is left out where a viewer asked after the last seed had begun, or a failure had ended the run.
+        self.is_stopped = tally.is_some_and(|tally| tally.stopped_short_of.is_some());
+        audience.tell("is_stopped", &self.is_stopped);
+        audience.tell("end", &ending);
+        self.ending = Some(ending);
     }
 
     fn stand(&mut self, tally: &Tally, audience: &mut Audience) {
@@ -221,14 +234,19 @@ mod tests {
     use super::*;
     use crate::report::simulation::samples;
     use serde_json::{Value, json};
+    use sim::campaign::Asked;
 
     fn run() -> Board<Simulation> {
         let about = About { command: "harness sim".into(), seeds: Some(5_000), minutes: None };
         Board::new(Simulation { about, ..Simulation::default() })
     }
 
+    fn failed(seed: u64) -> Failed {
+        Failed { seed, what: "hangs".into(), again: "harness sim".into(), left: None }
+    }
+
     fn shown(board: &Board<Simulation>) -> Value {
-        board.show(|run, _| json!(run))
+        board.read(|run| json!(run))
     }
 
     #[test]
@@ -248,16 +266,6 @@ mod tests {
     }
 
     #[test]
-    fn moments_that_are_kept_are_bounded() {
-        let (board, mut tally) = (run(), samples::tally());
-        for second in 1..=2 * MAX_MOMENTS as u64 {
-            tally.took = Duration::from_secs(second);
-            board.show(|run, audience| run.lived(&tally, audience));
-        }
-        assert_eq!(board.show(|run, _| run.moments.len()), MAX_MOMENTS);
-    }
-
-    #[test]
     fn an_end_is_asked_for_once_and_while_there_is_something_to_end() {
         let board = run();
         let stop = || board.show(Simulation::stop);
@@ -266,5 +274,37 @@ mod tests {
         let over = run();
         over.show(|run, _| run.standing.schedules = 5_000);
         assert!(over.show(Simulation::stop).is_err());
+    }
+
+    #[test]
+    fn only_what_was_left_out_by_hand_is_called_stopped_in_the_end() {
+        for (stopped_short_of, is_stopped) in [(None, false), (Some(Asked::Seeds(5_000)), true)] {
+            let (board, tally) = (run(), Tally { stopped_short_of, ..samples::tally() });
+            board.show(Simulation::stop).expect("seeds are to come");
+            board.show(|run, audience| run.end(Some(&tally), Ending::default(), audience));
+            assert_eq!(shown(&board)["is_stopped"], is_stopped);
+        }
+    }
+
+    #[test]
+    fn a_failure_comes_with_the_tally() {
+        let (board, tally) = (run(), samples::tally());
+        board.show(|run, audience| run.fail(&tally, failed(7), audience));
+        assert_eq!(shown(&board)["standing"]["failed"], 1);
+        assert_eq!(shown(&board)["standing"]["schedules"], tally.schedules);
+    }
+
+    #[test]
+    fn failures_that_are_shown_are_bounded_and_what_was_made_small_is_among_them() {
+        let (board, tally) = (run(), samples::tally());
+        for seed in 0..2 * MAX_FAILED as u64 {
+            board.show(|run, audience| run.fail(&tally, failed(seed), audience));
+        }
+        assert_eq!(board.read(|run| run.failed.len()), MAX_FAILED);
+        let small = |seed| Failed { left: Some("0 faults".into()), ..failed(seed) };
+        board.show(|run, audience| [3, 150].map(|seed| run.find(small(seed), audience)));
+        let made_small: Vec<u64> =
+            board.read(|run| run.failed.iter().filter(|one| one.left.is_some()).map(|one| one.seed).collect());
+        assert_eq!((made_small, board.read(|run| run.failed.len())), (vec![3, 150], MAX_FAILED + 1));
     }
 }

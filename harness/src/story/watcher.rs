@@ -10,7 +10,8 @@ pub trait Watcher: Send + Sync {
 
     fn comes_to(&self, part: Part);
 
-    /// Whether the steps so far are enough: what is broken is healed then, and the story ends and is judged as ever.
+    /// Whether the steps so far are enough, asked once what the last one broke has healed: the story ends then and is
+    /// judged as ever.
     fn is_enough(&self) -> bool;
 }
 

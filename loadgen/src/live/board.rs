@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Browsers that look at the same time; a further one is refused.
 pub const MAX_VIEWERS: usize = 16;
-/// Events that wait for a viewer: two minutes of a run. One that is further behind is dropped.
+/// Events that wait for a viewer: two minutes at one a second, less where more happens. One that is further behind is
+/// dropped.
 pub const VIEWER_EVENTS: usize = 128;
 
 /// What is shown, and to whom.
@@ -31,6 +32,15 @@ pub struct Audience {
     viewers: Vec<Sink>,
     /// Nobody is let in any more.
     is_closed: bool,
+}
+
+/// How what is shown ended.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Ending {
+    pub verdict: &'static str,
+    /// Why it is not valid, then what a reader should know.
+    pub reasons: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 /// Where a viewer's events go.
@@ -55,6 +65,11 @@ impl<S: Serialize> Board<S> {
     /// How many look.
     pub fn viewers(&self) -> usize {
         self.0.lock().audience.viewers.len()
+    }
+
+    /// Looks at what is shown.
+    pub fn read<T>(&self, look: impl FnOnce(&S) -> T) -> T {
+        look(&self.0.lock().state)
     }
 
     /// Changes what is shown to those who come later, and tells those who look.

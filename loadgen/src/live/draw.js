@@ -13,12 +13,19 @@ const duration = (micros) => {
 const seconds = (value) => `${value.toFixed(1)} s`.replace(".0 s", " s");
 const short = (text) => text.replace(".00 ", " ").replace(".0 ", " ");
 
+// Of a moment: its end in seconds, and how much a second a count of it is.
+const end = (moment) => (moment.at_ms + moment.length_ms) / 1e3;
+const perSecond = (moment, count) => (count * 1e3) / moment.length_ms;
+
 function element(name, classes, ...children) {
   const made = document.createElement(name);
   if (classes) made.className = classes;
   made.append(...children);
   return made;
 }
+
+const tile = (name, figure, detail, classes = "") =>
+  element("div", `tile ${classes}`, element("span", "", name), element("b", "", figure), element("small", "", detail));
 
 // Plots: the same measures, scales and classes as in the report.
 const WIDTH = 600, HEIGHT = 280, LEFT = 62, RIGHT = 14, TOP = 12, BOTTOM = 40, GAP = 1.6;
@@ -67,7 +74,8 @@ function draw(figure, { title, series, log, show, from, to, spans, gap = GAP }) 
   const drawn = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title });
   for (const span of spans.filter((one) => (one.to ?? to) >= from)) {
     const [left, right] = [xOf(span.from), xOf(span.to ?? to)];
-    const shade = svg("rect", { class: "shade", x: left, y: TOP, width: Math.max(right - left, 1), height: HEIGHT - TOP - BOTTOM });
+    const size = { width: Math.max(right - left, 1), height: HEIGHT - TOP - BOTTOM };
+    const shade = svg("rect", { class: "shade", x: left, y: TOP, ...size });
     shade.append(svg("title", {}, span.name));
     drawn.append(shade);
   }

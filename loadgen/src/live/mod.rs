@@ -9,14 +9,16 @@
 
 mod board;
 mod guard;
+mod moments;
 mod page;
 mod run;
 mod server;
 
-pub use board::{Audience, Board};
+pub use board::{Audience, Board, Ending};
 pub use guard::Address;
+pub use moments::Moments;
 pub use page::page;
-pub use run::{About, Ending, Run};
+pub use run::{About, Run};
 pub use server::{Hands, Live};
 
 /// Why there is no page. Stop, and show the text.

@@ -1,5 +1,6 @@
 //! What pages have in common: the report's style, drawing, and how events come and something is asked for.
 
+use super::moments::MAX_MOMENTS;
 use crate::report::STYLE;
 
 const FRAME: &str = include_str!("frame.html");
@@ -13,5 +14,7 @@ pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-
 /// A whole page: a title, what is in it, and style and script of its own beside those that all pages have.
 pub fn page(title: &str, body: &str, style: &str, script: &str) -> String {
     let page = FRAME.replace("{{title}}", title).replace("{{style}}", &[STYLE, MORE_STYLE, style].concat());
-    page.replace("{{body}}", body).replace("{{script}}", &[SHARED, script].concat())
+    // A page keeps as many as the board does.
+    let limit = format!("const MOST_MOMENTS = {MAX_MOMENTS};\n");
+    page.replace("{{body}}", body).replace("{{script}}", &[SHARED, &limit, script].concat())
 }

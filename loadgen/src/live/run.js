@@ -1,7 +1,4 @@
 // Shows what the run tells, and asks it for what the buttons say.
-const end = (moment) => (moment.at_ms + moment.length_ms) / 1e3;
-const perSecond = (moment, count) => (count * 1e3) / moment.length_ms;
-
 function plots() {
   const moments = state.moments.filter((moment) => moment.length_ms >= 250);
   const of = (name, classes, value) =>
@@ -28,26 +25,30 @@ function showPlots() {
   const from = state.moments.length ? state.moments[0].at_ms / 1e3 : 0;
   const to = state.moments.length ? Math.max(end(state.moments.at(-1)), from + 10) : 10;
   all.forEach(([title, detail, log, show, series], place) =>
-    draw($("plots").children[place].lastChild, { title: `${title}, ${detail}`, series, log, show, from, to, spans: state.marks.spans }));
+    draw($("plots").children[place].lastChild,
+      { title: `${title}, ${detail}`, series, log, show, from, to, spans: state.marks.spans }));
 }
 
 function showTiles() {
   const now = state.moments.at(-1);
   // Also where somebody else has changed it; not while it is being written.
   if (now?.asked_for && document.activeElement !== $("per-second")) $("per-second").value = now.asked_for;
-  const known = Object.entries(now?.paths ?? {}).filter(([name]) => ["same", "cross", "direct", "group_last"].includes(name));
+  const isShown = ([name]) => ["same", "cross", "direct", "group_last"].includes(name);
+  const known = Object.entries(now?.paths ?? {}).filter(isShown);
   const slowest = known.sort((one, other) => other[1].p99 - one[1].p99)[0];
   const wrong = now ? now.duplicated + now.reordered + now.strange : 0;
-  const tile = (name, figure, detail, classes = "") =>
-    element("div", `tile ${classes}`, element("span", "", name), element("b", "", figure), element("small", "", detail));
   const tiles = [
-    tile("sent per second", now ? rate(perSecond(now, now.sent)) : "–", now?.asked_for != null ? `of ${rate(now.asked_for)} asked for` : ""),
+    tile("sent per second", now ? rate(perSecond(now, now.sent)) : "–",
+      now?.asked_for != null ? `of ${rate(now.asked_for)} asked for` : ""),
     tile("delivered per second", now ? rate(perSecond(now, now.delivered)) : "–", "to each recipient"),
-    tile("p99, slowest path", slowest ? duration(slowest[1].p99) : "–", slowest ? state.paths.find((path) => path.name === slowest[0]).title : ""),
+    tile("p99, slowest path", slowest ? duration(slowest[1].p99) : "–",
+      slowest ? state.paths.find((path) => path.name === slowest[0]).title : ""),
     tile("users online", now ? number(now.online) : "–", `of ${number(state.about.users)}`),
     tile("messages open", now ? number(now.open) : "–", "not yet acknowledged and received"),
     tile("violations", now ? number(wrong) : "–",
-      wrong ? `${now.duplicated} doubled, ${now.reordered} out of order, ${now.strange} strange` : "what is lost shows at the end", wrong ? "bad" : "good"),
+      wrong ? `${now.duplicated} doubled, ${now.reordered} out of order, ${now.strange} strange`
+        : "what is lost shows at the end",
+      wrong ? "bad" : "good"),
     tile("errors", now ? number(now.errors) : "–", now?.unsent ? `${number(now.unsent)} messages unsent` : ""),
   ];
   $("tiles").replaceChildren(...tiles);
@@ -62,12 +63,15 @@ function showPhase() {
   $("progress").hidden = Boolean(ending) || !steps;
   if (steps) [$("progress").max, $("progress").value] = [steps, Math.min(done, steps)];
   const notes = (texts, classes) => (texts ?? []).map((text) => element("li", classes, text));
-  $("notes").replaceChildren(...notes(ending?.reasons, ending?.verdict === "unknown" ? "unknown" : "bad"), ...notes(ending?.notes, "note"));
+  $("notes").replaceChildren(
+    ...notes(ending?.reasons, ending?.verdict === "unknown" ? "unknown" : "bad"), ...notes(ending?.notes, "note"));
   const measuring = !ending && name === "measuring";
-  for (const control of document.querySelectorAll("#rate button, #rate input")) control.disabled = !measuring || state.about.rate === null;
+  for (const control of document.querySelectorAll("#rate button, #rate input"))
+    control.disabled = !measuring || state.about.rate === null;
   for (const control of document.querySelectorAll("#storm button, #storm input")) control.disabled = !measuring;
   for (const control of document.querySelectorAll("#nodes button")) control.disabled = !measuring;
-  $("stop").disabled = Boolean(ending) || !["measuring", "accounts", "logins", "friends and groups", "waiting to start"].includes(name);
+  const canBeStopped = ["measuring", "accounts", "logins", "friends and groups", "waiting to start"].includes(name);
+  $("stop").disabled = Boolean(ending) || !canBeStopped;
 }
 
 const lasts = (name) => state.marks.spans.some((span) => span.name === name && span.to === null);
@@ -76,7 +80,9 @@ const isDown = (node) => lasts(`node ${node} is down`);
 
 function showMarks() {
   $("pause").textContent = isPaused() ? "Resume" : "Pause";
-  [...$("nodes").children].forEach((button, place) => { button.textContent = `${isDown(place + 1) ? "Start" : "Stop"} node ${place + 1}`; });
+  [...$("nodes").children].forEach((button, place) => {
+    button.textContent = `${isDown(place + 1) ? "Start" : "Stop"} node ${place + 1}`;
+  });
   $("steered").hidden = !state.marks.done.length;
   $("done").replaceChildren(...state.marks.done.map((text) => element("li", "", text)));
 }
@@ -109,12 +115,14 @@ $("rate").addEventListener("submit", (event) => { event.preventDefault(); setRat
 $("slower").addEventListener("click", () => times(0.75));
 $("faster").addEventListener("click", () => times(1.25));
 $("pause").addEventListener("click", () => act({ act: isPaused() ? "resume" : "pause" }));
-$("storm").addEventListener("submit", (event) => { event.preventDefault(); act({ act: "storm", users: Number($("users").value) }); });
+$("storm").addEventListener("submit", (event) => {
+  event.preventDefault();
+  act({ act: "storm", users: Number($("users").value) });
+});
 onSecondClick($("stop"), "Really stop?", () => act({ act: "stop" }));
 
-const MOST_MOMENTS = 600;
 on("all", (all) => { state = all; showAll(); });
 on("phase", (phase) => { state.phase = phase; showPhase(); });
-on("moment", (moment) => { state.moments.push(moment); state.moments.splice(0, state.moments.length - MOST_MOMENTS); showTiles(); showPlots(); });
+on("moment", (moment) => { addMoment(moment); showTiles(); showPlots(); });
 on("marks", (marks) => { state.marks = marks; showMarks(); showPlots(); });
 on("end", (ending) => { state.ending = ending; source.close(); showPhase(); });

@@ -1,17 +1,15 @@
 //! A run's page: throughput, latency of each path, users and messages, and what was done to it.
 
-use super::board::{Audience, Board};
+use super::board::{Audience, Board, Ending};
+use super::moments::Moments;
 use super::page;
 use crate::measure::{Intervention, LatencyKind, Span, spans};
 use crate::report::path_class;
 use crate::run::Moment;
 use serde::Serialize;
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use strum::IntoEnumIterator;
 
-/// Moments that are kept for those who come later: ten minutes. Older ones are not shown any more.
-const MAX_MOMENTS: usize = 600;
 /// Between two events about how a phase goes.
 const PHASE_EVERY: Duration = Duration::from_millis(500);
 
@@ -29,22 +27,13 @@ pub struct About {
     pub duration_s: f64,
 }
 
-/// How it ended.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Ending {
-    pub verdict: &'static str,
-    /// Why it is not valid, then what a reader should know.
-    pub reasons: Vec<String>,
-    pub notes: Vec<String>,
-}
-
 /// All there is to show of a run.
 #[derive(Debug, Serialize)]
 pub struct Run {
     about: About,
     paths: Vec<Path>,
     phase: Phase,
-    moments: VecDeque<Moment>,
+    moments: Moments<Moment>,
     marks: Marks,
     ending: Option<Ending>,
     /// When it was last told how a phase goes.
@@ -84,7 +73,7 @@ impl Run {
             about,
             paths: paths.collect(),
             phase: Phase::default(),
-            moments: VecDeque::new(),
+            moments: Moments::default(),
             marks: Marks::default(),
             ending: None,
             told: Instant::now(),
@@ -123,10 +112,7 @@ impl Board<Run> {
     pub fn moment(&self, moment: Moment) {
         self.show(|run, audience| {
             audience.tell("moment", &moment);
-            if run.moments.len() == MAX_MOMENTS {
-                run.moments.pop_front();
-            }
-            run.moments.push_back(moment);
+            run.moments.add(moment);
         });
     }
 
@@ -187,12 +173,5 @@ mod tests {
 data: {"done":["after 0.5 s: paused"],"spans":[{"from":0.5,"to":null,"name":"paused"}]}"#;
         assert_eq!(next(&mut viewer).trim_end(), marks);
         assert!(next(&mut viewer).starts_with("event: end\ndata: {\"verdict\":\"valid\""));
-    }
-
-    #[test]
-    fn moments_that_are_kept_are_bounded() {
-        let board = Board::new(Run::new(About::default()));
-        (0..2 * MAX_MOMENTS).for_each(|_| board.moment(Moment::default()));
-        assert_eq!(board.show(|run, _| run.moments.len()), MAX_MOMENTS);
     }
 }

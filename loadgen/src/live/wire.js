@@ -4,7 +4,8 @@ let state = null;
 async function act(wanted) {
   let text = "no answer", done = false;
   try {
-    const answer = await fetch("act", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(wanted) });
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch("act", { method: "POST", headers, body: JSON.stringify(wanted) });
     [text, done] = [await answer.text(), answer.ok];
   } catch {}
   $("answer").className = done ? "" : "bad";
@@ -22,6 +23,11 @@ function onSecondClick(button, question, does) {
     if (isSure) does();
   });
   button.addEventListener("blur", () => ask(false));
+}
+
+function addMoment(moment) {
+  state.moments.push(moment);
+  state.moments.splice(0, state.moments.length - MOST_MOMENTS);
 }
 
 const source = new EventSource("events");

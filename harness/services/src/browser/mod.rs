@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ pub struct Page {
 
 impl Page {
     /// Starts the browser with an empty page.
-    pub fn start(binary: &PathBuf) -> Page {
+    pub fn start(binary: &Path) -> Page {
         let profile = tempfile::tempdir().expect("a directory for the profile");
         let (command_end, commands) = pipe();
         let (answers, answer_end) = pipe();

@@ -9,13 +9,14 @@ const spans = () => state.faults.filter((fault) => fault.from_s !== null)
 
 function showStory() {
   const { about, phase, steps, faults, judged, search, is_stopped: isStopped } = state;
-  const { name, begun } = phase;
+  const { name, text, begun } = phase;
   $("about").textContent = about.title;
   $("command").textContent = about.command;
   const isBreaking = name === "breaking";
-  const notes = isStopped && begun < steps ? ["Stopped by hand: steps are left out, and only the others are judged."] : [];
-  showState(isBreaking ? `step ${begun} of ${steps}` : name, notes);
-  name.startsWith("looking") ? showProgress(search.length, about.search_runs) : showProgress(begun, steps);
+  const isCut = isStopped && begun < steps;
+  showState(isBreaking ? `step ${begun} of ${steps}` : text,
+    isCut ? ["Stopped by hand: steps are left out, and only the others are judged."] : []);
+  name === "searching" ? showProgress(search.length, about.search_runs) : showProgress(begun, steps);
   $("stop").disabled = Boolean(state.ending) || isStopped || !isBreaking || begun === steps;
   const now = state.moments.at(-1);
   const of = (wanted) => faults.filter((fault) => fault.state === wanted).length;
@@ -40,10 +41,12 @@ function showStory() {
   const first = faults.findIndex((fault) => fault.state !== "healed");
   const from = Math.max(0, Math.min((first < 0 ? faults.length : first) - MOST_ROWS / 2, faults.length - MOST_ROWS));
   const rows = faults.slice(from, from + MOST_ROWS);
-  const detail = rows.length < faults.length ? `${faults.length} faults, of which ${rows.length} are shown` : `${faults.length} faults`;
-  lists.push(section("The schedule", detail, table(["step", "fault", "state", "after", "for", "broken at", "healed at"], rows.map((fault) =>
-    [fault.state, `${fault.step}`, fault.what, fault.state.replace("_", " "), seen(fault.after_s), seen(fault.lasting_s),
-      seen(fault.from_s), seen(fault.to_s)]))));
+  const shown = rows.length < faults.length ? `, of which ${rows.length} are shown` : "";
+  const heads = ["step", "fault", "state", "after", "for", "broken at", "healed at"];
+  const cells = (fault) => [
+    fault.state, `${fault.step}`, fault.what, fault.state.replace("_", " "), seen(fault.after_s), seen(fault.lasting_s),
+    seen(fault.from_s), seen(fault.to_s)];
+  lists.push(section("The schedule", `${faults.length} faults${shown}`, table(heads, rows.map(cells))));
   $("lists").replaceChildren(...lists);
 }
 
@@ -63,5 +66,6 @@ onSecondClick($("stop"), "Really stop?", () => act({ act: "stop" }));
 on("all", (all) => { state = all; showAll(); });
 on("moment", (moment) => { addMoment(moment); showAll(); });
 on("fault", ({ place, fault }) => { state.faults[place] = fault; showAll(); });
+onParts(["faults"], showAll);
 onParts(["phase", "judged", "search", "is_stopped"], showStory);
 on("end", (ending) => { state.ending = ending; source.close(); showStory(); });

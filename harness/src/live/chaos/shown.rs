@@ -1,12 +1,11 @@
 //! All there is to show of it, and how that changes.
 
-use super::super::MAX_MOMENTS;
 use crate::story::Step;
 use crate::users::{Conclusion, Record};
 use judge::history::{Entry, Event, Who};
-use loadgen::live::{Audience, Ending};
+use loadgen::live::{Audience, Ending, Moments};
 use serde::Serialize;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 /// A look that comes sooner, since the story has come to its next part, makes none.
 const SHORTEST_MS: u64 = 250;
@@ -29,7 +28,7 @@ pub(super) struct Chaos {
     pub phase: Phase,
     steps: usize,
     faults: Vec<Fault>,
-    moments: VecDeque<Moment>,
+    moments: Moments<Moment>,
     pub is_stopped: bool,
     pub judged: Option<Judged>,
     pub search: Vec<Run>,
@@ -40,9 +39,23 @@ pub(super) struct Chaos {
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Phase {
-    name: &'static str,
+    name: PhaseName,
+    text: &'static str,
     /// Steps that have begun.
     pub begun: usize,
+}
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PhaseName {
+    Starting,
+    Gathering,
+    Breaking,
+    Healing,
+    Waiting,
+    Judging,
+    Searching,
 }
 
 /// A fault of the schedule.
@@ -64,6 +77,8 @@ enum State {
     Coming,
     Active,
     Healed,
+    /// The story came to no end before it healed.
+    LeftBroken,
     LeftOut,
 }
 
@@ -136,10 +151,10 @@ impl Chaos {
         }
         Chaos {
             about,
-            phase: Phase { name: "starting a cluster", begun: 0 },
+            phase: Phase::new(PhaseName::Starting, 0),
             steps: count,
             faults,
-            moments: VecDeque::new(),
+            moments: Moments::default(),
             is_stopped: false,
             judged: None,
             search: Vec::new(),
@@ -148,14 +163,14 @@ impl Chaos {
         }
     }
 
-    pub fn enter(&mut self, name: &'static str, audience: &mut Audience) {
-        self.phase.name = name;
+    pub fn enter(&mut self, name: PhaseName, audience: &mut Audience) {
+        self.phase = Phase::new(name, self.phase.begun);
         audience.tell("phase", &self.phase);
     }
 
     pub fn stop(&mut self, audience: &mut Audience) -> Result<String, String> {
-        let Phase { name, begun } = self.phase;
-        if self.is_stopped || name != "breaking" || begun == self.steps {
+        let Phase { name, begun, .. } = self.phase;
+        if self.is_stopped || name != PhaseName::Breaking || begun == self.steps {
             return Err("there is no step under way that others are to follow".into());
         }
         self.is_stopped = true;
@@ -167,22 +182,23 @@ impl Chaos {
         (self.is_stopped && self.phase.begun < self.steps).then_some(self.phase.begun)
     }
 
-    /// What is still to come does not, and what a story without an end has left healed with it.
+    /// What is still to come does not.
     pub fn close(&mut self, audience: &mut Audience) {
-        let now = Some(self.seen.at_ms as f64 / 1e3);
-        for (place, fault) in self.faults.iter_mut().enumerate() {
+        for fault in &mut self.faults {
             match fault.state {
                 State::Coming => fault.state = State::LeftOut,
-                State::Active => (fault.state, fault.to_s) = (State::Healed, now),
-                State::Healed | State::LeftOut => continue,
+                State::Active => fault.state = State::LeftBroken,
+                State::Healed | State::LeftBroken | State::LeftOut => {}
             }
-            audience.tell("fault", &Changed { place, fault });
         }
+        // As one event: a viewer's queue has no room for one of each fault of a long schedule.
+        audience.tell("faults", &self.faults);
     }
 
-    pub fn look(&mut self, record: &Record, audience: &mut Audience) {
+    /// `now` is in microseconds of the record.
+    pub fn look(&mut self, record: &Record, now: u64, audience: &mut Audience) {
         self.seen.place = record.show_from(self.seen.place, |entry| self.read(entry, audience));
-        let (at_ms, acked, delivered) = (record.now() / 1_000, record.acked(), record.delivered());
+        let (at_ms, acked, delivered) = (now / 1_000, record.acked(), record.delivered());
         let length_ms = at_ms - self.seen.at_ms;
         if length_ms < SHORTEST_MS {
             return;
@@ -197,10 +213,7 @@ impl Chaos {
         };
         (self.seen.at_ms, self.seen.acked, self.seen.delivered) = (at_ms, acked, delivered);
         audience.tell("moment", &moment);
-        if self.moments.len() == MAX_MOMENTS {
-            self.moments.pop_front();
-        }
-        self.moments.push_back(moment);
+        self.moments.add(moment);
     }
 
     fn read(&mut self, Entry { t, event }: &Entry, audience: &mut Audience) {
@@ -222,6 +235,27 @@ impl Chaos {
             false => (fault.state, fault.from_s) = (State::Active, Some(at_s)),
         }
         audience.tell("fault", &Changed { place, fault });
+    }
+}
+
+impl Phase {
+    fn new(name: PhaseName, begun: usize) -> Phase {
+        Phase { name, text: name.text(), begun }
+    }
+}
+
+impl PhaseName {
+    /// What is under way, in words.
+    fn text(self) -> &'static str {
+        match self {
+            PhaseName::Starting => "starting a cluster",
+            PhaseName::Gathering => "people gather",
+            PhaseName::Breaking => "breaking",
+            PhaseName::Healing => "healing",
+            PhaseName::Waiting => "waiting for what has not arrived",
+            PhaseName::Judging => "judging",
+            PhaseName::Searching => "looking for the fewest steps",
+        }
     }
 }
 
@@ -269,7 +303,7 @@ mod tests {
 
     fn look(board: &Board<Chaos>, record: &Record) -> Value {
         board.show(|chaos, audience| {
-            chaos.look(record, audience);
+            chaos.look(record, 0, audience);
             json!(chaos)
         })
     }
@@ -304,33 +338,28 @@ mod tests {
             login(user, session);
         }
         record.note(Event::End { user: 2, session: 1, why: "gone".into() });
-        // Any moment will do that is long enough.
-        board.show(|chaos, audience| {
-            while chaos.moments.is_empty() {
-                chaos.look(&record, audience);
-            }
-            assert_eq!(chaos.moments[0].online, 1);
-        });
+        board.show(|chaos, audience| chaos.look(&record, 1_000_000, audience));
+        assert_eq!(board.read(|chaos| chaos.moments.kept()[0].online), 1);
     }
 
     #[test]
     fn steps_can_be_left_out_only_while_one_is_under_way_and_others_are_to_come() {
         let board = board();
-        let at = |name, begun| board.show(|chaos, _| chaos.phase = Phase { name, begun });
+        let at = |name, begun| board.show(|chaos, _| chaos.phase = Phase::new(name, begun));
         let stop = || board.show(Chaos::stop);
         assert!(stop().is_err(), "a story without any fault proves nothing");
-        at("breaking", 2);
+        at(PhaseName::Breaking, 2);
         assert!(stop().is_err(), "nothing would be left out");
-        at("breaking", 1);
+        at(PhaseName::Breaking, 1);
         assert!(stop().is_ok() && stop().is_err());
-        assert_eq!(board.show(|chaos, _| chaos.stopped_after()), Some(1));
+        assert_eq!(board.read(Chaos::stopped_after), Some(1));
         board.show(|chaos, audience| {
             chaos.faults[0].state = State::Active;
             chaos.close(audience);
-            assert_eq!(states(&json!(chaos)), ["healed", "left_out", "left_out"]);
+            assert_eq!(states(&json!(chaos)), ["left_broken", "left_out", "left_out"]);
         });
-        at("breaking", 2);
-        assert_eq!(board.show(|chaos, _| chaos.stopped_after()), None, "the last one had begun by then");
+        at(PhaseName::Breaking, 2);
+        assert_eq!(board.read(Chaos::stopped_after), None, "the last one had begun by then");
     }
 
     #[test]

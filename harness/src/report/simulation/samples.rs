@@ -71,6 +71,6 @@ pub fn tally() -> Tally {
         reached,
         failed: vec![Failed { schedule: whole, failure, lived }],
         took: Duration::from_secs(100),
-        ended_before: None,
+        stopped_short_of: None,
     }
 }

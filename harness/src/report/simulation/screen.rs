@@ -2,7 +2,7 @@
 
 use super::Found;
 use loadgen::report::number;
-use sim::campaign::{Failed, Plan, Tally};
+use sim::campaign::{Asked, Failed, Plan, Tally};
 use sim::{Lived, Schedule, told};
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ const SHOWN: usize = 24;
 /// Where a run stands, in one line.
 pub fn progress(tally: &Tally, plan: &Plan) -> String {
     let Tally { schedules, failed, .. } = tally;
-    let of = if plan.seeds == u64::MAX { String::new() } else { format!(" of {}", number(plan.seeds)) };
+    let of = plan.seeds.count().map(|seeds| format!(" of {}", number(seeds))).unwrap_or_default();
     format!(
         "{}{of} seeds, {:.1} a second, {} faults struck, {}, {} failed",
         number(*schedules),
@@ -38,8 +38,11 @@ pub fn summary(tally: &Tally) -> String {
         number(*canaries),
         failed.len()
     );
-    if let Some(asked) = tally.ended_before {
-        let asked = if asked == u64::MAX { "as many as fit".to_owned() } else { number(asked) };
+    if let Some(asked) = tally.stopped_short_of {
+        let asked = match asked {
+            Asked::Seeds(count) => number(count),
+            Asked::AsManyAsFit => "as many as fit".to_owned(),
+        };
         // Writing to memory cannot fail, here and below.
         let _ =
             writeln!(text, "stopped by hand: {} seeds were lived through, {asked} were asked for", number(*schedules));
@@ -151,13 +154,11 @@ mod tests {
     #[test]
     fn a_run_that_was_stopped_says_what_it_is_worth() {
         let mut tally = Tally { failed: Vec::new(), schedules: 1_234, ..samples::tally() };
-        let mut check = |asked, line: &str| {
-            tally.ended_before = Some(asked);
-            let told = summary(&tally);
-            assert!(told.contains(line) && told.ends_with("\nvalid\n"), "{told}");
+        let mut told = |asked| {
+            tally.stopped_short_of = Some(asked);
+            summary(&tally)
         };
-        check(5_000, "stopped by hand: 1,234 seeds were lived through, 5,000 were asked for\n");
-        check(u64::MAX, "stopped by hand: 1,234 seeds were lived through, as many as fit were asked for\n");
+        insta::assert_snapshot!(told(Asked::Seeds(5_000)) + "\n" + &told(Asked::AsManyAsFit));
     }
 
     #[test]
