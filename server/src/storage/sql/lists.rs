@@ -29,8 +29,9 @@ pub fn list<T: Clone + Into<Value>>(items: &[T]) -> (String, Vec<Value>) {
     (placeholders, padded_values(items, |item, values| values.push(item.clone().into())))
 }
 
-/// That the two columns are one of the pairs, of which there is one at least, and its parameters. A chain of ORs says the same, but MySQL takes four
-/// times as long over 64 of them; and of a single row in a list MariaDB makes a scan of the table.
+/// That the two columns are one of the pairs, of which there is one at least, and its parameters. A chain of ORs says
+/// the same, but MySQL takes four times as long over 64 of them; and of a single row in a list MariaDB makes a scan of
+/// the table.
 pub fn any_of<A, B>(dialect: &Dialect, [one, other]: [&str; 2], pairs: &[(A, B)]) -> (String, Vec<Value>)
 where
     A: Clone + Into<Value>,
