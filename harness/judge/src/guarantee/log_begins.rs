@@ -61,10 +61,7 @@ impl Rising {
     }
 }
 
-fn rising<'a>(
-    facts: &Facts<'_>,
-    told: impl Iterator<Item = (usize, (&'a str, u64))>,
-) -> HashMap<&'a str, Rising> {
+fn rising<'a>(facts: &Facts<'_>, told: impl Iterator<Item = (usize, (&'a str, u64))>) -> HashMap<&'a str, Rising> {
     let mut all: HashMap<&str, Rising> = HashMap::new();
     for (event, (conv, number)) in told {
         all.entry(conv).or_default().0.push((facts.entries[event].t, number, event));
