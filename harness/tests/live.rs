@@ -175,6 +175,7 @@ fn a_long_schedule_that_is_over_drops_nobody() {
 struct Impatient {
     record: Mutex<Option<Arc<Record>>>,
     parts: Mutex<Vec<Part>>,
+    steps: Mutex<Vec<usize>>,
 }
 
 impl Watcher for Impatient {
@@ -186,12 +187,15 @@ impl Watcher for Impatient {
         self.parts.lock().expect("not poisoned").push(part);
     }
 
-    fn is_enough(&self) -> bool {
+    fn wants(&self, step: usize) -> bool {
         let mut is_enough = false;
         if let Some(record) = &*self.record.lock().expect("not poisoned") {
             record.show_from(0, |entry| is_enough |= matches!(entry.event, Event::Fault { healed: true, .. }));
         }
-        is_enough
+        if !is_enough {
+            self.steps.lock().expect("not poisoned").push(step);
+        }
+        !is_enough
     }
 }
 
@@ -204,7 +208,8 @@ async fn a_story_that_is_stopped_while_faults_heal_tells_no_further_step() {
 
     assert_eq!(told.expect("an end").verdict(), Verdict::Valid);
     let parts = watcher.parts.into_inner().expect("not poisoned");
-    assert_eq!(parts, [Part::Step(0), Part::Recovery, Part::Arrivals, Part::Judgement]);
+    assert_eq!(watcher.steps.into_inner().expect("not poisoned"), [0]);
+    assert_eq!(parts, [Part::Recovery, Part::Arrivals, Part::Judgement]);
 }
 
 /// More than are told before a viewer has seen enough.

@@ -119,10 +119,6 @@ impl Watcher for Page {
         self.look();
         self.board.show(|chaos, audience| {
             let name = match part {
-                Part::Step(step) => {
-                    chaos.phase.begun = step + 1;
-                    PhaseName::Breaking
-                }
                 Part::Recovery => PhaseName::Healing,
                 Part::Arrivals => PhaseName::Waiting,
                 Part::Judgement => PhaseName::Judging,
@@ -131,7 +127,15 @@ impl Watcher for Page {
         });
     }
 
-    fn is_enough(&self) -> bool {
-        self.board.read(|chaos| chaos.is_stopped)
+    fn wants(&self, step: usize) -> bool {
+        self.look();
+        // Under one lock, so that a stop comes either before the step or while it is under way.
+        self.board.show(|chaos, audience| {
+            if !chaos.is_stopped {
+                chaos.phase.begun = step + 1;
+                chaos.enter(PhaseName::Breaking, audience);
+            }
+            !chaos.is_stopped
+        })
     }
 }

@@ -8,18 +8,16 @@ pub trait Watcher: Send + Sync {
     /// A story begins, which is written down here.
     fn begins(&self, record: &Arc<Record>);
 
-    fn comes_to(&self, part: Part);
+    /// The step at this place begins, once what the last one broke has healed; where the answer is no it does not, but
+    /// the story ends then and is judged as ever.
+    fn wants(&self, step: usize) -> bool;
 
-    /// Whether the steps so far are enough, asked once what the last one broke has healed: the story ends then and is
-    /// judged as ever.
-    fn is_enough(&self) -> bool;
+    fn comes_to(&self, part: Part);
 }
 
-/// A part of a story, behind the gathering of those who take part.
+/// A part of a story behind its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// By its place among those of the story; first comes its pause.
-    Step(usize),
     /// The last faults heal, and people write on.
     Recovery,
     /// Nobody writes any more, and what was written is waited for.
@@ -35,7 +33,7 @@ impl Watcher for Nobody {
     fn begins(&self, _record: &Arc<Record>) {}
     fn comes_to(&self, _part: Part) {}
 
-    fn is_enough(&self) -> bool {
-        false
+    fn wants(&self, _step: usize) -> bool {
+        true
     }
 }
