@@ -127,6 +127,27 @@ async fn many_cursors_move_at_once(database: Database) {
     assert_eq!(cursors(&storage, &[]).await, []);
 }
 
+/// Each is looked up by its key: a scan would come to the row that is held.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn cursor_that_another_transaction_holds_stands_in_no_others_way() {
+    let database = Database::mariadb();
+    let storage = database.open().await;
+    let first = user(&storage, "first").await;
+    let group = group(&storage, first, "group").await;
+    let conv = Conversation::Group(group);
+    say(&storage, conv, first, 5).await;
+    let members: Vec<String> = (1..=500).map(|nth| format!("('{conv}', {})", first + nth)).collect();
+    database.execute(&format!("INSERT INTO member (conv, userid) VALUES {}", members.join(", "))).await;
+    let _held = database.hold(&format!("member WHERE conv = '{conv}' AND userid = {}", first + 70)).await;
+
+    for (seq, count) in [(1, 1), (2, 2), (3, 3), (4, 64)] {
+        let mark = |nth| Mark { conv, user: first + nth, seq, log_epoch: 0 };
+        let marks: Vec<Mark> = (1..=count).map(mark).collect();
+        storage.mark_received(None, &marks).await.unwrap_or_else(|error| panic!("{count} at once: {error}"));
+        assert_eq!(cursors(&storage, &[(conv, first + count)]).await, [Some(seq)]);
+    }
+}
+
 async fn waiting_tells_all_that_is_behind(database: Database) {
     let storage = database.open().await;
     let (one, other, direct) = two_friends(&storage).await;

@@ -7,7 +7,7 @@ use chat::storage::{
 };
 use chat_protocol::conversation::{Conversation, GroupId, UserId};
 use services::mariadb::Mariadb;
-use sqlx::Connection;
+use sqlx::{Connection, MySqlConnection};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -67,6 +67,14 @@ impl Database {
             let sql = sqlx::AssertSqlSafe(sql);
             sqlx::raw_sql(sql).execute(&mut connection).await.expect("SQLite takes the statement");
         }
+    }
+
+    /// A transaction of somebody else that holds rows (MariaDB; SQLite has one writer, and so nobody else).
+    pub async fn hold(&self, rows: &str) -> MySqlConnection {
+        let mut connection = MySqlConnection::connect(&self.config.url).await.expect("MariaDB takes a connection");
+        let lock = format!("BEGIN; SELECT 1 FROM {rows} FOR UPDATE");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut connection).await.expect("the rows are free");
+        connection
     }
 
     /// The texts that a query finds.

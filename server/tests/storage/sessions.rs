@@ -7,7 +7,6 @@ use chat::storage::{
     Appended, Claim, Claimant, Claimed, EndAsked, Error, Mark, NodeStart, Order, Peer, Release, Storage,
 };
 use chat_protocol::conversation::UserId;
-use sqlx::{Connection, MySqlConnection};
 use std::sync::Arc;
 
 on_every_database!(
@@ -276,14 +275,6 @@ async fn disowned_sessions_are_free_whatever_their_epoch(database: Database) {
     assert_eq!(storage.routes(&[ann, bob]).await.expect("reading works"), [(bob, other.id.clone())]);
 }
 
-/// A transaction of somebody else that holds a session's row (SQLite has one writer, and so nobody else).
-async fn hold(database: &Database, user: UserId) -> MySqlConnection {
-    let mut connection = MySqlConnection::connect(&database.config.url).await.expect("MariaDB takes a connection");
-    let lock = format!("BEGIN; SELECT 1 FROM session WHERE userid = {user} FOR UPDATE");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut connection).await.expect("the row is free");
-    connection
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn row_that_another_transaction_holds_stands_in_nobody_elses_way() {
     let database = Database::mariadb();
@@ -291,7 +282,7 @@ async fn row_that_another_transaction_holds_stands_in_nobody_elses_way() {
     let one = node("one", 1);
     start(&storage, &one).await;
     let (ann, bob, cem) = (user(&storage, "ann").await, user(&storage, "bob").await, user(&storage, "cem").await);
-    let holder = hold(&database, bob).await;
+    let holder = database.hold(&format!("session WHERE userid = {bob}")).await;
     let claims = [ann, bob, cem, cem + 1].map(|user| Claim { user, takeover: None, token_generation: None });
 
     let outcomes = storage.claim_sessions(&one, &claims).await.expect("claiming works");
@@ -303,7 +294,7 @@ async fn row_that_another_transaction_holds_stands_in_nobody_elses_way() {
         (claim(&storage, &one, bob, false).await == won).then_some(())
     })
     .await;
-    let holder = hold(&database, bob).await;
+    let holder = database.hold(&format!("session WHERE userid = {bob}")).await;
     let releases = [ann, bob, cem].map(|user| Release { user, epoch: 1 });
     assert_eq!(storage.release_sessions(&one, &releases).await.expect("releasing works"), [bob]);
     assert_eq!(storage.routes(&[ann, bob, cem]).await.expect("reading works"), [(bob, one.id.clone())]);
