@@ -77,6 +77,19 @@ impl Database {
         connection
     }
 
+    /// How many rows of a table have been read from now on (MariaDB).
+    pub fn count_rows_read(&self, table: &str) -> impl Fn() -> u64 {
+        let name = self.name();
+        MARIADB.execute(&name, "SET GLOBAL userstat = 1").expect("MariaDB counts");
+        let find = format!(
+            "SELECT COALESCE(SUM(rows_read), 0) FROM information_schema.table_statistics \
+             WHERE table_schema = '{name}' AND table_name = '{table}'"
+        );
+        let read = move || MARIADB.execute(&name, &find).expect("MariaDB answers").trim().parse().expect("a number");
+        let before: u64 = read();
+        move || read() - before
+    }
+
     /// The texts that a query finds.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         if self.config.url.starts_with("mysql") {

@@ -9,7 +9,6 @@ use chat::storage::{self, Append, Appended, Error, Mark, Storage};
 use chat_protocol::conversation::Conversation;
 use services::eventually;
 use services::mariadb::Mariadb;
-use sqlx::{Connection, MySqlConnection};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,14 +39,6 @@ async fn abandoned_calls_leave_nothing_half_done(database: Database) {
     }
 }
 
-/// A transaction of somebody else that holds the row of a conversation.
-async fn hold(database: &Database, conv: Conversation) -> MySqlConnection {
-    let mut connection = MySqlConnection::connect(&database.config.url).await.expect("MariaDB takes a connection");
-    let lock = format!("BEGIN; SELECT 1 FROM conversation WHERE id = '{conv}' FOR UPDATE");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut connection).await.expect("the row is free");
-    connection
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn blocked_conversation_does_not_hold_up_the_others() {
     let database = Database::mariadb();
@@ -59,7 +50,7 @@ async fn blocked_conversation_does_not_hold_up_the_others() {
             storage.create_group(&one.into(), name, "").await.expect("creating works").expect("the name is free");
         free.push(Conversation::Group(group));
     }
-    let holder = hold(&database, blocked).await;
+    let holder = database.hold(&format!("conversation WHERE id = '{blocked}'")).await;
 
     let batch = [text(free[0], one, "a"), text(blocked, one, "b"), text(free[1], one, "c"), text(blocked, one, "d")];
     let stored = stored_at(1);
@@ -76,7 +67,7 @@ async fn settled_conversation_is_read_after_a_transaction_that_ends_late() {
     let database = Database::mariadb();
     let storage = database.open().await;
     let (one, other, conv) = two_friends(&storage).await;
-    let mut holder = hold(&database, conv).await;
+    let mut holder = database.hold(&format!("conversation WHERE id = '{conv}'")).await;
     let leave = format!("DELETE FROM member WHERE conv = '{conv}' AND userid = {other}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(leave)).execute(&mut holder).await.expect("the row is there");
 
@@ -104,7 +95,7 @@ async fn call_that_runs_out_of_time_gives_its_locks_up() {
     let group =
         storage.create_group(&one.into(), "group", "").await.expect("creating works").expect("the name is free");
     let group = Conversation::Group(group);
-    let holder = hold(&database, group).await;
+    let holder = database.hold(&format!("conversation WHERE id = '{group}'")).await;
 
     // It locks the one conversation, waits for the other, and is cut off.
     let batch = [text(conv, one, "a"), text(group, one, "b")];
@@ -212,7 +203,7 @@ async fn commit_that_outlives_its_call_is_found_by_a_later_look() {
     storage.start_node(&key).await.expect("starting works");
     let seen = storage.changes(None).await.expect("reading works").seen;
     // It stands for the transaction itself, which holds the row until it commits.
-    let mut hanging = hold(&database, conv).await;
+    let mut hanging = database.hold(&format!("conversation WHERE id = '{conv}'")).await;
     storage.append(&key, &[text(conv, one, "a")], NOW, &|| true).await.expect_err("it runs out of time");
 
     storage.renew_lease(&key, false).await.expect("renewing works");

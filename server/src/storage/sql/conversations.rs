@@ -82,7 +82,7 @@ async fn friends_among(conn: &mut dyn Connection, convs: &[Conversation]) -> Res
     if pairs.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let (condition, values) = any_of(conn.dialect(), ["userid", "friendid"], &pairs);
+    let (condition, values) = any_of(["userid", "friendid"], &pairs);
     let rows = conn.rows(&format!("SELECT userid, friendid FROM friend WHERE {condition}"), &values).await?;
     rows.iter().map(|row| Ok(Conversation::direct(row.number(0)?, row.number(1)?))).collect()
 }

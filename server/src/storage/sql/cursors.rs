@@ -1,7 +1,7 @@
 //! How far each member has got in each conversation, and so what waits for whom.
 
 use super::columns::{conversation, epoch};
-use super::lists::{any_of, list, padded, padded_values, repeated};
+use super::lists::{any_of, any_of_to_update, list, padded, padded_values, repeated};
 use super::storage::{SqlStorage, idempotent, read};
 use crate::cluster::NodeKey;
 use crate::storage::engine::{Connection, Result, Row, Value};
@@ -48,7 +48,7 @@ impl Cursors for SqlStorage {
 pub async fn positions(conn: &mut dyn Connection, of: &[(Conversation, UserId)]) -> Result<Vec<Option<Position>>> {
     let mut found = HashMap::with_capacity(of.len());
     for of in of.chunks(CURSORS_AT_ONCE) {
-        let (condition, values) = any_of(conn.dialect(), MEMBER, of);
+        let (condition, values) = any_of(MEMBER, of);
         let by_key = conn.dialect().by_primary_key;
         let sql = format!(
             "SELECT m.conv, m.userid, m.received_seq, c.log_epoch, c.epoch_after \
@@ -131,7 +131,7 @@ async fn advancing(
     marks: &[((Conversation, UserId), End)],
 ) -> Result<Vec<((Conversation, UserId), u64)>> {
     let keys: Vec<(Conversation, UserId)> = marks.iter().map(|(key, _)| *key).collect();
-    let (condition, values) = any_of(conn.dialect(), MEMBER, &keys);
+    let (condition, values) = any_of(MEMBER, &keys);
     let by_key = conn.dialect().by_primary_key;
     let sql = format!(
         "SELECT m.conv, m.userid, m.received_seq, c.last_seq, c.log_epoch, c.epoch_after \
@@ -180,7 +180,7 @@ async fn advance(
     let (greatest, by_key) = (conn.dialect().greatest, conn.dialect().by_primary_key);
     let cases = repeated("WHEN conv = ? AND userid = ? THEN ?", " ", marks.len());
     let keys: Vec<(Conversation, UserId)> = marks.iter().map(|(key, _)| *key).collect();
-    let (condition, key_values) = any_of(conn.dialect(), MEMBER, &keys);
+    let (condition, key_values) = any_of_to_update(conn.dialect(), MEMBER, &keys);
     // Asked in the statement that has the effect.
     let of_session = match by {
         Some(_) => " AND EXISTS (SELECT 1 FROM session s WHERE s.userid = member.userid AND s.node = ? AND s.boot = ?)",

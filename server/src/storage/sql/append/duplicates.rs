@@ -56,7 +56,7 @@ impl Batch<'_> {
             let key =
                 |at: &usize| (self.messages[*at].sender, Value::Bytes(self.messages[*at].mid.as_bytes().to_vec()));
             let keys: Vec<(UserId, Value)> = messages.iter().map(key).collect();
-            let (condition, values) = any_of(conn.dialect(), ["sender", "mid"], &keys);
+            let (condition, values) = any_of(["sender", "mid"], &keys);
             let sql = format!("SELECT sender, mid, conv, seq, time, body, log_epoch FROM message WHERE {condition}");
             for row in conn.rows(&sql, &values).await? {
                 let mid = Uuid::from_slice(row.bytes(1)?).unwrap_or_default();

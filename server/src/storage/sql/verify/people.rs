@@ -54,7 +54,7 @@ pub async fn members(conn: &mut dyn Connection, after: &Place, repair: bool) -> 
 async fn listed(conn: &mut dyn Connection, pairs: &[(GroupId, UserId)]) -> Result<BTreeSet<(GroupId, UserId)>> {
     let mut listed = BTreeSet::new();
     for pairs in pairs.chunks(PAIRS_AT_ONCE) {
-        let (condition, values) = any_of(conn.dialect(), ["groupid", "userid"], pairs);
+        let (condition, values) = any_of(["groupid", "userid"], pairs);
         let sql = format!("SELECT groupid, userid FROM groupuser WHERE {condition}");
         for row in conn.rows(&sql, &values).await? {
             listed.insert((row.number(0)?, row.number(1)?));
