@@ -29,8 +29,8 @@ pub fn list<T: Clone + Into<Value>>(items: &[T]) -> (String, Vec<Value>) {
     (placeholders, padded_values(items, |item, values| values.push(item.clone().into())))
 }
 
-/// That the two columns are one of the pairs, of which there is one at least, and its parameters. For a SELECT: as a list
-/// of rows MariaDB may take it for a scan of the index.
+/// That the two columns are one of the pairs, of which there is one at least, and its parameters. For a SELECT: of a
+/// list of rows MariaDB may make a scan of the index.
 pub fn any_of<A, B>([one, other]: [&str; 2], pairs: &[(A, B)]) -> (String, Vec<Value>)
 where
     A: Clone + Into<Value>,
