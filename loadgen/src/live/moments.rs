@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 /// Moments that are kept for those who come later: ten minutes, at one a second. Older ones are not shown any more.
 pub const MAX_MOMENTS: usize = 600;
 
-/// At most [`MAX_MOMENTS`]; beyond that each further one takes the place of the oldest.
+/// At most `MAX_MOMENTS`; beyond that each further one takes the place of the oldest.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct Moments<M>(VecDeque<M>);
