@@ -51,8 +51,6 @@ struct Inner {
     entries: Vec<Entry>,
     groups: HashMap<GroupId, Vec<UserId>>,
     sent: HashMap<Uuid, Sent>,
-    /// Where what was acknowledged stands.
-    places: HashMap<Uuid, (String, u64)>,
     /// Who has which message, and how long after it was sent.
     arrived: HashMap<(UserId, Uuid), Duration>,
     /// Messages that are neither acknowledged nor refused nor given up.
@@ -70,7 +68,8 @@ struct Sent {
     to: To,
     body: u64,
     recipients: Vec<UserId>,
-    is_acked: bool,
+    /// Conversation and number, once it is acknowledged.
+    place: Option<(String, u64)>,
 }
 
 impl Default for Record {
@@ -107,7 +106,7 @@ impl Record {
                 members.copied().filter(|member| *member != who.user).collect()
             }
         };
-        let sent = Sent { at, to: to.into(), body: history::body(text), recipients, is_acked: false };
+        let sent = Sent { at, to: to.into(), body: history::body(text), recipients, place: None };
         inner.entries.push(Entry { t: self.clock.micros(at.into_std()), event: send(who, mid, &sent, false) });
         inner.pending.insert(mid);
         inner.sent.insert(mid, sent);
@@ -185,16 +184,17 @@ impl Record {
         let Who { user, session } = who;
         self.note(Event::Gap { user, session, conv: conv.to_owned(), first, last });
         let mut inner = self.inner.lock();
-        let Inner { outstanding, places, .. } = &mut *inner;
-        let gone = places.iter().filter(|(_, (of, seq))| of == conv && (first..=last).contains(seq));
-        for (mid, _) in gone {
+        let Inner { outstanding, sent, .. } = &mut *inner;
+        let is_gone = |(of, seq): &(String, u64)| of == conv && (first..=last).contains(seq);
+        for (mid, _) in sent.iter().filter(|(_, sent)| sent.place.as_ref().is_some_and(is_gone)) {
             outstanding.remove(&(user, *mid));
         }
     }
 
     /// What the database holds of the conversations of this story, and has held; of that, what was removed.
     pub(crate) fn rows(&self, rows: Vec<Row>, removed: Vec<Removed>) {
-        let convs: HashSet<String> = self.inner.lock().places.values().map(|(conv, _)| conv.clone()).collect();
+        let spoken_in = |sent: &Sent| sent.place.as_ref().map(|(conv, _)| conv.clone());
+        let convs: HashSet<String> = self.inner.lock().sent.values().filter_map(spoken_in).collect();
         let ours = |row: &Row| convs.contains(&row.conv);
         for Row { conv, seq, sender, mid, body } in rows.into_iter().filter(ours) {
             self.note(Event::Row { conv, seq, sender, mid, body });
@@ -236,12 +236,12 @@ impl Record {
     }
 
     pub(super) fn is_acked(&self, mid: Uuid) -> bool {
-        self.inner.lock().sent.get(&mid).is_some_and(|sent| sent.is_acked)
+        self.inner.lock().sent.get(&mid).is_some_and(|sent| sent.place.is_some())
     }
 
     /// How many of the messages sent since `start` are acknowledged.
     pub fn acked_since(&self, start: Instant) -> usize {
-        self.inner.lock().sent.values().filter(|sent| sent.at >= start && sent.is_acked).count()
+        self.inner.lock().sent.values().filter(|sent| sent.at >= start && sent.place.is_some()).count()
     }
 
     /// How many of the messages sent since `start` have reached a recipient, counting each recipient.
@@ -293,13 +293,12 @@ impl Record {
 impl Inner {
     fn acked(&mut self, mid: Uuid, at: Instant, place: (String, u64)) {
         self.pending.remove(&mid);
-        let Some(sent) = self.sent.get_mut(&mid).filter(|sent| !sent.is_acked) else { return };
-        sent.is_acked = true;
+        let Some(sent) = self.sent.get_mut(&mid).filter(|sent| sent.place.is_none()) else { return };
+        sent.place = Some(place);
         self.acked += 1;
         self.slowest_ack = self.slowest_ack.max(at.saturating_duration_since(sent.at));
         let missing = sent.recipients.iter().map(|user| (*user, mid)).filter(|key| !self.arrived.contains_key(key));
         self.outstanding.extend(missing);
-        self.places.insert(mid, place);
     }
 
     fn given_up(&mut self, mid: Uuid, error: &Error) {
