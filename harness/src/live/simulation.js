@@ -5,7 +5,7 @@ function showSeeds() {
   const { about, standing, search, is_stopped: isStopped, failed } = state;
   $("about").textContent =
     about.seeds === null ? `as many seeds as fit into ${about.minutes} minutes` : `${number(about.seeds)} seeds`;
-  $("command").textContent = about.command;
+  $("detail").textContent = about.command;
   const isStarting = !standing.schedules && !failed.length;
   const atSeeds = isStopped ? "ending" : isStarting ? "starting the simulator" : "living through seeds";
   // Only in the end it is known whether a seed was left out.

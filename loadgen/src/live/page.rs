@@ -11,7 +11,7 @@ const SHARED: &str = concat!(include_str!("draw.js"), include_str!("wire.js"));
 pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A whole page: a title, what is in it, and style and script of its own beside those that all pages have.
+/// A whole page: a title, what stands below its head, and style and script of its own beside those that all pages have.
 pub fn page(title: &str, body: &str, style: &str, script: &str) -> String {
     let page = FRAME.replace("{{title}}", title).replace("{{style}}", &[STYLE, MORE_STYLE, style].concat());
     // A page keeps as many as the board does.

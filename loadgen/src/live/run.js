@@ -89,7 +89,7 @@ function showMarks() {
 
 function showAll() {
   $("about").textContent = state.about.title;
-  $("mix").textContent = state.about.mix;
+  $("detail").textContent = state.about.mix;
   if (!$("per-second").value && state.about.rate) $("per-second").value = state.about.rate;
   if (!$("users").value) $("users").value = Math.max(1, Math.round(state.about.users / 10));
   for (let node = $("nodes").children.length + 1; node <= state.about.nodes; node++) {

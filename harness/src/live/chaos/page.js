@@ -11,7 +11,7 @@ function showStory() {
   const { about, phase, steps, faults, judged, search, is_stopped: isStopped } = state;
   const { name, text, begun } = phase;
   $("about").textContent = about.title;
-  $("command").textContent = about.command;
+  $("detail").textContent = about.command;
   const isBreaking = name === "breaking";
   const isCut = isStopped && begun < steps;
   showState(isBreaking ? `step ${begun} of ${steps}` : text,
